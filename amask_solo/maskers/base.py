@@ -1,0 +1,32 @@
+"""The masker: proposes which parts of a view to hide."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import nn
+
+from amask_solo._types import Images, Masks
+
+
+class Masker(nn.Module, ABC):
+    """Propose masks for a batch of images.
+
+    A masker without parameters (random, saliency) is a masker all the same: there is nothing to train.
+
+    Attributes:
+        num_masks: How many masks it proposes for each image.
+    """
+
+    num_masks: int
+
+    @abstractmethod
+    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
+        """Propose masks.
+
+        Args:
+            images: A view, normalised, of any height and width.
+            generator: Source of randomness, on the device of ``images``.
+
+        Returns:
+            Masks of shape ``(B, num_masks, H, W)`` in [0, 1], in the dtype of the images; 1 hides.
+        """

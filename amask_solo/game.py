@@ -1,0 +1,111 @@
+r"""The game, and nothing else. Read this file first.
+
+.. math::
+
+    \min_{\text{encoder}} \; \max_{\text{masker}} \;
+    \sum_n w_n \, L\bigl(x_1, \; \mathrm{occlude}(x_2, m_n)\bigr) - C(m), \qquad m = \mathrm{masker}(x_2)
+
+:math:`x_1, x_2` are two views of an image and :math:`L` is the objective of a method of the host, seen only as a
+function of its views. The sum over :math:`n` is a list of :class:`WeightedViews`: all masks at once, one mask drawn for
+each image, growing occlusion and a clean pair are the same data, and so can be anything else that makes views harder.
+
+References:
+    Shi et al., `Adversarial Masking for Self-Supervised Learning <https://arxiv.org/abs/2201.13100>`_, ICML 2022.
+    Sam et al., `Sequential Adversarial Masking <https://arxiv.org/abs/2212.08277>`_, 2022.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import nn
+
+from amask_solo._types import BaseLoss, Images, Masks, Scalar, Views
+from amask_solo.constraints.base import Constraint
+from amask_solo.fills.base import Fill
+from amask_solo.maskers.base import Masker
+from amask_solo.occlusion import occlude
+
+Apply = Literal["each", "cumulative"]
+Draw = Literal["one", "all"]
+Reduction = Literal["mean", "sum"]
+
+
+class WeightedViews(NamedTuple):
+    """One entry of the sum: the views handed to the host, and how much its loss counts."""
+
+    views: tuple[Images, ...]
+    weight: float
+
+
+class Game(nn.Module):
+    """The sum that the encoder minimizes and the masker maximizes, and what the masker pays.
+
+    Args:
+        masker: Proposes N masks for a view.
+        fill: What shows where a view is hidden.
+        constraint: What the masker pays for its masks, shown or not.
+        draw: ``"all"`` masks are shown in turn, one host call each; or ``"one"``, drawn for each image and step
+            (ADIOS-S): as cheap as the method without masks.
+        apply: ``"each"`` mask alone, or ``"cumulative"``: the n-th occlusion hides what masks 1 to n hide.
+        reduction: ``"mean"`` weighs N entries by 1/N, so that N does not change the size of a step; ``"sum"`` weighs
+            each by 1, as the reference code of ADIOS does.
+
+    Raises:
+        ValueError: If a setting is not among its choices.
+    """
+
+    def __init__(
+        self,
+        masker: Masker,
+        fill: Fill,
+        constraint: Constraint,
+        *,
+        draw: Draw = "one",
+        apply: Apply = "each",
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__()
+        for name, value, known in (
+            ("draw", draw, ("one", "all")),
+            ("apply", apply, ("each", "cumulative")),
+            ("reduction", reduction, ("mean", "sum")),
+        ):
+            if value not in known:
+                raise ValueError(f"Expected {name} to be one of {known}, but got {value!r}.")
+        self.masker, self.fill, self.constraint = masker, fill, constraint
+        self.draw, self.apply_, self.reduction = draw, apply, reduction
+
+    @property
+    def num_shown(self) -> int:
+        """How many occluded views, and so calls of the host, one batch takes."""
+        return 1 if self.draw == "one" else self.masker.num_masks
+
+    def propose(self, view: Images, *, generator: torch.Generator | None = None) -> Masks:
+        """Return all N masks of a view; the constraint is paid on these."""
+        return self.masker(view, generator=generator)
+
+    def show(self, masks: Masks, *, generator: torch.Generator | None = None) -> Masks:
+        """Return the masks that are applied: ``(B, N, H, W)``, or ``(B, 1, H, W)`` if one is drawn for each image."""
+        if self.apply_ == "cumulative":
+            masks = 1 - (1 - masks).cumprod(dim=1)
+        if self.draw == "all":
+            return masks
+        drawn = torch.randint(
+            masks.shape[1], (len(masks),), generator=generator, device=masks.device
+        )
+        return masks[torch.arange(len(masks), device=masks.device), drawn].unsqueeze(1)
+
+    def entries(
+        self, views: Views, shown: Masks, side: int, *, generator: torch.Generator | None = None
+    ) -> list[WeightedViews]:
+        """Return the sum as data: for each mask, the views with number ``side`` occluded, and a weight."""
+        content = self.fill(views[side], generator=generator)
+        weight = 1.0 if self.reduction == "sum" else 1 / shown.shape[1]
+        hard = (occlude(views[side], mask, content) for mask in shown.split(1, dim=1))
+        return [WeightedViews((*views[:side], view, *views[side + 1 :]), weight) for view in hard]
+
+    @staticmethod
+    def value(entries: Sequence[WeightedViews], loss: BaseLoss) -> Scalar:
+        """Return the weighted sum of the host's losses."""
+        return torch.stack([entry.weight * loss(entry.views) for entry in entries]).sum()

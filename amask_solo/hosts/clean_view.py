@@ -1,0 +1,78 @@
+"""Encode each clean view once, however many masked views stand beside it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from amask_solo._types import Images
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    # A view that the host passes on untouched may come back as another Python object on the same memory.
+    return a is b or (
+        a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.stride() == b.stride()
+    )
+
+
+class EncodeOnce:
+    """A network that remembers its outputs for given inputs.
+
+    Args:
+        network: The network, or its ``forward``.
+        views: The inputs worth remembering; they must stay alive and unchanged meanwhile.
+        grad: Whether the remembered outputs carry a graph.
+    """
+
+    def __init__(
+        self, network: Callable[[Images], Tensor], views: Sequence[Images], *, grad: bool = True
+    ) -> None:
+        self.network, self.views, self.grad = network, views, grad
+        self.remembered: dict[int, Tensor] = {}
+
+    def __call__(self, images: Images) -> Tensor:
+        """Return the network's output, computed on the first call for a known input."""
+        for number, view in enumerate(self.views):
+            if _same(images, view):
+                return self.view(number)
+        return self.network(images)
+
+    def view(self, number: int) -> Tensor:
+        """Return the output for the view of that number."""
+        if number not in self.remembered:
+            with torch.set_grad_enabled(self.grad and torch.is_grad_enabled()):
+                self.remembered[number] = self.network(self.views[number])
+        return self.remembered[number]
+
+
+@contextmanager
+def _replaced(network: nn.Module, name: str, value: object) -> Iterator[None]:
+    before = dict(network.__dict__)
+    setattr(network, name, value)
+    try:
+        yield
+    finally:
+        if name in before:
+            setattr(network, name, before[name])
+        else:
+            delattr(network, name)
+
+
+@contextmanager
+def encode_once(
+    networks: Sequence[nn.Module], views: Sequence[Images], *, grad: bool = True
+) -> Iterator[list[EncodeOnce]]:
+    """Let each network remember the clean views for as long as the context lasts.
+
+    Args:
+        networks: Backbones, online first.
+        views: The clean views, in the memory format that the host uses, so that it does not copy them.
+        grad: Whether the remembered features carry a graph. The masker's own turn needs none.
+    """
+    with ExitStack() as stack:
+        caches = []
+        for network in networks:
+            caches.append(EncodeOnce(network.forward, views, grad=grad))
+            stack.enter_context(_replaced(network, "forward", caches[-1]))
+        yield caches

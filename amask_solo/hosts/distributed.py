@@ -1,0 +1,38 @@
+"""What DDP does for the encoder and we do for the masker.
+
+The masker does not move in every step, and a parameter without a gradient stops DDP unless every step pays for the
+search for such parameters. So DDP is told to ignore the masker, and its gradients are averaged here.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import distributed, nn
+
+
+def _alone() -> bool:
+    return not (distributed.is_available() and distributed.is_initialized()) or (
+        distributed.get_world_size() == 1
+    )
+
+
+@torch.no_grad()
+def same_on_all_ranks(module: nn.Module) -> None:
+    """Copy the parameters and buffers of the first process to all others."""
+    if _alone():
+        return
+    for tensor in module.state_dict().values():
+        distributed.broadcast(tensor, src=0)
+
+
+@torch.no_grad()
+def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Average gradients over all processes, in one message."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if _alone() or not gradients:
+        return
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.neighbors import KNeighborsClassifier
+
+from amask_solo.evaluation.knn import weighted_knn
+
+
+def features(
+    n: int, seed: int, classes: int = 4, dim: int = 6
+) -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.randint(classes, (n,), generator=draw)
+    centers = torch.randn(classes, dim, generator=torch.Generator().manual_seed(99))
+    return centers[labels] + torch.randn(n, dim, generator=draw), labels
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    k=st.sampled_from([1, 5, 20, 60]),
+    tau=st.sampled_from([0.07, 0.5, 5.0]),
+    seed=st.integers(0, 99),
+)
+def test_it_predicts_what_scikit_learn_predicts(k, tau, seed):
+    train, labels = features(60, seed)
+    test, _ = features(30, seed + 1000)
+    reference = KNeighborsClassifier(
+        k, metric="cosine", weights=lambda distance: np.exp((1 - distance) / tau)
+    )
+    expected = reference.fit(train.double().numpy(), labels.numpy()).predict(test.double().numpy())
+    predicted = weighted_knn(train, labels, test, k=k, temperature=tau)
+    assert predicted.tolist() == expected.tolist()
+
+
+def test_the_chunk_size_changes_nothing():
+    train, labels = features(50, 0)
+    test, _ = features(23, 1)
+    whole = weighted_knn(train, labels, test, k=7)
+    assert torch.equal(whole, weighted_knn(train, labels, test, k=7, chunk=5))
+
+
+def test_the_length_of_features_does_not_matter():
+    train, labels = features(50, 0)
+    test, _ = features(23, 1)
+    stretched = train * torch.linspace(0.1, 9, 50).unsqueeze(1)
+    predicted = weighted_knn(stretched, labels, 1e3 * test, k=7)
+    assert torch.equal(predicted, weighted_knn(train, labels, test, k=7))
+
+
+def test_fewer_neighbors_than_k_all_vote():
+    train, labels = features(5, 0)
+    assert weighted_knn(train, labels, train, k=200, temperature=0.01).tolist() == labels.tolist()
+
+
+def test_a_low_temperature_does_not_overflow():
+    train, labels = features(40, 0)
+    predicted = weighted_knn(train, labels, train, k=10, temperature=1e-4)
+    assert torch.equal(predicted, labels)
+
+
+def test_classes_that_no_neighbor_has_are_allowed():
+    train, labels = features(10, 0, classes=2)
+    assert weighted_knn(train, labels, train, k=3, num_classes=10).max() < 2
+
+
+@pytest.mark.parametrize("setting", [{"k": 0}, {"temperature": 0.0}])
+def test_settings_out_of_range_are_refused(setting):
+    train, labels = features(10, 0)
+    with pytest.raises(ValueError, match="Expected"):
+        weighted_knn(train, labels, train, **setting)

@@ -1,0 +1,29 @@
+"""Adversarial masking for any self-supervised method of solo-learn.
+
+Importing this package registers ``amask_<name>`` beside every method of the host; nothing heavy is loaded for it.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from amask_solo.hosts.registry import register, register_when_imported
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Adversary": "amask_solo.adversary",
+    "Game": "amask_solo.game",
+    "load_host": "amask_solo.hosts.host",
+    "occlude": "amask_solo.occlusion",
+    "wrap": "amask_solo.hosts.masked",
+}
+
+__all__ = ["Adversary", "Game", "load_host", "occlude", "register", "wrap"]  # noqa: F822
+
+register_when_imported()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,86 @@
+"""``METHODS["amask_byol"]``: every method of the host, registered under a second name as soon as the host is imported."""
+
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+PREFIX = "amask_"
+REGISTRY = "solo.methods"
+NOT_METHODS = ("base", "linear")
+
+
+def register() -> None:
+    """Add ``amask_<name>`` to the host's ``METHODS`` for each of its methods; a second call changes nothing.
+
+    Raises:
+        UserError: If the host is not installed.
+    """
+    from amask_solo.hosts.host import load_host
+
+    load_host()
+    methods = sys.modules[REGISTRY].METHODS
+    for name in [n for n in methods if not n.startswith(PREFIX) and n not in NOT_METHODS]:
+        methods.setdefault(PREFIX + name, _masked(methods[name]))
+
+
+def register_when_imported() -> None:
+    """Call :func:`register` now if the host has been imported, else right after its import.
+
+    Importing this package stays cheap, and the order of the two imports does not matter.
+    """
+    if REGISTRY in sys.modules:
+        register()
+    elif not any(isinstance(finder, _AfterImport) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _AfterImport())
+
+
+def _masked(base: type) -> Any:
+    from amask_solo.errors import UserError
+    from amask_solo.hosts.masked import wrap
+
+    try:
+        return wrap(base)
+    except UserError as error:
+        message = str(error)
+
+        def refuse(cfg: Any) -> None:
+            raise UserError(message)
+
+        return refuse
+
+
+class _AfterImport(MetaPathFinder):
+    """Find the host's registry as usual, but let :class:`_Registering` load it."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        if fullname != REGISTRY:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Registering(spec.loader)
+        return spec
+
+
+class _Registering(Loader):
+    """Load a module by its own loader, with the release's missing imports stood in for, then register."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        from amask_solo.hosts.aliases import stand_ins
+
+        with stand_ins():
+            self.loader.exec_module(module)
+        register()

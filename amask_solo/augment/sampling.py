@@ -1,0 +1,96 @@
+"""Random parameters of augmentations: one for each image, from one generator."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+Draws = Float[Tensor, " b"]
+"""One number an image."""
+
+_TRIES = 10
+_RATIO = (3 / 4, 4 / 3)
+
+
+class Boxes(NamedTuple):
+    """Crop boxes in pixels: whole numbers, one of each for every image."""
+
+    top: Draws
+    left: Draws
+    height: Draws
+    width: Draws
+
+
+class Sampler:
+    """Draw parameters for the images of one batch.
+
+    Args:
+        count: Images in the batch.
+        generator: Source of randomness. Numbers are drawn on its device.
+        device: Where the parameters are needed.
+    """
+
+    def __init__(self, count: int, *, generator: torch.Generator, device: torch.device) -> None:
+        self.count = count
+        self._generator = generator
+        self._device = device
+
+    def uniform(self, low: float, high: float, rows: int = 1) -> Float[Tensor, "rows b"]:
+        """Return numbers from ``[low, high)``, one an image in every row."""
+        shape, source = (rows, self.count), self._generator
+        unit = torch.rand(shape, generator=source, device=source.device)
+        return (low + (high - low) * unit).to(self._device, non_blocking=True)
+
+    def chance(self, prob: float) -> Bool[Tensor, " b"]:
+        """Return which images an operation of probability ``prob`` is for."""
+        return self.uniform(0.0, 1.0)[0] < prob
+
+    def order(self, length: int) -> list[int]:
+        """Return a random order for the batch.
+
+        It is known to the host without waiting for the device: it follows from the state of the
+        generator, which is kept on the host.
+        """
+        state = self._generator.get_state().numpy().tobytes()
+        seed = int.from_bytes(hashlib.blake2b(state, digest_size=8).digest(), "big") >> 1
+        return torch.randperm(length, generator=torch.Generator().manual_seed(seed)).tolist()
+
+    def crop_boxes(self, height: int, width: int, scale: Sequence[float]) -> Boxes:
+        """Return boxes as torchvision's ``RandomResizedCrop`` draws them.
+
+        The area is uniform in ``scale`` and the logarithm of the aspect ratio in 3/4 to 4/3; the
+        first of ten tries that fits into the image is taken, and else the largest central box of
+        an allowed ratio. All tries of all images are drawn at once.
+
+        Args:
+            height: Height of the images.
+            width: Width of the images.
+            scale: Smallest and largest area, as parts of the image's.
+        """
+        area = height * width * self.uniform(scale[0], scale[1], _TRIES)
+        ratio = self.uniform(math.log(_RATIO[0]), math.log(_RATIO[1]), _TRIES).exp()
+        high, wide = (area / ratio).sqrt().round(), (area * ratio).sqrt().round()  # (tries, b)
+        fits = (high > 0) & (high <= height) & (wide > 0) & (wide <= width)
+        first, any_fits = fits.int().argmax(dim=0, keepdim=True), fits.any(dim=0)
+        central_height, central_width = _central_box(height, width)
+        height_of = torch.where(any_fits, high.gather(0, first)[0], central_height)
+        width_of = torch.where(any_fits, wide.gather(0, first)[0], central_width)
+        top = self._place(height - height_of, centered=~any_fits)
+        left = self._place(width - width_of, centered=~any_fits)
+        return Boxes(top, left, height_of, width_of)
+
+    def _place(self, room: Draws, *, centered: Bool[Tensor, " b"]) -> Draws:
+        anywhere = (self.uniform(0.0, 1.0)[0] * (room + 1)).floor().minimum(room)
+        return torch.where(centered, (room / 2).floor(), anywhere)
+
+
+def _central_box(height: int, width: int) -> tuple[int, int]:
+    if width < height * _RATIO[0]:
+        return round(width / _RATIO[0]), width
+    if width > height * _RATIO[1]:
+        return height, round(height * _RATIO[1])
+    return height, width

@@ -1,0 +1,137 @@
+"""Random views of a batch of images, made on the device that the images are on."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float, UInt8
+from kornia.enhance import normalize
+from torch import Tensor
+from torchvision.transforms.v2.functional import center_crop, resize
+
+from amask_solo.augment.color import change_pixels
+from amask_solo.augment.crop import Crops, resized_crop
+from amask_solo.augment.sampling import Boxes, Sampler
+from amask_solo.augment.schema import Recipe, read_recipes
+
+Pixels = UInt8[Tensor, "b 3 h w"]
+"""A batch of RGB images as they were decoded: 0 to 255."""
+
+
+class Views:
+    """Make the random views of a batch that the host's augmentation schema asks for.
+
+    Every image gets its own parameters. The distribution is that of the host's PIL pipeline, save
+    that pixels are not rounded to 8 bits between the operations and that the four steps of the
+    color jitter come in one random order for the batch.
+
+    It is no module on purpose: nothing of it belongs into a ``state_dict``.
+
+    Args:
+        augmentations: The host's list of nodes, as :func:`read_recipes` takes it.
+        mean: Channel means of the data set in [0, 1]. A node's own ``mean`` comes first.
+        std: Channel deviations of the data set. A node's own ``std`` comes first.
+
+    Attributes:
+        recipes: What was read, one entry a node.
+
+    Raises:
+        UserError: If the schema is wrong.
+
+    Example:
+        >>> node = {"horizontal_flip": {"prob": 0.5}, "crop_size": 8, "num_crops": 2}
+        >>> views = Views([node], mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+        >>> images = torch.zeros(4, 3, 16, 16, dtype=torch.uint8)
+        >>> [tuple(view.shape) for view in views(images, generator=torch.Generator())]
+        [(4, 3, 8, 8), (4, 3, 8, 8)]
+    """
+
+    def __init__(
+        self, augmentations: Sequence[Mapping], *, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        self.recipes = read_recipes(augmentations)
+        self._statistics = [
+            _statistics(recipe.mean or mean, recipe.std or std) for recipe in self.recipes
+        ]
+
+    @torch.no_grad()
+    def __call__(self, images: Pixels, *, generator: torch.Generator) -> list[Crops]:
+        """Return the views, in the order of the schema.
+
+        Args:
+            images: RGB images of one size.
+            generator: The only source of randomness, on any device; best on that of the images.
+
+        Returns:
+            Normalized float32 views of shape ``(B, 3, crop_size, crop_size)``, one for each crop.
+
+        Raises:
+            ValueError: If the images are not uint8 or not RGB.
+        """
+        _check(images)
+        views = []
+        for i, recipe in enumerate(self.recipes):
+            self._statistics[i] = self._statistics[i].to(images.device)  # copied once
+            # All crops of a node share one pass: on a device, the number of launches is what costs.
+            stacked = images.repeat(recipe.num_crops, 1, 1, 1)
+            sampler = Sampler(len(stacked), generator=generator, device=images.device)
+            with torch.autocast(images.device.type, enabled=False):
+                made = normalize(_augment(stacked, recipe, sampler), *self._statistics[i])
+            views += made.chunk(recipe.num_crops)
+        return views
+
+
+def _augment(images: Pixels, recipe: Recipe, sampler: Sampler) -> Crops:
+    height, width = images.shape[-2:]
+    if recipe.crop_scale is not None:
+        boxes = sampler.crop_boxes(height, width, recipe.crop_scale)
+    else:
+        boxes = _central_square(len(images), height, width, images.device)
+    flip = sampler.chance(recipe.flip)
+    return change_pixels(resized_crop(images / 255, boxes, flip, recipe.crop_size), recipe, sampler)
+
+
+def _central_square(count: int, height: int, width: int, device: torch.device) -> Boxes:
+    side = min(height, width)
+    box = ((height - side) // 2, (width - side) // 2, side, side)
+    return Boxes(*(torch.full((count,), float(value), device=device) for value in box))
+
+
+def evaluation_view(
+    images: Pixels, *, mean: Sequence[float], std: Sequence[float], size: int
+) -> Crops:
+    """Return the normalized view that validation sees.
+
+    Images of ``size`` by ``size`` are only normalized, as the host treats CIFAR and STL-10. Others
+    are resized so that their short side is 8/7 of ``size`` and cropped in the center, as the host
+    does with ImageNet (256 and 224).
+
+    Args:
+        images: RGB images of one size.
+        mean: Channel means of the data set in [0, 1].
+        std: Channel deviations of the data set.
+        size: Height and width of the view.
+
+    Raises:
+        ValueError: If the images are not uint8 or not RGB.
+
+    Example:
+        >>> images = torch.zeros(2, 3, 40, 60, dtype=torch.uint8)
+        >>> evaluation_view(images, mean=(0.0,) * 3, std=(1.0,) * 3, size=28).shape
+        torch.Size([2, 3, 28, 28])
+    """
+    _check(images)
+    if tuple(images.shape[-2:]) != (size, size):
+        images = center_crop(resize(images, [round(size * 8 / 7)]), [size, size])
+    return normalize(images / 255, *_statistics(mean, std).to(images.device))
+
+
+def _statistics(mean: Sequence[float], std: Sequence[float]) -> Float[Tensor, "2 3"]:
+    return torch.tensor([tuple(mean), tuple(std)], dtype=torch.float32)
+
+
+def _check(images: Tensor) -> None:
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(
+            f"Expected uint8 images of shape (B, 3, H, W), but got {images.dtype} of shape "
+            f"{tuple(images.shape)}; pass the pixels as they were decoded, 0 to 255."
+        )

@@ -1,0 +1,146 @@
+"""Pictures of masks: what each hides, what all of them hide, and what is left to see."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from amask_solo._types import Images, Masks
+
+PALETTE = ("#E69F00", "#0072B2", "#CC79A7", "#009E73", "#D55E00", "#56B4E9", "#F0E442")
+"""Colors of the masks, in turn; they stay apart for color-blind readers (Okabe and Ito, `Color
+Universal Design <https://jfly.uni-koeln.de/color/>`_, 2008; the order is ours)."""
+
+MAX_ROWS = 8
+CELL = 1.05  # inches, the width of one picture
+GAP = 0.045  # inches
+TITLE = 0.17  # inches
+MIN_PIXELS = 200  # across a picture; smaller images are enlarged by a whole factor
+STRENGTH = 0.7  # of the color where a mask is 1
+DIM = 0.75  # brightness of the gray image below the colors
+
+
+def denormalize(images: Images, mean: Sequence[float], std: Sequence[float]) -> Images:
+    """Undo the normalization of images and clip them to [0, 1].
+
+    Args:
+        images: Normalized images.
+        mean: Mean of each channel that was subtracted.
+        std: Standard deviation of each channel that was divided by.
+
+    Example:
+        >>> denormalize(torch.zeros(1, 3, 1, 1), (0.1, 0.2, 0.3), (1.0, 1.0, 1.0)).flatten()
+        tensor([0.1000, 0.2000, 0.3000])
+    """
+    shift, scale = (torch.as_tensor(x).to(images).view(-1, 1, 1) for x in (mean, std))
+    return (images * scale + shift).clamp(0, 1)
+
+
+def overlay(images: Images, masks: Masks, colors: Sequence[str] = PALETTE) -> Images:
+    r"""Lay masks over dimmed gray images, each in its color.
+
+    Where several masks hide a pixel, their colors mix by weight,
+    :math:`\sum_n m_n c_n / \sum_n m_n`; how opaque the color is tells how much they hide together,
+    :math:`1 - \prod_n (1 - m_n)`.
+
+    Args:
+        images: RGB images in [0, 1].
+        masks: Masks in [0, 1]; 1 hides.
+        colors: One color a mask; they repeat if there are more masks.
+    """
+    palette = torch.tensor([_rgb(colors[n % len(colors)]) for n in range(masks.shape[1])])
+    gray = DIM * images.float().mean(dim=1, keepdim=True)
+    masks = masks.float()
+    color = torch.einsum("bnhw,nc->bchw", masks, palette.to(masks))
+    color = color / masks.sum(dim=1, keepdim=True).clamp_min(1e-6)
+    opacity = STRENGTH * (1 - (1 - masks).prod(dim=1, keepdim=True))
+    return torch.lerp(gray.expand_as(color), color, opacity)
+
+
+def mask_panel(
+    images: Images, masks: Masks, hidden_views: Images, *, title: str | None = None
+) -> Figure:
+    """Draw one row an image: the view, each mask with its area, their union, the occluded view.
+
+    Args:
+        images: The views, RGB in [0, 1]; the first eight are drawn.
+        masks: The N masks of each view in [0, 1]; 1 hides.
+        hidden_views: What the encoder sees instead of the view, RGB in [0, 1].
+        title: A line above the grid.
+
+    Returns:
+        A figure of ``rows * (N + 3)`` axes; one column less if N = 1, where the union is the mask.
+    """
+    images, masks, hidden_views = (
+        x[:MAX_ROWS].detach().float().cpu() for x in (images, masks, hidden_views)
+    )
+    columns = [("view", images)]
+    for n in range(masks.shape[1]):
+        name = "mask" if masks.shape[1] == 1 else f"mask {n + 1}"
+        columns.append((name, overlay(images, masks[:, n : n + 1], PALETTE[n % len(PALETTE) :])))
+    if masks.shape[1] > 1:
+        columns.append(("union", overlay(images, masks)))
+    columns.append(("occluded view", hidden_views))
+    figure, axes = _grid(len(images), len(columns), size=images.shape[2:], title=title)
+    for column, (name, pictures) in enumerate(columns):
+        axes[0][column].set_title(name, fontsize=7, pad=2.5)
+        for row, picture in enumerate(pictures):
+            pixels = picture.clamp(0, 1).permute(1, 2, 0).numpy()
+            axes[row][column].imshow(pixels, interpolation="nearest", aspect="auto")
+    for row, areas in enumerate(masks.mean(dim=(2, 3)).tolist()):
+        for n, area in enumerate(areas, start=1):
+            _caption(axes[row][n], f"{area:.0%}")
+    return figure
+
+
+def save_panel(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG; folders are made, and a half-written file never takes the name."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    FigureCanvasAgg(figure).print_figure(part, format="png")
+    part.replace(path)
+
+
+def _rgb(color: str) -> tuple[float, ...]:
+    return tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+
+
+def _grid(
+    rows: int, columns: int, *, size: Sequence[int], title: str | None
+) -> tuple[Figure, list[list[Axes]]]:
+    cell = CELL * size[0] / size[1]
+    width = columns * CELL + (columns + 1) * GAP
+    height = rows * cell + (rows + 1) * GAP + TITLE * (2 if title else 1)
+    # A whole number of dots for each pixel keeps the pixels of small images square and alike.
+    dots = size[1] * max(1, -(-MIN_PIXELS // size[1]))
+    figure = Figure(figsize=(width, height), dpi=dots / CELL, facecolor="white")
+    axes = []
+    for row in range(rows):
+        bottom = (GAP + (rows - 1 - row) * (cell + GAP)) / height
+        lefts = [(GAP + column * (CELL + GAP)) / width for column in range(columns)]
+        axes.append(
+            [figure.add_axes((left, bottom, CELL / width, cell / height)) for left in lefts]
+        )
+    for axis in figure.axes:
+        axis.set_axis_off()
+    if title:
+        figure.text(0.5, 1 - TITLE / 2 / height, title, ha="center", va="center", fontsize=8)
+    return figure, axes
+
+
+def _caption(axis: Axes, text: str) -> None:
+    axis.text(
+        0.96,
+        0.05,
+        text,
+        transform=axis.transAxes,
+        ha="right",
+        va="bottom",
+        fontsize=6,
+        color="white",
+        bbox={"boxstyle": "square,pad=0.15", "facecolor": "black", "alpha": 0.55, "linewidth": 0},
+    )

@@ -1,0 +1,67 @@
+"""The current host: solo-learn from GitHub (1.0.3 to 1.0.6), whose methods take one cfg."""
+
+import importlib
+from functools import cache
+from typing import Any
+
+from omegaconf import DictConfig
+
+from amask_solo.hosts.host import Host
+from amask_solo.hosts.repairs import PREFIX, Repairs, check, construction
+
+
+class CurrentRepairs(Repairs):
+    """What only the current host needs."""
+
+    momentum_forward_name = "momentum_forward"
+
+    def __init__(self, cfg: DictConfig) -> None:
+        check(cfg, self._BACKBONES)
+        with construction(cfg):
+            if "momentum" not in cfg and hasattr(type(self), "momentum_pairs"):
+                cfg.momentum = {}  # the host fills in its defaults, but only into an existing node
+            super().__init__(cfg)
+        self.add_knn(cfg)
+
+    def configure_optimizers(self) -> Any:
+        """Let each group start at its own learning rate when there is no warm-up.
+
+        The host starts all of them at ``optimizer.lr``, so ``classifier_lr`` would be ignored for the whole run.
+        """
+        configured = super().configure_optimizers()
+        if (
+            self.scheduler == "warmup_cosine"
+            and self.warmup_epochs == 0
+            and isinstance(configured, tuple)
+        ):
+            (optimizer,), (scheduler,) = configured
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"]
+            scheduler["scheduler"]._last_lr = [group["lr"] for group in optimizer.param_groups]
+        return configured
+
+
+def methods() -> dict[str, type]:
+    """Return the base methods by name; not the masked ones that may be registered beside them."""
+    registered = importlib.import_module("solo.methods").METHODS
+    return {
+        name: method
+        for name, method in registered.items()
+        if name not in ("base", "linear") and not name.startswith(PREFIX)
+    }
+
+
+@cache
+def adapt(base: type) -> type:
+    """Return ``base`` with the repairs before it; see :class:`amask_solo.hosts.host.Host`."""
+    if issubclass(base, Repairs):
+        return base
+    return type(
+        base.__name__, (CurrentRepairs, base), {"__module__": __name__, "__doc__": base.__doc__}
+    )
+
+
+def host() -> Host:
+    """Return the interface to the current host."""
+    base = importlib.import_module("solo.methods.base").BaseMethod
+    return Host("current", "backbone", "momentum_backbone", base, methods, adapt)

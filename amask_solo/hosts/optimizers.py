@@ -1,0 +1,81 @@
+"""The current host's choice of optimizer and schedule, for the release, which lacks parts of it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from lightning.pytorch import LightningModule
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
+
+from amask_solo.errors import unknown_key
+from amask_solo.hosts.lars import LARS
+from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR
+
+OPTIMIZERS = {"sgd": SGD, "lars": LARS, "adam": Adam, "adamw": AdamW}
+SCHEDULERS = ("warmup_cosine", "step", "none")
+
+
+def configure(module: LightningModule) -> Optimizer | tuple[list[Optimizer], list[dict[str, Any]]]:
+    """Return optimizer and schedule of a release method, as ``module.cfg`` describes them.
+
+    The release's own version knows only schedules by epoch, has no weight decay without biases, and wraps SGD for
+    LARS in a way that Lightning 2 turns into plain SGD without an error.
+
+    Raises:
+        UserError: If the optimizer or the scheduler is unknown.
+    """
+    cfg = module.cfg
+    if cfg.optimizer.name not in OPTIMIZERS:
+        raise unknown_key(cfg.optimizer.name, OPTIMIZERS, "optimizer.name")
+    groups = module.learnable_params
+    if cfg.optimizer.exclude_bias_n_norm_wd:
+        groups = without_bias_decay(groups)
+    static = [index for index, group in enumerate(groups) if group.pop("static_lr", False)]
+    optimizer = OPTIMIZERS[cfg.optimizer.name](
+        groups, lr=module.lr, weight_decay=module.weight_decay, **cfg.optimizer.kwargs
+    )
+    if cfg.scheduler.name.lower() == "none":
+        return optimizer
+    scheduler, interval = _schedule(module, optimizer)
+    if static:
+        scheduler.get_lr = partial(hold_lr, scheduler.get_lr, static, module.lr)
+    return [optimizer], [{"scheduler": scheduler, "interval": interval, "frequency": 1}]
+
+
+def _schedule(module: LightningModule, optimizer: Optimizer) -> tuple[LRScheduler, str]:
+    cfg = module.cfg.scheduler
+    if cfg.name == "step":
+        return MultiStepLR(optimizer, list(cfg.lr_decay_steps)), "epoch"
+    if cfg.name != "warmup_cosine":
+        raise unknown_key(cfg.name, SCHEDULERS, "scheduler.name")
+    total = (
+        module.trainer.estimated_stepping_batches if cfg.interval == "step" else module.max_epochs
+    )
+    scheduler = LinearWarmupCosineAnnealingLR(
+        optimizer,
+        warmup_epochs=module.warmup_epochs * total / module.max_epochs,
+        max_epochs=total,
+        warmup_start_lr=module.warmup_start_lr,
+        eta_min=module.min_lr,
+    )
+    return scheduler, cfg.interval
+
+
+def hold_lr(get_lr: Callable[[], list[float]], groups: Sequence[int], lr: float) -> list[float]:
+    """Return what the schedule says, but ``lr`` for the given groups (SimSiam's predictor)."""
+    return [lr if index in groups else scheduled for index, scheduled in enumerate(get_lr())]
+
+
+def without_bias_decay(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Split each group in two: matrices and kernels as they were, vectors without weight decay."""
+    split = []
+    for group in groups:
+        parameters = list(group["params"])
+        kernels = [parameter for parameter in parameters if parameter.ndim > 1]
+        vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
+        if kernels:
+            split.append({**group, "params": kernels})
+        if vectors:
+            split.append({**group, "params": vectors, "weight_decay": 0})
+    return split

@@ -1,0 +1,135 @@
+"""The release of the host: solo-learn 1.0.2 from PyPI, written for Lightning 1.4 and torch 1.9."""
+
+import importlib
+import inspect
+from functools import cache
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from lightning.pytorch import LightningModule
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from amask_solo.hosts.host import Host
+from amask_solo.hosts.optimizers import configure
+from amask_solo.hosts.release_cfg import fill_defaults, to_kwargs
+from amask_solo.hosts.repairs import PREFIX, Repairs, check, construction
+
+
+class CholeskyWhitening(nn.Module):
+    r"""Whiten a batch of features by the Cholesky factor of their covariance.
+
+    With centered rows :math:`x_i` and :math:`L L^\top = (1 - \epsilon) \operatorname{cov}(x) + \epsilon I`, the rows
+    become :math:`L^{-1} x_i`. Stands in for the release's layer, which calls the removed ``torch.cholesky``.
+
+    References:
+        Ermolov et al., `Whitening for Self-Supervised Representation Learning
+        <https://arxiv.org/abs/2007.06346>`_, ICML 2021.
+    """
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, features: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+        """Return the whitened features, in single precision."""
+        with torch.autocast(features.device.type, enabled=False):
+            centered = (features - features.mean(dim=0)).float()
+            covariance = centered.T @ centered / (len(centered) - 1)
+            identity = torch.eye(len(covariance), device=covariance.device)
+            factor = torch.linalg.cholesky((1 - self.eps) * covariance + self.eps * identity)
+            return torch.linalg.solve_triangular(factor, centered.T, upper=False).T
+
+
+class ReleaseRepairs(Repairs):
+    """What only the release needs."""
+
+    momentum_forward_name = "base_momentum_forward"
+
+    # Lightning 2 refuses a model that has this hook; `super()` still finds the host's.
+    validation_epoch_end = None
+
+    def __init__(self, cfg: DictConfig) -> None:
+        base = _base_module()
+        check(cfg, base.BaseMethod._SUPPORTED_ENCODERS)
+        with construction(cfg):
+            fill_defaults(cfg, type(self))
+            super().__init__(**to_kwargs(cfg, type(self)))
+        self.cfg = cfg
+        self.add_knn(cfg)
+        self._validation_outputs: list[Any] = []
+        whitening = getattr(self, "whitening", None)
+        if type(whitening).__name__ == "Whitening2d":
+            self.whitening = CholeskyWhitening(whitening.eps)
+
+    def configure_optimizers(self) -> Any:
+        """Follow the cfg as the current host does, unless the method has its own way."""
+        stock = _base_module().BaseMethod.configure_optimizers
+        own = super().configure_optimizers
+        return configure(self) if own.__func__ is stock else own()
+
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
+        """Keep the outputs, which Lightning 2 no longer collects."""
+        outputs = super().validation_step(batch, batch_idx, dataloader_idx)
+        self._validation_outputs.append(outputs)
+        return outputs
+
+    def on_validation_epoch_end(self) -> None:
+        """Call the hook that Lightning 2 no longer calls."""
+        super().on_validation_epoch_end()
+        super().validation_epoch_end(self._validation_outputs)
+        self._validation_outputs = []
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Pass on the loader's number, which Lightning 2 no longer gives."""
+        hook = super().on_train_batch_end
+        hook(outputs, batch, batch_idx, *[0] * (len(inspect.signature(hook).parameters) - 3))
+
+    def clip_gradients(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
+        """Tell DINO's own method, which takes a number, from Lightning's, which it hides."""
+        if isinstance(optimizer, (int, float)):
+            super().clip_gradients(optimizer)
+        else:
+            LightningModule.clip_gradients(self, optimizer, *args, **kwargs)
+
+
+def _base_module() -> Any:
+    return importlib.import_module("solo.methods.base")
+
+
+@cache
+def _supcon() -> type:
+    """Return SupCon, which the release has as an option of SimCLR."""
+    simclr = importlib.import_module("solo.methods").SimCLR
+
+    def __init__(self: Any, **kwargs: Any) -> None:  # noqa: N807
+        super(supcon, self).__init__(**{**kwargs, "supervised": True})
+
+    supcon = type("SupCon", (simclr,), {"__init__": __init__, "__module__": __name__})
+    return supcon
+
+
+def methods() -> dict[str, type]:
+    """Return the base methods by the current host's names; not the masked ones registered beside them."""
+    registered = {**importlib.import_module("solo.methods").METHODS, "supcon": _supcon()}
+    return {
+        name: method
+        for name, method in registered.items()
+        if name not in ("base", "linear") and not name.startswith(PREFIX)
+    }
+
+
+@cache
+def adapt(base: type) -> type:
+    """Return ``base`` with the repairs before it; see :class:`amask_solo.hosts.host.Host`."""
+    if issubclass(base, Repairs):
+        return base
+    return type(
+        base.__name__, (ReleaseRepairs, base), {"__module__": __name__, "__doc__": base.__doc__}
+    )
+
+
+def host() -> Host:
+    """Return the interface to the release."""
+    return Host("release", "encoder", "momentum_encoder", _base_module().BaseMethod, methods, adapt)

@@ -1,0 +1,143 @@
+"""From a cfg in the current host's schema to the keyword arguments of the release's constructors."""
+
+import inspect
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from amask_solo.errors import UserError
+
+DEFAULTS: dict[str, Any] = {
+    "backbone.kwargs": {},
+    "optimizer.exclude_bias_n_norm_wd": False,
+    "optimizer.kwargs": {},
+    "accumulate_grad_batches": 1,
+    "scheduler.lr_decay_steps": None,
+    "scheduler.min_lr": 0.0,
+    "scheduler.warmup_start_lr": 3e-5,
+    "scheduler.warmup_epochs": 10,
+    "scheduler.interval": "step",
+    "knn_eval.enabled": False,
+    "knn_eval.k": 20,
+    "knn_eval.distance_func": "euclidean",
+    "performance.disable_channel_last": False,
+    "method_kwargs": {},
+}
+"""What the current host fills in for every method."""
+
+MOMENTUM_DEFAULTS = {
+    "momentum.base_tau": 0.99,
+    "momentum.final_tau": 1.0,
+    "momentum.classifier": False,
+}
+
+QUEUE = {"queue_size": 65536}
+METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
+    "BarlowTwins": {"lamb": 0.0051, "scale_loss": 0.024},
+    "DeepClusterV2": {"num_prototypes": [3000, 3000, 3000], "temperature": 0.1, "kmeans_iters": 10},
+    "DINO": {
+        "clip_grad": 0,
+        "freeze_last_layer": 1,
+        "norm_last_layer": True,
+        "use_bn_in_head": False,
+        "student_temperature": 0.1,
+        "teacher_temperature": 0.07,
+        "warmup_teacher_temperature": 0.04,
+        "warmup_teacher_temperature_epochs": 0,
+    },
+    "MoCoV2Plus": QUEUE,
+    "NNBYOL": QUEUE,
+    "NNCLR": QUEUE,
+    "NNSiam": QUEUE,
+    "ReSSL": QUEUE,
+    "SwAV": {
+        **QUEUE,
+        "num_prototypes": 3000,
+        "sk_epsilon": 0.05,
+        "sk_iters": 3,
+        "freeze_prototypes_epochs": 1,
+        "epoch_queue_starts": 15,
+    },
+    "VICReg": {"sim_loss_weight": 25.0, "var_loss_weight": 25.0, "cov_loss_weight": 1.0},
+    "WMSE": {"whitening_iters": 1, "whitening_size": 256, "whitening_eps": 0.0},
+}
+"""What the current host fills in under ``method_kwargs``, by the name of the class; a subclass inherits it."""
+
+
+def fill_defaults(cfg: DictConfig, method: type) -> None:
+    """Write the current host's defaults into the cfg, in place as it does itself."""
+    defaults = dict(DEFAULTS)
+    if hasattr(method, "momentum_pairs"):
+        defaults |= MOMENTUM_DEFAULTS
+    for ancestor in method.__mro__:
+        own = METHOD_DEFAULTS.get(ancestor.__name__, {})
+        defaults |= {f"method_kwargs.{name}": value for name, value in own.items()}
+    for path, default in defaults.items():
+        value = OmegaConf.select(cfg, path, default=default)
+        # The host's recipes write None as a string.
+        OmegaConf.update(cfg, path, None if value == "None" else value, force_add=True)
+
+
+def to_kwargs(cfg: DictConfig, method: type) -> dict[str, Any]:
+    """Return the constructor's arguments for a cfg with all defaults filled in.
+
+    Raises:
+        UserError: If the method asks for an argument that the cfg does not have.
+    """
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    data, optimizer, scheduler = plain["data"], plain["optimizer"], plain["scheduler"]
+    resnet = cfg.backbone.name.startswith("resnet")
+    cifar = resnet and data["dataset"] in ("cifar10", "cifar100")
+    lars = optimizer["name"] == "lars"
+    extra = optimizer["kwargs"]
+    kwargs = {
+        "encoder": cfg.backbone.name,
+        "backbone_args": {**plain["backbone"]["kwargs"], "cifar": cifar},
+        "num_classes": data["num_classes"],
+        "num_large_crops": data["num_large_crops"],
+        "num_small_crops": data["num_small_crops"],
+        "max_epochs": plain["max_epochs"],
+        "accumulate_grad_batches": plain["accumulate_grad_batches"] or 1,
+        "optimizer": "sgd" if lars else optimizer["name"],
+        "lars": lars,
+        "eta_lars": extra.pop("eta", 1e-3) if lars else 1e-3,
+        "grad_clip_lars": lars and extra.pop("clip_lr", False),
+        "exclude_bias_n_norm": lars and extra.pop("exclude_bias_n_norm", False),
+        "extra_optimizer_args": extra,
+        **{name: optimizer[name] for name in ("batch_size", "lr", "classifier_lr", "weight_decay")},
+        "scheduler": scheduler["name"],
+        **{
+            name: scheduler[name]
+            for name in ("lr_decay_steps", "min_lr", "warmup_start_lr", "warmup_epochs")
+        },
+        **plain["method_kwargs"],
+    }
+    if hasattr(method, "momentum_pairs"):
+        momentum = plain["momentum"]
+        kwargs |= {
+            "base_tau_momentum": momentum["base_tau"],
+            "final_tau_momentum": momentum["final_tau"],
+            "momentum_classifier": momentum["classifier"],
+        }
+    missing = required(method) - set(kwargs)
+    if missing:
+        keys = ", ".join(f"method_kwargs.{name}" for name in sorted(missing))
+        raise UserError(
+            f"{method.__name__} needs {keys}; add what is missing to the configuration."
+        )
+    return kwargs
+
+
+def required(method: type) -> set[str]:
+    """Return the arguments without a default that the constructors of a method and its ancestors ask for."""
+    base = next(cls for cls in method.__mro__ if cls.__name__ == "BaseMethod")
+    constructors = [vars(cls).get("__init__") for cls in method.__mro__ if issubclass(cls, base)]
+    parameters = [
+        parameter
+        for constructor in constructors
+        if constructor is not None
+        for parameter in list(inspect.signature(constructor).parameters.values())[1:]
+    ]
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    needed = {p.name for p in parameters if p.kind in named and p.default is p.empty}
+    return needed - {p.name for p in parameters if p.default is not p.empty}

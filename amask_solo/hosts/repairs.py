@@ -1,0 +1,141 @@
+"""What is broken in both generations of the host, repaired in a subclass; the host itself stays untouched."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from omegaconf import DictConfig, OmegaConf, open_dict
+from torch import Tensor
+
+from amask_solo.errors import UserError, unknown_key
+from amask_solo.hosts.knn import WeightedKNN
+
+PREFIX = "amask_"
+"""A masked method is called this, then the name of its base method."""
+
+STATE = "amask_host"
+"""Where in a checkpoint the state lies that the host forgets to save."""
+
+
+def check(cfg: DictConfig, backbones: Iterable[str]) -> None:
+    """Refuse settings that the host would answer with a bare assertion.
+
+    Raises:
+        UserError: If the backbone is unknown, or DINO's warm-up is longer than the training.
+    """
+    if cfg.backbone.name not in backbones:
+        raise unknown_key(cfg.backbone.name, backbones, "backbone.name")
+    warmup = OmegaConf.select(cfg, "method_kwargs.warmup_teacher_temperature_epochs", default=0)
+    if warmup > cfg.max_epochs:
+        raise UserError(
+            f"Expected method_kwargs.warmup_teacher_temperature_epochs to be at most max_epochs={cfg.max_epochs}, "
+            f"but got {warmup}. Shorten the warm-up, or train longer."
+        )
+
+
+@contextmanager
+def construction(cfg: DictConfig) -> Iterator[None]:
+    """Show the host's constructor the cfg that it expects; afterwards the cfg is the user's again.
+
+    The host writes its defaults into the cfg, which a cfg in struct mode refuses. It picks the ViT variant by the exact
+    name of the method: under ``amask_mocov3`` it would silently build the wrong one. Its kNN metric cannot be
+    constructed ("unexpected keyword argument compute_on_step"); see :class:`WeightedKNN`.
+    """
+    name = cfg.get("method")
+    knn = OmegaConf.select(cfg, "knn_eval.enabled", default=False)
+    with open_dict(cfg):
+        if name is not None:
+            cfg.method = name.removeprefix(PREFIX)
+        if knn:
+            cfg.knn_eval.enabled = False
+        try:
+            yield
+        finally:
+            if name is not None:
+                cfg.method = name
+            if knn:
+                cfg.knn_eval.enabled = knn
+
+
+def _without_labels(out: dict[str, Any], targets: Tensor) -> dict[str, Any]:
+    """Make the class loss of a batch without any label 0; the mean over no sample is NaN."""
+    if "loss" in out:
+        unlabeled = (targets == -1).all()
+        out["loss"] = torch.where(unlabeled, out["logits"].sum() * 0, out["loss"])
+    return out
+
+
+class Repairs:
+    """Stands before a host's method in the bases of a leaf class; ``super()`` is the host."""
+
+    momentum_forward_name: str
+    _resumed: dict[str, Any] = {}  # noqa: RUF012 - never changed in place
+    _late_buffers: dict[str, Tensor] = {}  # noqa: RUF012 - never changed in place
+
+    def add_knn(self, cfg: DictConfig) -> None:
+        """Give the method the online kNN that its constructor was not asked for."""
+        self.knn_eval = bool(OmegaConf.select(cfg, "knn_eval.enabled", default=False))
+        if self.knn_eval:
+            self.knn = WeightedKNN(k=cfg.knn_eval.k, distance=cfg.knn_eval.distance_func)
+
+    def _base_shared_step(self, X: Tensor, targets: Tensor) -> dict[str, Any]:
+        return _without_labels(super()._base_shared_step(X, targets), targets)
+
+    def _shared_step_momentum(self, X: Tensor, targets: Tensor) -> dict[str, Any]:
+        if self.momentum_classifier is None or self.num_classes >= 5:
+            return _without_labels(super()._shared_step_momentum(X, targets), targets)
+        # The host asks for the top 5 of fewer classes: "selected index k out of range".
+        out = getattr(self, self.momentum_forward_name)(X)
+        logits = self.momentum_classifier(out["feats"])
+        right = (logits.argmax(dim=1) == targets).float().mean() * 100
+        everything = (targets >= 0).float().mean() * 100
+        out |= {
+            "logits": logits,
+            "loss": F.cross_entropy(logits, targets, ignore_index=-1),
+            "acc1": right[None],
+            "acc5": everything[None],
+        }
+        return _without_labels(out, targets)
+
+    def on_train_start(self) -> None:
+        """Put back what the host's ``on_train_start`` makes anew, after a resume."""
+        super().on_train_start()
+        buffers = dict(self.named_buffers(recurse=False))
+        for name, saved in self._late_buffers.items():
+            if name not in buffers or buffers[name].shape != saved.shape:
+                raise UserError(
+                    f"The checkpoint's '{name}' of shape {tuple(saved.shape)} does not fit this run. Resume with the "
+                    "same method, data set, batch size and number of devices."
+                )
+            buffers[name].copy_(saved)
+        self._late_buffers = {}
+        if "last_step" in self._resumed:
+            self.last_step = self._resumed["last_step"]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what a resume needs, and remove what stops the file from being read."""
+        super().on_save_checkpoint(checkpoint)
+        # A static learning rate is a partial that holds scheduler and optimizer: `torch.load` refuses it
+        # (weights_only) or recurses without end. Every run makes it anew, so it need not be saved.
+        for scheduler in checkpoint.get("lr_schedulers", ()):
+            scheduler.pop("get_lr", None)
+        if hasattr(self, "momentum_updater"):
+            checkpoint[STATE] = {
+                "tau": float(self.momentum_updater.cur_tau),
+                "last_step": int(getattr(self, "last_step", 0)),
+            }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore tau, which would start anew, and keep buffers aside that do not exist yet.
+
+        DeepCluster-v2 and SwAV register their memory in ``on_train_start``; loaded earlier, these are "unexpected keys".
+        """
+        super().on_load_checkpoint(checkpoint)
+        state, known = checkpoint["state_dict"], self.state_dict()
+        late = [name for name in state if "." not in name and name not in known]
+        self._late_buffers = {name: state.pop(name) for name in late}
+        self._resumed = checkpoint.get(STATE, {})
+        if "tau" in self._resumed:
+            self.momentum_updater.cur_tau = self._resumed["tau"]

@@ -1,0 +1,22 @@
+"""Image sets as uint8 tensors, and loaders that keep small ones on the device."""
+
+from amask_solo.data.base import ArrayImages, ImageData, ImageSet, channel_statistics
+from amask_solo.data.image_folder import FolderImages, load_image_folder
+from amask_solo.data.loaders import ResidentLoader, make_loader
+from amask_solo.data.shapes import make_shapes
+from amask_solo.data.torchvision_sets import load_cifar10, load_cifar100, load_stl10
+
+__all__ = [
+    "ArrayImages",
+    "FolderImages",
+    "ImageData",
+    "ImageSet",
+    "ResidentLoader",
+    "channel_statistics",
+    "load_cifar10",
+    "load_cifar100",
+    "load_image_folder",
+    "load_stl10",
+    "make_loader",
+    "make_shapes",
+]

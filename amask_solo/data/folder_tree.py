@@ -1,0 +1,106 @@
+"""A folder tree as a list of image files and their classes."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from amask_solo.data.base import UNLABELED, Labels
+from amask_solo.data.decode import IMAGE_SUFFIXES
+from amask_solo.data.subsets import Picks
+from amask_solo.errors import UserError
+
+_SPLITS = {"train", "training", "val", "valid", "validation", "test"}
+
+
+@dataclass(frozen=True)
+class FolderTree:
+    """The image files below a folder.
+
+    Attributes:
+        root: The folder.
+        files: In the order of their names, so that an index means the same file on every machine.
+        class_names: The sub-folders, sorted; empty if the tree is taken as unlabeled.
+    """
+
+    root: Path
+    files: list[Path]
+    class_names: list[str]
+
+    def select(self, picks: Picks) -> "FolderTree":
+        """Return a tree of some of the files, with the same classes."""
+        return FolderTree(
+            self.root, [self.files[pick] for pick in picks.tolist()], self.class_names
+        )
+
+    def labels(self, class_names: list[str]) -> Labels:
+        """Number the classes of the files by their place in ``class_names``; -1 if that is empty.
+
+        Raises:
+            UserError: If a file's class is not among them.
+        """
+        if not class_names:
+            return torch.full((len(self.files),), UNLABELED)
+        if odd := sorted(set(self.class_names) - set(class_names)):
+            raise UserError(
+                f"The classes {_some(odd)} in '{self.root}' are not among the "
+                f"{len(class_names)} of the training folder ({_some(class_names)}); give both folders the same sub-folders."
+            )
+        numbers = {name: number for number, name in enumerate(class_names)}
+        return torch.tensor([numbers[_class_of(file, self.root)] for file in self.files])
+
+
+def scan_folder(root: str | Path, *, labels: Literal["auto", "none"], key: str) -> FolderTree:
+    """Find the images below a folder, at any depth.
+
+    Links are followed; hidden files are not images.
+
+    Args:
+        root: The folder.
+        labels: ``auto`` takes the sub-folders as classes if there are at least two and every image
+            lies in one; ``none`` takes no labels.
+        key: The setting that named the folder, for error messages.
+
+    Raises:
+        UserError: If the folder is missing, has no images, or holds splits instead of classes.
+    """
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise UserError(
+            f"Expected a folder of images at {key}={root}, but there is none; check the path."
+        )
+    files = sorted(
+        Path(folder, name)
+        for folder, _, names in os.walk(root, followlinks=True)
+        for name in names
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
+    )
+    if not files:
+        known = ", ".join(sorted(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES))
+        raise UserError(
+            f"Expected images ({known}) below {key}={root}, but found none; check the path."
+        )
+    classes = _find_classes(files, root) if labels == "auto" else []
+    if classes and {name.lower() for name in classes} <= _SPLITS:
+        raise UserError(
+            f"Expected classes in {key}={root}, but it holds the splits {_some(classes)}; "
+            "set data.train_path and data.val_path to those, or data.labels=none to take all."
+        )
+    return FolderTree(root, files, classes)
+
+
+def _find_classes(files: list[Path], root: Path) -> list[str]:
+    if any(file.parent == root for file in files):
+        return []
+    names = sorted({_class_of(file, root) for file in files})
+    return names if len(names) > 1 else []
+
+
+def _class_of(file: Path, root: Path) -> str:
+    return file.relative_to(root).parts[0]
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -1,0 +1,161 @@
+"""Any folder of images, with or without labels."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from amask_solo.data.base import ImageData, ImageSet, Labels, Pixels, resolve_statistics
+from amask_solo.data.decode import decode_all, decode_image, map_files, readable
+from amask_solo.data.folder_tree import FolderTree, scan_folder
+from amask_solo.data.subsets import balanced_subset, stratified_split
+from amask_solo.errors import UserError
+
+
+class FolderImages(ImageSet):
+    """Image files that are decoded when they are asked for."""
+
+    def __init__(self, files: Sequence[Path], labels: Labels, *, size: int) -> None:
+        self.files = list(files)
+        self.labels = labels
+        self.size = size
+
+    def image(self, index: int) -> UInt8[Tensor, "3 s s"]:
+        """Decode one image."""
+        return decode_image(self.files[index], size=self.size)
+
+    def stack(self) -> Pixels:
+        """Decode all images, in parallel."""
+        return decode_all(self.files, size=self.size)
+
+
+def load_image_folder(
+    *,
+    train_path: str,
+    image_size: int,
+    val_path: str | None = None,
+    val_fraction: float = 0.1,
+    labels: Literal["auto", "none"] = "auto",
+    load_size: int | None = None,
+    max_images: int | None = None,
+    on_error: Literal["raise", "skip"] = "raise",
+    seed: int = 0,
+    mean: Sequence[float] | str = "auto",
+    std: Sequence[float] | str = "auto",
+    name: str | None = None,
+) -> ImageData:
+    """Take the images below a folder, at any depth.
+
+    Args:
+        train_path: The folder to learn from.
+        image_size: Height and width of the views.
+        val_path: The folder to validate on; its classes are some of the training folder's.
+        val_fraction: Without ``val_path``, this share of each class is held out; 0, or no labels,
+            holds out nothing.
+        labels: ``auto`` takes the sub-folders as classes if there are at least two and every image
+            lies in one; ``none`` takes no labels.
+        load_size: Height and width of the stored images, from which random crops are cut. By
+            default 8/7 of ``image_size``, the usual 256 for 224, or ``image_size`` where the files
+            have it already.
+        max_images: Keep a random subset of each split, of at most so many, with equal classes.
+        on_error: What an unreadable file does. ``raise`` stops when it is read; ``skip`` reads
+            every file once at the start, leaves out the bad ones and names them in one warning.
+        seed: Of the subset and of the split.
+        mean: Channel means, or ``auto`` to measure them.
+        std: Channel standard deviations, or ``auto`` to measure them.
+        name: What the set is called in summaries; by default as its folder.
+
+    Raises:
+        UserError: If a folder is missing or empty, or a file cannot be read.
+        ValueError: If a setting is out of range.
+    """
+    _check(image_size=image_size, load_size=load_size, labels=labels, on_error=on_error)
+    folders = {"train": scan_folder(train_path, labels=labels, key="data.train_path")}
+    if val_path is not None:
+        folders["val"] = scan_folder(val_path, labels=labels, key="data.val_path")
+    class_names = folders["train"].class_names
+    _check_agreement(folders)
+    for split, tree in folders.items():
+        kept = _drop_unreadable(tree) if on_error == "skip" else tree
+        folders[split] = kept.select(
+            balanced_subset(kept.labels(class_names), max_images, seed=seed)
+        )
+    if val_path is None and class_names:
+        folders |= _split(folders["train"], val_fraction, seed=seed)
+    size = load_size or _guess_load_size(folders["train"].files, image_size)
+    sets = {
+        split: FolderImages(tree.files, tree.labels(class_names), size=size)
+        for split, tree in folders.items()
+        if tree.files
+    }
+    mean, std = resolve_statistics(sets["train"], mean=mean, std=std)
+    name = name or Path(train_path).expanduser().resolve().name
+    val = sets.get("val")
+    return ImageData(
+        sets["train"], val, max(1, len(class_names)), class_names, mean, std, image_size, name
+    )
+
+
+def _check(*, image_size: int, load_size: int | None, labels: str, on_error: str) -> None:
+    if image_size < 1 or (load_size is not None and load_size < 1):
+        raise ValueError(
+            f"Expected sizes of at least 1, but got image_size={image_size}, load_size={load_size}."
+        )
+    if labels not in ("auto", "none"):
+        raise ValueError(f"Expected labels to be 'auto' or 'none', but got {labels!r}.")
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"Expected on_error to be 'raise' or 'skip', but got {on_error!r}.")
+
+
+def _check_agreement(folders: dict[str, FolderTree]) -> None:
+    """Refuse a validation folder without classes or with others than the training folder."""
+    train, val = folders["train"], folders.get("val")
+    if val is None or not train.class_names:
+        return
+    if not val.class_names:
+        raise UserError(
+            f"Expected a sub-folder for each class in data.val_path={val.root}, as in the training "
+            "folder; sort its images into them, or set data.labels=none."
+        )
+    val.labels(train.class_names)
+
+
+def _split(tree: FolderTree, fraction: float, *, seed: int) -> dict[str, FolderTree]:
+    train, val = stratified_split(tree.labels(tree.class_names), fraction, seed=seed)
+    return {"train": tree.select(train), "val": tree.select(val)}
+
+
+def _drop_unreadable(tree: FolderTree) -> FolderTree:
+    good = torch.tensor(list(map_files(readable, tree.files, what="Checking images")))
+    bad = [str(tree.files[place]) for place in (~good).nonzero()[:, 0].tolist()]
+    if not good.any():
+        raise UserError(
+            f"None of the {len(bad)} images below '{tree.root}' can be read; check the files."
+        )
+    if bad:
+        listed = ", ".join(bad[:10]) + (f" and {len(bad) - 10} more" if len(bad) > 10 else "")
+        warnings.warn(
+            f"Skipped {len(bad)} unreadable of {len(tree.files)} images: {listed}.", stacklevel=4
+        )
+    return tree.select(good.nonzero()[:, 0])
+
+
+def _guess_load_size(files: Sequence[Path], image_size: int) -> int:
+    """Return 8/7 of the image size, or the size itself if a sample of the files has it."""
+    sample = files[:: -(-len(files) // 64)]
+    if all(_file_size(file) == (image_size, image_size) for file in sample):
+        return image_size
+    return round(image_size * 256 / 224)
+
+
+def _file_size(file: Path) -> tuple[int, int] | None:
+    try:
+        with Image.open(file) as image:
+            return image.size
+    except OSError:  # Whoever decodes the file says what is wrong with it.
+        return None

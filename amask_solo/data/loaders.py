@@ -1,0 +1,135 @@
+"""Loaders of uint8 batches: small sets stay on the device, large ones are read by workers."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
+
+from amask_solo.data.base import ImageSet
+from amask_solo.errors import UserError
+
+Batch = list[Int64[Tensor, " b"] | UInt8[Tensor, "b 3 s s"]]
+"""``[indexes, images, labels]``, the host's batch before its views are made."""
+
+CACHE_LIMIT = 4 * 1024**3
+"""Bytes of images that ``device_cache=auto`` keeps on the device at most."""
+
+
+class ResidentLoader:
+    """Batches of a set whose images all lie on one device, in the order of a stock loader.
+
+    Nothing is copied from the host to the device while training; there are no workers. Lightning
+    takes it as it takes a ``DataLoader`` and sets the epoch of its sampler.
+
+    Attributes:
+        dataset: The set, of which batches hold the indexes.
+        sampler: Decides the order from seed and epoch alone, and the share of each process.
+    """
+
+    def __init__(
+        self,
+        dataset: ImageSet,
+        *,
+        sampler: DistributedSampler[ImageSet],
+        batch_size: int,
+        drop_last: bool,
+        device: torch.device | str,
+    ) -> None:
+        self.dataset = dataset
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+        self._images = dataset.stack().to(device)
+        self._labels = dataset.labels.to(device)
+
+    def __len__(self) -> int:
+        share = len(self.sampler)
+        return share // self.batch_size if self.drop_last else -(-share // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = torch.tensor(list(self.sampler), device=self._images.device)
+        for index in order.split(self.batch_size)[: len(self)]:
+            yield [index, self._images.index_select(0, index), self._labels.index_select(0, index)]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch."""
+        self.sampler.set_epoch(epoch)
+
+
+def make_loader(
+    images: ImageSet,
+    *,
+    batch_size: int,
+    shuffle: bool,
+    drop_last: bool,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    device_cache: Literal["auto", "on", "off"] = "auto",
+    cache_limit: int = CACHE_LIMIT,
+    num_workers: int = 4,
+    rank: int = 0,
+    world_size: int = 1,
+) -> ResidentLoader | DataLoader[tuple[int, Tensor, int]]:
+    """Return a loader of ``[indexes, uint8 images, labels]``.
+
+    The order is a function of seed and epoch, whichever loader it is and whether or not the run was
+    resumed.
+
+    Args:
+        images: The set.
+        batch_size: Images a batch on each process.
+        shuffle: Draw a new order each epoch.
+        drop_last: Leave out a last batch that would be short.
+        seed: Of the order.
+        device: Where the training runs.
+        device_cache: Whether the images stay on the device; ``auto`` keeps them if they fit
+            ``cache_limit``.
+        cache_limit: In bytes, for ``auto``.
+        num_workers: Processes that read images which are not on the device.
+        rank: This process.
+        world_size: All processes; they see different images and equally many batches.
+
+    Raises:
+        UserError: If there is not even one full batch for each process and ``drop_last`` is set.
+        ValueError: If ``device_cache`` or ``batch_size`` is out of range.
+    """
+    if device_cache not in ("auto", "on", "off"):
+        raise ValueError(
+            f"Expected device_cache to be 'auto', 'on' or 'off', but got {device_cache!r}."
+        )
+    if batch_size < 1:
+        raise ValueError(f"Expected batch_size to be positive, but got {batch_size}.")
+    if drop_last and len(images) // world_size < batch_size:
+        raise UserError(
+            f"The training set has {len(images)} images, too few for one batch of {batch_size} "
+            f"on each of {world_size} process(es); lower optimizer.batch_size."
+        )
+    device = torch.device(device)
+    sampler = DistributedSampler(
+        images, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed, drop_last=drop_last
+    )
+    if device_cache == "on" or (device_cache == "auto" and stored_bytes(images) <= cache_limit):
+        return ResidentLoader(
+            images, sampler=sampler, batch_size=batch_size, drop_last=drop_last, device=device
+        )
+    return DataLoader(
+        images,
+        sampler=sampler,
+        batch_size=batch_size,
+        drop_last=drop_last,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        pin_memory=device.type == "cuda",
+        # The loader draws its workers' seeds; from the global stream it would shift everybody
+        # else's numbers.
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def stored_bytes(images: ImageSet) -> int:
+    """Return how much memory the images of a set take."""
+    return len(images) * 3 * images.size**2

@@ -1,0 +1,162 @@
+"""The default data: procedural pictures of one shape each, and where the shape is."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from amask_solo._random import stream
+from amask_solo.data._outlines import OUTLINES
+from amask_solo.data._textures import draw_textures, pixel_grid
+from amask_solo.data.base import (
+    ArrayImages,
+    ImageData,
+    Labels,
+    ObjectMasks,
+    Pixels,
+    resolve_statistics,
+)
+
+# Images are drawn in groups of this size, each from a generator of its own: a larger set starts
+# with the smaller one.
+_GROUP = 256
+
+Canvas = Float[Tensor, "n 3 s s"]
+Coverage = Float[Tensor, "n 1 s s"]
+
+
+def make_shapes(
+    *,
+    num_train: int = 2000,
+    num_val: int = 500,
+    image_size: int = 32,
+    num_classes: int = 8,
+    seed: int = 0,
+    mean: Sequence[float] | str = "auto",
+    std: Sequence[float] | str = "auto",
+) -> ImageData:
+    """Draw images of one textured shape on a textured background with clutter; ours.
+
+    The class is the kind of shape and nothing else: color, texture, place, size and rotation are
+    independent of it. Training and validation images come from different random streams.
+
+    Args:
+        num_train: How many training images; classes differ by one image at most.
+        num_val: How many validation images; 0 makes no validation set.
+        image_size: Height and width, at least 16.
+        num_classes: How many kinds of shapes, from 2 to 8.
+        seed: The same seed draws the same images.
+        mean: Channel means, or ``auto`` to measure them.
+        std: Channel standard deviations, or ``auto`` to measure them.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+    if not 2 <= num_classes <= len(OUTLINES):
+        raise ValueError(f"Expected num_classes from 2 to {len(OUTLINES)}, but got {num_classes}.")
+    if image_size < 16:
+        raise ValueError(
+            f"Expected image_size of at least 16, but got {image_size}; shapes blur away."
+        )
+    if num_train < 1 or num_val < 0:
+        raise ValueError(
+            f"Expected num_train >= 1 and num_val >= 0, but got {num_train} and {num_val}."
+        )
+    names = list(OUTLINES)[:num_classes]
+    train = _draw_set("train", num_train, names=names, size=image_size, seed=seed)
+    val = _draw_set("val", num_val, names=names, size=image_size, seed=seed) if num_val else None
+    mean, std = resolve_statistics(train, mean=mean, std=std)
+    return ImageData(train, val, num_classes, names, mean, std, image_size, "shapes")
+
+
+def _draw_set(split: str, count: int, *, names: Sequence[str], size: int, seed: int) -> ArrayImages:
+    labels = torch.arange(count) % len(names)
+    images = torch.empty(count, 3, size, size, dtype=torch.uint8)
+    masks = torch.empty(count, 1, size, size, dtype=torch.bool)
+    for number, start in enumerate(range(0, count, _GROUP)):
+        generator = stream(f"shapes/{split}", seed=seed, rank=0, step=number, device="cpu")
+        group = slice(start, min(start + _GROUP, count))
+        # The last group is drawn in full and cut, so that its images do not depend on how many are
+        # wanted.
+        group_labels = torch.arange(start, start + _GROUP) % len(names)
+        pixels, where = _draw_group(group_labels, names=names, size=size, generator=generator)
+        images[group], masks[group] = pixels[: group.stop - start], where[: group.stop - start]
+    return ArrayImages(images, labels, masks)
+
+
+def _draw_group(
+    labels: Labels, *, names: Sequence[str], size: int, generator: torch.Generator
+) -> tuple[Pixels, ObjectMasks]:
+    count = len(labels)
+    ground, figure = _draw_palettes(count, generator=generator)
+    canvas = _paint(ground, draw_textures(count, size, generator=generator))
+    for kind in ("line", "line", "blob", "blob", "blob"):
+        color = torch.rand(count, 3, 1, 1, generator=generator)
+        canvas = torch.lerp(canvas, color, _draw_clutter(kind, count, size, generator=generator))
+    coverage = _draw_object(labels, names=names, size=size, generator=generator)
+    canvas = torch.lerp(
+        canvas, _paint(figure, draw_textures(count, size, generator=generator)), coverage
+    )
+    canvas += 0.025 * torch.randn(canvas.shape, generator=generator)
+    return canvas.clamp(0, 1).mul(255).round().byte(), coverage >= 0.5
+
+
+def _draw_palettes(count: int, *, generator: torch.Generator) -> list[Float[Tensor, "n 2 3"]]:
+    """Draw two colors for the background and two for the object, far from each other."""
+    ground, figure = 0.1 + 0.8 * torch.rand(2, count, 3, generator=generator)
+    close = (figure - ground).norm(dim=1, keepdim=True) < 0.45
+    figure = torch.where(close, (ground + 0.5) % 1, figure)
+    spread = 0.35 * (torch.rand(2, count, 3, generator=generator) - 0.5)
+    return [
+        torch.stack([base - delta, base + delta], dim=1)
+        for base, delta in zip((ground, figure), spread, strict=True)
+    ]
+
+
+def _paint(palette: Float[Tensor, "n 2 3"], field: Float[Tensor, "n s s"]) -> Canvas:
+    first, second = palette[:, :, :, None, None].unbind(dim=1)
+    return torch.lerp(first, second, field[:, None])
+
+
+def _place(
+    count: int, size: int, margin: Float[Tensor, " n"], *, generator: torch.Generator
+) -> tuple[Float[Tensor, "n s s"], Float[Tensor, "n s s"]]:
+    """Return pixel coordinates around a random center, turned by a random angle, in image sides."""
+    center_y, center_x, turn = torch.rand(3, count, generator=generator)[:, :, None, None]
+    room = 1 - 2 * margin[:, None, None]
+    y, x = pixel_grid(size)
+    y, x = y - (center_y - 0.5) * room, x - (center_x - 0.5) * room
+    cos, sin = torch.cos(2 * math.pi * turn), torch.sin(2 * math.pi * turn)
+    return cos * y - sin * x, sin * y + cos * x
+
+
+def _draw_object(
+    labels: Labels, *, names: Sequence[str], size: int, generator: torch.Generator
+) -> Coverage:
+    radius = 0.22 + 0.2 * torch.rand(len(labels), generator=generator)
+    y, x = _place(len(labels), size, radius, generator=generator)
+    y, x = y / radius[:, None, None], x / radius[:, None, None]
+    distance = torch.empty_like(x)
+    for number, name in enumerate(names):
+        picks = (labels == number).nonzero()[:, 0]
+        distance[picks] = OUTLINES[name](x[picks], y[picks])
+    return _antialias(distance * radius[:, None, None], size)
+
+
+def _draw_clutter(kind: str, count: int, size: int, *, generator: torch.Generator) -> Coverage:
+    """Draw thin lines or small blobs: edges and colors that say nothing about the class."""
+    length, width = torch.rand(2, count, generator=generator)[:, :, None, None]
+    y, x = _place(count, size, torch.zeros(count), generator=generator)
+    if kind == "line":
+        distance = torch.maximum(x.abs() - (0.1 + 0.4 * length), y.abs() - (0.008 + 0.012 * width))
+    else:
+        minor = 0.025 + 0.03 * width
+        distance = torch.hypot(x / (1.5 + length), y) - minor
+    return _antialias(distance, size)
+
+
+def _antialias(distance: Float[Tensor, "n s s"], size: int) -> Coverage:
+    """Return the share of each pixel that lies inside, from the distance in image sides."""
+    return (0.5 - distance * size).clamp(0, 1)[:, None]

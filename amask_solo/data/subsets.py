@@ -1,0 +1,70 @@
+"""Seeded choices of items that respect the classes."""
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from amask_solo.data.base import Labels
+
+Picks = Int64[Tensor, " k"]
+"""Indexes of items, in rising order."""
+
+
+def balanced_subset(labels: Labels, count: int | None, *, seed: int) -> Picks:
+    """Choose ``count`` items with as equal numbers of each class as there are; None chooses all.
+
+    Unlabeled items (-1) count as one class.
+
+    Raises:
+        ValueError: If ``count`` is not positive.
+
+    Example:
+        >>> labels = torch.tensor([0] * 90 + [1] * 10)
+        >>> labels[balanced_subset(labels, 12, seed=0)].bincount()
+        tensor([6, 6])
+    """
+    if count is None:
+        return torch.arange(len(labels))
+    if count < 1:
+        raise ValueError(f"Expected max_images to be positive or null, but got {count}.")
+    rank, _ = _ranks_within_classes(labels, seed)
+    return rank.argsort(stable=True)[:count].sort().values
+
+
+def stratified_split(labels: Labels, fraction: float, *, seed: int) -> tuple[Picks, Picks]:
+    """Split items into two parts with the same shares of each class.
+
+    Args:
+        labels: One class number for each item.
+        fraction: Share of the second part, in [0, 1).
+        seed: Another seed makes another split.
+
+    Returns:
+        The indexes of the first and of the second part.
+
+    Raises:
+        ValueError: If ``fraction`` is outside [0, 1).
+
+    Example:
+        >>> labels = torch.tensor([0] * 80 + [1] * 20)
+        >>> _, second = stratified_split(labels, 0.1, seed=0)
+        >>> labels[second].bincount()
+        tensor([8, 2])
+    """
+    if not 0 <= fraction < 1:
+        raise ValueError(f"Expected val_fraction in [0, 1), but got {fraction}.")
+    rank, class_size = _ranks_within_classes(labels, seed)
+    order = ((rank + 0.5) / class_size).argsort(stable=True)
+    cut = int(len(labels) * fraction)
+    return order[cut:].sort().values, order[:cut].sort().values
+
+
+def _ranks_within_classes(labels: Labels, seed: int) -> tuple[Labels, Labels]:
+    """Return each item's place in a shuffle of its own class, and how large that class is."""
+    shuffle = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    _, classes, sizes = labels.unique(return_inverse=True, return_counts=True)
+    grouped = shuffle[classes[shuffle].argsort(stable=True)]
+    starts = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+    rank = torch.empty_like(labels)
+    rank[grouped] = torch.arange(len(labels)) - starts
+    return rank, sizes[classes]

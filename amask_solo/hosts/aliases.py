@@ -1,4 +1,4 @@
-"""Stand-ins for what the release of the host imports and Lightning 2, PyPI or Python 3.12 no longer have."""
+"""Stand-ins for what the release of the host imports, gone beside Lightning 2."""
 
 import importlib
 import sys
@@ -11,8 +11,9 @@ from types import ModuleType
 def _stand_ins() -> dict[str, ModuleType]:
     """Return module name -> what the host gets when it imports that name."""
     schedulers = importlib.import_module("amask_solo.hosts.schedulers")
-    # `pytorch_lightning` is a second package with its own Trainer and LightningModule; mixing the two
-    # fails in `Trainer.fit`. Its submodules are named too, or Python would load them a second time.
+    # `pytorch_lightning` is a second package with its own Trainer and LightningModule; mixing the
+    # two fails in `Trainer.fit`. Its submodules are named too, or Python would load them a second
+    # time.
     modules = {
         "pytorch_lightning": importlib.import_module("lightning.pytorch"),
         "pytorch_lightning.callbacks": importlib.import_module("lightning.pytorch.callbacks"),

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from amask_solo.hosts.host import Host
-from amask_solo.hosts.repairs import PREFIX, Repairs, check, construction
+from amask_solo.hosts.repairs import PREFIX, Repairs, check, construction, leaf
 
 
 class CurrentRepairs(Repairs):
@@ -26,7 +26,8 @@ class CurrentRepairs(Repairs):
     def configure_optimizers(self) -> Any:
         """Let each group start at its own learning rate when there is no warm-up.
 
-        The host starts all of them at ``optimizer.lr``, so ``classifier_lr`` would be ignored for the whole run.
+        The host starts all of them at ``optimizer.lr``, so ``classifier_lr`` would be ignored for
+        the whole run.
         """
         configured = super().configure_optimizers()
         if (
@@ -54,14 +55,13 @@ def methods() -> dict[str, type]:
 @cache
 def adapt(base: type) -> type:
     """Return ``base`` with the repairs before it; see :class:`amask_solo.hosts.host.Host`."""
-    if issubclass(base, Repairs):
-        return base
-    return type(
-        base.__name__, (CurrentRepairs, base), {"__module__": __name__, "__doc__": base.__doc__}
-    )
+    return leaf(base, CurrentRepairs, _base_method())
 
 
 def host() -> Host:
     """Return the interface to the current host."""
-    base = importlib.import_module("solo.methods.base").BaseMethod
-    return Host("current", "backbone", "momentum_backbone", base, methods, adapt)
+    return Host("current", "backbone", "momentum_backbone", _base_method(), methods, adapt)
+
+
+def _base_method() -> type:
+    return importlib.import_module("solo.methods.base").BaseMethod

@@ -12,11 +12,13 @@ from amask_solo.hosts.aliases import stand_ins
 ONLY_CURRENT = frozenset({"all4one", "mae", "mocov3", "vibcreg"})
 """Methods that the release of the host does not have."""
 
-MISSING = """solo-learn, the host of this plugin, is not installed. Install it in one of three ways:
-  1. uv:     `make install`, or `uv pip install ".[host]"` in a clone of this project (its pyproject lifts the pins).
+MISSING = """\
+solo-learn, the host of this plugin, is not installed. Install it in one of three ways:
+  1. uv:     `make install`, or `uv pip install ".[host]"` in a clone of this project, whose
+             pyproject lifts the host's old pins.
   2. pip:    `pip install . einops`, then `pip install --no-deps solo-learn==1.0.2`.
-  3. GitHub: clone https://github.com/vturrisi/solo-learn and put it on PYTHONPATH, or
-             `PIP_CONSTRAINT=<file with the line setuptools<81> pip install --no-deps <clone>`."""
+  3. GitHub: clone https://github.com/vturrisi/solo-learn, then put the clone on PYTHONPATH, or
+             `PIP_CONSTRAINT=<file with the line "setuptools<81"> pip install --no-deps <clone>`."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Host:
         momentum_backbone: The same for the teacher of momentum methods.
         base: The host's ``BaseMethod``.
         methods: Name -> unmodified class of every base method, by the current host's names.
-        adapt: Any subclass of ``base`` -> the same, repaired, constructed from one ``DictConfig`` in the
-            current host's schema. Adapting twice changes nothing.
+        adapt: Any subclass of ``base`` -> the same, repaired, constructed from one ``DictConfig``
+            in the current host's schema. Adapting twice changes nothing.
     """
 
     generation: str
@@ -51,8 +53,8 @@ class Host:
             return self.adapt(methods[name])
         if name in ONLY_CURRENT:
             raise UserError(
-                f"Method '{name}' exists only in solo-learn's GitHub version, and the installed one is the "
-                "release 1.0.2; install the GitHub version (README, 'Install') or choose one of "
+                f"Method '{name}' exists only in solo-learn's GitHub version, and the release 1.0.2 "
+                "is installed. Install the GitHub version (README, 'Install'), or choose one of "
                 f"{', '.join(sorted(methods))}."
             )
         raise unknown_key(name, methods, f"the methods of the host ({self.generation})")

@@ -28,7 +28,8 @@ def knn_votes(
 
     References:
         Wu et al., `Unsupervised Feature Learning via Non-Parametric Instance Discrimination
-        <https://arxiv.org/abs/1805.01978>`_, CVPR 2018 (cosine); the Euclidean weight is the host's.
+        <https://arxiv.org/abs/1805.01978>`_, CVPR 2018 (cosine); the Euclidean weight is the
+        host's.
     """
     if distance == "cosine":
         similarity = F.normalize(test_features) @ F.normalize(train_features).T
@@ -41,10 +42,10 @@ def knn_votes(
 
 
 class WeightedKNN(Metric):
-    """Collect features of an epoch, then score a kNN classifier; called as the host calls its own metric.
+    """Collect the features of an epoch, then score a kNN classifier; drop-in for the host's.
 
-    The host's metric passes an argument that torchmetrics 0.12 removed, and miscounts when a class does not
-    occur in the validation set. Samples with the label -1 have no label and are left out.
+    The host's metric passes an argument that torchmetrics 0.12 removed, and miscounts when a class
+    does not occur in the validation set. Samples with the label -1 have no label and are left out.
 
     Args:
         k: How many neighbors vote.
@@ -65,7 +66,7 @@ class WeightedKNN(Metric):
             self.add_state(name, default=[], dist_reduce_fx="cat", persistent=False)
 
     def forward(self, **features: Tensor) -> None:
-        """Collect one batch. A metric scores every batch by default; here nothing can be scored yet."""
+        """Collect one batch; unlike other metrics, this one cannot score it yet."""
         self.update(**features)
 
     def update(
@@ -87,7 +88,7 @@ class WeightedKNN(Metric):
 
     @torch.no_grad()
     def compute(self) -> tuple[float, float]:
-        """Return top-1 and top-5 accuracy in percent, or -1 for both without features, and forget the epoch."""
+        """Return top-1 and top-5 accuracy in percent, or -1 without features; forget the epoch."""
         collected = (self.train_features, self.train_targets, self.test_features, self.test_targets)
         if any(len(state) == 0 for state in collected):
             return -1.0, -1.0

@@ -24,8 +24,9 @@ def lars_direction(
 
     .. math:: \eta \frac{\|w\|}{\|g\| + \lambda \|w\| + \epsilon} (g + \lambda w).
 
-    Under ``clip_lr`` the factor is divided by ``lr`` and capped at 1, so that no layer moves faster than under
-    SGD. Where a norm is zero the gradient is returned as it is, without weight decay, as in the host.
+    Under ``clip_lr`` the factor is divided by ``lr`` and capped at 1, so that no layer moves faster
+    than under SGD. Where a norm is zero the gradient is returned as it is, without weight decay, as
+    in the host.
     """
     weight_norm, grad_norm = weight.norm(), grad.norm()
     trust = eta * weight_norm / (grad_norm + weight_decay * weight_norm + eps)
@@ -37,10 +38,10 @@ def lars_direction(
 
 
 class LARS(Optimizer):
-    """Layer-wise adaptive rate scaling, with the options and defaults of the current host's optimizer.
+    """Layer-wise adaptive rate scaling; options and defaults are the current host's.
 
-    The release wraps an SGD instead; under automatic optimization its scaling is lost without an error, because
-    it is applied before the gradients exist.
+    The release wraps an SGD instead; under automatic optimization its scaling is lost without an
+    error, because it is applied before the gradients exist.
 
     Args:
         params: Parameters or groups of them.
@@ -51,13 +52,15 @@ class LARS(Optimizer):
         eta: The trust coefficient.
         eps: Keeps the quotient of norms finite.
         clip_lr: Never move a layer faster than SGD would.
-        exclude_bias_n_norm: Leave vectors (biases and normalization) to plain SGD without weight decay.
+        exclude_bias_n_norm: Leave vectors (biases and normalization) to plain SGD without weight
+            decay.
 
     Raises:
         ValueError: If ``nesterov`` is asked for without momentum.
 
     References:
-        You et al., `Large Batch Training of Convolutional Networks <https://arxiv.org/abs/1708.03888>`_, 2017.
+        You et al., `Large Batch Training of Convolutional Networks
+        <https://arxiv.org/abs/1708.03888>`_, 2017.
     """
 
     def __init__(
@@ -89,7 +92,7 @@ class LARS(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Evaluate the closure, which makes the gradients under Lightning, and move every parameter."""
+        """Evaluate the closure, which under Lightning makes the gradients, and move the weights."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -19,8 +19,8 @@ SCHEDULERS = ("warmup_cosine", "step", "none")
 def configure(module: LightningModule) -> Optimizer | tuple[list[Optimizer], list[dict[str, Any]]]:
     """Return optimizer and schedule of a release method, as ``module.cfg`` describes them.
 
-    The release's own version knows only schedules by epoch, has no weight decay without biases, and wraps SGD for
-    LARS in a way that Lightning 2 turns into plain SGD without an error.
+    The release's own version knows only schedules by epoch, has no weight decay without biases, and
+    wraps SGD for LARS in a way that Lightning 2 turns into plain SGD without an error.
 
     Raises:
         UserError: If the optimizer or the scheduler is unknown.

@@ -11,17 +11,19 @@ from lightning.pytorch import LightningModule
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from amask_solo.errors import UserError
 from amask_solo.hosts.host import Host
 from amask_solo.hosts.optimizers import configure
 from amask_solo.hosts.release_cfg import fill_defaults, to_kwargs
-from amask_solo.hosts.repairs import PREFIX, Repairs, check, construction
+from amask_solo.hosts.repairs import PREFIX, Repairs, check, construction, leaf
 
 
 class CholeskyWhitening(nn.Module):
     r"""Whiten a batch of features by the Cholesky factor of their covariance.
 
-    With centered rows :math:`x_i` and :math:`L L^\top = (1 - \epsilon) \operatorname{cov}(x) + \epsilon I`, the rows
-    become :math:`L^{-1} x_i`. Stands in for the release's layer, which calls the removed ``torch.cholesky``.
+    With centered rows :math:`x_i` and :math:`L L^\top = (1 - \epsilon) \operatorname{cov}(x) +
+    \epsilon I`, the rows become :math:`L^{-1} x_i`. Stands in for the release's layer, which calls
+    the removed ``torch.cholesky``.
 
     References:
         Ermolov et al., `Whitening for Self-Supervised Representation Learning
@@ -55,7 +57,12 @@ class ReleaseRepairs(Repairs):
         check(cfg, base.BaseMethod._SUPPORTED_ENCODERS)
         with construction(cfg):
             fill_defaults(cfg, type(self))
-            super().__init__(**to_kwargs(cfg, type(self)))
+            try:
+                super().__init__(**to_kwargs(cfg, type(self)))
+            except TypeError as error:
+                if "required positional argument" not in str(error):
+                    raise
+                raise UserError(f"{error}. Add what is missing under method_kwargs.") from error
         self.cfg = cfg
         self.add_knn(cfg)
         self._validation_outputs: list[Any] = []
@@ -111,7 +118,7 @@ def _supcon() -> type:
 
 
 def methods() -> dict[str, type]:
-    """Return the base methods by the current host's names; not the masked ones registered beside them."""
+    """Return the base methods by the current host's names, without masked ones registered."""
     registered = {**importlib.import_module("solo.methods").METHODS, "supcon": _supcon()}
     return {
         name: method
@@ -123,11 +130,7 @@ def methods() -> dict[str, type]:
 @cache
 def adapt(base: type) -> type:
     """Return ``base`` with the repairs before it; see :class:`amask_solo.hosts.host.Host`."""
-    if issubclass(base, Repairs):
-        return base
-    return type(
-        base.__name__, (ReleaseRepairs, base), {"__module__": __name__, "__doc__": base.__doc__}
-    )
+    return leaf(base, ReleaseRepairs, _base_module().BaseMethod)
 
 
 def host() -> Host:

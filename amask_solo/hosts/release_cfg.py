@@ -1,11 +1,8 @@
-"""From a cfg in the current host's schema to the keyword arguments of the release's constructors."""
+"""From a cfg in the current host's schema to the arguments of the release's constructors."""
 
-import inspect
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-
-from amask_solo.errors import UserError
 
 DEFAULTS: dict[str, Any] = {
     "backbone.kwargs": {},
@@ -61,7 +58,8 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "VICReg": {"sim_loss_weight": 25.0, "var_loss_weight": 25.0, "cov_loss_weight": 1.0},
     "WMSE": {"whitening_iters": 1, "whitening_size": 256, "whitening_eps": 0.0},
 }
-"""What the current host fills in under ``method_kwargs``, by the name of the class; a subclass inherits it."""
+"""What the current host fills in under ``method_kwargs``, by the name of the class; a subclass
+inherits it."""
 
 
 def fill_defaults(cfg: DictConfig, method: type) -> None:
@@ -79,65 +77,50 @@ def fill_defaults(cfg: DictConfig, method: type) -> None:
 
 
 def to_kwargs(cfg: DictConfig, method: type) -> dict[str, Any]:
-    """Return the constructor's arguments for a cfg with all defaults filled in.
-
-    Raises:
-        UserError: If the method asks for an argument that the cfg does not have.
-    """
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    data, optimizer, scheduler = plain["data"], plain["optimizer"], plain["scheduler"]
-    resnet = cfg.backbone.name.startswith("resnet")
-    cifar = resnet and data["dataset"] in ("cifar10", "cifar100")
-    lars = optimizer["name"] == "lars"
-    extra = optimizer["kwargs"]
+    """Return the constructor's arguments for a cfg with all defaults filled in."""
     kwargs = {
         "encoder": cfg.backbone.name,
-        "backbone_args": {**plain["backbone"]["kwargs"], "cifar": cifar},
-        "num_classes": data["num_classes"],
-        "num_large_crops": data["num_large_crops"],
-        "num_small_crops": data["num_small_crops"],
-        "max_epochs": plain["max_epochs"],
-        "accumulate_grad_batches": plain["accumulate_grad_batches"] or 1,
-        "optimizer": "sgd" if lars else optimizer["name"],
+        "backbone_args": _backbone_args(cfg),
+        "num_classes": cfg.data.num_classes,
+        "num_large_crops": cfg.data.num_large_crops,
+        "num_small_crops": cfg.data.num_small_crops,
+        "max_epochs": cfg.max_epochs,
+        "accumulate_grad_batches": cfg.accumulate_grad_batches or 1,
+        **_optimizer_args(cfg),
+        "scheduler": cfg.scheduler.name,
+        "lr_decay_steps": cfg.scheduler.lr_decay_steps,
+        "min_lr": cfg.scheduler.min_lr,
+        "warmup_start_lr": cfg.scheduler.warmup_start_lr,
+        "warmup_epochs": cfg.scheduler.warmup_epochs,
+        **OmegaConf.to_container(cfg.method_kwargs, resolve=True),
+    }
+    if hasattr(method, "momentum_pairs"):
+        kwargs |= {
+            "base_tau_momentum": cfg.momentum.base_tau,
+            "final_tau_momentum": cfg.momentum.final_tau,
+            "momentum_classifier": cfg.momentum.classifier,
+        }
+    return kwargs
+
+
+def _backbone_args(cfg: DictConfig) -> dict[str, Any]:
+    # With `cifar` the release also changes Swin's window; the current host changes ResNets alone.
+    cifar = cfg.backbone.name.startswith("resnet") and cfg.data.dataset in ("cifar10", "cifar100")
+    return {**OmegaConf.to_container(cfg.backbone.kwargs, resolve=True), "cifar": cifar}
+
+
+def _optimizer_args(cfg: DictConfig) -> dict[str, Any]:
+    extra = OmegaConf.to_container(cfg.optimizer.kwargs, resolve=True)
+    lars = cfg.optimizer.name == "lars"
+    return {
+        "optimizer": "sgd" if lars else cfg.optimizer.name,
         "lars": lars,
         "eta_lars": extra.pop("eta", 1e-3) if lars else 1e-3,
         "grad_clip_lars": lars and extra.pop("clip_lr", False),
         "exclude_bias_n_norm": lars and extra.pop("exclude_bias_n_norm", False),
         "extra_optimizer_args": extra,
-        **{name: optimizer[name] for name in ("batch_size", "lr", "classifier_lr", "weight_decay")},
-        "scheduler": scheduler["name"],
-        **{
-            name: scheduler[name]
-            for name in ("lr_decay_steps", "min_lr", "warmup_start_lr", "warmup_epochs")
-        },
-        **plain["method_kwargs"],
+        "batch_size": cfg.optimizer.batch_size,
+        "lr": cfg.optimizer.lr,
+        "classifier_lr": cfg.optimizer.classifier_lr,
+        "weight_decay": cfg.optimizer.weight_decay,
     }
-    if hasattr(method, "momentum_pairs"):
-        momentum = plain["momentum"]
-        kwargs |= {
-            "base_tau_momentum": momentum["base_tau"],
-            "final_tau_momentum": momentum["final_tau"],
-            "momentum_classifier": momentum["classifier"],
-        }
-    missing = required(method) - set(kwargs)
-    if missing:
-        keys = ", ".join(f"method_kwargs.{name}" for name in sorted(missing))
-        raise UserError(
-            f"{method.__name__} needs {keys}; add what is missing to the configuration."
-        )
-    return kwargs
-
-
-def required(method: type) -> set[str]:
-    """Return the arguments without a default that the constructors of a method and its ancestors ask for."""
-    base = next(cls for cls in method.__mro__ if cls.__name__ == "BaseMethod")
-    constructors = [vars(cls).get("__init__") for cls in method.__mro__ if issubclass(cls, base)]
-    parameters = [
-        parameter
-        for constructor in constructors
-        if constructor is not None
-        for parameter in list(inspect.signature(constructor).parameters.values())[1:]
-    ]
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    needed = {p.name for p in parameters if p.kind in named and p.default is p.empty}
-    return needed - {p.name for p in parameters if p.default is not p.empty}

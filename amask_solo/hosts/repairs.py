@@ -1,4 +1,4 @@
-"""What is broken in both generations of the host, repaired in a subclass; the host itself stays untouched."""
+"""What is broken in both generations of the host, repaired in a subclass."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import ConfigAttributeError
 from torch import Tensor
 
 from amask_solo.errors import UserError, unknown_key
@@ -30,8 +31,8 @@ def check(cfg: DictConfig, backbones: Iterable[str]) -> None:
     warmup = OmegaConf.select(cfg, "method_kwargs.warmup_teacher_temperature_epochs", default=0)
     if warmup > cfg.max_epochs:
         raise UserError(
-            f"Expected method_kwargs.warmup_teacher_temperature_epochs to be at most max_epochs={cfg.max_epochs}, "
-            f"but got {warmup}. Shorten the warm-up, or train longer."
+            "Expected method_kwargs.warmup_teacher_temperature_epochs to be at most "
+            f"max_epochs={cfg.max_epochs}, but got {warmup}. Shorten the warm-up, or train longer."
         )
 
 
@@ -39,9 +40,13 @@ def check(cfg: DictConfig, backbones: Iterable[str]) -> None:
 def construction(cfg: DictConfig) -> Iterator[None]:
     """Show the host's constructor the cfg that it expects; afterwards the cfg is the user's again.
 
-    The host writes its defaults into the cfg, which a cfg in struct mode refuses. It picks the ViT variant by the exact
-    name of the method: under ``amask_mocov3`` it would silently build the wrong one. Its kNN metric cannot be
-    constructed ("unexpected keyword argument compute_on_step"); see :class:`WeightedKNN`.
+    The host writes its defaults into the cfg, which a cfg in struct mode refuses. It picks the ViT
+    variant by the exact name of the method: under ``amask_mocov3`` it would silently build the
+    wrong one. Its kNN metric cannot be constructed ("unexpected keyword argument compute_on_step");
+    see :class:`WeightedKNN`.
+
+    Raises:
+        UserError: If a key is missing.
     """
     name = cfg.get("method")
     knn = OmegaConf.select(cfg, "knn_eval.enabled", default=False)
@@ -52,6 +57,8 @@ def construction(cfg: DictConfig) -> Iterator[None]:
             cfg.knn_eval.enabled = False
         try:
             yield
+        except ConfigAttributeError as error:
+            raise UserError(f"The configuration lacks '{error.full_key}'.") from error
         finally:
             if name is not None:
                 cfg.method = name
@@ -80,14 +87,14 @@ class Repairs:
         if self.knn_eval:
             self.knn = WeightedKNN(k=cfg.knn_eval.k, distance=cfg.knn_eval.distance_func)
 
-    def _base_shared_step(self, X: Tensor, targets: Tensor) -> dict[str, Any]:
-        return _without_labels(super()._base_shared_step(X, targets), targets)
+    def _base_shared_step(self, x: Tensor, targets: Tensor) -> dict[str, Any]:
+        return _without_labels(super()._base_shared_step(x, targets), targets)
 
-    def _shared_step_momentum(self, X: Tensor, targets: Tensor) -> dict[str, Any]:
+    def _shared_step_momentum(self, x: Tensor, targets: Tensor) -> dict[str, Any]:
         if self.momentum_classifier is None or self.num_classes >= 5:
-            return _without_labels(super()._shared_step_momentum(X, targets), targets)
+            return _without_labels(super()._shared_step_momentum(x, targets), targets)
         # The host asks for the top 5 of fewer classes: "selected index k out of range".
-        out = getattr(self, self.momentum_forward_name)(X)
+        out = getattr(self, self.momentum_forward_name)(x)
         logits = self.momentum_classifier(out["feats"])
         right = (logits.argmax(dim=1) == targets).float().mean() * 100
         everything = (targets >= 0).float().mean() * 100
@@ -106,19 +113,20 @@ class Repairs:
         for name, saved in self._late_buffers.items():
             if name not in buffers or buffers[name].shape != saved.shape:
                 raise UserError(
-                    f"The checkpoint's '{name}' of shape {tuple(saved.shape)} does not fit this run. Resume with the "
-                    "same method, data set, batch size and number of devices."
+                    f"The checkpoint's '{name}', {tuple(saved.shape)}, does not fit this run. Resume "
+                    "with the same method, data set, batch size and number of devices."
                 )
             buffers[name].copy_(saved)
-        self._late_buffers = {}
         if "last_step" in self._resumed:
             self.last_step = self._resumed["last_step"]
+        self._late_buffers, self._resumed = {}, {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a resume needs, and remove what stops the file from being read."""
         super().on_save_checkpoint(checkpoint)
-        # A static learning rate is a partial that holds scheduler and optimizer: `torch.load` refuses it
-        # (weights_only) or recurses without end. Every run makes it anew, so it need not be saved.
+        # A static learning rate is a partial that holds scheduler and optimizer: `torch.load`
+        # refuses it (weights_only) or recurses without end. Every run makes it anew, so it need not
+        # be saved.
         for scheduler in checkpoint.get("lr_schedulers", ()):
             scheduler.pop("get_lr", None)
         if hasattr(self, "momentum_updater"):
@@ -130,7 +138,8 @@ class Repairs:
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore tau, which would start anew, and keep buffers aside that do not exist yet.
 
-        DeepCluster-v2 and SwAV register their memory in ``on_train_start``; loaded earlier, these are "unexpected keys".
+        DeepCluster-v2 and SwAV register their memory in ``on_train_start``; loaded earlier, these
+        are "unexpected keys".
         """
         super().on_load_checkpoint(checkpoint)
         state, known = checkpoint["state_dict"], self.state_dict()
@@ -139,3 +148,20 @@ class Repairs:
         self._resumed = checkpoint.get(STATE, {})
         if "tau" in self._resumed:
             self.momentum_updater.cur_tau = self._resumed["tau"]
+
+
+def leaf(base: type, repairs: type[Repairs], host_base: type) -> type:
+    """Return a subclass of a host's method with the repairs before it; of such a one, itself.
+
+    Raises:
+        UserError: If ``base`` is no method of the host.
+    """
+    if issubclass(base, Repairs):
+        return base
+    if not issubclass(base, host_base):
+        raise UserError(
+            f"Expected a subclass of {host_base.__module__}.{host_base.__name__}, but got "
+            f"{base.__module__}.{base.__name__}."
+        )
+    members = {"__module__": __name__, "__doc__": base.__doc__}
+    return type(base.__name__, (repairs, base), members)

@@ -19,8 +19,8 @@ def warmup_cosine(
             e + \frac{b - e}{2} \left(1 + \cos \pi \frac{t - w}{T - w}\right) & t \ge w.
         \end{cases}
 
-    The last warm-up step already runs at ``base``. Without warm-up the schedule begins at ``base``, and
-    beyond the horizon it stays at ``end``.
+    The last warm-up step already runs at ``base``. Without warm-up the schedule begins at ``base``,
+    and beyond the horizon it stays at ``end``.
 
     Args:
         step: Steps taken so far, in the unit of ``warmup`` and ``total``.
@@ -35,7 +35,8 @@ def warmup_cosine(
         [0.0, 0.5, 1.0, 1.0, 0.5, 0.0]
 
     References:
-        Loshchilov and Hutter, `SGDR <https://arxiv.org/abs/1608.03983>`_, ICLR 2017, for the cosine.
+        Loshchilov and Hutter, `SGDR <https://arxiv.org/abs/1608.03983>`_, ICLR 2017, for the
+        cosine.
     """
     if step < warmup:
         return start + step / max(warmup - 1, 1) * (base - start)
@@ -58,7 +59,7 @@ class LinearWarmupCosineAnnealingLR(LRScheduler):
         last_epoch: Calls of ``step`` so far; -1 for none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the signature is lightning-bolts'
         self,
         optimizer: Optimizer,
         warmup_epochs: float,

@@ -33,7 +33,7 @@ METHOD_KWARGS = {
 
 
 def tiny_cfg(method: str, **overrides: Any) -> DictConfig:
-    """Return a cfg of a base method, in the current host's schema; ``overrides`` are dotted keys."""
+    """Return a cfg in the current host's schema; ``overrides`` are dotted keys."""
     method_kwargs = METHOD_KWARGS.get(method.removeprefix("amask_"), {})
     if method.removeprefix("amask_") != "mae":
         method_kwargs = {"proj_hidden_dim": 32, "proj_output_dim": 16, **method_kwargs}
@@ -44,7 +44,8 @@ def tiny_cfg(method: str, **overrides: Any) -> DictConfig:
             "backbone": {"name": "resnet18"},
             "method_kwargs": method_kwargs,
             "momentum": {"base_tau": 0.9, "final_tau": 1.0},
-            # Not a CIFAR name: the large stem leaves one feature pixel of a 32-pixel image, which is cheap.
+            # Not a CIFAR name: the large stem leaves one feature pixel of a 32-pixel image, which
+            # is cheap.
             "data": {
                 "dataset": "tiny",
                 "num_classes": CLASSES,
@@ -97,7 +98,7 @@ class OneView(TwoViews):
 def tiny_loaders(
     batches: int = 2, *, batch: int = BATCH, size: int = 32, labels: bool = True, seed: int = 0
 ) -> tuple[DataLoader, DataLoader]:
-    """Return a training loader of ``batches`` whole batches, unshuffled, and a validation loader of one."""
+    """Return an unshuffled training loader and a validation loader of one batch."""
     train = TwoViews(batches * batch, size=size, labels=labels, seed=seed)
     val = OneView(batch, size=size, labels=labels, seed=seed + 1)
     return DataLoader(train, batch_size=batch, drop_last=True), DataLoader(val, batch_size=batch)

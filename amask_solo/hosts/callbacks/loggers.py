@@ -1,0 +1,138 @@
+"""Where numbers go: always ``metrics.csv`` in the run folder, and wandb beside it if asked for."""
+
+import csv as csv_format
+import io
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from amask_solo.errors import UserError
+
+
+class MetricsFile(Logger):
+    """Write ``metrics.csv``: one row a logged step, with all that was logged in it.
+
+    Unlike Lightning's own CSV logger it joins what training, validation and callbacks log in one step in one row, and
+    it goes on with the file of an interrupted run: rows from the step on at which the run goes on are replaced.
+
+    Args:
+        save_dir: The run folder.
+    """
+
+    def __init__(self, save_dir: str | Path) -> None:
+        super().__init__()
+        self._folder = Path(save_dir)
+        self._columns: list[str] = []
+        self._row: dict[str, Any] = {}
+        self._end = 0  # length of the file without the row that is still growing
+
+    @property
+    def name(self) -> str:
+        """No sub-folder."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """No sub-folder."""
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """The run folder."""
+        return str(self._folder)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._folder / "metrics.csv"
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: the run folder has ``config.yaml``."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Add numbers to the row of a step, and write it."""
+        step = int(self._row.get("step", 0) if step is None else step)
+        if not self._columns:
+            self._take_up(step)
+        if self._row.get("step") != step:
+            self._end = self.path.stat().st_size if self._row else self._end
+            self._row = {}
+        self._row |= {"step": step, **metrics}
+        new = [name for name in self._row if name not in self._columns]
+        if new:
+            self._columns += sorted(new)
+            self._rewrite([row for row in self._rows() if int(row["step"]) != step])
+        with self.path.open("r+", newline="") as file:
+            file.truncate(self._end)
+            file.seek(self._end)
+            file.write(self._text([self._row]))
+
+    def _take_up(self, step: int) -> None:
+        rows = [row for row in self._rows() if int(row["step"]) < step]
+        self._columns = list(rows[0]) if rows else ["step", "epoch"]
+        self._rewrite(rows)
+
+    def _rows(self) -> list[dict[str, str]]:
+        if not self.path.is_file():
+            return []
+        with self.path.open(newline="") as file:
+            return list(csv_format.DictReader(file))
+
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        text = ",".join(self._columns) + "\r\n" + self._text(rows)
+        part = self.path.with_name(".metrics.csv.part")
+        part.write_bytes(text.encode())
+        part.replace(self.path)
+        self._end = len(text.encode())
+
+    def _text(self, rows: list[dict[str, Any]]) -> str:
+        text = io.StringIO(newline="")
+        csv_format.DictWriter(text, self._columns).writerows(rows)
+        return text.getvalue()
+
+
+def csv(save_dir: str | Path, name: str) -> list[Logger]:  # noqa: ARG001
+    """Return the loggers of a run without an account anywhere: ``metrics.csv`` alone.
+
+    Args:
+        save_dir: The run folder.
+        name: The name of the run.
+    """
+    return [MetricsFile(save_dir)]
+
+
+def wandb(
+    save_dir: str | Path,
+    name: str,
+    *,
+    project: str = "amask-solo",
+    mode: Literal["online", "offline"] = "online",
+    entity: str | None = None,
+) -> list[Logger]:
+    """Return ``metrics.csv`` and Weights & Biases.
+
+    Args:
+        save_dir: The run folder; wandb's files go to its sub-folder ``wandb``.
+        name: The name of the run.
+        project: The project on wandb.
+        mode: ``"offline"`` needs neither account nor network; ``wandb sync`` uploads such a run later.
+        entity: The user or team on wandb; that of the account by default.
+
+    Raises:
+        ValueError: If ``mode`` is unknown.
+        UserError: If wandb is not installed.
+    """
+    if mode not in ("online", "offline"):
+        raise ValueError(f"Expected mode to be 'online' or 'offline', but got {mode!r}.")
+    Path(save_dir).mkdir(parents=True, exist_ok=True)
+    try:
+        logger = WandbLogger(
+            name=name, save_dir=save_dir, project=project, offline=mode == "offline", entity=entity
+        )
+    except ModuleNotFoundError as error:
+        raise UserError("logger=wandb needs wandb: pip install 'amask-solo[wandb]'.") from error
+    return [MetricsFile(save_dir), logger]

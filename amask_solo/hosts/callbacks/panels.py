@@ -1,0 +1,81 @@
+"""The picture of the masks after every epoch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+from torch import Tensor
+
+from amask_solo.visualization import denormalize, mask_panel, save_panel
+
+MAX_UPLOADS = 20
+
+
+class MaskPanels(Callback):
+    """Write ``epoch_0000.png`` before training, and one picture after each epoch, of the same images.
+
+    A method without an adversary has no masks, and gets no pictures.
+
+    Args:
+        images: Some images, ``(B, 3, H, W)``, uint8 or floats in [0, 1]; the first eight are drawn.
+        mean: Mean of each channel for normalization.
+        std: Standard deviation of each channel.
+        folder: Where the pictures go. wandb gets a copy of at most 20 of them, evenly spread over the run.
+        every: Every so many epochs; the last epoch always.
+
+    Raises:
+        ValueError: If ``every`` is not positive.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        folder: str | Path,
+        every: int = 1,
+    ) -> None:
+        if every < 1:
+            raise ValueError(f"Expected every to be at least 1, but got {every}.")
+        images = images[:8]
+        self.images = images.float() if images.is_floating_point() else images.float() / 255
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.folder, self.every = Path(folder), every
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the masks of the masker as it starts; a resumed run has that picture."""
+        if trainer.global_step == 0:
+            self._draw(trainer, pl_module, epoch=0)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the masks after an epoch."""
+        epoch = trainer.current_epoch + 1
+        if epoch % self.every == 0 or epoch == trainer.max_epochs:
+            self._draw(trainer, pl_module, epoch=epoch)
+
+    def _draw(self, trainer: Trainer, pl_module: LightningModule, *, epoch: int) -> None:
+        adversary = getattr(pl_module, "adversary", None)
+        if adversary is None or not trainer.is_global_zero:
+            return
+        mean, std = (torch.tensor(x).view(-1, 1, 1) for x in (self.mean, self.std))
+        view = ((self.images - mean) / std).to(pl_module.device)
+        # The same random numbers each time: what changes between two pictures is what the masker learned.
+        generator = torch.Generator(pl_module.device).manual_seed(0)
+        with trainer.precision_plugin.forward_context():
+            turn = adversary.preview(view, generator=generator)
+        hidden = denormalize(turn.hard.float(), self.mean, self.std)
+        path = self.folder / f"epoch_{epoch:04d}.png"
+        save_panel(mask_panel(self.images, turn.masks, hidden, title=f"epoch {epoch}"), path)
+        self._upload(trainer, path, epoch=epoch)
+
+    def _upload(self, trainer: Trainer, path: Path, *, epoch: int) -> None:
+        drawn = -(-(trainer.max_epochs or 1) // self.every)
+        stride = self.every * -(-drawn // MAX_UPLOADS)
+        if epoch % stride and epoch != trainer.max_epochs:
+            return
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image("masks/panel", [str(path)], caption=[f"epoch {epoch}"])

@@ -1,0 +1,129 @@
+"""What came out of a run, in one small file."""
+
+import json
+import math
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+PACKAGES = ("amask-solo", "torch", "torchvision", "lightning", "kornia", "solo-learn")
+WARM_UP = 5  # steps that are not timed: compilation, caches, the first batch of the loader
+
+
+class Summary(Callback):
+    """Write ``summary.json`` when a run ends, however it ends.
+
+    Args:
+        folder: The run folder.
+        facts: What the run was: method, data, epochs, seed, generation of the host; plain values.
+    """
+
+    def __init__(self, folder: str | Path, facts: Mapping[str, Any]) -> None:
+        self.path = Path(folder) / "summary.json"
+        self.facts = dict(facts)
+        self._times: deque[float] = deque(maxlen=10_000)
+        self._last: float | None = None
+        self._steps = 0
+        self._running = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Begin."""
+        self._running = True
+        if pl_module.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(pl_module.device)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave out what happens between epochs."""
+        del trainer, pl_module
+        self._last = None
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Take the time from the end of one step to the end of the next, loading included."""
+        del trainer, pl_module, outputs, batch, batch_idx
+        now = time.perf_counter()
+        self._steps += 1
+        if self._last is not None and self._steps > WARM_UP:
+            self._times.append(now - self._last)
+        self._last = now
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the file."""
+        self._write(trainer, pl_module, status="finished")
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Write the file if training had begun."""
+        if self._running:
+            interrupted = isinstance(exception, KeyboardInterrupt)
+            self._write(trainer, pl_module, status="interrupted" if interrupted else "failed")
+
+    def _write(self, trainer: Trainer, pl_module: LightningModule, *, status: str) -> None:
+        self._running = False
+        if not trainer.is_global_zero:
+            return
+        numbers = {name: _plain(value) for name, value in trainer.callback_metrics.items()}
+        prefix = "masks/"
+        summary = {
+            "status": status,
+            **self.facts,
+            "epochs_done": trainer.current_epoch,
+            "steps": trainer.global_step,
+            "knn_acc1": numbers.get("val_knn_acc1"),
+            "linear_acc1": numbers.get("val_acc1"),
+            "masks": {
+                k.removeprefix(prefix): v for k, v in numbers.items() if k.startswith(prefix)
+            },
+            "metrics": {k: v for k, v in numbers.items() if not k.startswith(prefix)},
+            "seconds_per_step": statistics.median(self._times) if self._times else None,
+            "peak_memory_mib": _peak_memory(pl_module.device),
+            "device": _name(pl_module.device),
+            "processes": trainer.world_size,
+            "precision": trainer.precision,
+            "versions": {"python": platform.python_version(), **dict(map(_version, PACKAGES))},
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None  # JSON has no NaN.
+
+
+def _version(package: str) -> tuple[str, str | None]:
+    try:
+        return package, version(package)
+    except PackageNotFoundError:
+        return package, None
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) >> 20
+    # The unit is bytes on macOS and KiB elsewhere.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak >> (20 if sys.platform == "darwin" else 10)

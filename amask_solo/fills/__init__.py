@@ -1,0 +1,8 @@
+"""Fills: what hidden pixels show."""
+
+from amask_solo.fills.base import Fill
+from amask_solo.fills.blur import Blur, HighPass
+from amask_solo.fills.constant import ImageMean, Zero
+from amask_solo.fills.noise import Noise
+
+__all__ = ["Blur", "Fill", "HighPass", "ImageMean", "Noise", "Zero"]

@@ -1,0 +1,33 @@
+"""Fills of noise."""
+
+import torch
+
+from amask_solo._types import Images
+from amask_solo.fills.base import Fill
+
+
+class Noise(Fill):
+    """Show Gaussian noise, drawn for each pixel and channel.
+
+    Args:
+        std: Standard deviation, on normalized pixels: 1 is as much as the data vary. Chin et al.
+            use 0.18.
+
+    Raises:
+        ValueError: If ``std`` is not positive.
+
+    References:
+        Chin et al., `Masking Improves Contrastive Self-Supervised Learning for ConvNets, and
+        Saliency Tells You Where <https://arxiv.org/abs/2309.12757>`_, WACV 2024.
+    """
+
+    def __init__(self, std: float = 1.0) -> None:
+        super().__init__()
+        if std <= 0:
+            raise ValueError(f"Expected std to be positive, but got {std}; Zero shows no noise.")
+        self.std = std
+
+    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Images:
+        """Return noise."""
+        noise = torch.randn(images.shape, generator=generator, device=images.device)
+        return (self.std * noise).to(images.dtype)

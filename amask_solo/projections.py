@@ -1,0 +1,207 @@
+"""From logits to masks: what the adversary may not do at all.
+
+A projection is a function of logits, and of what earlier masks already hide, that always returns
+masks in [0, 1]. It computes in float32 or better, so that budgets hold under bf16 as well.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from amask_solo._types import Logits, Masks
+
+OneMask = Float[Tensor, "b 1 h w"]
+"""One mask an image: what is hidden already, or the room that is left, in [0, 1]."""
+
+Areas = Float[Tensor, "b n 1 1"]
+"""One number for each mask, with the shape of a pixel."""
+
+_HALVINGS = 24
+"""Of the interval that holds the shift: enough for float32, whose significand has 24 bits."""
+
+
+class Projection(ABC):
+    """Turn logits into masks. A projection has no parameters and no state."""
+
+    @abstractmethod
+    def within(self, logits: Logits, room: OneMask | None) -> Masks:
+        """Return masks that nowhere exceed ``room``.
+
+        Args:
+            logits: Scores of N masks; higher hides more.
+            room: How much of each pixel may be hidden, in [0, 1]; all of it if ``None``.
+        """
+
+    def __call__(self, logits: Logits, hidden: OneMask | None = None) -> Masks:
+        """Return masks in [0, 1], in float32 or better; most projections do not look at ``hidden``.
+
+        Args:
+            logits: Scores of N masks; higher hides more.
+            hidden: What earlier masks hide.
+        """
+        del hidden
+        return self.within(logits, None)
+
+
+@dataclass(frozen=True)
+class Sigmoid(Projection):
+    """Hide each pixel independently of all others; nothing limits the area."""
+
+    def within(self, logits: Logits, room: OneMask | None) -> Masks:
+        """Return the sigmoid of the logits, times the room."""
+        return _times(torch.sigmoid(_wide(logits)), room)
+
+
+@dataclass(frozen=True)
+class Softmax(Projection):
+    """Share each pixel out between the N masks, which sum to one everywhere.
+
+    References:
+        Shi et al., `Adversarial Masking for Self-Supervised Learning
+        <https://arxiv.org/abs/2201.13100>`_, ICML 2022.
+    """
+
+    def within(self, logits: Logits, room: OneMask | None) -> Masks:
+        """Return the softmax over the masks, times the room.
+
+        Raises:
+            ValueError: If there is one mask only, which would hide everything.
+        """
+        if logits.shape[1] < 2:
+            raise ValueError(
+                "Expected two masks or more to share the pixels out, but got 1; "
+                "use Sigmoid or AreaBudget for one mask."
+            )
+        return _times(torch.softmax(_wide(logits), dim=1), room)
+
+
+@dataclass(frozen=True)
+class AreaBudget(Projection):
+    """Hide a given share of the image, no matter how large the logits are; see :func:`area_budget`.
+
+    Args:
+        area: The mean of every mask, in (0, 1); or its lowest and highest value, between which the
+            mask is free.
+
+    Raises:
+        ValueError: If the area or the range is not inside (0, 1).
+    """
+
+    area: float | Sequence[float]
+
+    def __post_init__(self) -> None:
+        """Refuse areas that no sigmoid can have."""
+        bounds = [self.area] if isinstance(self.area, int | float) else list(self.area)
+        if len(bounds) not in (1, 2) or not 0 < bounds[0] <= bounds[-1] < 1:
+            raise ValueError(
+                "Expected area to be a number in (0, 1) or a range [low, high] inside it, "
+                f"but got {self.area}; a quarter of the image is 0.25."
+            )
+
+    def within(self, logits: Logits, room: OneMask | None) -> Masks:
+        """Return masks that meet the budget as far as there is room."""
+        low, high = [self.area] * 2 if isinstance(self.area, int | float) else self.area
+        return area_budget(logits, low, high, room=room)
+
+
+@dataclass(frozen=True)
+class Disjoint(Projection):
+    """Hide only what earlier masks left visible, and meet the budget of the inner projection there.
+
+    Args:
+        inner: How the masks are made in the room that is left; without earlier masks, this alone.
+
+    Example:
+        >>> hidden = torch.zeros(1, 1, 4, 4)
+        >>> hidden[..., :2, :] = 1
+        >>> mask = Disjoint(AreaBudget(0.25))(torch.zeros(1, 1, 4, 4), hidden)
+        >>> mask[0, 0, :, 0], mask.mean()
+        (tensor([0.0000, 0.0000, 0.5000, 0.5000]), tensor(0.2500))
+    """
+
+    inner: Projection = field(default_factory=Sigmoid)
+
+    def within(self, logits: Logits, room: OneMask | None) -> Masks:
+        """Return what the inner projection makes of the room."""
+        return self.inner.within(logits, room)
+
+    def __call__(self, logits: Logits, hidden: OneMask | None = None) -> Masks:
+        """Return masks that are at most ``1 - hidden``."""
+        return self.within(logits, None if hidden is None else 1 - _wide(hidden))
+
+
+def area_budget(logits: Logits, low: float, high: float, *, room: OneMask | None = None) -> Masks:
+    r"""Shift the logits of each mask so that its area lies between two bounds.
+
+    With the room :math:`r` (1 if not given), the mask is :math:`m_i = r_i \, \sigma(x_i + s)` where
+    the shift :math:`s` solves
+
+    .. math::
+
+        \operatorname{mean} m = \operatorname{clamp}(\operatorname{mean} r \, \sigma(x), low, high).
+
+    As :math:`\sigma(\min x + s) \le \operatorname{mean} \sigma(x + s) \le \sigma(\max x + s)`, the
+    shift lies in :math:`\operatorname{logit}(a) - [\min x, \max x]`: the interval that is halved
+    follows the logits' own range, and saturated logits cannot outgrow it. A last Newton step is
+    exact to second order, and its derivative is that of the implicit function, :math:`\partial s /
+    \partial x_i = -r_i \sigma'_i / \sum_j r_j \sigma'_j`.
+
+    Ours. The hard form of the wish that masks be neither empty nor full.
+
+    Args:
+        logits: Scores of N masks, of any scale up to about a million.
+        low: Smallest area, in (0, 1).
+        high: Largest area, in (0, 1); ``low`` for an area that is met exactly.
+        room: How much of each pixel may be hidden. If it is smaller than the budget, nearly all of
+            it is.
+
+    Returns:
+        Masks whose area is within the bounds to 1e-3 (in practice 1e-5), as far as there is room.
+
+    Example:
+        >>> area_budget(torch.randn(2, 3, 8, 8) * 1e4, 0.3, 0.3).mean(dim=(-2, -1))[0]
+        tensor([0.3000, 0.3000, 0.3000])
+    """
+    logits = _wide(logits)
+    # Both are shares of the room: the rest of the computation need not know how large that is.
+    free = 1.0 if room is None else room.mean(dim=(-2, -1), keepdim=True).clamp_min(1e-6)
+    area = (_average(torch.sigmoid(logits), room) * free).clamp(low, high)
+    share = (area / free).clamp(1e-5, 1 - 1e-5)
+    shifted = logits + _shift(logits.detach(), share.detach(), room)
+    mask = torch.sigmoid(shifted)
+    slope = _average((mask * (1 - mask)).detach(), room)
+    # Where no pixel is undecided the slope vanishes, and so does what is left to correct.
+    step = (share - _average(mask, room)) / slope.clamp_min(1e-5)
+    return _times(torch.sigmoid(shifted + step), room)
+
+
+def _shift(logits: Logits, share: Areas, room: OneMask | None) -> Areas:
+    """Find by bisection the shift at which the sigmoid hides a share of the room."""
+    low, high = logits.amin(dim=(-2, -1), keepdim=True), logits.amax(dim=(-2, -1), keepdim=True)
+    shift = torch.logit(share) - (low + high) / 2
+    width = (high - low) / 2
+    for halving in range(1, _HALVINGS + 1):
+        missing = share - _average(torch.sigmoid(logits + shift), room)
+        shift = torch.addcmul(shift, width, missing.sign(), value=0.5**halving)
+    return shift
+
+
+def _average(masks: Masks, room: OneMask | None) -> Areas:
+    """Return the mean over the pixels, weighted by the room."""
+    if room is None:
+        return masks.mean(dim=(-2, -1), keepdim=True)
+    weight = room / room.sum(dim=(-2, -1), keepdim=True).clamp_min(math.ulp(1.0))
+    return (masks * weight).sum(dim=(-2, -1), keepdim=True)
+
+
+def _times(masks: Masks, room: OneMask | None) -> Masks:
+    return masks if room is None else masks * room
+
+
+def _wide(logits: Masks) -> Masks:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

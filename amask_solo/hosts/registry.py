@@ -1,7 +1,6 @@
 """``METHODS["amask_byol"]``: every method of the host, registered under a second name as soon as the host is imported."""
 
 import sys
-from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -58,7 +57,7 @@ class _AfterImport(MetaPathFinder):
     def find_spec(
         self,
         fullname: str,
-        path: Sequence[str] | None,
+        path: Any,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         if fullname != REGISTRY:

@@ -1,0 +1,73 @@
+"""From nodes with a ``_target_`` to objects, with errors that a user can act on."""
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig
+
+from amask_solo.errors import UserError, unknown_key
+
+
+def config_folder() -> Path:
+    """Return the folder of configuration files: inside the wheel, or beside the package in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def instantiate(node: DictConfig, where: str, **more: Any) -> Any:
+    """Build what a node describes.
+
+    Args:
+        node: A node with a ``_target_`` and arguments, which may be nodes like it.
+        where: Its place in the configuration, for error messages.
+        more: Further arguments.
+
+    Raises:
+        UserError: If the target is not found, an argument is unknown, or a value is refused.
+    """
+    check_keys(node, where)
+    try:
+        return hydra.utils.instantiate(node, **more, _convert_="all")
+    except hydra.errors.InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from error
+        raise UserError(f"{where}: {cause or error}") from error
+
+
+def check_keys(node: Any, where: str) -> None:
+    """Compare the keys of a node, and of those below it, with the arguments of their targets.
+
+    Raises:
+        UserError: If a target is not found or does not take a key; it names the nearest one.
+    """
+    if not isinstance(node, Mapping | DictConfig):
+        return
+    if "_target_" in node:
+        known = target_arguments(node["_target_"], where)
+        for key in node:
+            if known and key not in known and not str(key).startswith("_"):
+                raise unknown_key(str(key), known, where)
+    for key in node:
+        if not (isinstance(node, DictConfig) and node._is_missing(key)):  # noqa: SLF001
+            check_keys(node[key], f"{where}.{key}")
+
+
+def target_arguments(path: str, where: str) -> set[str]:
+    """Return the names of the arguments that a dotted path takes; none if it takes any name."""
+    try:
+        return arguments(hydra.utils.get_object(path))
+    except (ImportError, ValueError) as error:
+        raise UserError(f"{where}: cannot find {path}: {error}") from error
+
+
+def arguments(target: Any) -> set[str]:
+    """Return the names of the arguments of a class or function; none if it takes any name."""
+    parameters = inspect.signature(target).parameters.values()
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        return set()
+    return {p.name for p in parameters}

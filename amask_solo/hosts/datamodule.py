@@ -1,0 +1,90 @@
+"""Batches for the host: uint8 images go to the device, and become its views there."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningDataModule
+
+from amask_solo._random import stream
+from amask_solo._types import Images
+from amask_solo.augment import Views, evaluation_view
+from amask_solo.augment.views import Pixels
+from amask_solo.data import ImageData, make_loader
+
+
+class ViewsData(LightningDataModule):
+    """Serve any method of the host, stock or masked, with views made on the device.
+
+    Args:
+        images: The data set.
+        views: Makes the views of a batch.
+        batch_size: Images a step on each process.
+        seed: Of the order of the images and of the views.
+        num_workers: Processes that read images which do not stay on the device.
+        device_cache: Whether all images stay on the device; see :func:`~amask_solo.data.make_loader`.
+    """
+
+    def __init__(
+        self,
+        images: ImageData,
+        views: Views,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        num_workers: int = 4,
+        device_cache: Literal["auto", "on", "off"] = "auto",
+    ) -> None:
+        super().__init__()
+        self.images, self.views = images, views
+        self.batch_size, self.seed = batch_size, seed
+        self.reading = {"num_workers": num_workers, "device_cache": device_cache}
+
+    def train_dataloader(self) -> Iterable:
+        """Return the batches of an epoch; each process sees its own share."""
+        return make_loader(
+            self.images.train,
+            batch_size=self.batch_size,
+            shuffle=True,
+            drop_last=True,
+            seed=self.seed,
+            device=self.trainer.strategy.root_device,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+            **self.reading,
+        )
+
+    def val_dataloader(self) -> Iterable:
+        """Return the validation batches; none if there are no such images."""
+        if self.images.val is None:
+            return []
+        return make_loader(
+            self.images.val,
+            batch_size=self.batch_size,
+            shuffle=False,
+            drop_last=False,
+            device=self.trainer.strategy.root_device,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+            **self.reading,
+        )
+
+    def prepare(self, images: Pixels) -> Images:
+        """Return images as validation sees them."""
+        data = self.images
+        return evaluation_view(images, mean=data.mean, std=data.std, size=data.image_size)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ARG002
+        """Make the host's batch: indexes, views and labels to train, images and labels to validate."""
+        index, images, labels = batch
+        if not self.trainer.training:
+            return self.prepare(images), labels
+        generator = stream(
+            "views",
+            seed=self.seed,
+            rank=self.trainer.global_rank,
+            step=self.trainer.fit_loop.total_batch_idx,
+            device=images.device,
+        )
+        with torch.autocast(images.device.type, enabled=False):
+            return [index, self.views(images, generator=generator), labels]

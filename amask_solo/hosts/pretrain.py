@@ -1,0 +1,111 @@
+"""A pretraining run, from its configuration to its summary."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+from torch.utils.data import DataLoader
+
+from amask_solo.augment import Views
+from amask_solo.data import ImageData
+from amask_solo.hosts import callbacks as watch
+from amask_solo.hosts.datamodule import ViewsData
+from amask_solo.hosts.host import load_host
+from amask_solo.hosts.host_config import host_config, method_class
+from amask_solo.hosts.run_folder import claim
+from amask_solo.configuration import instantiate
+
+
+def pretrain(cfg: DictConfig) -> dict[str, Any]:
+    """Pretrain one method on one data set.
+
+    Args:
+        cfg: The composed configuration, as in ``configs/pretrain.yaml``.
+
+    Returns:
+        What stands in ``summary.json``.
+
+    Raises:
+        UserError: If a setting, a path or a file is wrong.
+    """
+    method = method_class(cfg.method, cfg.base_class)
+    folder, checkpoint = claim(cfg)
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    images: ImageData = instantiate(cfg.data, "data")
+    augmentations = OmegaConf.to_container(cfg.augmentations, resolve=True)
+    views = Views(augmentations, mean=images.mean, std=images.std)
+    data = ViewsData(
+        images, views, batch_size=cfg.optimizer.batch_size, seed=cfg.seed, **cfg.loader
+    )
+    trainer = Trainer(
+        **OmegaConf.to_container(cfg.trainer, resolve=True),
+        max_epochs=cfg.max_epochs,
+        accumulate_grad_batches=cfg.accumulate_grad_batches,
+        default_root_dir=folder,
+        logger=_loggers(cfg, folder),
+        callbacks=_callbacks(cfg, folder, data),
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+    )
+    model = _build(method, host_config(cfg, images, views, devices=trainer.world_size))
+    trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+    return json.loads((folder / "summary.json").read_text()) if trainer.is_global_zero else {}
+
+
+def _build(method: type[LightningModule], cfg: DictConfig) -> LightningModule:
+    model = method(cfg)
+    if not getattr(model, "no_channel_last", True):
+        return model.to(memory_format=torch.channels_last)
+    return model
+
+
+def _loggers(cfg: DictConfig, folder: Path) -> list[Logger]:
+    return instantiate(cfg.logger, "logger", save_dir=folder, name=cfg.name)
+
+
+def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]:
+    images = data.images
+    measured = cfg.online_knn and images.labeled and images.val is not None
+    chosen: list[Callback] = [watch.progress_bar(), watch.GameMonitor()]
+    if measured:
+        loaders = [
+            DataLoader(watch.spread(part), batch_size=256) for part in (images.train, images.val)
+        ]
+        chosen.append(
+            watch.OnlineKNN(*loaders, prepare=data.prepare, backbone=load_host().backbone)
+        )
+    if cfg.mask_panels:
+        sample = torch.stack([image for _, image, _ in watch.spread(images.val or images.train, 8)])
+        chosen.append(
+            watch.MaskPanels(
+                sample,
+                mean=images.mean,
+                std=images.std,
+                folder=folder / "masks",
+                every=cfg.mask_panels,
+            )
+        )
+    chosen.append(watch.Summary(folder, _facts(cfg, images)))
+    monitor = "val_knn_acc1" if measured else None
+    return [*chosen, *watch.checkpoints(folder / "checkpoints", monitor=monitor)]
+
+
+def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:
+    return {
+        "method": cfg.method,
+        "data": images.name,
+        "train_images": len(images.train),
+        "val_images": len(images.val) if images.val is not None else 0,
+        "image_size": images.image_size,
+        "backbone": cfg.backbone.name,
+        "epochs": cfg.max_epochs,
+        "batch_size": cfg.optimizer.batch_size,
+        "seed": cfg.seed,
+        "host": load_host().generation,
+    }

@@ -46,7 +46,8 @@ class FolderTree:
         if odd := sorted(set(self.class_names) - set(class_names)):
             raise UserError(
                 f"The classes {_some(odd)} in '{self.root}' are not among the "
-                f"{len(class_names)} of the training folder ({_some(class_names)}); give both folders the same sub-folders."
+                f"{len(class_names)} of the training folder ({_some(class_names)}); "
+                "give both folders the same sub-folders."
             )
         numbers = {name: number for number, name in enumerate(class_names)}
         return torch.tensor([numbers[_class_of(file, self.root)] for file in self.files])

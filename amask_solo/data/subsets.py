@@ -6,7 +6,7 @@ from torch import Tensor
 
 from amask_solo.data.base import Labels
 
-Picks = Int64[Tensor, " k"]
+Picks = Int64[Tensor, " _"]
 """Indexes of items, in rising order."""
 
 

@@ -1,0 +1,181 @@
+import os
+
+import pytest
+import torch
+from PIL import Image
+
+from amask_solo.data import load_image_folder
+from amask_solo.errors import UserError
+from tests.data.pictures import labeled_tree, noise, save, truncate
+
+
+def test_sub_folders_are_classes_at_any_depth(tmp_path):
+    save(noise(), tmp_path / "cat" / "a.png")
+    save(noise(), tmp_path / "cat" / "more" / "deep" / "b.jpg")
+    save(noise(), tmp_path / "dog" / "c.JPEG", format="JPEG")
+    (tmp_path / "dog" / "notes.txt").write_text("no image")
+    (tmp_path / "dog" / "._c.jpg").write_bytes(b"left behind by another system")
+    data = load_image_folder(train_path=str(tmp_path), image_size=16, val_fraction=0.0)
+    assert data.class_names == ["cat", "dog"]
+    assert data.train.labels.tolist() == [0, 0, 1]
+    assert data.val is None
+    index, image, label = data.train[1]
+    assert (index, image.shape, image.dtype, label) == (1, (3, 18, 18), torch.uint8, 0)
+
+
+def test_links_to_class_folders_are_followed(tmp_path):
+    labeled_tree(tmp_path / "all", classes={"a": 2, "b": 2, "c": 2})
+    (tmp_path / "subset").mkdir()
+    for name in "ab":
+        os.symlink(tmp_path / "all" / name, tmp_path / "subset" / name)
+    data = load_image_folder(train_path=str(tmp_path / "subset"), image_size=16, val_fraction=0.0)
+    assert (data.class_names, len(data.train)) == (["a", "b"], 4)
+
+
+@pytest.mark.parametrize("layout", ["flat", "mixed", "one_folder", "asked"])
+def test_other_trees_have_no_labels(tmp_path, layout):
+    folders = {"flat": ["", ""], "mixed": ["", "a"], "one_folder": ["a", "a"], "asked": ["a", "b"]}
+    for number, folder in enumerate(folders[layout]):
+        save(noise(), tmp_path / folder / f"{number}.png")
+    labels = "none" if layout == "asked" else "auto"
+    data = load_image_folder(train_path=str(tmp_path), image_size=16, labels=labels)
+    assert data.train.labels.tolist() == [-1, -1]
+    assert (data.num_classes, data.class_names, data.labeled, data.val) == (1, [], False, None)
+
+
+def test_without_a_validation_folder_a_part_of_each_class_is_held_out(tmp_path):
+    labeled_tree(tmp_path, classes={"a": 10, "b": 20})
+    data = load_image_folder(train_path=str(tmp_path), image_size=16, val_fraction=0.2, seed=3)
+    assert data.val.labels.bincount().tolist() == [2, 4]
+    assert data.train.labels.bincount().tolist() == [8, 16]
+    assert not set(data.train.files) & set(data.val.files)
+    again = load_image_folder(train_path=str(tmp_path), image_size=16, val_fraction=0.2, seed=3)
+    assert again.val.files == data.val.files
+
+
+def test_validation_classes_are_numbered_as_in_training(tmp_path):
+    train = labeled_tree(tmp_path / "train", classes={"a": 2, "b": 2, "c": 2})
+    val = labeled_tree(tmp_path / "val", classes={"b": 1, "c": 1})
+    data = load_image_folder(train_path=str(train), val_path=str(val), image_size=16)
+    assert data.val.labels.tolist() == [1, 2]
+    assert len(data.train) == 6
+
+
+def test_a_validation_class_that_training_lacks_is_named(tmp_path):
+    train = labeled_tree(tmp_path / "train", classes={"a": 2, "b": 2})
+    val = labeled_tree(tmp_path / "val", classes={"a": 1, "wolf": 1})
+    with pytest.raises(UserError, match="wolf"):
+        load_image_folder(train_path=str(train), val_path=str(val), image_size=16)
+
+
+def test_a_validation_folder_without_classes_is_refused(tmp_path):
+    train = labeled_tree(tmp_path / "train", classes={"a": 2, "b": 2})
+    save(noise(), tmp_path / "val" / "a.png")
+    with pytest.raises(UserError, match=r"sub-folder for each class in data\.val_path"):
+        load_image_folder(train_path=str(train), val_path=str(tmp_path / "val"), image_size=16)
+
+
+def test_a_validation_folder_of_an_unlabeled_set_has_no_labels(tmp_path):
+    save(noise(), tmp_path / "train" / "a.png")
+    val = labeled_tree(tmp_path / "val", classes={"a": 1, "b": 1})
+    data = load_image_folder(train_path=str(tmp_path / "train"), val_path=str(val), image_size=16)
+    assert data.val.labels.tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize("key", ["train_path", "val_path"])
+def test_a_missing_or_empty_folder_is_one_line_with_its_key_and_path(tmp_path, key):
+    paths = {"train_path": str(labeled_tree(tmp_path / "good", classes={"a": 1, "b": 1}))}
+    for path, what in ((tmp_path / "nowhere", "folder"), (tmp_path / "empty", "images")):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        with pytest.raises(UserError, match=rf"Expected .*{what}.*data\.{key}={path}") as caught:
+            load_image_folder(**(paths | {key: str(path)}), image_size=16)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_splits_is_not_taken_for_two_classes(tmp_path):
+    labeled_tree(tmp_path / "train", classes={"a": 1, "b": 1})
+    labeled_tree(tmp_path / "val", classes={"a": 1, "b": 1})
+    with pytest.raises(UserError, match=r"set data\.train_path and data\.val_path"):
+        load_image_folder(train_path=str(tmp_path), image_size=16)
+
+
+def test_small_runs_take_a_balanced_subset_of_both_splits(tmp_path):
+    train = labeled_tree(tmp_path / "train", classes={"a": 30, "b": 6})
+    val = labeled_tree(tmp_path / "val", classes={"a": 12, "b": 3})
+    data = load_image_folder(train_path=str(train), val_path=str(val), image_size=16, max_images=10)
+    assert data.train.labels.bincount().tolist() == [5, 5]
+    assert data.val.labels.bincount().tolist() == [7, 3]
+
+
+def test_unreadable_files_are_skipped_with_one_warning_that_names_them(tmp_path):
+    labeled_tree(tmp_path, classes={"a": 4, "b": 4})
+    truncate(tmp_path / "a" / "001.png")
+    (tmp_path / "b" / "bad.jpg").write_bytes(b"nothing")
+    with pytest.warns(UserWarning, match="Skipped 2 unreadable of 9 images") as warned:
+        data = load_image_folder(
+            train_path=str(tmp_path), image_size=16, val_fraction=0.0, on_error="skip"
+        )
+    assert len(warned) == 1
+    assert all(name in str(warned[0].message) for name in ("001.png", "bad.jpg"))
+    assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert data.train.stack().shape == (7, 3, 16, 16)
+
+
+def test_an_unreadable_file_stops_the_run_by_default(tmp_path):
+    labeled_tree(tmp_path, classes={"a": 4, "b": 4})
+    truncate(tmp_path / "a" / "001.png")
+    stats = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
+    data = load_image_folder(train_path=str(tmp_path), image_size=16, val_fraction=0.0, **stats)
+    with pytest.raises(UserError, match=r"001\.png"):
+        data.train.stack()
+
+
+def test_a_folder_of_nothing_but_broken_files_is_refused(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match="None of the 1 images"):
+        load_image_folder(train_path=str(tmp_path), image_size=16, on_error="skip")
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted", "stored"), [(32, 32, 32), (32, 28, 32), (64, 224, 256)]
+)
+def test_images_are_stored_larger_than_the_views_unless_the_files_fit(
+    tmp_path, files, wanted, stored
+):
+    save(noise(files, files), tmp_path / "a.png")
+    data = load_image_folder(train_path=str(tmp_path), image_size=wanted)
+    assert (data.train.size, data.image_size) == (stored, wanted)
+    assert data.train.image(0).shape == (3, stored, stored)
+
+
+def test_the_load_size_can_be_set(tmp_path):
+    save(noise(50, 40), tmp_path / "a.png")
+    data = load_image_folder(train_path=str(tmp_path), image_size=16, load_size=24)
+    assert data.train.stack().shape == (1, 3, 24, 24)
+
+
+def test_the_stack_holds_the_images_in_order(tmp_path):
+    labeled_tree(tmp_path, classes={"a": 5, "b": 5}, size=20)
+    train = load_image_folder(train_path=str(tmp_path), image_size=20).train
+    assert torch.equal(train.stack(), torch.stack([train[i][1] for i in range(len(train))]))
+
+
+def test_statistics_are_measured_over_the_training_images(tmp_path):
+    save(Image.new("RGB", (16, 16), (255, 0, 51)), tmp_path / "a.png")
+    save(Image.new("RGB", (16, 16), (0, 0, 51)), tmp_path / "b.png")
+    data = load_image_folder(train_path=str(tmp_path), image_size=16)
+    assert data.mean == pytest.approx((0.5, 0.0, 0.2))
+    assert data.std == pytest.approx((0.5, 0.001, 0.001), abs=1e-3)
+    given = load_image_folder(train_path=str(tmp_path), image_size=16, mean=[0.1, 0.2, 0.3])
+    assert (given.mean, given.std) == ((0.1, 0.2, 0.3), data.std)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"labels": "yes"}, {"on_error": "ignore"}, {"image_size": 0}, {"load_size": 0},
+     {"std": (1.0, 0.0, 1.0)}, {"mean": "imagenet"}, {"max_images": 0}],
+)  # fmt: skip
+def test_wrong_settings_are_refused(tmp_path, wrong):
+    save(noise(), tmp_path / "a.png")
+    with pytest.raises(Exception, match=r"Expected|violates|type"):
+        load_image_folder(**({"train_path": str(tmp_path), "image_size": 16} | wrong))

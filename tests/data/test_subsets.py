@@ -1,0 +1,44 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amask_solo.data.subsets import balanced_subset, stratified_split
+
+labels_of = st.lists(st.integers(-1, 4), min_size=1, max_size=60).map(torch.tensor)
+
+
+@given(labels=labels_of, count=st.integers(1, 80), seed=st.integers(0, 99))
+def test_a_subset_is_as_balanced_as_the_classes_allow(labels, count, seed):
+    picks = balanced_subset(labels, count, seed=seed)
+    assert len(picks) == min(count, len(labels))
+    assert picks.tolist() == sorted(set(picks.tolist()))
+    have, taken = (dict(zip(*(x.tolist() for x in t.unique(return_counts=True)), strict=True))
+                   for t in (labels, labels[picks]))  # fmt: skip
+    most = max(taken.values())
+    for name, available in have.items():
+        assert taken.get(name, 0) >= min(available, most - 1)
+
+
+@given(labels=labels_of, fraction=st.floats(0, 0.99), seed=st.integers(0, 99))
+def test_a_split_is_a_partition_with_the_same_shares(labels, fraction, seed):
+    first, second = stratified_split(labels, fraction, seed=seed)
+    assert len(first) >= 1
+    assert sorted(first.tolist() + second.tolist()) == list(range(len(labels)))
+    for name in labels.unique():
+        size = int((labels == name).sum())
+        assert abs(int((labels[second] == name).sum()) - size * fraction) <= 2
+
+
+def test_the_seed_decides_and_the_whole_set_is_in_order():
+    labels = torch.arange(100) % 4
+    assert torch.equal(balanced_subset(labels, 20, seed=1), balanced_subset(labels, 20, seed=1))
+    assert not torch.equal(balanced_subset(labels, 20, seed=1), balanced_subset(labels, 20, seed=2))
+    assert torch.equal(balanced_subset(labels, None, seed=1), torch.arange(100))
+
+
+def test_impossible_sizes_are_refused():
+    with pytest.raises(ValueError, match="max_images"):
+        balanced_subset(torch.zeros(3, dtype=torch.long), 0, seed=0)
+    with pytest.raises(ValueError, match="val_fraction"):
+        stratified_split(torch.zeros(3, dtype=torch.long), 1.0, seed=0)

@@ -2,12 +2,13 @@
 
 A projection is a function of logits, and of what earlier masks already hide, that always returns
 masks in [0, 1]. It computes in float32 or better, so that budgets hold under bf16 as well.
+Projections are plain classes: a dataclass in a list of a yaml would be taken for a structured
+config.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -48,7 +49,6 @@ class Projection(ABC):
         return self.within(logits, None)
 
 
-@dataclass(frozen=True)
 class Sigmoid(Projection):
     """Hide each pixel independently of all others; nothing limits the area."""
 
@@ -57,7 +57,6 @@ class Sigmoid(Projection):
         return _times(torch.sigmoid(_wide(logits)), room)
 
 
-@dataclass(frozen=True)
 class Softmax(Projection):
     """Share each pixel out between the N masks, which sum to one everywhere.
 
@@ -80,7 +79,6 @@ class Softmax(Projection):
         return _times(torch.softmax(_wide(logits), dim=1), room)
 
 
-@dataclass(frozen=True)
 class AreaBudget(Projection):
     """Hide a given share of the image, no matter how large the logits are; see :func:`area_budget`.
 
@@ -92,24 +90,20 @@ class AreaBudget(Projection):
         ValueError: If the area or the range is not inside (0, 1).
     """
 
-    area: float | Sequence[float]
-
-    def __post_init__(self) -> None:
-        """Refuse areas that no sigmoid can have."""
-        bounds = [self.area] if isinstance(self.area, int | float) else list(self.area)
+    def __init__(self, area: float | Sequence[float]) -> None:
+        bounds = list(area) if isinstance(area, Sequence) else [area]
         if len(bounds) not in (1, 2) or not 0 < bounds[0] <= bounds[-1] < 1:
             raise ValueError(
                 "Expected area to be a number in (0, 1) or a range [low, high] inside it, "
-                f"but got {self.area}; a quarter of the image is 0.25."
+                f"but got {area}; a quarter of the image is 0.25."
             )
+        self.low, self.high = bounds[0], bounds[-1]
 
     def within(self, logits: Logits, room: OneMask | None) -> Masks:
         """Return masks that meet the budget as far as there is room."""
-        low, high = [self.area] * 2 if isinstance(self.area, int | float) else self.area
-        return area_budget(logits, low, high, room=room)
+        return area_budget(logits, self.low, self.high, room=room)
 
 
-@dataclass(frozen=True)
 class Disjoint(Projection):
     """Hide only what earlier masks left visible, and meet the budget of the inner projection there.
 
@@ -124,7 +118,8 @@ class Disjoint(Projection):
         (tensor([0.0000, 0.0000, 0.5000, 0.5000]), tensor(0.2500))
     """
 
-    inner: Projection = field(default_factory=Sigmoid)
+    def __init__(self, inner: Projection) -> None:
+        self.inner = inner
 
     def within(self, logits: Logits, room: OneMask | None) -> Masks:
         """Return what the inner projection makes of the room."""

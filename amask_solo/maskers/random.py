@@ -1,8 +1,8 @@
 """Masks that nobody learned: the control that every claim about learned masks needs."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -37,7 +37,6 @@ class Pattern(ABC):
         """
 
 
-@dataclass(frozen=True)
 class Block(Pattern):
     """Hide one rectangle of random shape and place, all of it inside the image.
 
@@ -51,14 +50,12 @@ class Block(Pattern):
         ValueError: If the ratios are not positive and in order.
     """
 
-    aspect: Sequence[float] = (0.3, 1 / 0.3)
-
-    def __post_init__(self) -> None:
-        """Refuse ratios that no rectangle has."""
-        if len(self.aspect) != 2 or not 0 < self.aspect[0] <= self.aspect[1]:
+    def __init__(self, aspect: Sequence[float] = (0.3, 1 / 0.3)) -> None:
+        if len(aspect) != 2 or not 0 < aspect[0] <= aspect[1]:
             raise ValueError(
-                f"Expected aspect as [low, high] with 0 < low <= high, but got {self.aspect}."
+                f"Expected aspect as [low, high] with 0 < low <= high, but got {aspect}."
             )
+        self.aspect = list(aspect)
 
     def __call__(
         self,
@@ -70,10 +67,10 @@ class Block(Pattern):
     ) -> Stack:
         """Return masks of one rectangle each."""
         count, height, width = shape
-        ratio, down, right = torch.rand(3, count, 1, device=device, generator=generator)
-        low, high = torch.tensor(self.aspect, device=device).log()
+        draw, down, right = torch.rand(3, count, 1, device=device, generator=generator)
+        low, high = (math.log(ratio) for ratio in self.aspect)
         pixels = area * height * width
-        tall = (pixels * torch.lerp(low, high, ratio).exp()).sqrt()
+        tall = (pixels * (low + (high - low) * draw).exp()).sqrt()
         tall = tall.clamp(-(-pixels // width), height).round().clamp_min(1)
         wide = (pixels / tall).round().clamp(1, width)
         rows = _interval(tall, height, down)
@@ -81,7 +78,6 @@ class Block(Pattern):
         return rows[:, :, None] * columns[:, None, :]
 
 
-@dataclass(frozen=True)
 class Focal(Pattern):
     """Hide everything but a window as wide as high, as the focal masks of MSCN do.
 
@@ -104,7 +100,6 @@ class Focal(Pattern):
         return 1 - Block((1.0, 1.0))(1 - area, shape, device=device, generator=generator)
 
 
-@dataclass(frozen=True)
 class Grid(Pattern):
     """Hide random patches of a grid, always the same number of them.
 
@@ -117,12 +112,10 @@ class Grid(Pattern):
         ValueError: If the patch is smaller than one pixel.
     """
 
-    patch: int = 8
-
-    def __post_init__(self) -> None:
-        """Refuse patches without pixels."""
-        if self.patch < 1:
-            raise ValueError(f"Expected a patch of 1 pixel or more, but got {self.patch}.")
+    def __init__(self, patch: int = 8) -> None:
+        if patch < 1:
+            raise ValueError(f"Expected a patch of 1 pixel or more, but got {patch}.")
+        self.patch = patch
 
     def __call__(
         self,

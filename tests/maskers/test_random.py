@@ -1,0 +1,88 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amask_solo.maskers import Block, Focal, Grid, RandomMasker
+
+areas = st.floats(0.05, 0.95)
+sizes = st.integers(8, 70)
+
+
+def draw(pattern, area, height, width, *, count=16, seed=0):
+    masker = RandomMasker(pattern, area=area, num_masks=2)
+    generator = torch.Generator().manual_seed(seed)
+    return masker(torch.zeros(count, 3, height, width), generator=generator)
+
+
+def area_of(masks):
+    return masks.mean(dim=(-2, -1))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from([Block(), Block([1.0, 1.0]), Focal()]), areas, sizes, sizes)
+def test_the_area_is_right_to_half_a_column(pattern, area, height, width):
+    masks = draw(pattern, area, height, width)
+    assert (area_of(masks) - area).abs().max() <= 0.5 / width + 1e-6
+
+
+@settings(deadline=None, max_examples=30)
+@given(areas, st.integers(1, 9), st.integers(1, 9), st.integers(1, 12))
+def test_the_area_of_a_grid_is_right_to_half_a_patch(area, rows, columns, patch):
+    masks = draw(Grid(patch), area, rows * patch, columns * patch)
+    assert (area_of(masks) - area).abs().max() <= 0.5 / (rows * columns) + 1e-6
+
+
+@pytest.mark.parametrize("pattern", [Block(), Focal(), Grid(8)])
+def test_masks_are_binary_and_differ_between_images_and_masks(pattern):
+    masks = draw(pattern, 0.4, 32, 40)
+    assert set(masks.unique().tolist()) == {0.0, 1.0}
+    assert len({mask.numpy().tobytes() for mask in masks.flatten(0, 1)}) > 20
+
+
+def test_a_block_is_one_rectangle():
+    for mask in draw(Block(), 0.3, 32, 48).flatten(0, 1):
+        rows, columns = mask.amax(dim=1), mask.amax(dim=0)
+        assert (mask == rows[:, None] * columns[None]).all()
+        assert (rows.diff() != 0).sum() <= 2
+        assert (columns.diff() != 0).sum() <= 2
+
+
+def test_blocks_have_different_shapes_and_reach_all_places():
+    masks = draw(Block(), 0.25, 32, 32, count=300).flatten(0, 1)
+    heights = masks.amax(dim=2).sum(dim=1)
+    assert heights.min() <= 10
+    assert heights.max() >= 26
+    coverage = masks.mean(dim=0)
+    assert coverage.min() > 0
+    assert (coverage - coverage.flip(0)).abs().max() < 0.12
+
+
+def test_a_focal_mask_shows_one_square_window():
+    for mask in draw(Focal(), 0.75, 32, 32).flatten(0, 1):
+        shown = 1 - mask
+        assert shown.amax(dim=1).sum() == 16
+        assert shown.amax(dim=0).sum() == 16
+
+
+def test_a_grid_hides_whole_patches():
+    masks = draw(Grid(8), 0.5, 32, 40)
+    for mask in masks.flatten(0, 1):
+        patches = mask.unfold(0, 8, 8).unfold(1, 8, 8).flatten(2)
+        assert (patches == patches[..., :1]).all()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Block([0.0, 1.0]),
+        lambda: Block([2.0, 1.0]),
+        lambda: Grid(0),
+        lambda: RandomMasker(area=0.0),
+        lambda: RandomMasker(area=1.0),
+        lambda: RandomMasker(num_masks=0),
+    ],
+)
+def test_wrong_settings_are_refused(make):
+    with pytest.raises(ValueError, match="Expected"):
+        make()

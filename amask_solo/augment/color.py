@@ -18,7 +18,7 @@ from kornia.enhance import (
 )
 from kornia.enhance import equalize as kornia_equalize
 from kornia.enhance import solarize as kornia_solarize
-from kornia.filters import gaussian_blur2d
+from kornia.filters import filter2d_separable, get_gaussian_kernel1d
 from torch import Tensor
 
 from amask_solo._types import Images
@@ -27,6 +27,20 @@ from amask_solo.augment.schema import Recipe
 
 _SIGMA = (0.1, 2.0)
 _KERNEL = 13  # three standard deviations of the widest blur to either side
+
+
+def shift_hue(images: Images, turns: Draws) -> Images:
+    """Turn the hue by parts of the color wheel, in [-0.5, 0.5]."""
+    return adjust_hue(images, turns * (2 * math.pi))
+
+
+ADJUSTMENTS = {
+    "brightness": adjust_brightness_accumulative,
+    "contrast": adjust_contrast_with_mean_subtraction,
+    "saturation": adjust_saturation_with_gray_subtraction,
+    "hue": shift_hue,
+}
+"""The color jitter's four steps: ``(images, one factor an image) -> images``."""
 
 
 def change_pixels(images: Images, recipe: Recipe, sampler: Sampler) -> Images:
@@ -76,27 +90,21 @@ def _jitter(images: Images, recipe: Recipe, sampler: Sampler) -> Images:
     torchvision draws an order for each image. The factors are drawn for each image here too.
     """
     drawn = sampler.chance(recipe.jitter)
-    strengths = {
-        adjust_brightness_accumulative: recipe.brightness,
-        adjust_contrast_with_mean_subtraction: recipe.contrast,
-        adjust_saturation_with_gray_subtraction: recipe.saturation,
-    }
-    steps = [(op, sampler.uniform(max(0.0, 1 - s), 1 + s)[0]) for op, s in strengths.items() if s]
-    if recipe.hue:
-        steps.append((shift_hue, sampler.uniform(-recipe.hue, recipe.hue)[0]))
-    order = sampler.order(len(steps))
+    strengths = {name: getattr(recipe, name) for name in ADJUSTMENTS}
+    names = [name for name, strength in strengths.items() if strength]
+    factors = [sampler.uniform(*_factor_range(name, strengths[name]))[0] for name in names]
+    order = sampler.order(len(names))
 
     def in_order(images: Images, *factors: Draws) -> Images:
         for i in order:
-            images = steps[i][0](images, factors[i])
+            images = ADJUSTMENTS[names[i]](images, factors[i])
         return images
 
-    return where_drawn(in_order, images, drawn, *(factor for _, factor in steps))
+    return where_drawn(in_order, images, drawn, *factors)
 
 
-def shift_hue(images: Images, turns: Draws) -> Images:
-    """Turn the hue by parts of the color wheel, in [-0.5, 0.5]."""
-    return adjust_hue(images, turns * (2 * math.pi))
+def _factor_range(name: str, strength: float) -> tuple[float, float]:
+    return (-strength, strength) if name == "hue" else (max(0.0, 1 - strength), 1 + strength)
 
 
 def grayscale(images: Images) -> Images:
@@ -106,7 +114,9 @@ def grayscale(images: Images) -> Images:
 
 def blur(images: Images, sigma: Draws) -> Images:
     """Blur each image with its own deviation in pixels, at most 2; edges are repeated as in PIL."""
-    return gaussian_blur2d(images, _KERNEL, sigma[:, None].expand(-1, 2), "replicate")
+    # Not `gaussian_blur2d`: its check that the deviations are positive waits for the device.
+    kernel = get_gaussian_kernel1d(_KERNEL, sigma[:, None])
+    return filter2d_separable(images, kernel, kernel, "replicate")
 
 
 def solarize(images: Images) -> Images:

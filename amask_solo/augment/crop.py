@@ -34,8 +34,9 @@ def resized_crop(images: Images, boxes: Boxes, flip: Bool[Tensor, " b"], size: i
     height, width = images.shape[-2:]
     rows = _weights(boxes.top, boxes.height, torch.zeros_like(flip), source=height, size=size)
     columns = _weights(boxes.left, boxes.width, flip, source=width, size=size)
-    # The cubic overshoots at edges.
-    return (rows @ (images @ columns.mT)).clamp(0, 1)
+    # The cubic overshoots at edges; PIL cuts that off after either axis, the columns first.
+    narrowed = (images @ columns.mT).clamp(0, 1)
+    return (rows @ narrowed).clamp(0, 1)
 
 
 def _weights(

@@ -1,7 +1,7 @@
 """Random parameters of augmentations: one for each image, from one generator."""
 
-import hashlib
 import math
+import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -52,12 +52,11 @@ class Sampler:
     def order(self, length: int) -> list[int]:
         """Return a random order for the batch.
 
-        It is known to the host without waiting for the device: it follows from the state of the
-        generator, which is kept on the host.
+        The host knows it without waiting for the device: it follows from the state of the
+        generator, which the host keeps.
         """
         state = self._generator.get_state().numpy().tobytes()
-        seed = int.from_bytes(hashlib.blake2b(state, digest_size=8).digest(), "big") >> 1
-        return torch.randperm(length, generator=torch.Generator().manual_seed(seed)).tolist()
+        return random.Random(state).sample(range(length), length)
 
     def crop_boxes(self, height: int, width: int, scale: Sequence[float]) -> Boxes:
         """Return boxes as torchvision's ``RandomResizedCrop`` draws them.

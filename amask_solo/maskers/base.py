@@ -11,7 +11,8 @@ from amask_solo._types import Images, Masks
 class Masker(nn.Module, ABC):
     """Propose masks for a batch of images.
 
-    A masker without parameters (random, saliency) is a masker all the same: there is nothing to train.
+    A masker without parameters (random, saliency) is a masker all the same: there is nothing to
+    train.
 
     Attributes:
         num_masks: How many masks it proposes for each image.

@@ -1,38 +1,9 @@
-import os
-from pathlib import Path
-
 import jaxtyping
 import pytest
 import torch
-import yaml
-from hydra import compose, initialize_config_dir
-from scipy.stats import ks_2samp
-from torch.nn.functional import avg_pool2d
-from torchvision import transforms
 
 from amask_solo.augment import Views, evaluation_view
-
-ROOT = Path(__file__).resolve().parents[2]
-RECIPES = sorted(path.stem for path in (ROOT / "configs" / "augmentations").glob("*.yaml"))
-PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-STRONG = {"prob": 0.8, "brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2}
-ALL = {
-    "rrc": {"enabled": True, "crop_min_scale": 0.2, "crop_max_scale": 1.0},
-    "color_jitter": STRONG,
-    "grayscale": {"prob": 0.2},
-    "gaussian_blur": {"prob": 0.5},
-    "solarization": {"prob": 0.2},
-    "equalization": {"prob": 0.1},
-    "horizontal_flip": {"prob": 0.5},
-}
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def noise(count, size):
-    return torch.randint(256, (count, 3, size, size), generator=seeded(9), dtype=torch.uint8)
+from tests.augment.inputs import ALL, PLAIN, STRONG, noise, seeded
 
 
 def test_the_same_seed_gives_the_same_views_and_another_gives_others(make_node):
@@ -136,55 +107,6 @@ def test_the_others_are_too(make_node, name):
     assert abs(changed.float().mean().item() - 0.3) <= 4.5 * (0.3 * 0.7 / count) ** 0.5
 
 
-def statistics(crops):
-    """Return brightness, contrast, colorfulness, hue (red against blue) and sharpness of each."""
-    gray = crops.mean(1, keepdim=True)
-    return {
-        "brightness": gray.mean((1, 2, 3)),
-        "contrast": gray.std((1, 2, 3)),
-        "color": (crops.amax(1) - crops.amin(1)).mean((1, 2)),
-        "hue": (crops[:, 0] - crops[:, 2]).mean((1, 2)),
-        "sharpness": (gray - avg_pool2d(gray, 3, 1, 1, count_include_pad=False))
-        .abs()
-        .mean((1, 2, 3)),
-    }
-
-
-class PilBlur:
-    def __call__(self, image):
-        from PIL import ImageFilter
-
-        return image.filter(ImageFilter.GaussianBlur(float(torch.empty(1).uniform_(0.1, 2.0))))
-
-
-def test_a_whole_recipe_has_the_statistics_of_the_same_chain_in_pil(photos, to_pil, make_node):
-    photo, count, size = photos[0], 900, 24
-    jitter = transforms.ColorJitter(0.8, 0.8, 0.8, 0.2)
-    chain = transforms.Compose(
-        [
-            transforms.RandomResizedCrop(
-                size, (0.2, 1.0), interpolation=transforms.InterpolationMode.BICUBIC
-            ),
-            transforms.RandomApply([jitter], p=0.8),
-            transforms.RandomGrayscale(0.2),
-            transforms.RandomApply([PilBlur()], p=0.5),
-            transforms.RandomSolarize(128, 0.2),
-            transforms.RandomEqualize(0.1),
-            transforms.RandomHorizontalFlip(0.5),
-            transforms.ToTensor(),
-        ]
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        theirs = torch.stack([chain(to_pil(photo)) for _ in range(count)])
-    views, generator = Views([make_node(crop_size=size, **ALL)], **PLAIN), seeded(1)
-    batch = photo.expand(9, -1, -1, -1)
-    ours = torch.cat([views(batch, generator=generator)[0] for _ in range(count // 9)])
-    expected = statistics(theirs)
-    for name, values in statistics(ours).items():
-        assert ks_2samp(values, expected[name]).pvalue > 1e-3, name
-
-
 def test_large_crops_come_before_small_ones_as_in_the_schema(make_node):
     schema = [make_node(32, 2, **ALL), make_node(18, 6, **ALL)]
     shapes = [
@@ -213,43 +135,6 @@ def test_a_model_that_holds_views_keeps_them_out_of_its_checkpoint(make_node):
     model = torch.nn.Linear(1, 1)
     model.views = Views([make_node(**ALL)], **PLAIN)
     assert set(model.state_dict()) == {"weight", "bias"}
-
-
-@pytest.mark.parametrize("size", [32, 96])
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_composes_and_makes_two_views_of_one_size(name, size):
-    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        cfg = compose(overrides=[f"+augmentations={name}", f"+data.image_size={size}"])
-    views = Views(cfg.augmentations, **PLAIN)(noise(2, 40), generator=seeded())
-    assert [view.shape[-1] for view in views] == [size, size]
-    assert all(torch.isfinite(view).all() for view in views)
-
-
-@pytest.mark.skipif("SOLO_LEARN_ROOT" not in os.environ, reason="wants a checkout of solo-learn")
-def test_every_augmentation_file_of_the_host_works_as_it_is():
-    folder = Path(os.environ["SOLO_LEARN_ROOT"]) / "scripts" / "pretrain"
-    files = sorted(folder.glob("*/augmentations/*.yaml"))
-    assert files
-    for path in files:
-        schema = yaml.safe_load(path.read_text())
-        views = Views(schema, **PLAIN)(noise(1, 32), generator=seeded())
-        assert len(views) == sum(node["num_crops"] for node in schema), path
-        assert views[0].shape[-1] == schema[0]["crop_size"], path
-
-
-def test_evaluation_only_normalizes_images_of_the_right_size():
-    images = noise(2, 16)
-    view = evaluation_view(images, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), size=16)
-    torch.testing.assert_close(view, images / 127.5 - 1)
-
-
-def test_evaluation_resizes_and_crops_larger_images_as_the_host_does(photos, to_pil):
-    chain = transforms.Compose(
-        [transforms.Resize(32), transforms.CenterCrop(28), transforms.ToTensor()]
-    )
-    expected = torch.stack([chain(to_pil(photo)) for photo in photos])
-    view = evaluation_view(photos, size=28, **PLAIN)
-    torch.testing.assert_close(view, expected, atol=1.1 / 255, rtol=0)
 
 
 @pytest.mark.gpu

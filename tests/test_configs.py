@@ -1,0 +1,266 @@
+"""Every configuration file composes, says what it is, and builds what it names."""
+
+from copy import deepcopy
+from functools import cache
+from itertools import cycle
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
+from omegaconf import DictConfig, OmegaConf
+
+from amask_solo.augment import Views
+from amask_solo.configuration import config_folder
+from amask_solo.data import ImageData, make_shapes
+from amask_solo.hosts.host import load_host
+from amask_solo.hosts.host_config import host_config, method_class
+from amask_solo.hosts.settings import PARTS, build_settings
+
+CONFIGS = config_folder()
+
+
+def names(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+@cache
+def _composed(overrides: tuple[str, ...]) -> DictConfig:
+    # The folder of a run is named after Hydra's choices, which exist under its own command alone.
+    with initialize_config_dir(config_dir=str(CONFIGS.resolve()), version_base="1.3"):
+        cfg = compose("pretrain", overrides=[*overrides, "run_folder=runs/test"])
+    OmegaConf.set_struct(cfg, False)
+    return cfg
+
+
+def composed(*overrides: str) -> DictConfig:
+    return deepcopy(_composed(overrides))
+
+
+def without_adversary(cfg: DictConfig) -> dict:
+    plain = OmegaConf.to_container(cfg)
+    return {key: value for key, value in plain.items() if key not in ("method", "adversary")}
+
+
+STOCK = [name for name in names("method") if not name.startswith("amask_")]
+EXPERIMENTS = names("experiment")
+FILES = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml"))
+
+DIMS = {"proj_hidden_dim", "proj_output_dim"}
+PREDICTED = DIMS | {"pred_hidden_dim"}
+VARIANCE = DIMS | {"sim_loss_weight", "var_loss_weight", "cov_loss_weight"}
+READ_BY_THE_HOST = {
+    "all4one": PREDICTED | {"temperature", "queue_size"},
+    "barlow_twins": DIMS | {"lamb", "scale_loss"},
+    "byol": PREDICTED,
+    "deepclusterv2": DIMS | {"num_prototypes", "temperature", "kmeans_iters"},
+    "dino": DIMS
+    | {"num_prototypes", "clip_grad", "freeze_last_layer", "norm_last_layer", "use_bn_in_head"}
+    | {"student_temperature", "teacher_temperature"}
+    | {"warmup_teacher_temperature", "warmup_teacher_temperature_epochs"},
+    "mocov2plus": DIMS | {"temperature", "queue_size"},
+    "mocov3": PREDICTED | {"temperature"},
+    "nnbyol": PREDICTED | {"queue_size"},
+    "nnclr": PREDICTED | {"temperature", "queue_size"},
+    "nnsiam": PREDICTED | {"queue_size"},
+    "ressl": DIMS | {"temperature_q", "temperature_k", "queue_size"},
+    "simclr": DIMS | {"temperature"},
+    "simsiam": PREDICTED,
+    "supcon": DIMS | {"temperature"},
+    "swav": DIMS
+    | {"temperature", "num_prototypes", "queue_size", "epoch_queue_starts"}
+    | {"freeze_prototypes_epochs", "sk_iters", "sk_epsilon"},
+    "vibcreg": VARIANCE | {"iternorm"},
+    "vicreg": VARIANCE,
+    "wmse": DIMS | {"whitening_iters", "whitening_size", "whitening_eps"},
+}
+TEACHERS = {"all4one", "byol", "dino", "mocov2plus", "mocov3", "nnbyol", "ressl"}
+SMALL = {
+    "proj_hidden_dim": 32,
+    "proj_output_dim": 16,
+    "pred_hidden_dim": 32,
+    "queue_size": 256,
+    "num_prototypes": 12,
+}
+
+
+@pytest.fixture(scope="module")
+def images() -> ImageData:
+    return make_shapes(num_train=16, num_val=8)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_says_what_it_is_below_its_package(file: str) -> None:
+    lines = (CONFIGS / file).read_text().splitlines()
+    # After any other comment Hydra ignores the header, silently.
+    headers = [number for number, line in enumerate(lines) if line.startswith("# @package")]
+    assert headers in ([], [0])
+    said = lines[len(headers)]
+    assert said.startswith("# ")
+    assert len(said.split()) > 2
+
+
+@pytest.mark.parametrize("group", PARTS)
+def test_a_part_lands_below_the_adversary(group: str) -> None:
+    for name in names(group):
+        header = (CONFIGS / group / f"{name}.yaml").read_text().splitlines()[0]
+        assert header == f"# @package adversary.{group}"
+
+
+def test_there_is_a_file_for_every_method_and_its_masked_version() -> None:
+    assert set(STOCK) == set(READ_BY_THE_HOST)
+    assert set(names("method")) == {*STOCK, *(f"amask_{name}" for name in STOCK)}
+    assert set(load_host().methods()) - {"mae"} <= set(STOCK)
+
+
+@pytest.mark.parametrize("name", STOCK)
+def test_a_stock_method_states_all_that_the_host_reads_and_has_no_adversary(name: str) -> None:
+    cfg = composed(f"method={name}")
+    assert cfg.method == name
+    assert set(cfg.method_kwargs) == READ_BY_THE_HOST[name]
+    assert ("momentum" in cfg) == (name in TEACHERS)
+    assert not OmegaConf.missing_keys(cfg.optimizer)
+    assert "adversary" not in cfg
+
+
+@pytest.mark.parametrize("name", STOCK)
+def test_a_masked_method_is_the_stock_method_and_an_adversary(name: str) -> None:
+    masked, stock = composed(f"method=amask_{name}"), composed(f"method={name}")
+    assert masked.method == f"amask_{name}"
+    assert without_adversary(masked) == without_adversary(stock)
+    assert masked.adversary.masker._target_.endswith("SequentialMasker")
+
+
+@pytest.mark.parametrize("name", STOCK)
+def test_masked_methods_differ_in_their_name_alone(name: str) -> None:
+    # So what one of them takes, all of them take: the parts need be tried with one only.
+    text = (CONFIGS / "method" / f"amask_{name}.yaml").read_text()
+    assert text.replace(name, "byol") == (CONFIGS / "method/amask_byol.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        dict(zip(PARTS, options, strict=True))
+        for options in zip(names("masker"), *(cycle(names(g)) for g in [*PARTS][1:]), strict=False)
+    ],
+)
+def test_all_parts_can_be_exchanged_at_once(chosen: dict[str, str]) -> None:
+    cfg = composed(*(f"{group}={option}" for group, option in chosen.items()))
+    for group, option in chosen.items():
+        assert cfg.adversary[group] == OmegaConf.load(CONFIGS / group / f"{option}.yaml")
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [(group, option) for group in PARTS for option in names(group)]
+)
+def test_every_part_builds(group: str, option: str) -> None:
+    settings = build_settings(composed("method=amask_byol", f"{group}={option}"))
+    parts = {
+        "masker": settings.adversary.masker,
+        "fill": settings.adversary.game.fill,
+        "constraint": settings.adversary.game.constraint,
+        "update": settings.adversary.update,
+    }
+    target = OmegaConf.load(CONFIGS / group / f"{option}.yaml")._target_
+    assert type(parts[group]).__name__ == target.rpartition(".")[2]
+
+
+def test_arguments_of_the_adversary_are_added_on_the_command_line() -> None:
+    settings = build_settings(composed("++adversary.draw=all", "++adversary.masker.num_masks=2"))
+    assert settings.adversary.game.num_shown == 2
+
+
+def test_a_part_of_the_adversary_is_refused_for_a_stock_method() -> None:
+    with pytest.raises(ConfigCompositionException, match="masker"):
+        composed("method=byol", "masker=simultaneous")
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("name", [f"{prefix}{name}" for name in STOCK for prefix in ("", "amask_")])
+def test_a_method_is_built_from_its_file(name: str, images: ImageData) -> None:
+    base = name.removeprefix("amask_")
+    if base not in load_host().methods():
+        pytest.skip(f"the {load_host().generation} has no {base}")
+    cfg = composed(f"method={name}")
+    for key in SMALL.keys() & cfg.method_kwargs.keys():
+        many = OmegaConf.is_list(cfg.method_kwargs[key])
+        cfg.method_kwargs[key] = [SMALL[key]] * 3 if many else SMALL[key]
+    views = Views(cfg.augmentations, mean=images.mean, std=images.std)
+    model = method_class(name)(host_config(cfg, images, views, devices=1))
+    assert isinstance(model, load_host().methods()[base])
+    assert hasattr(model, "adversary") == (name != base)
+
+
+@pytest.mark.parametrize(
+    ("views", "data"), zip(names("augmentations"), cycle(names("data")), strict=False)
+)
+def test_views_follow_the_size_of_the_data(views: str, data: str) -> None:
+    cfg = composed(f"augmentations={views}", f"data={data}")
+    nodes = OmegaConf.to_container(cfg.augmentations, resolve=True)
+    recipes = Views(nodes, mean=(0.5,) * 3, std=(1.0,) * 3).recipes
+    assert {recipe.crop_size for recipe in recipes} == {cfg.data.image_size}
+    assert sum(recipe.num_crops for recipe in recipes) == 2
+
+
+@pytest.mark.parametrize("trainer", names("trainer"))
+def test_a_trainer_says_where_and_how_precisely_to_compute(trainer: str) -> None:
+    cfg = composed(f"trainer={trainer}")
+    assert {"accelerator", "devices", "strategy", "precision"} <= set(cfg.trainer)
+
+
+@pytest.mark.parametrize("logger", names("logger"))
+def test_a_logger_composes(logger: str) -> None:
+    assert composed(f"logger={logger}").logger._target_.endswith(logger)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_is_masked_unless_the_stock_method_is_asked_for(experiment: str) -> None:
+    base = experiment.rpartition("_")[2]
+    masked, stock = (
+        composed(f"experiment={experiment}"),
+        composed(f"experiment={experiment}", f"method={base}"),
+    )
+    assert (masked.method, stock.method) == (f"amask_{base}", base)
+    assert "adversary" not in stock
+    assert without_adversary(masked) == without_adversary(stock)
+    assert set(masked.method_kwargs) == READ_BY_THE_HOST[base]
+    assert build_settings(masked).adversary.learned()
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_command_line_beats_an_experiment(experiment: str) -> None:
+    cfg = composed(
+        f"experiment={experiment}",
+        "data=shapes",
+        "trainer=cpu",
+        "masker=random_block",
+        "max_epochs=1",
+    )
+    assert cfg.data._target_.endswith("make_shapes")
+    assert cfg.trainer.accelerator == "cpu"
+    assert cfg.adversary.masker._target_.endswith("RandomMasker")
+    assert cfg.max_epochs == 1
+
+
+def test_adios_is_played_as_published() -> None:
+    cfg = composed("experiment=adios_stl10_byol")
+    adversary = build_settings(cfg).adversary
+    assert type(adversary.update).__name__ == "Alternating"
+    assert (adversary.game.num_shown, adversary.game.reduction) == (6, "sum")
+    assert adversary.game.constraint.weights == {"sparsity": 1.7193}
+    adversary.start()
+    (group,) = adversary._optimizer.param_groups
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.09281, 0.9, 9.912e-6)
+    # The scripts do not scale learning rates by the batch size, this package does.
+    assert cfg.optimizer.lr * cfg.optimizer.batch_size / 256 == pytest.approx(0.29203)
+
+
+def test_adios_s_shows_one_mask_of_all() -> None:
+    game = build_settings(composed("experiment=adios_imagenet100_simclr")).adversary.game
+    assert (game.masker.num_masks, game.num_shown) == (4, 1)
+
+
+@pytest.mark.parametrize("name", [n for n in STOCK if "queue_size" in READ_BY_THE_HOST[n]])
+def test_a_queue_holds_whole_batches(name: str) -> None:
+    size = composed(f"method={name}").method_kwargs.queue_size
+    assert all(size % batch == 0 for batch in (64, 128, 256))

@@ -7,15 +7,17 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from amask_solo.hosts.schedulers import Number
+
 
 def lars_direction(
     weight: Tensor,
     grad: Tensor,
     *,
-    lr: float,
-    weight_decay: float,
-    eta: float,
-    eps: float,
+    lr: Number,
+    weight_decay: Number,
+    eta: Number,
+    eps: Number,
     clip_lr: bool,
 ) -> Tensor:
     r"""Return the gradient of one layer, with weight decay, rescaled to the size of the layer.
@@ -66,13 +68,13 @@ class LARS(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float,
+        lr: Number,
         *,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
+        momentum: Number = 0.0,
+        weight_decay: Number = 0.0,
         nesterov: bool = False,
-        eta: float = 1e-3,
-        eps: float = 1e-8,
+        eta: Number = 1e-3,
+        eps: Number = 1e-8,
         clip_lr: bool = False,
         exclude_bias_n_norm: bool = False,
     ) -> None:

@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 
 from amask_solo.errors import unknown_key
 from amask_solo.hosts.lars import LARS
-from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR
+from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR, Number
 
 OPTIMIZERS = {"sgd": SGD, "lars": LARS, "adam": Adam, "adamw": AdamW}
 SCHEDULERS = ("warmup_cosine", "step", "none")
@@ -62,7 +62,7 @@ def _schedule(module: LightningModule, optimizer: Optimizer) -> tuple[LRSchedule
     return scheduler, cfg.interval
 
 
-def hold_lr(get_lr: Callable[[], list[float]], groups: Sequence[int], lr: float) -> list[float]:
+def hold_lr(get_lr: Callable[[], list[Number]], groups: Sequence[int], lr: Number) -> list[Number]:
     """Return what the schedule says, but ``lr`` for the given groups (SimSiam's predictor)."""
     return [lr if index in groups else scheduled for index, scheduled in enumerate(get_lr())]
 

@@ -129,25 +129,33 @@ class Repairs:
         # be saved.
         for scheduler in checkpoint.get("lr_schedulers", ()):
             scheduler.pop("get_lr", None)
+        state = {"method": str(self.cfg.get("method")), "backbone": str(self.cfg.backbone.name)}
         if hasattr(self, "momentum_updater"):
-            checkpoint[STATE] = {
-                "tau": float(self.momentum_updater.cur_tau),
-                "last_step": int(getattr(self, "last_step", 0)),
-            }
+            state["tau"] = float(self.momentum_updater.cur_tau)
+            state["last_step"] = int(getattr(self, "last_step", 0))
+        checkpoint[STATE] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore tau, which would start anew, and keep buffers aside that do not exist yet.
+        """Restore tau, which would start anew, and set aside buffers that do not exist yet.
 
-        DeepCluster-v2 and SwAV register their memory in ``on_train_start``; loaded earlier, these
-        are "unexpected keys".
+        DeepCluster-v2 and SwAV register their memory in ``on_train_start``, All4One fills a cache
+        in its first forward pass; loaded earlier, these are "unexpected keys".
         """
         super().on_load_checkpoint(checkpoint)
         state, known = checkpoint["state_dict"], self.state_dict()
-        late = [name for name in state if "." not in name and name not in known]
-        self._late_buffers = {name: state.pop(name) for name in late}
+        unknown = [name for name in state if name not in known]
+        self._late_buffers = {name: state.pop(name) for name in unknown if "." not in name}
+        for name in unknown:
+            if self._is_empty_cache(name):
+                del state[name]
         self._resumed = checkpoint.get(STATE, {})
         if "tau" in self._resumed:
             self.momentum_updater.cur_tau = self._resumed["tau"]
+
+    def _is_empty_cache(self, name: str) -> bool:
+        owner, _, buffer = name.rpartition(".")
+        modules = dict(self.named_modules())
+        return bool(owner) and owner in modules and buffer in modules[owner]._buffers
 
 
 def leaf(base: type, repairs: type[Repairs], host_base: type) -> type:

@@ -5,10 +5,19 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+Number = int | float
+"""Configurations write 0 where they mean 0.0."""
+
 
 def warmup_cosine(
-    step: float, *, base: float, start: float, end: float, warmup: float, total: float
-) -> float:
+    step: int,
+    *,
+    base: Number,
+    start: Number,
+    end: Number,
+    warmup: Number,
+    total: Number,
+) -> Number:
     r"""Return the learning rate after ``step`` steps.
 
     With warm-up length :math:`w` and horizon :math:`T`,
@@ -62,10 +71,10 @@ class LinearWarmupCosineAnnealingLR(LRScheduler):
     def __init__(  # noqa: PLR0917 - the signature is lightning-bolts'
         self,
         optimizer: Optimizer,
-        warmup_epochs: float,
-        max_epochs: float,
-        warmup_start_lr: float = 0.0,
-        eta_min: float = 0.0,
+        warmup_epochs: Number,
+        max_epochs: Number,
+        warmup_start_lr: Number = 0.0,
+        eta_min: Number = 0.0,
         last_epoch: int = -1,
     ) -> None:
         self.warmup_epochs = warmup_epochs
@@ -74,7 +83,7 @@ class LinearWarmupCosineAnnealingLR(LRScheduler):
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[Number]:
         """Return the learning rate of each group; in closed form, so that it resumes exactly."""
         return [
             warmup_cosine(

@@ -74,7 +74,12 @@ def build(name: str, masker: dict[str, Any] | None = None, **overrides: Any) -> 
 
 
 def fit(
-    model: LightningModule, *, batches: int = 2, epochs: int = 2, labels: bool = True, **trainer: Any
+    model: LightningModule,
+    *,
+    batches: int = 2,
+    epochs: int = 2,
+    labels: bool = True,
+    **trainer: Any,
 ) -> tuple[Trainer, Trace]:
     torch.manual_seed(1)
     trace = Trace()

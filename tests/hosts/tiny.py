@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader, Dataset
 
@@ -102,3 +103,17 @@ def tiny_loaders(
     train = TwoViews(batches * batch, size=size, labels=labels, seed=seed)
     val = OneView(batch, size=size, labels=labels, seed=seed + 1)
     return DataLoader(train, batch_size=batch, drop_last=True), DataLoader(val, batch_size=batch)
+
+
+def tiny_trainer(**options: Any) -> Trainer:
+    """Return a silent trainer of two epochs on the CPU, without logger and checkpoints."""
+    defaults = {
+        "max_epochs": 2,
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+    }
+    return Trainer(**{**defaults, **options})

@@ -1,0 +1,132 @@
+"""Reading checkpoints of either generation of the host, stock or masked."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from amask_solo.errors import UserError
+from amask_solo.hosts.repairs import STATE
+
+Checkpoint = Mapping[str, Any]
+
+TO_CURRENT = {"encoder.": "backbone.", "momentum_encoder.": "momentum_backbone."}
+"""How the release's prefixes are called in the current host."""
+
+PLUGIN_KEYS = ("adversary", STATE)
+"""Entries of a checkpoint, and prefixes in its state, that the host does not know."""
+
+PLAIN_CLASSES = frozenset(
+    {
+        ("collections", "OrderedDict"),
+        ("collections", "defaultdict"),
+        ("torch", "Size"),
+        ("torch._utils", "_rebuild_parameter"),
+        ("torch._utils", "_rebuild_tensor_v2"),
+    }
+)
+
+
+class _Unread:
+    """Stands for an object that is not read: any constructor, any state."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Read tensors and containers; leave out all other objects, so that no code of the file runs."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in PLAIN_CLASSES or (module == "torch" and name.endswith("Storage")):
+            return super().find_class(module, name)
+        return _Unread
+
+
+def read(source: str | Path | Checkpoint) -> dict[str, Any]:
+    """Return a checkpoint on the CPU; a bare ``state_dict`` becomes a checkpoint that has only
+    that.
+
+    Stock SimSiam and NNSiam checkpoints hold a scheduler, which ``torch.load`` refuses; it is left
+    out.
+
+    Raises:
+        UserError: If the file is missing, or holds no tensors by name.
+    """
+    checkpoint = source if isinstance(source, Mapping) else _load(Path(source))
+    if isinstance(checkpoint, Mapping) and "state_dict" not in checkpoint:
+        checkpoint = {"state_dict": checkpoint}
+    state = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
+    if not isinstance(state, Mapping) or not any(isinstance(v, Tensor) for v in state.values()):
+        where = "the mapping" if isinstance(source, Mapping) else f"'{source}'"
+        raise UserError(f"Found no tensors in {where}; expected a checkpoint or a state_dict.")
+    return dict(checkpoint)
+
+
+def _load(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"There is no checkpoint '{path}'.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError):
+        plain = SimpleNamespace(__name__="plain", Unpickler=_PlainUnpickler, load=pickle.load)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=plain)
+    except Exception as error:  # whatever a file that is no checkpoint makes the reader do
+        raise UserError(f"'{path}' is not a checkpoint that torch can read: {error}") from error
+
+
+def backbone_state(source: str | Path | Checkpoint) -> dict[str, Tensor]:
+    """Return the trained backbone, its keys relative to it; never the momentum backbone.
+
+    Args:
+        source: A checkpoint, a ``state_dict``, or the path of one; of either generation.
+
+    Raises:
+        UserError: If there is no backbone in it.
+    """
+    state = read(source)["state_dict"]
+    for prefix in ("backbone.", "encoder."):
+        found = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        if found:
+            return found
+    roots = ", ".join(sorted({key.split(".")[0] for key in state})[:8])
+    raise UserError(
+        f"No tensor of the checkpoint belongs to a backbone: expected keys that start with 'backbone.' "
+        f"or 'encoder.', but found {roots}."
+    )
+
+
+def to_current(source: str | Path | Checkpoint) -> dict[str, Any]:
+    """Return a checkpoint that the current host's own scripts read.
+
+    Prefixes of the release are renamed, and what the plugin added is dropped: the masker, its
+    optimizer, and the pickled schedulers of stock SimSiam and NNSiam.
+
+    Raises:
+        UserError: If the source is no checkpoint.
+    """
+    checkpoint = read(source)
+    checkpoint["state_dict"] = {
+        _renamed(key): value
+        for key, value in checkpoint["state_dict"].items()
+        if not key.startswith(tuple(f"{name}." for name in PLUGIN_KEYS))
+    }
+    if "lr_schedulers" in checkpoint:
+        checkpoint["lr_schedulers"] = [
+            {key: value for key, value in scheduler.items() if key != "get_lr"}
+            for scheduler in checkpoint["lr_schedulers"]
+        ]
+    return {key: value for key, value in checkpoint.items() if key not in PLUGIN_KEYS}
+
+
+def _renamed(key: str) -> str:
+    for old, new in TO_CURRENT.items():
+        if key.startswith(old):
+            return new + key.removeprefix(old)
+    return key

@@ -1,4 +1,4 @@
-"""Which states of a run are kept: the last, the best, and that of an interruption, but never a broken one."""
+"""Which states of a run are kept: the last, the best, an interrupted one, never a broken one."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,12 +16,12 @@ LAST = "last.ckpt"
 def checkpoints(
     folder: str | Path, *, monitor: str | None = None, every_n_epochs: int = 1
 ) -> list[Callback]:
-    """Return the callbacks that write ``last.ckpt``, after each epoch and on Ctrl-C, and ``best.ckpt``.
+    """Return the callbacks that write ``last.ckpt`` (each epoch, and on Ctrl-C) and ``best.ckpt``.
 
     Args:
         folder: Where the files go.
-        monitor: The metric, higher is better, that decides which checkpoint is the best; without one (as for images
-            without labels) there is no ``best.ckpt``.
+        monitor: The metric, higher is better, that decides which checkpoint is the best; without
+            one (as for images without labels) there is no ``best.ckpt``.
         every_n_epochs: How often ``monitor`` is measured.
     """
     callbacks: list[Callback] = [KeepOnInterrupt(folder)]

@@ -17,14 +17,17 @@ from amask_solo.monitor import diagnose, mask_statistics
 class GameMonitor(Callback):
     """Log how the game goes, name what goes wrong, and stop a run that is lost.
 
-    Every ``log_every_n_steps`` steps it logs ``masks/*`` (see :func:`~amask_solo.monitor.mask_statistics`),
-    ``adversary/loss``, ``adversary/penalty``, and the norms of both players' gradients before clipping. The row of an
-    epoch holds the mean of ``masks/*`` over what was logged in it.
+    Every ``log_every_n_steps`` steps it logs ``masks/*`` (see
+    :func:`~amask_solo.monitor.mask_statistics`), ``adversary/loss``, ``adversary/penalty``, and the
+    norms of both players' gradients before clipping. The row of an epoch holds the mean of
+    ``masks/*`` over what was logged in it.
 
-    A loss that is NaN without a NaN gradient is not taken for a failure: DeepCluster-v2 has one in its first epoch.
+    A loss that is NaN without a NaN gradient is not taken for a failure: DeepCluster-v2 has one in
+    its first epoch.
 
     Args:
-        stop_on_nan: Whether NaN or infinite numbers end the run, with the last sound checkpoint kept.
+        stop_on_nan: Whether NaN or infinite numbers end the run, with the last sound checkpoint
+            kept.
     """
 
     def __init__(self, *, stop_on_nan: bool = True) -> None:
@@ -54,7 +57,9 @@ class GameMonitor(Callback):
     ) -> None:
         """Find out whether this step is logged."""
         del pl_module, batch
-        logged = (trainer.global_step + 1) % trainer.log_every_n_steps == 0
+        # What Lightning's own monitors ask; counting steps here would fall out of step
+        # after a resume.
+        logged = trainer._logger_connector.should_update_logs
         # An epoch shorter than that is looked at all the same, once.
         self._due = logged or batch_idx + 1 == trainer.num_training_batches
         self._grad_norm = None
@@ -153,9 +158,9 @@ class GameMonitor(Callback):
             ", adversary.optimizer.lr or a weight of a constraint" if what == "masks" else ""
         )
         raise UserError(
-            f"The {what} became NaN or infinite in {where} (step {trainer.global_step}). Likely causes: too high"
-            f" optimizer.lr{adversary}, too short a warm-up, or half precision (trainer.precision is"
-            f" {trainer.precision}; 32-true has the most range). {remedy}"
+            f"The {what} became NaN or infinite in {where} (step {trainer.global_step}). Likely"
+            f" causes: too high optimizer.lr{adversary}, too short a warm-up, or half precision"
+            f" (trainer.precision is {trainer.precision}; 32-true has the most range). {remedy}"
         )
 
 

@@ -3,7 +3,8 @@
 import csv as csv_format
 import io
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+from uuid import uuid4
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -14,8 +15,9 @@ from amask_solo.errors import UserError
 class MetricsFile(Logger):
     """Write ``metrics.csv``: one row a logged step, with all that was logged in it.
 
-    Unlike Lightning's own CSV logger it joins what training, validation and callbacks log in one step in one row, and
-    it goes on with the file of an interrupted run: rows from the step on at which the run goes on are replaced.
+    Unlike Lightning's own CSV logger it joins what training, validation and callbacks log in one
+    step in one row, and it goes on with the file of an interrupted run: rows from the step on at
+    which the run goes on are replaced.
 
     Args:
         save_dir: The run folder.
@@ -60,7 +62,7 @@ class MetricsFile(Logger):
         if self._row.get("step") != step:
             self._end = self.path.stat().st_size if self._row else self._end
             self._row = {}
-        self._row |= {"step": step, **metrics}
+        self._row |= {"step": step, **{name: f"{value:.7g}" for name, value in metrics.items()}}
         new = [name for name in self._row if name not in self._columns]
         if new:
             self._columns += sorted(new)
@@ -110,7 +112,7 @@ def wandb(
     name: str,
     *,
     project: str = "amask-solo",
-    mode: Literal["online", "offline"] = "online",
+    mode: str = "online",
     entity: str | None = None,
 ) -> list[Logger]:
     """Return ``metrics.csv`` and Weights & Biases.
@@ -119,7 +121,8 @@ def wandb(
         save_dir: The run folder; wandb's files go to its sub-folder ``wandb``.
         name: The name of the run.
         project: The project on wandb.
-        mode: ``"offline"`` needs neither account nor network; ``wandb sync`` uploads such a run later.
+        mode: ``"online"`` or ``"offline"``, which needs neither account nor network; ``wandb sync``
+            uploads such a run later.
         entity: The user or team on wandb; that of the account by default.
 
     Raises:
@@ -128,11 +131,25 @@ def wandb(
     """
     if mode not in ("online", "offline"):
         raise ValueError(f"Expected mode to be 'online' or 'offline', but got {mode!r}.")
-    Path(save_dir).mkdir(parents=True, exist_ok=True)
     try:
         logger = WandbLogger(
-            name=name, save_dir=save_dir, project=project, offline=mode == "offline", entity=entity
+            name=name,
+            save_dir=save_dir,
+            project=project,
+            entity=entity,
+            offline=mode == "offline",
+            version=_run_id(Path(save_dir)),
         )
     except ModuleNotFoundError as error:
         raise UserError("logger=wandb needs wandb: pip install 'amask-solo[wandb]'.") from error
     return [MetricsFile(save_dir), logger]
+
+
+@rank_zero_only
+def _run_id(folder: Path) -> str | None:
+    # A resumed run goes on in the curves that it began.
+    file = folder / "wandb" / "run_id"
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(uuid4().hex[:8])
+    return file.read_text()

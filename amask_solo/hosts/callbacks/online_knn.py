@@ -1,12 +1,13 @@
 """How good are the features so far? A nearest-neighbor classifier on the frozen backbone."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Subset
 
 from amask_solo._types import Images
 from amask_solo.evaluation.knn import weighted_knn
@@ -15,10 +16,12 @@ from amask_solo.evaluation.knn import weighted_knn
 class OnlineKNN(Callback):
     """Log ``val_knn_acc1``, in percent, at the end of training epochs.
 
-    It leaves no trace: buffers and random streams are as without it. Images without labels (-1) are left out.
+    It leaves no trace: buffers and random streams are as without it. Images without labels (-1) are
+    left out.
 
     Args:
-        train: Yields ``[index, uint8 images, labels]``, not augmented; 10,000 images are plenty, see :func:`spread`.
+        train: Yields ``[index, uint8 images, labels]``, not augmented; 10,000 images are plenty,
+            see :func:`spread`.
         val: The same of images to classify.
         prepare: Makes normalized images of uint8 images, on the device.
         backbone: The name of the backbone in the model.
@@ -61,7 +64,8 @@ class OnlineKNN(Callback):
         network = getattr(pl_module, self.backbone)
         training = network.training
         network.eval()
-        # A loader draws a seed from the global stream, which would change the order of training images.
+        # A loader draws a seed from the global stream, which would change the order of
+        # training images.
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             try:
                 with trainer.precision_plugin.forward_context():
@@ -85,14 +89,14 @@ class OnlineKNN(Callback):
         return torch.cat(features)[targets >= 0], targets[targets >= 0]
 
 
-def spread(dataset: Dataset, at_most: int = 10_000) -> Dataset:
+def spread(dataset: Any, at_most: int = 10_000) -> Any:
     """Return at most so many samples of a data set, evenly spread: folders are sorted by class.
 
     Example:
         >>> [spread(range(100), at_most=4)[i] for i in range(4)]
         [0, 25, 50, 75]
     """
-    length = len(dataset)  # type: ignore[arg-type]
+    length = len(dataset)
     if length <= at_most:
         return dataset
     return Subset(dataset, [i * length // at_most for i in range(at_most)])

@@ -14,7 +14,7 @@ MAX_UPLOADS = 20
 
 
 class MaskPanels(Callback):
-    """Write ``epoch_0000.png`` before training, and one picture after each epoch, of the same images.
+    """Write ``epoch_0000.png`` before training, and a picture of the same images after each epoch.
 
     A method without an adversary has no masks, and gets no pictures.
 
@@ -22,7 +22,8 @@ class MaskPanels(Callback):
         images: Some images, ``(B, 3, H, W)``, uint8 or floats in [0, 1]; the first eight are drawn.
         mean: Mean of each channel for normalization.
         std: Standard deviation of each channel.
-        folder: Where the pictures go. wandb gets a copy of at most 20 of them, evenly spread over the run.
+        folder: Where the pictures go. wandb gets a copy of at most 20 of them, evenly spread over
+            the run.
         every: Every so many epochs; the last epoch always.
 
     Raises:
@@ -62,7 +63,8 @@ class MaskPanels(Callback):
             return
         mean, std = (torch.tensor(x).view(-1, 1, 1) for x in (self.mean, self.std))
         view = ((self.images - mean) / std).to(pl_module.device)
-        # The same random numbers each time: what changes between two pictures is what the masker learned.
+        # The same random numbers each time: what changes between two pictures is what the
+        # masker learned.
         generator = torch.Generator(pl_module.device).manual_seed(0)
         with trainer.precision_plugin.forward_context():
             turn = adversary.preview(view, generator=generator)

@@ -18,7 +18,10 @@ SHOWN = {
 
 
 def progress_bar() -> ProgressBar:
-    """Return a bar if somebody looks at a terminal, else a line an epoch, as fits a log file."""
+    """Return a bar if somebody looks at a terminal, else a line an epoch, as fits a log file.
+
+    In the list of callbacks it goes behind those whose numbers it shows.
+    """
     return _Bar() if Console().is_terminal else _Lines()
 
 

@@ -33,12 +33,14 @@ class Summary(Callback):
         self.facts = dict(facts)
         self._times: deque[float] = deque(maxlen=10_000)
         self._last: float | None = None
+        self._start = 0.0
         self._steps = 0
         self._running = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Begin."""
         self._running = True
+        self._start = time.perf_counter()
         if pl_module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(pl_module.device)
 
@@ -92,7 +94,8 @@ class Summary(Callback):
                 k.removeprefix(prefix): v for k, v in numbers.items() if k.startswith(prefix)
             },
             "metrics": {k: v for k, v in numbers.items() if not k.startswith(prefix)},
-            "seconds_per_step": statistics.median(self._times) if self._times else None,
+            "seconds_per_step": _plain(statistics.median(self._times or [math.nan])),
+            "seconds": round(time.perf_counter() - self._start, 1),
             "peak_memory_mib": _peak_memory(pl_module.device),
             "device": _name(pl_module.device),
             "processes": trainer.world_size,
@@ -105,7 +108,7 @@ class Summary(Callback):
 
 def _plain(value: Any) -> float | None:
     number = float(value)
-    return number if math.isfinite(number) else None  # JSON has no NaN.
+    return float(f"{number:.7g}") if math.isfinite(number) else None  # JSON has no NaN.
 
 
 def _version(package: str) -> tuple[str, str | None]:

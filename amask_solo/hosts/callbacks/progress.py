@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 from rich.console import Console
 
 SHOWN = {
-    "loss": "loss",
+    "adversary/loss": "loss",
     "train_class_loss": "class_loss",
     "masks/area": "area",
     "val_acc1": "linear",

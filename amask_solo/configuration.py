@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.errors import UserError, unknown_key
 
@@ -52,9 +52,11 @@ def check_keys(node: Any, where: str) -> None:
         for key in node:
             if known and key not in known and not str(key).startswith("_"):
                 raise unknown_key(str(key), known, where)
-    for key in node:
-        if not (isinstance(node, DictConfig) and node._is_missing(key)):  # noqa: SLF001
-            check_keys(node[key], f"{where}.{key}")
+    missing = sorted(OmegaConf.missing_keys(node)) if isinstance(node, DictConfig) else []
+    if missing:
+        raise UserError(f"Missing setting: give {', '.join(f'{where}.{key}=...' for key in missing)}")
+    for key, child in node.items():
+        check_keys(child, f"{where}.{key}")
 
 
 def target_arguments(path: str, where: str) -> set[str]:

@@ -11,14 +11,16 @@ each image, growing occlusion and a clean pair are the same data, and so can be 
 
 References:
     Shi et al., `Adversarial Masking for Self-Supervised Learning <https://arxiv.org/abs/2201.13100>`_, ICML 2022.
-    Sam et al., `Sequential Adversarial Masking <https://arxiv.org/abs/2212.08277>`_, 2022.
+    Sam et al., `Improving Self-Supervised Representation Learning via Sequential Adversarial Masking
+    <https://arxiv.org/abs/2212.08277>`_, 2022.
 """
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from amask_solo._types import BaseLoss, Images, Masks, Scalar, Views
 from amask_solo.constraints.base import Constraint
@@ -85,7 +87,9 @@ class Game(nn.Module):
         """Return all N masks of a view; the constraint is paid on these."""
         return self.masker(view, generator=generator)
 
-    def show(self, masks: Masks, *, generator: torch.Generator | None = None) -> Masks:
+    def show(
+        self, masks: Masks, *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b shown h w"]:
         """Return the masks that are applied: ``(B, N, H, W)``, or ``(B, 1, H, W)`` if one is drawn for each image."""
         if self.apply_ == "cumulative":
             masks = 1 - (1 - masks).cumprod(dim=1)

@@ -40,7 +40,7 @@ class _Unread:
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Read tensors and containers; leave out all other objects, so that no code of the file runs."""
+    """Read tensors and containers; leave out other objects, so that no code of the file runs."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in PLAIN_CLASSES or (module == "torch" and name.endswith("Storage")):
@@ -49,9 +49,9 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def read(source: str | Path | Checkpoint) -> dict[str, Any]:
-    """Return a checkpoint on the CPU; a bare ``state_dict`` becomes a checkpoint that has only
-    that.
+    """Return a checkpoint, on the CPU.
 
+    A bare ``state_dict`` becomes a checkpoint that has nothing else.
     Stock SimSiam and NNSiam checkpoints hold a scheduler, which ``torch.load`` refuses; it is left
     out.
 
@@ -97,8 +97,8 @@ def backbone_state(source: str | Path | Checkpoint) -> dict[str, Tensor]:
             return found
     roots = ", ".join(sorted({key.split(".")[0] for key in state})[:8])
     raise UserError(
-        f"No tensor of the checkpoint belongs to a backbone: expected keys that start with 'backbone.' "
-        f"or 'encoder.', but found {roots}."
+        "No tensor of the checkpoint belongs to a backbone: expected keys that start with "
+        f"'backbone.' or 'encoder.', but found {roots}."
     )
 
 

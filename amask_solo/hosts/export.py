@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import safetensors.torch
 import timm
@@ -29,6 +29,15 @@ TIMM_NAMES = {
     **{f"convnext_{size}": f"convnext_{size}" for size in ("tiny", "small", "base", "large")},
 }
 """The host's name of a backbone -> timm's."""
+
+WINDOW = "layers.0.blocks.0.attn.relative_position_bias_table"
+FAMILIES = {
+    "layer1.0.conv1.weight": "resnet",
+    "pos_embed": "vit_",
+    WINDOW: "swin_",
+    "stages.0.blocks.0.gamma": "convnext_",
+}
+"""A tensor that only one family of backbones has -> how the names of that family begin."""
 
 CIFAR_STEM = (
     "model.conv1 = torch.nn.Conv2d(3, 64, 3, padding=2, bias=False); "
@@ -86,7 +95,7 @@ def export_backbone(
     arch = arch or saved.get("backbone") or find_arch(state)
     metadata = {"arch": arch or "unknown", "format": format}
     metadata |= {"method": saved["method"]} if "method" in saved else {}
-    metadata |= {"epochs": str(checkpoint["epoch"] + 1)} if "epoch" in checkpoint else {}
+    metadata |= _epochs(checkpoint)
     if has_cifar_stem(state):
         metadata["stem"] = f"CIFAR (3x3, no pooling); before loading: {CIFAR_STEM}"
     missing: tuple[str, ...] = ()
@@ -104,6 +113,15 @@ def export_backbone(
     return Export(path, len(state), missing, metadata)
 
 
+def _epochs(checkpoint: Checkpoint) -> dict[str, str]:
+    # `checkpoint["epoch"]` is one less if the file was written in the epoch than after it.
+    try:
+        progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["total"]
+        return {"epochs": str(progress["processed"])}
+    except (KeyError, TypeError):
+        return {}
+
+
 def has_cifar_stem(state: Mapping[str, Tensor]) -> bool:
     """Return whether the backbone is a ResNet with the host's small stem."""
     return "layer1.0.conv1.weight" in state and tuple(state["conv1.weight"].shape[-2:]) == (3, 3)
@@ -111,10 +129,11 @@ def has_cifar_stem(state: Mapping[str, Tensor]) -> bool:
 
 def find_arch(state: Mapping[str, Tensor]) -> str | None:
     """Return the host's name of the backbone whose tensors these are, or ``None``."""
-    for arch in TIMM_NAMES:
+    family = next((family for mark, family in FAMILIES.items() if mark in state), None)
+    for arch in (name for name in TIMM_NAMES if family and name.startswith(family)):
         try:
             check_fit(state, _build_timm(state, arch), arch)
-        except (UserError, ValueError, RuntimeError, AssertionError):
+        except UserError:
             continue
         return arch
     return None
@@ -132,8 +151,8 @@ def check_fit(state: Mapping[str, Tensor], target: nn.Module, arch: str) -> tupl
     wrong += [name for name, value in state.items() if wanted.get(name) != value.shape]
     if wrong:
         raise UserError(
-            f"The backbone is no '{arch}': {len(wrong)} of {len(state)} tensors do not fit, the first is "
-            f"'{wrong[0]}'. Name the right arch, or use format=safetensors, which takes any backbone."
+            f"The backbone is no '{arch}': {len(wrong)} of {len(state)} tensors do not fit, first "
+            f"'{wrong[0]}'. Name the right arch, or use format=safetensors, which takes all."
         )
     return missing
 
@@ -152,7 +171,7 @@ def _target(
             f"{', '.join(known)}. Use format={other}."
         )
     if format == "timm":
-        options = _timm_options(state)
+        options = _timm_options(state, arch)
         named = "".join(f", {name}={value}" for name, value in options.items())
         load = f'timm.create_model("{TIMM_NAMES[arch]}", num_classes=0{named})'
         load += f'.load_state_dict(torch.load("{file}"))'
@@ -165,7 +184,10 @@ def _target(
 
 def _build_timm(state: Mapping[str, Tensor], arch: str) -> nn.Module:
     with torch.device("meta"):
-        model = timm.create_model(TIMM_NAMES[arch], num_classes=0, **_timm_options(state))
+        # Not by `create_model`: the current host registers broken functions under some of timm's
+        # names.
+        build = getattr(timm.models, TIMM_NAMES[arch])
+        model = build(num_classes=0, **_timm_options(state, arch))
         return _with_stem(model, state)
 
 
@@ -175,10 +197,13 @@ def _with_stem(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     return model
 
 
-def _timm_options(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return patch and image size of a ViT, which are in the shapes of its tensors."""
-    if "pos_embed" not in state:
-        return {}
-    patch = state["patch_embed.proj.weight"].shape[-1]
-    side = round((state["pos_embed"].shape[1] - 1) ** 0.5)
-    return {"img_size": side * patch, "patch_size": patch}
+def _timm_options(state: Mapping[str, Tensor], arch: str) -> dict[str, int]:
+    """Return what timm must be told, found in the shapes of the tensors."""
+    if arch.startswith("vit_") and "pos_embed" in state:
+        patch = state["patch_embed.proj.weight"].shape[-1]
+        side = round((state["pos_embed"].shape[1] - 1) ** 0.5)
+        return {"img_size": side * patch, "patch_size": patch}
+    if arch.startswith("swin_") and WINDOW in state:
+        # One row for each offset between two of the window's positions, from -(w - 1) to w - 1.
+        return {"window_size": (round(state[WINDOW].shape[0] ** 0.5) + 1) // 2}
+    return {}

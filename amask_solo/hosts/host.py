@@ -53,8 +53,8 @@ class Host:
             return self.adapt(methods[name])
         if name in ONLY_CURRENT:
             raise UserError(
-                f"Method '{name}' exists only in solo-learn's GitHub version, and the release 1.0.2 "
-                "is installed. Install the GitHub version (README, 'Install'), or choose one of "
+                f"Method '{name}' exists only in solo-learn's GitHub version, but the release is "
+                "installed. Install the GitHub version (README, 'Install'), or choose one of "
                 f"{', '.join(sorted(methods))}."
             )
         raise unknown_key(name, methods, f"the methods of the host ({self.generation})")

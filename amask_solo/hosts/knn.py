@@ -1,7 +1,5 @@
 """The host's online kNN evaluation, on a metric interface that today's torchmetrics has."""
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -17,7 +15,7 @@ def knn_votes(
     *,
     k: int,
     num_classes: int,
-    distance: Literal["euclidean", "cosine"] = "euclidean",
+    distance: str = "euclidean",
     temperature: float = 0.07,
     eps: float = 1e-5,
 ) -> Float[Tensor, "m c"]:
@@ -54,8 +52,8 @@ class WeightedKNN(Metric):
 
     full_state_update = False
 
-    def __init__(self, k: int = 20, distance: Literal["euclidean", "cosine"] = "euclidean") -> None:
-        super().__init__()
+    def __init__(self, k: int = 20, distance: str = "euclidean") -> None:
+        super().__init__(compute_with_cache=False)
         if distance not in ("euclidean", "cosine"):
             raise ValueError(
                 f"Expected distance to be 'euclidean' or 'cosine', but got '{distance}'."

@@ -113,8 +113,8 @@ class Repairs:
         for name, saved in self._late_buffers.items():
             if name not in buffers or buffers[name].shape != saved.shape:
                 raise UserError(
-                    f"The checkpoint's '{name}', {tuple(saved.shape)}, does not fit this run. Resume "
-                    "with the same method, data set, batch size and number of devices."
+                    f"The checkpoint's '{name}' {tuple(saved.shape)} does not fit this run. "
+                    "Resume with the same method, data set, batch size and number of devices."
                 )
             buffers[name].copy_(saved)
         if "last_step" in self._resumed:

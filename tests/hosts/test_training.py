@@ -1,4 +1,4 @@
-"""Every method of the installed host trains, validates, saves and resumes under today's Lightning."""
+"""Every method of the installed host trains, validates, saves and resumes."""
 
 import math
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """The host behind its interface: what it offers, what it accepts, what it refuses."""
 
+import sys
+
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -30,6 +32,23 @@ def test_a_method_is_built_from_the_required_keys_alone(host, method):
         "momentum" in host.methods()[method].__mro__[1].__name__.lower()
     )
     assert model.extra_optimizer_args == {}
+
+
+def test_a_missing_host_says_how_to_install_one(monkeypatch):
+    monkeypatch.setitem(sys.modules, "solo", None)
+    with pytest.raises(UserError, match=r"pip install --no-deps solo-learn==1\.0\.2"):
+        load_host.__wrapped__()
+
+
+def test_a_host_that_does_not_import_says_why(monkeypatch):
+    monkeypatch.setitem(sys.modules, "solo.methods", None)
+    with pytest.raises(UserError, match=r"does not import: import of solo\.methods halted"):
+        load_host.__wrapped__()
+
+
+def test_no_other_package_sees_the_stand_ins(host):
+    assert "pl_bolts" not in sys.modules
+    assert sys.modules.get("pytorch_lightning") is not sys.modules["lightning.pytorch"]
 
 
 def test_adapting_twice_changes_nothing(host):

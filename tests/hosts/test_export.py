@@ -10,7 +10,8 @@ import torchvision
 from torch import nn
 
 from amask_solo.errors import UserError
-from amask_solo.hosts.export import export_backbone, find_arch
+from amask_solo.hosts.architectures import find_arch
+from amask_solo.hosts.export import export_backbone
 from amask_solo.hosts.host import load_host
 from tests.hosts.tiny import tiny_loaders, tiny_trainer
 
@@ -27,10 +28,10 @@ def features(model: nn.Module) -> torch.Tensor:
 def trained(build, tmp_path):
     """Train BYOL for a batch, so that BatchNorm statistics differ from fresh ones."""
 
-    def trained(**overrides):
+    def trained(size=64, **overrides):
         model = build("byol", **overrides, max_epochs=1)
         trainer = tiny_trainer(max_epochs=1)
-        trainer.fit(model, tiny_loaders(1, size=64)[0])
+        trainer.fit(model, tiny_loaders(1, size=size)[0])
         trainer.save_checkpoint(tmp_path / "last.ckpt")
         return getattr(model, load_host().backbone), tmp_path / "last.ckpt"
 
@@ -82,7 +83,7 @@ def test_safetensors_hold_the_backbone_and_its_metadata(trained, tmp_path):
 
 
 def test_the_cifar_stem_is_said_and_loads_as_said(trained, tmp_path):
-    backbone, checkpoint = trained(**{"data.dataset": "cifar10"})
+    backbone, checkpoint = trained(size=16, **{"data.dataset": "cifar10"})
     result = export_backbone(checkpoint, tmp_path / "resnet.pth", format="torchvision")
     model = torchvision.models.resnet18()
     exec(result.metadata["stem"].partition("loading: ")[2])  # noqa: S102

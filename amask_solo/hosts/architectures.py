@@ -1,0 +1,108 @@
+"""The backbones of the host, as torchvision and timm know them."""
+
+from collections.abc import Mapping
+
+import timm
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from amask_solo.errors import UserError
+
+State = Mapping[str, Tensor]
+
+RESNETS = ("resnet18", "resnet50")
+TIMM_NAMES = {
+    **{name: name for name in RESNETS},
+    **{f"vit_{size}": f"vit_{size}_patch16_224" for size in ("tiny", "small", "base", "large")},
+    **{
+        f"swin_{size}": f"swin_{size}_patch4_window7_224"
+        for size in ("tiny", "small", "base", "large")
+    },
+    **{f"convnext_{size}": f"convnext_{size}" for size in ("tiny", "small", "base", "large")},
+}
+"""The host's name of a backbone -> timm's."""
+
+WINDOW = "layers.0.blocks.0.attn.relative_position_bias_table"
+FAMILIES = {
+    "layer1.0.conv1.weight": "resnet",
+    "pos_embed": "vit_",
+    WINDOW: "swin_",
+    "stages.0.blocks.0.gamma": "convnext_",
+}
+"""A tensor that only one family of backbones has -> how the names of that family begin."""
+
+CIFAR_STEM = (
+    "model.conv1 = torch.nn.Conv2d(3, 64, 3, padding=2, bias=False); "
+    "model.maxpool = torch.nn.Identity()"
+)
+"""What turns a ResNet into the host's variant for CIFAR."""
+
+
+def has_cifar_stem(state: State) -> bool:
+    """Return whether the backbone is a ResNet with the host's small stem."""
+    return "layer1.0.conv1.weight" in state and tuple(state["conv1.weight"].shape[-2:]) == (3, 3)
+
+
+def find_arch(state: State) -> str | None:
+    """Return the host's name of the backbone whose tensors these are, or ``None``."""
+    family = next((family for mark, family in FAMILIES.items() if mark in state), None)
+    for arch in (name for name in TIMM_NAMES if family and name.startswith(family)):
+        try:
+            check_fit(state, build_timm(state, arch), arch)
+        except UserError:
+            continue
+        return arch
+    return None
+
+
+def check_fit(state: State, target: nn.Module, arch: str) -> tuple[str, ...]:
+    """Return what the target has and the backbone has not, which is its classifier at most.
+
+    Raises:
+        UserError: If a tensor is missing, left over or of another shape.
+    """
+    wanted = {name: value.shape for name, value in target.state_dict().items()}
+    missing = tuple(name for name in wanted if name not in state)
+    wrong = [name for name in missing if not name.startswith("fc.")]
+    wrong += [name for name, value in state.items() if wanted.get(name) != value.shape]
+    if wrong:
+        raise UserError(
+            f"The backbone is no '{arch}': {len(wrong)} of {len(state)} tensors do not fit, first "
+            f"'{wrong[0]}'. Name the right arch, or use format=safetensors, which takes all."
+        )
+    return missing
+
+
+def build_torchvision(state: State, arch: str) -> nn.Module:
+    """Return torchvision's model without memory, with the stem of the given tensors."""
+    with torch.device("meta"):
+        return _with_stem(torchvision.models.get_model(arch, weights=None), state)
+
+
+def build_timm(state: State, arch: str) -> nn.Module:
+    """Return timm's model without memory and classifier, of the given tensors' sizes."""
+    with torch.device("meta"):
+        # Not by `create_model`: the current host registers broken functions under some of timm's
+        # names.
+        build = getattr(timm.models, TIMM_NAMES[arch])
+        model = build(num_classes=0, **timm_options(state, arch))
+        return _with_stem(model, state)
+
+
+def _with_stem(model: nn.Module, state: State) -> nn.Module:
+    if has_cifar_stem(state) and hasattr(model, "conv1"):
+        model.conv1 = nn.Conv2d(3, 64, 3, padding=2, bias=False)
+    return model
+
+
+def timm_options(state: State, arch: str) -> dict[str, int]:
+    """Return what timm must be told, found in the shapes of the tensors."""
+    if arch.startswith("vit_") and "pos_embed" in state:
+        patch = state["patch_embed.proj.weight"].shape[-1]
+        side = round((state["pos_embed"].shape[1] - 1) ** 0.5)
+        return {"img_size": side * patch, "patch_size": patch}
+    if arch.startswith("swin_") and WINDOW in state:
+        # One row for each offset between two of the window's positions, from -(w - 1) to w - 1.
+        return {"window_size": (round(state[WINDOW].shape[0] ** 0.5) + 1) // 2}
+    return {}

@@ -30,6 +30,8 @@ class ResidentLoader:
         sampler: Decides the order from seed and epoch alone, and the share of each process.
     """
 
+    batch_sampler = None  # Lightning asks every loader that has a sampler for it
+
     def __init__(
         self,
         dataset: ImageSet,

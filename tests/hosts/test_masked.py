@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from amask_solo.errors import UserError
 from amask_solo.hosts.host import load_host
@@ -382,7 +382,7 @@ def test_the_loud_call_can_be_on_clean_views():
 
 
 def test_mae_is_refused_with_the_reason():
-    class MAE:
+    class MAE(LightningModule):
         """Stands for any descendant of the host's MAE: the check is by name, since the release has no MAE."""
 
     with pytest.raises(UserError, match="hides patches"):

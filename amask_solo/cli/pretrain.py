@@ -1,0 +1,49 @@
+"""amask-pretrain: pretrain a method, masked or stock."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from amask_solo.cli.main import command
+
+
+def main() -> None:
+    """Run the command."""
+    command("pretrain", _run)
+
+
+def _run(cfg: DictConfig) -> Any:
+    from amask_solo.hosts.pretrain import pretrain
+
+    summary = pretrain(cfg)
+    if summary:
+        Console().print(_table(summary, Path(cfg.run_folder)))
+    return summary.get("knn_acc1")
+
+
+def _table(summary: dict[str, Any], folder: Path) -> Table:
+    table = Table(title=f"{summary['method']} on {summary['data']}", show_header=False, title_justify="left")
+    rows = {
+        "epochs": summary["epochs_done"],
+        "online kNN accuracy": _number(summary["knn_acc1"], " %"),
+        "online linear accuracy": _number(summary["linear_acc1"], " %"),
+        "hidden area": _number(100 * summary["masks"].get("area", float("nan")), " %"),
+        "seconds per step": _number(summary["seconds_per_step"], "", digits=3),
+        "peak memory": _number(summary["peak_memory_mib"], " MiB", digits=0),
+        "run folder": folder,
+        "mask pictures": folder / "masks" if (folder / "masks").is_dir() else "none",
+    }
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def _number(value: float | None, unit: str, *, digits: int = 1) -> str:
+    return "-" if value is None or value != value else f"{value:.{digits}f}{unit}"
+
+
+if __name__ == "__main__":
+    main()

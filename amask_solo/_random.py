@@ -5,9 +5,7 @@ import hashlib
 import torch
 
 
-def stream(
-    name: str, *, seed: int, rank: int, step: int, device: torch.device | str
-) -> torch.Generator:
+def stream(name: str, *, seed: int, rank: int, step: int, device: torch.device | str) -> torch.Generator:
     """Return a generator for one use in one step.
 
     It is a function of its arguments alone, so a resumed run draws what the first would have drawn.

@@ -87,17 +87,13 @@ class Game(nn.Module):
         """Return all N masks of a view; the constraint is paid on these."""
         return self.masker(view, generator=generator)
 
-    def show(
-        self, masks: Masks, *, generator: torch.Generator | None = None
-    ) -> Float[Tensor, "b shown h w"]:
+    def show(self, masks: Masks, *, generator: torch.Generator | None = None) -> Float[Tensor, "b shown h w"]:
         """Return the masks that are applied: ``(B, N, H, W)``, or ``(B, 1, H, W)`` if one is drawn for each image."""
         if self.apply_ == "cumulative":
             masks = 1 - (1 - masks).cumprod(dim=1)
         if self.draw == "all":
             return masks
-        drawn = torch.randint(
-            masks.shape[1], (len(masks),), generator=generator, device=masks.device
-        )
+        drawn = torch.randint(masks.shape[1], (len(masks),), generator=generator, device=masks.device)
         return masks[torch.arange(len(masks), device=masks.device), drawn].unsqueeze(1)
 
     def entries(

@@ -73,8 +73,7 @@ class Softmax(Projection):
         """
         if logits.shape[1] < 2:
             raise ValueError(
-                "Expected two masks or more to share the pixels out, but got 1; "
-                "use Sigmoid or AreaBudget for one mask."
+                "Expected two masks or more to share the pixels out, but got 1; use Sigmoid or AreaBudget for one mask."
             )
         return _times(torch.softmax(_wide(logits), dim=1), room)
 

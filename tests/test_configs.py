@@ -150,9 +150,7 @@ def test_all_parts_can_be_exchanged_at_once(chosen: dict[str, str]) -> None:
         assert cfg.adversary[group] == OmegaConf.load(CONFIGS / group / f"{option}.yaml")
 
 
-@pytest.mark.parametrize(
-    ("group", "option"), [(group, option) for group in PARTS for option in names(group)]
-)
+@pytest.mark.parametrize(("group", "option"), [(group, option) for group in PARTS for option in names(group)])
 def test_every_part_builds(group: str, option: str) -> None:
     settings = build_settings(composed("method=amask_byol", f"{group}={option}"))
     parts = {
@@ -191,9 +189,7 @@ def test_a_method_is_built_from_its_file(name: str, images: ImageData) -> None:
     assert hasattr(model, "adversary") == (name != base)
 
 
-@pytest.mark.parametrize(
-    ("views", "data"), zip(names("augmentations"), cycle(names("data")), strict=False)
-)
+@pytest.mark.parametrize(("views", "data"), zip(names("augmentations"), cycle(names("data")), strict=False))
 def test_views_follow_the_size_of_the_data(views: str, data: str) -> None:
     cfg = composed(f"augmentations={views}", f"data={data}")
     nodes = OmegaConf.to_container(cfg.augmentations, resolve=True)

@@ -99,10 +99,7 @@ def test_statistics_agree_with_plain_loops():
                 overlap.append(sum(a * b for a, b in pairs) / 30)
                 best = max(best, sum(map(min, pairs)) / sum(map(max, pairs)))
         similarity.append(best)
-    spread = [
-        math.sqrt(sum((p - sum(column) / 3) ** 2 for p in column) / 3)
-        for column in masks.flatten(1).T.tolist()
-    ]
+    spread = [math.sqrt(sum((p - sum(column) / 3) ** 2 for p in column) / 3) for column in masks.flatten(1).T.tolist()]
     statistics = {name: value.item() for name, value in mask_statistics(masks).items()}
     expected = {
         "overlap": overlap,

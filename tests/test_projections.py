@@ -82,9 +82,7 @@ def test_the_gradient_of_a_budget_cannot_change_the_area():
 
 def test_a_budget_does_not_see_an_offset_of_the_logits():
     logits = make_logits("normal", 3.0)
-    torch.testing.assert_close(
-        AreaBudget(0.3)(logits + 500), AreaBudget(0.3)(logits), atol=1e-3, rtol=0
-    )
+    torch.testing.assert_close(AreaBudget(0.3)(logits + 500), AreaBudget(0.3)(logits), atol=1e-3, rtol=0)
 
 
 def test_a_budget_keeps_the_order_of_the_pixels():
@@ -101,9 +99,7 @@ def test_the_implicit_gradient_is_that_of_finite_differences(room, bounds):
     if room is not None:
         room = torch.rand(2, 1, 3, 4, generator=generator, dtype=torch.float64)
         room = (0.6 + 0.4 * room).requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda x, r: area_budget(x, *bounds, room=r), (logits.requires_grad_(), room)
-    )
+    assert torch.autograd.gradcheck(lambda x, r: area_budget(x, *bounds, room=r), (logits.requires_grad_(), room))
 
 
 @settings(deadline=None, max_examples=60)
@@ -128,9 +124,7 @@ def test_a_saturated_mask_can_still_move():
 
 @settings(deadline=None, max_examples=60)
 @given(scales, st.floats(0.05, 0.9), st.floats(0.05, 0.9), st.integers(0, 9))
-def test_disjoint_masks_leave_hidden_pixels_alone_and_meet_the_budget_if_there_is_room(
-    scale, taken, area, seed
-):
+def test_disjoint_masks_leave_hidden_pixels_alone_and_meet_the_budget_if_there_is_room(scale, taken, area, seed):
     hidden = AreaBudget(taken)(make_logits("normal", 5.0, seed=seed, masks=1))
     masks = Disjoint(AreaBudget(area))(make_logits("normal", scale, seed=seed + 10), hidden)
     assert (masks <= 1 - hidden + 1e-6).all()

@@ -98,9 +98,7 @@ def read_recipes(augmentations: Sequence[Mapping]) -> list[Recipe]:
         (0.2, 1.0)
     """
     if not augmentations:
-        raise UserError(
-            "augmentations is empty; give at least one node with crop_size and num_crops."
-        )
+        raise UserError("augmentations is empty; give at least one node with crop_size and num_crops.")
     return [_recipe(node, f"augmentations[{i}]") for i, node in enumerate(augmentations)]
 
 
@@ -127,9 +125,7 @@ def _crop_scale(rrc: Mapping[str, Any], where: str) -> tuple[float, float] | Non
     if not rrc["enabled"]:
         return None
     if not 0 < low <= high:
-        raise UserError(
-            f"{where}.rrc should have 0 < crop_min_scale <= crop_max_scale, got {low} and {high}."
-        )
+        raise UserError(f"{where}.rrc should have 0 < crop_min_scale <= crop_max_scale, got {low} and {high}.")
     return low, high
 
 

@@ -45,13 +45,9 @@ class Views:
         [(4, 3, 8, 8), (4, 3, 8, 8)]
     """
 
-    def __init__(
-        self, augmentations: Sequence[Mapping], *, mean: Sequence[float], std: Sequence[float]
-    ) -> None:
+    def __init__(self, augmentations: Sequence[Mapping], *, mean: Sequence[float], std: Sequence[float]) -> None:
         self.recipes = read_recipes(augmentations)
-        self._statistics = [
-            _statistics(recipe.mean or mean, recipe.std or std) for recipe in self.recipes
-        ]
+        self._statistics = [_statistics(recipe.mean or mean, recipe.std or std) for recipe in self.recipes]
 
     @torch.no_grad()
     def __call__(self, images: Pixels, *, generator: torch.Generator) -> list[Crops]:
@@ -96,9 +92,7 @@ def _central_square(count: int, height: int, width: int, device: torch.device) -
     return Boxes(*(torch.full((count,), float(value), device=device) for value in box))
 
 
-def evaluation_view(
-    images: Pixels, *, mean: Sequence[float], std: Sequence[float], size: int
-) -> Crops:
+def evaluation_view(images: Pixels, *, mean: Sequence[float], std: Sequence[float], size: int) -> Crops:
     """Return the normalized view that validation sees.
 
     Images of ``size`` by ``size`` are only normalized, as the host treats CIFAR and STL-10. Others

@@ -41,9 +41,7 @@ class WeightedSum(Constraint):
             if name not in self.terms:
                 raise ValueError(str(unknown_key(name, self.terms, "the weights of a sum")))
             if not (math.isfinite(weight) and weight >= 0):
-                raise ValueError(
-                    f"Expected the weight of '{name}' to be 0 or more, but got {weight}."
-                )
+                raise ValueError(f"Expected the weight of '{name}' to be 0 or more, but got {weight}.")
         self.weights = {name: (weights or {}).get(name, 1.0) for name in self.terms}
 
     def forward(self, masks: Masks) -> Scalar:

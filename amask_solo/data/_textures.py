@@ -35,9 +35,7 @@ class _Draw:
     noise: Float[Tensor, "n g g"]
 
     def __getitem__(self, picks: Tensor) -> "_Draw":
-        return _Draw(
-            *(value[picks] for value in (self.u, self.v, self.scale, self.sharpness, self.noise))
-        )
+        return _Draw(*(value[picks] for value in (self.u, self.v, self.scale, self.sharpness, self.noise)))
 
     @property
     def frequency(self) -> Float[Tensor, "n 1 1"]:
@@ -58,9 +56,7 @@ def _checkers(draw: _Draw) -> Field:
 
 
 def _dots(draw: _Draw) -> Field:
-    return draw.harden(
-        torch.cos(draw.frequency * draw.u) + torch.cos(draw.frequency * draw.v) - 0.7
-    )
+    return draw.harden(torch.cos(draw.frequency * draw.u) + torch.cos(draw.frequency * draw.v) - 0.7)
 
 
 def _gradient(draw: _Draw) -> Field:

@@ -58,9 +58,7 @@ class ImageSet(Dataset[tuple[int, UInt8[Tensor, "3 s s"], int]], ABC):
             ValueError: If the set has no object masks.
         """
         if self.masks is None:
-            raise ValueError(
-                "Expected a data set with object masks, but this one has none; use `shapes`."
-            )
+            raise ValueError("Expected a data set with object masks, but this one has none; use `shapes`.")
         return self.masks[index]
 
 
@@ -146,9 +144,7 @@ def resolve_statistics(
         for place, (name, given) in enumerate((("mean", mean), ("std", std)))
     ]
     if min(resolved[1]) <= 0:
-        raise ValueError(
-            f"Expected std to be positive, but got {resolved[1]}; give fractions of white."
-        )
+        raise ValueError(f"Expected std to be positive, but got {resolved[1]}; give fractions of white.")
     return resolved[0], resolved[1]
 
 

@@ -17,9 +17,7 @@ from torch import Tensor
 
 from amask_solo.errors import UserError
 
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-)
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 """What counts as an image file, in lower case."""
 
 # Fewer files than this are read before a progress bar would be of any help.
@@ -48,13 +46,10 @@ def decode_image(path: Path, *, size: int) -> UInt8[Tensor, "3 s s"]:
             # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; twice the target leaves the resize
             # its quality.
             image.draft(None, (2 * size, 2 * size))
-            square = ImageOps.fit(
-                _to_rgb(ImageOps.exif_transpose(image)), (size, size), Image.Resampling.BICUBIC
-            )
+            square = ImageOps.fit(_to_rgb(ImageOps.exif_transpose(image)), (size, size), Image.Resampling.BICUBIC)
     except Exception as error:  # Pillow's decoders raise anything from OSError to struct.error.
         raise UserError(
-            f"Cannot read the image '{path}' ({error}); "
-            "repair or remove it, or set data.on_error=skip."
+            f"Cannot read the image '{path}' ({error}); repair or remove it, or set data.on_error=skip."
         ) from error
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
 
@@ -62,9 +57,7 @@ def decode_image(path: Path, *, size: int) -> UInt8[Tensor, "3 s s"]:
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "I" or image.mode.startswith("I;16"):
         # Pillow would clip 16 bits at 255, which turns most of the image white.
-        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)).convert(
-            "RGB"
-        )
+        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")

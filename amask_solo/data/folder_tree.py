@@ -31,9 +31,7 @@ class FolderTree:
 
     def select(self, picks: Picks) -> "FolderTree":
         """Return a tree of some of the files, with the same classes."""
-        return FolderTree(
-            self.root, [self.files[pick] for pick in picks.tolist()], self.class_names
-        )
+        return FolderTree(self.root, [self.files[pick] for pick in picks.tolist()], self.class_names)
 
     def labels(self, class_names: list[str]) -> Labels:
         """Number the classes of the files by their place in ``class_names``; -1 if that is empty.
@@ -69,9 +67,7 @@ def scan_folder(root: str | Path, *, labels: Literal["auto", "none"], key: str) 
     """
     root = Path(root).expanduser()
     if not root.is_dir():
-        raise UserError(
-            f"Expected a folder of images at {key}={root}, but there is none; check the path."
-        )
+        raise UserError(f"Expected a folder of images at {key}={root}, but there is none; check the path.")
     files = sorted(
         Path(folder, name)
         for folder, _, names in os.walk(root, followlinks=True)
@@ -80,9 +76,7 @@ def scan_folder(root: str | Path, *, labels: Literal["auto", "none"], key: str) 
     )
     if not files:
         known = ", ".join(sorted(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES))
-        raise UserError(
-            f"Expected images ({known}) below {key}={root}, but found none; check the path."
-        )
+        raise UserError(f"Expected images ({known}) below {key}={root}, but found none; check the path.")
     classes = _find_classes(files, root) if labels == "auto" else []
     if classes and {name.lower() for name in classes} <= _SPLITS:
         raise UserError(

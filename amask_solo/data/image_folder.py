@@ -82,9 +82,7 @@ def load_image_folder(
     _check_agreement(folders)
     for split, tree in folders.items():
         kept = _drop_unreadable(tree) if on_error == "skip" else tree
-        folders[split] = kept.select(
-            balanced_subset(kept.labels(class_names), max_images, seed=seed)
-        )
+        folders[split] = kept.select(balanced_subset(kept.labels(class_names), max_images, seed=seed))
     if val_path is None and class_names:
         folders |= _split(folders["train"], val_fraction, seed=seed)
     size = load_size or _guess_load_size(folders["train"].files, image_size)
@@ -96,16 +94,12 @@ def load_image_folder(
     mean, std = resolve_statistics(sets["train"], mean=mean, std=std)
     name = name or Path(train_path).expanduser().resolve().name
     val = sets.get("val")
-    return ImageData(
-        sets["train"], val, max(1, len(class_names)), class_names, mean, std, image_size, name
-    )
+    return ImageData(sets["train"], val, max(1, len(class_names)), class_names, mean, std, image_size, name)
 
 
 def _check(*, image_size: int, load_size: int | None, labels: str, on_error: str) -> None:
     if image_size < 1 or (load_size is not None and load_size < 1):
-        raise ValueError(
-            f"Expected sizes of at least 1, but got image_size={image_size}, load_size={load_size}."
-        )
+        raise ValueError(f"Expected sizes of at least 1, but got image_size={image_size}, load_size={load_size}.")
     if labels not in ("auto", "none"):
         raise ValueError(f"Expected labels to be 'auto' or 'none', but got {labels!r}.")
     if on_error not in ("raise", "skip"):
@@ -134,14 +128,10 @@ def _drop_unreadable(tree: FolderTree) -> FolderTree:
     good = torch.tensor(list(map_files(readable, tree.files, what="Checking images")))
     bad = [str(tree.files[place]) for place in (~good).nonzero()[:, 0].tolist()]
     if not good.any():
-        raise UserError(
-            f"None of the {len(bad)} images below '{tree.root}' can be read; check the files."
-        )
+        raise UserError(f"None of the {len(bad)} images below '{tree.root}' can be read; check the files.")
     if bad:
         listed = ", ".join(bad[:10]) + (f" and {len(bad) - 10} more" if len(bad) > 10 else "")
-        warnings.warn(
-            f"Skipped {len(bad)} unreadable of {len(tree.files)} images: {listed}.", stacklevel=4
-        )
+        warnings.warn(f"Skipped {len(bad)} unreadable of {len(tree.files)} images: {listed}.", stacklevel=4)
     return tree.select(good.nonzero()[:, 0])
 
 

@@ -100,9 +100,7 @@ def make_loader(
         ValueError: If ``device_cache`` or ``batch_size`` is out of range.
     """
     if device_cache not in ("auto", "on", "off"):
-        raise ValueError(
-            f"Expected device_cache to be 'auto', 'on' or 'off', but got {device_cache!r}."
-        )
+        raise ValueError(f"Expected device_cache to be 'auto', 'on' or 'off', but got {device_cache!r}.")
     if batch_size < 1:
         raise ValueError(f"Expected batch_size to be positive, but got {batch_size}.")
     if drop_last and len(images) // world_size < batch_size:
@@ -115,9 +113,7 @@ def make_loader(
         images, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed, drop_last=drop_last
     )
     if device_cache == "on" or (device_cache == "auto" and stored_bytes(images) <= cache_limit):
-        return ResidentLoader(
-            images, sampler=sampler, batch_size=batch_size, drop_last=drop_last, device=device
-        )
+        return ResidentLoader(images, sampler=sampler, batch_size=batch_size, drop_last=drop_last, device=device)
     return DataLoader(
         images,
         sampler=sampler,

@@ -57,13 +57,9 @@ def make_shapes(
     if not 2 <= num_classes <= len(OUTLINES):
         raise ValueError(f"Expected num_classes from 2 to {len(OUTLINES)}, but got {num_classes}.")
     if image_size < 16:
-        raise ValueError(
-            f"Expected image_size of at least 16, but got {image_size}; shapes blur away."
-        )
+        raise ValueError(f"Expected image_size of at least 16, but got {image_size}; shapes blur away.")
     if num_train < 1 or num_val < 0:
-        raise ValueError(
-            f"Expected num_train >= 1 and num_val >= 0, but got {num_train} and {num_val}."
-        )
+        raise ValueError(f"Expected num_train >= 1 and num_val >= 0, but got {num_train} and {num_val}.")
     names = list(OUTLINES)[:num_classes]
     train = _draw_set("train", num_train, names=names, size=image_size, seed=seed)
     val = _draw_set("val", num_val, names=names, size=image_size, seed=seed) if num_val else None
@@ -96,9 +92,7 @@ def _draw_group(
         color = torch.rand(count, 3, 1, 1, generator=generator)
         canvas = torch.lerp(canvas, color, _draw_clutter(kind, count, size, generator=generator))
     coverage = _draw_object(labels, names=names, size=size, generator=generator)
-    canvas = torch.lerp(
-        canvas, _paint(figure, draw_textures(count, size, generator=generator)), coverage
-    )
+    canvas = torch.lerp(canvas, _paint(figure, draw_textures(count, size, generator=generator)), coverage)
     canvas += 0.025 * torch.randn(canvas.shape, generator=generator)
     return canvas.clamp(0, 1).mul(255).round().byte(), coverage >= 0.5
 
@@ -110,8 +104,7 @@ def _draw_palettes(count: int, *, generator: torch.Generator) -> list[Float[Tens
     figure = torch.where(close, (ground + 0.5) % 1, figure)
     spread = 0.35 * (torch.rand(2, count, 3, generator=generator) - 0.5)
     return [
-        torch.stack([base - delta, base + delta], dim=1)
-        for base, delta in zip((ground, figure), spread, strict=True)
+        torch.stack([base - delta, base + delta], dim=1) for base, delta in zip((ground, figure), spread, strict=True)
     ]
 
 
@@ -132,9 +125,7 @@ def _place(
     return cos * y - sin * x, sin * y + cos * x
 
 
-def _draw_object(
-    labels: Labels, *, names: Sequence[str], size: int, generator: torch.Generator
-) -> Coverage:
+def _draw_object(labels: Labels, *, names: Sequence[str], size: int, generator: torch.Generator) -> Coverage:
     radius = 0.26 + 0.2 * torch.rand(len(labels), generator=generator)
     y, x = _place(len(labels), size, radius, generator=generator)
     y, x = y / radius[:, None, None], x / radius[:, None, None]

@@ -29,9 +29,7 @@ def gaussian_blur(images: Images, kernel_size: int, sigma: float) -> Images:
 
 def _check(kernel_size: int, sigma: float) -> None:
     if kernel_size < 1 or kernel_size % 2 == 0 or sigma <= 0:
-        raise ValueError(
-            f"Expected an odd kernel_size and a positive sigma, but got {kernel_size} and {sigma}."
-        )
+        raise ValueError(f"Expected an odd kernel_size and a positive sigma, but got {kernel_size} and {sigma}.")
 
 
 class Blur(Fill):

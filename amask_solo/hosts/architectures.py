@@ -15,10 +15,7 @@ RESNETS = ("resnet18", "resnet50")
 TIMM_NAMES = {
     **{name: name for name in RESNETS},
     **{f"vit_{size}": f"vit_{size}_patch16_224" for size in ("tiny", "small", "base", "large")},
-    **{
-        f"swin_{size}": f"swin_{size}_patch4_window7_224"
-        for size in ("tiny", "small", "base", "large")
-    },
+    **{f"swin_{size}": f"swin_{size}_patch4_window7_224" for size in ("tiny", "small", "base", "large")},
     **{f"convnext_{size}": f"convnext_{size}" for size in ("tiny", "small", "base", "large")},
 }
 """The host's name of a backbone -> timm's."""
@@ -32,10 +29,7 @@ FAMILIES = {
 }
 """A tensor that only one family of backbones has -> how the names of that family begin."""
 
-CIFAR_STEM = (
-    "model.conv1 = torch.nn.Conv2d(3, 64, 3, padding=2, bias=False); "
-    "model.maxpool = torch.nn.Identity()"
-)
+CIFAR_STEM = "model.conv1 = torch.nn.Conv2d(3, 64, 3, padding=2, bias=False); model.maxpool = torch.nn.Identity()"
 """What turns a ResNet into the host's variant for CIFAR."""
 
 

@@ -11,9 +11,7 @@ from amask_solo._types import Images
 
 def _same(a: Tensor, b: Tensor) -> bool:
     # A view that the host passes on untouched may come back as another Python object on the same memory.
-    return a is b or (
-        a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.stride() == b.stride()
-    )
+    return a is b or (a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.stride() == b.stride())
 
 
 class EncodeOnce:
@@ -25,9 +23,7 @@ class EncodeOnce:
         grad: Whether the remembered outputs carry a graph.
     """
 
-    def __init__(
-        self, network: Callable[[Images], Tensor], views: Sequence[Images], *, grad: bool = True
-    ) -> None:
+    def __init__(self, network: Callable[[Images], Tensor], views: Sequence[Images], *, grad: bool = True) -> None:
         self.network, self.views, self.grad = network, views, grad
         self.remembered: dict[int, Tensor] = {}
 

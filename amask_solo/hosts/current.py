@@ -30,11 +30,7 @@ class CurrentRepairs(Repairs):
         the whole run.
         """
         configured = super().configure_optimizers()
-        if (
-            self.scheduler == "warmup_cosine"
-            and self.warmup_epochs == 0
-            and isinstance(configured, tuple)
-        ):
+        if self.scheduler == "warmup_cosine" and self.warmup_epochs == 0 and isinstance(configured, tuple):
             (optimizer,), (scheduler,) = configured
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"]

@@ -11,9 +11,7 @@ from torch import distributed, nn
 
 
 def _alone() -> bool:
-    return not (distributed.is_available() and distributed.is_initialized()) or (
-        distributed.get_world_size() == 1
-    )
+    return not (distributed.is_available() and distributed.is_initialized()) or (distributed.get_world_size() == 1)
 
 
 @torch.no_grad()

@@ -70,9 +70,7 @@ def export_backbone(
     if format not in get_args(Format):
         raise unknown_key(str(format), get_args(Format), "format")
     path, checkpoint = Path(path), read(source)
-    state = {
-        k: v.detach().cpu().clone().contiguous() for k, v in backbone_state(checkpoint).items()
-    }
+    state = {k: v.detach().cpu().clone().contiguous() for k, v in backbone_state(checkpoint).items()}
     arch = arch or checkpoint.get(STATE, {}).get("backbone") or find_arch(state)
     metadata = {"arch": arch or "unknown", "format": format, **_history(checkpoint)}
     if has_cifar_stem(state):

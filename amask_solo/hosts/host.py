@@ -73,9 +73,7 @@ def load_host() -> Host:
         with stand_ins():
             base = importlib.import_module("solo.methods").BaseMethod
     except ImportError as error:
-        raise UserError(
-            f"solo-learn is installed but does not import: {error}.\n{MISSING}"
-        ) from error
+        raise UserError(f"solo-learn is installed but does not import: {error}.\n{MISSING}") from error
     if hasattr(base, "add_and_assert_specific_cfg"):
         return importlib.import_module("amask_solo.hosts.current").host()
     return importlib.import_module("amask_solo.hosts.release").host()

@@ -55,9 +55,7 @@ class WeightedKNN(Metric):
     def __init__(self, k: int = 20, distance: str = "euclidean") -> None:
         super().__init__(compute_with_cache=False)
         if distance not in ("euclidean", "cosine"):
-            raise ValueError(
-                f"Expected distance to be 'euclidean' or 'cosine', but got '{distance}'."
-            )
+            raise ValueError(f"Expected distance to be 'euclidean' or 'cosine', but got '{distance}'.")
         self.k = k
         self.distance = distance
         for name in ("train_features", "train_targets", "test_features", "test_targets"):
@@ -97,12 +95,8 @@ class WeightedKNN(Metric):
         classes = int(torch.cat([train_targets, targets]).max()) + 1
         hits = torch.zeros(2, device=test.device)
         # About 5 million distances at a time, as in the host.
-        for part, wanted in zip(
-            *(x.split(max(1, 5_000_000 // len(train))) for x in (test, targets)), strict=True
-        ):
-            votes = knn_votes(
-                train, train_targets, part, k=self.k, num_classes=classes, distance=self.distance
-            )
+        for part, wanted in zip(*(x.split(max(1, 5_000_000 // len(train))) for x in (test, targets)), strict=True):
+            votes = knn_votes(train, train_targets, part, k=self.k, num_classes=classes, distance=self.distance)
             ranked = votes.argsort(dim=1, descending=True)[:, :5]
             hit = ranked == wanted[:, None]
             hits += torch.stack([hit[:, 0].sum(), hit.sum()])

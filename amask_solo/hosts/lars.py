@@ -108,9 +108,7 @@ class LARS(Optimizer):
     def _move(self, weight: Tensor, group: dict[str, Any]) -> None:
         step = weight.grad
         if weight.ndim != 1 or not group["exclude_bias_n_norm"]:
-            options = {
-                name: group[name] for name in ("lr", "weight_decay", "eta", "eps", "clip_lr")
-            }
+            options = {name: group[name] for name in ("lr", "weight_decay", "eta", "eps", "clip_lr")}
             step = lars_direction(weight, step, **options)
         if group["momentum"]:
             state = self.state[weight]

@@ -75,6 +75,4 @@ class HostLoss:
 
     def _hearing(self, views: Views) -> AbstractContextManager:
         large = slice(0, self.model.num_large_crops)
-        return clean_online_evaluation(
-            self.model, self.clean[large], views[large], self.targets, self.caches
-        )
+        return clean_online_evaluation(self.model, self.clean[large], views[large], self.targets, self.caches)

@@ -63,9 +63,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:
             self.class_losses: list[Tensor] = []
             self._before: Buffers | None = None
             # DDP must not wait for gradients of a masker that does not move in every step; see `distributed`.
-            self._ddp_params_and_buffers_to_ignore = [
-                f"adversary.{name}" for name in self.adversary.state_dict()
-            ]
+            self._ddp_params_and_buffers_to_ignore = [f"adversary.{name}" for name in self.adversary.state_dict()]
 
         # ------------------------------------------------------------------ the training step
 
@@ -107,12 +105,8 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:
             super().on_train_batch_end(outputs, batch, batch_idx)
 
         def _masker_turn(self, batch: Sequence, batch_idx: int) -> None:
-            with self.trainer.precision_plugin.train_step_context(), self._encode_once(
-                batch[1], grad=False
-            ) as caches:
-                loss = HostLoss(
-                    self, base, batch, batch_idx, caches=caches, loud=None, before=self._before
-                )
+            with self.trainer.precision_plugin.train_step_context(), self._encode_once(batch[1], grad=False) as caches:
+                loss = HostLoss(self, base, batch, batch_idx, caches=caches, loud=None, before=self._before)
                 with quiet(self, self._before):
                     loss.remember_clean_views()
                 stream_ = self._stream("masker's turn", batch_idx)
@@ -170,9 +164,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:
         def _stream(self, name: str, batch_idx: int) -> torch.Generator:
             attached = self._trainer is not None
             step = self.trainer.fit_loop.total_batch_idx if attached else batch_idx
-            return stream(
-                name, seed=self._seed, rank=self.global_rank, step=step, device=self.device
-            )
+            return stream(name, seed=self._seed, rank=self.global_rank, step=step, device=self.device)
 
         # ------------------------------------------------------------------ start and checkpoints
 

@@ -49,9 +49,7 @@ def _schedule(module: LightningModule, optimizer: Optimizer) -> tuple[LRSchedule
         return MultiStepLR(optimizer, list(cfg.lr_decay_steps)), "epoch"
     if cfg.name != "warmup_cosine":
         raise unknown_key(cfg.name, SCHEDULERS, "scheduler.name")
-    total = (
-        module.trainer.estimated_stepping_batches if cfg.interval == "step" else module.max_epochs
-    )
+    total = module.trainer.estimated_stepping_batches if cfg.interval == "step" else module.max_epochs
     scheduler = LinearWarmupCosineAnnealingLR(
         optimizer,
         warmup_epochs=module.warmup_epochs * total / module.max_epochs,

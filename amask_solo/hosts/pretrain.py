@@ -39,9 +39,7 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     images: ImageData = instantiate(cfg.data, "data")
     augmentations = OmegaConf.to_container(cfg.augmentations, resolve=True)
     views = Views(augmentations, mean=images.mean, std=images.std)
-    data = ViewsData(
-        images, views, batch_size=cfg.optimizer.batch_size, seed=cfg.seed, **cfg.loader
-    )
+    data = ViewsData(images, views, batch_size=cfg.optimizer.batch_size, seed=cfg.seed, **cfg.loader)
     trainer = Trainer(
         **OmegaConf.to_container(cfg.trainer, resolve=True),
         max_epochs=cfg.max_epochs,
@@ -74,12 +72,8 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
     measured = cfg.online_knn and images.labeled and images.val is not None
     chosen: list[Callback] = [watch.progress_bar(), watch.GameMonitor()]
     if measured:
-        loaders = [
-            DataLoader(watch.spread(part), batch_size=256) for part in (images.train, images.val)
-        ]
-        chosen.append(
-            watch.OnlineKNN(*loaders, prepare=data.prepare, backbone=load_host().backbone)
-        )
+        loaders = [DataLoader(watch.spread(part), batch_size=256) for part in (images.train, images.val)]
+        chosen.append(watch.OnlineKNN(*loaders, prepare=data.prepare, backbone=load_host().backbone))
     if cfg.mask_panels:
         sample = torch.stack([image for _, image, _ in watch.spread(images.val or images.train, 8)])
         chosen.append(

@@ -28,9 +28,7 @@ def claim(cfg: DictConfig) -> tuple[Path, Path | None]:
     last = folder / "checkpoints" / LAST
     if cfg.resume:
         if not last.is_file():
-            raise UserError(
-                f"Nothing to resume: {last} does not exist. Check run_folder, or leave out resume=true."
-            )
+            raise UserError(f"Nothing to resume: {last} does not exist. Check run_folder, or leave out resume=true.")
         _check_same_run(folder, cfg)
         return folder, last
     if rank_zero_only.rank == 0:

@@ -40,9 +40,7 @@ def quiet(model: LightningModule, before: Mapping | None = None) -> Iterator[Non
         before: Buffers as they were earlier, which the call shall see instead of the present ones.
     """
     originals = {
-        (module, name): buffer
-        for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
+        (module, name): buffer for module in model.modules() for name, buffer in module.named_buffers(recurse=False)
     }
     present = before or {}
     for (module, name), buffer in originals.items():

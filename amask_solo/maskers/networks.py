@@ -51,17 +51,13 @@ class UNet(nn.Module):
         Ronneberger et al., `U-Net <https://arxiv.org/abs/1505.04597>`_, MICCAI 2015.
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, *, width: int = 16, depth: int = 3
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, width: int = 16, depth: int = 3) -> None:
         super().__init__()
         if width < 1 or depth < 1:
             raise ValueError(f"Expected width and depth of 1 or more, but got {width} and {depth}.")
         widths = [width * min(2**level, 4) for level in range(depth + 1)]
         self.top = _convolution(in_channels, width)
-        self.down = nn.ModuleList(
-            _convolution(above, below, stride=2) for above, below in pairwise(widths)
-        )
+        self.down = nn.ModuleList(_convolution(above, below, stride=2) for above, below in pairwise(widths))
         self.lift = nn.ModuleList(nn.Conv2d(below, above, 1) for above, below in pairwise(widths))
         self.up = nn.ModuleList(_convolution(above, above) for above in widths[:-1])
         self.score = _score(width, out_channels)
@@ -169,9 +165,7 @@ def enlarge(logits: SmallLogits, size: tuple[int, int] | torch.Size) -> Logits:
 def check_resolution(resolution: float) -> float:
     """Return a resolution that is in (0, 1], and refuse any other."""
     if not 0 < resolution <= 1:
-        raise ValueError(
-            f"Expected resolution in (0, 1], but got {resolution}; 0.5 halves height and width."
-        )
+        raise ValueError(f"Expected resolution in (0, 1], but got {resolution}; 0.5 halves height and width.")
     return resolution
 
 

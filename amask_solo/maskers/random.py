@@ -52,9 +52,7 @@ class Block(Pattern):
 
     def __init__(self, aspect: Sequence[float] = (0.3, 1 / 0.3)) -> None:
         if len(aspect) != 2 or not 0 < aspect[0] <= aspect[1]:
-            raise ValueError(
-                f"Expected aspect as [low, high] with 0 < low <= high, but got {aspect}."
-            )
+            raise ValueError(f"Expected aspect as [low, high] with 0 < low <= high, but got {aspect}.")
         self.aspect = list(aspect)
 
     def __call__(
@@ -155,14 +153,10 @@ class RandomMasker(Masker):
         (torch.Size([2, 1, 8, 8]), [0.0, 1.0])
     """
 
-    def __init__(
-        self, pattern: Pattern = _BLOCK, *, area: float = 0.25, num_masks: int = 1
-    ) -> None:
+    def __init__(self, pattern: Pattern = _BLOCK, *, area: float = 0.25, num_masks: int = 1) -> None:
         super().__init__()
         if not 0 < area < 1 or num_masks < 1:
-            raise ValueError(
-                f"Expected area in (0, 1) and num_masks >= 1, but got {area} and {num_masks}."
-            )
+            raise ValueError(f"Expected area in (0, 1) and num_masks >= 1, but got {area} and {num_masks}.")
         self.pattern = pattern
         self.area = area
         self.num_masks = num_masks

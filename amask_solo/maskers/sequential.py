@@ -8,9 +8,9 @@ from amask_solo._types import Images, Masks
 from amask_solo.maskers.base import Masker
 from amask_solo.maskers.networks import NetworkFactory, UNet, check_resolution, enlarge, shrink
 from amask_solo.occlusion import occlude
-from amask_solo.projections import AreaBudget, Projection
+from amask_solo.projections import AreaBudget, Disjoint, Projection
 
-_QUARTER = AreaBudget(0.25)
+_QUARTER = Disjoint(AreaBudget(0.25))
 
 
 class SequentialMasker(Masker):
@@ -31,7 +31,8 @@ class SequentialMasker(Masker):
         num_masks: How many masks.
         network: Builds the network: 4 channels in (the view and what is hidden), one map of scores
             out.
-        projection: Turns scores into a mask; one for all steps, or a list with one for each.
+        projection: Turns scores into a mask; one for all steps, or a list with one for each. By default a quarter of
+            the image that no earlier mask hides: without that, nothing keeps the masks from being the same.
         resolution: The share of height and width that the network works at. The scores are enlarged
             before they are projected, so budgets hold at full size.
         through_earlier: Whether the gradient of a mask also flows into the earlier masks that it
@@ -60,9 +61,7 @@ class SequentialMasker(Masker):
         through_earlier: bool = False,
     ) -> None:
         super().__init__()
-        projections = (
-            list(projection) if isinstance(projection, Sequence) else [projection] * num_masks
-        )
+        projections = list(projection) if isinstance(projection, Sequence) else [projection] * num_masks
         if num_masks < 1 or len(projections) != num_masks:
             raise ValueError(
                 "Expected num_masks of 1 or more and one projection for each, but got "

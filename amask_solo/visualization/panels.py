@@ -60,9 +60,7 @@ def overlay(images: Images, masks: Masks, colors: Sequence[str] = PALETTE) -> Im
     return torch.lerp(gray.expand_as(color), color, opacity)
 
 
-def mask_panel(
-    images: Images, masks: Masks, hidden_views: Images, *, title: str | None = None
-) -> Figure:
+def mask_panel(images: Images, masks: Masks, hidden_views: Images, *, title: str | None = None) -> Figure:
     """Draw one row an image: the view, each mask with its area, their union, the occluded view.
 
     Args:
@@ -74,9 +72,7 @@ def mask_panel(
     Returns:
         A figure of ``rows * (N + 3)`` axes; one column less if N = 1, where the union is the mask.
     """
-    images, masks, hidden_views = (
-        x[:MAX_ROWS].detach().float().cpu() for x in (images, masks, hidden_views)
-    )
+    images, masks, hidden_views = (x[:MAX_ROWS].detach().float().cpu() for x in (images, masks, hidden_views))
     columns = [("view", images)]
     for n in range(masks.shape[1]):
         name = "mask" if masks.shape[1] == 1 else f"mask {n + 1}"
@@ -109,9 +105,7 @@ def _rgb(color: str) -> tuple[float, ...]:
     return tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
 
 
-def _grid(
-    rows: int, columns: int, *, size: Sequence[int], title: str | None
-) -> tuple[Figure, list[list[Axes]]]:
+def _grid(rows: int, columns: int, *, size: Sequence[int], title: str | None) -> tuple[Figure, list[list[Axes]]]:
     cell = CELL * size[0] / size[1]
     width = columns * CELL + (columns + 1) * GAP
     height = rows * cell + (rows + 1) * GAP + TITLE * (2 if title else 1)
@@ -122,9 +116,7 @@ def _grid(
     for row in range(rows):
         bottom = (GAP + (rows - 1 - row) * (cell + GAP)) / height
         lefts = [(GAP + column * (CELL + GAP)) / width for column in range(columns)]
-        axes.append(
-            [figure.add_axes((left, bottom, CELL / width, cell / height)) for left in lefts]
-        )
+        axes.append([figure.add_axes((left, bottom, CELL / width, cell / height)) for left in lefts])
     for axis in figure.axes:
         axis.set_axis_off()
     if title:

@@ -18,9 +18,7 @@ def statistics(crops):
         "contrast": gray.std((1, 2, 3)),
         "color": (crops.amax(1) - crops.amin(1)).mean((1, 2)),
         "hue": (crops[:, 0] - crops[:, 2]).mean((1, 2)),
-        "sharpness": (gray - avg_pool2d(gray, 3, 1, 1, count_include_pad=False))
-        .abs()
-        .mean((1, 2, 3)),
+        "sharpness": (gray - avg_pool2d(gray, 3, 1, 1, count_include_pad=False)).abs().mean((1, 2, 3)),
     }
 
 
@@ -34,9 +32,7 @@ def test_a_whole_recipe_has_the_statistics_of_the_same_chain_in_pil(photos, to_p
     jitter = transforms.ColorJitter(0.8, 0.8, 0.8, 0.2)
     chain = transforms.Compose(
         [
-            transforms.RandomResizedCrop(
-                size, (0.2, 1.0), interpolation=transforms.InterpolationMode.BICUBIC
-            ),
+            transforms.RandomResizedCrop(size, (0.2, 1.0), interpolation=transforms.InterpolationMode.BICUBIC),
             transforms.RandomApply([jitter], p=0.8),
             transforms.RandomGrayscale(0.2),
             transforms.RandomApply([PilBlur()], p=0.5),
@@ -64,9 +60,7 @@ def test_evaluation_only_normalizes_images_of_the_right_size():
 
 
 def test_evaluation_resizes_and_crops_larger_images_as_the_host_does(photos, to_pil):
-    chain = transforms.Compose(
-        [transforms.Resize(32), transforms.CenterCrop(28), transforms.ToTensor()]
-    )
+    chain = transforms.Compose([transforms.Resize(32), transforms.CenterCrop(28), transforms.ToTensor()])
     expected = torch.stack([chain(to_pil(photo)) for photo in photos])
     view = evaluation_view(photos, size=28, **PLAIN)
     torch.testing.assert_close(view, expected, atol=1.1 / 255, rtol=0)

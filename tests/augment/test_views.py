@@ -67,9 +67,7 @@ def test_autocast_around_the_call_does_not_coarsen_the_views(make_node):
 
 def test_without_a_random_crop_the_central_square_is_resized(make_node):
     images = noise(2, 24)
-    wide = torch.cat(
-        [torch.zeros_like(images[..., :6]), images, torch.zeros_like(images[..., :6])], -1
-    )
+    wide = torch.cat([torch.zeros_like(images[..., :6]), images, torch.zeros_like(images[..., :6])], -1)
     (view,) = Views([make_node(crop_size=24)], **PLAIN)(wide, generator=seeded())
     torch.testing.assert_close(view, images / 255)
 
@@ -77,9 +75,7 @@ def test_without_a_random_crop_the_central_square_is_resized(make_node):
 CHANGES = {
     "horizontal_flip": lambda image: image.flip(-1),
     "solarization": lambda image: torch.where(image < 0.5, image, 1 - image),
-    "grayscale": lambda image: (
-        (image * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0).expand(3, -1, -1)
-    ),
+    "grayscale": lambda image: (image * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0).expand(3, -1, -1),
 }
 
 
@@ -109,9 +105,7 @@ def test_the_others_are_too(make_node, name):
 
 def test_large_crops_come_before_small_ones_as_in_the_schema(make_node):
     schema = [make_node(32, 2, **ALL), make_node(18, 6, **ALL)]
-    shapes = [
-        tuple(view.shape) for view in Views(schema, **PLAIN)(noise(3, 32), generator=seeded())
-    ]
+    shapes = [tuple(view.shape) for view in Views(schema, **PLAIN)(noise(3, 32), generator=seeded())]
     assert shapes == [(3, 3, 32, 32)] * 2 + [(3, 3, 18, 18)] * 6
 
 

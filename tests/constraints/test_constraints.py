@@ -28,10 +28,7 @@ def each(masks):
 
 
 def test_inverse_sine_is_its_formula(masks):
-    expected = [
-        sum(1 / (math.sin(math.pi * sum(m) / len(m)) + 0.01) for m in image)
-        for image in each(masks)
-    ]
+    expected = [sum(1 / (math.sin(math.pi * sum(m) / len(m)) + 0.01) for m in image) for image in each(masks)]
     assert InverseSine(0.01)(masks).item() == pytest.approx(sum(expected) / 3, rel=1e-5)
 
 
@@ -102,16 +99,12 @@ def test_a_sum_of_sums_is_a_constraint(masks):
 
 def test_the_empty_sum_is_the_identity(masks):
     assert WeightedSum()(masks) == 0
-    torch.testing.assert_close(
-        WeightedSum({"none": WeightedSum(), "a": Overlap()})(masks), Overlap()(masks)
-    )
+    torch.testing.assert_close(WeightedSum({"none": WeightedSum(), "a": Overlap()})(masks), Overlap()(masks))
 
 
 def test_per_mask_asks_of_each_mask_something_else(masks):
     steps = PerMask([AreaTarget(0.1), WeightedSum(), InverseSine(), AreaTarget(0.9)])
-    expected = (
-        AreaTarget(0.1)(masks[:, :1]) + InverseSine()(masks[:, 2:3]) + AreaTarget(0.9)(masks[:, 3:])
-    )
+    expected = AreaTarget(0.1)(masks[:, :1]) + InverseSine()(masks[:, 2:3]) + AreaTarget(0.9)(masks[:, 3:])
     torch.testing.assert_close(steps(masks), expected)
 
 

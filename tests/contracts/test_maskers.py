@@ -67,9 +67,7 @@ def test_an_image_is_masked_without_regard_to_the_others(masker):
     if not list(masker.parameters()):
         pytest.skip("random masks depend on the place in the batch")
     view = images(32, 3)
-    torch.testing.assert_close(
-        propose(masker, view)[1:], propose(masker, view[1:]), atol=1e-4, rtol=1e-3
-    )
+    torch.testing.assert_close(propose(masker, view)[1:], propose(masker, view[1:]), atol=1e-4, rtol=1e-3)
 
 
 def test_it_holds_no_buffer_that_a_forward_pass_changes(masker):

@@ -28,9 +28,7 @@ def test_the_default_builds_as_it_is():
 @pytest.mark.parametrize("name", ["image_folder", "imagenet100", "imagenet100s"])
 def test_folders_build_from_their_configs(tmp_path, name):
     config = OmegaConf.load(next(path for path in CONFIGS if path.stem == name))
-    train, val = (
-        str(labeled_tree(tmp_path / split, classes={"a": 3, "b": 3})) for split in ("train", "val")
-    )
+    train, val = (str(labeled_tree(tmp_path / split, classes={"a": 3, "b": 3})) for split in ("train", "val"))
     data = hydra.utils.instantiate(config, train_path=train, val_path=val)
     assert data.num_classes == 2
     assert data.train.size == round(config.image_size * 8 / 7)

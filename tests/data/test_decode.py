@@ -67,9 +67,7 @@ def test_an_image_of_the_right_size_is_kept_to_the_bit(tmp_path_factory, seed, s
 
 def test_a_jpeg_of_the_right_size_is_kept_to_the_bit(tmp_path):
     path = save(noise(32, 32), tmp_path / "a.jpg", quality=75)
-    assert np.array_equal(
-        decode_image(path, size=32).permute(1, 2, 0).numpy(), np.array(Image.open(path))
-    )
+    assert np.array_equal(decode_image(path, size=32).permute(1, 2, 0).numpy(), np.array(Image.open(path)))
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
@@ -97,9 +95,7 @@ def test_a_truncated_file_is_named(tmp_path, suffix):
         decode_image(path, size=32)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"not an image", b"\x89PNG\r\n\x1a\nxxxx", b"\xff\xd8\xff"]
-)
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\nxxxx", b"\xff\xd8\xff"])
 def test_a_file_that_is_no_image_is_named_in_one_line(tmp_path, content):
     path = tmp_path / "odd.jpg"
     path.write_bytes(content)

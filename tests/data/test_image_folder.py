@@ -112,9 +112,7 @@ def test_unreadable_files_are_skipped_with_one_warning_that_names_them(tmp_path)
     truncate(tmp_path / "a" / "001.png")
     (tmp_path / "b" / "bad.jpg").write_bytes(b"nothing")
     with pytest.warns(UserWarning, match="Skipped 2 unreadable of 9 images") as warned:
-        data = load_image_folder(
-            train_path=str(tmp_path), image_size=16, val_fraction=0.0, on_error="skip"
-        )
+        data = load_image_folder(train_path=str(tmp_path), image_size=16, val_fraction=0.0, on_error="skip")
     assert len(warned) == 1
     assert all(name in str(warned[0].message) for name in ("001.png", "bad.jpg"))
     assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
@@ -136,12 +134,8 @@ def test_a_folder_of_nothing_but_broken_files_is_refused(tmp_path):
         load_image_folder(train_path=str(tmp_path), image_size=16, on_error="skip")
 
 
-@pytest.mark.parametrize(
-    ("files", "wanted", "stored"), [(32, 32, 32), (32, 28, 32), (64, 224, 256)]
-)
-def test_images_are_stored_larger_than_the_views_unless_the_files_fit(
-    tmp_path, files, wanted, stored
-):
+@pytest.mark.parametrize(("files", "wanted", "stored"), [(32, 32, 32), (32, 28, 32), (64, 224, 256)])
+def test_images_are_stored_larger_than_the_views_unless_the_files_fit(tmp_path, files, wanted, stored):
     save(noise(files, files), tmp_path / "a.png")
     data = load_image_folder(train_path=str(tmp_path), image_size=wanted)
     assert (data.train.size, data.image_size) == (stored, wanted)

@@ -44,9 +44,7 @@ def test_a_batch_is_indexes_images_and_labels(cache):
     drop_last=st.booleans(), shuffle=st.booleans(), seed=st.integers(0, 9), epoch=st.integers(0, 5),
 )  # fmt: skip
 @settings(max_examples=30, deadline=None)
-def test_both_loaders_have_the_same_order_on_every_rank(
-    count, batch_size, shuffle, drop_last, seed, epoch, world
-):
+def test_both_loaders_have_the_same_order_on_every_rank(count, batch_size, shuffle, drop_last, seed, epoch, world):
     if drop_last and count // world < batch_size:
         return
     ranks = []
@@ -101,9 +99,7 @@ def test_a_set_is_resident_if_it_fits():
     assert stored_bytes(images) == images.images.nbytes
     fits = make_loader(images, **OPTIONS, cache_limit=stored_bytes(images))
     assert isinstance(fits, ResidentLoader)
-    assert isinstance(
-        make_loader(images, **OPTIONS, cache_limit=stored_bytes(images) - 1), DataLoader
-    )
+    assert isinstance(make_loader(images, **OPTIONS, cache_limit=stored_bytes(images) - 1), DataLoader)
 
 
 def test_workers_read_what_the_cache_holds(tmp_path):
@@ -120,9 +116,7 @@ def test_workers_read_what_the_cache_holds(tmp_path):
 def test_a_broken_file_is_named_by_a_worker_too(tmp_path):
     labeled_tree(tmp_path, classes={"a": 2, "b": 2})
     stats = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
-    train = load_image_folder(
-        train_path=str(tmp_path), image_size=16, val_fraction=0.0, **stats
-    ).train
+    train = load_image_folder(train_path=str(tmp_path), image_size=16, val_fraction=0.0, **stats).train
     truncate(tmp_path / "a" / "001.png")
     with pytest.raises(UserError, match=r"001\.png"):
         order(make_loader(train, device_cache="off", **(OPTIONS | {"num_workers": 1})))

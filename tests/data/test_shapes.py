@@ -107,9 +107,7 @@ def test_edges_are_antialiased():
     assert (shrunk - small.masks.float()).abs().mean() < 0.03
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"num_classes": 1}, {"num_classes": 9}, {"image_size": 8}, {"num_train": 0}]
-)
+@pytest.mark.parametrize("wrong", [{"num_classes": 1}, {"num_classes": 9}, {"image_size": 8}, {"num_train": 0}])
 def test_wrong_numbers_are_refused(wrong):
     with pytest.raises(ValueError, match="Expected"):
         make_shapes(**wrong)

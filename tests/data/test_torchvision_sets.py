@@ -35,9 +35,7 @@ def without_checksums(monkeypatch):
     [(load_cifar10, datasets.CIFAR10, "labels", 10, 5),
      (load_cifar100, datasets.CIFAR100, "fine_labels", 100, 1)],
 )  # fmt: skip
-def test_cifar_is_read_as_torchvision_reads_it(
-    tmp_path, without_checksums, load, kind, key, classes, files
-):
+def test_cifar_is_read_as_torchvision_reads_it(tmp_path, without_checksums, load, kind, key, classes, files):
     batches = [name for name, _ in kind.train_list + kind.test_list]
     write_cifar(tmp_path / kind.base_folder, kind, batches, key=key, classes=classes, count=200)
     data = load(root=str(tmp_path))

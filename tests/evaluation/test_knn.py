@@ -8,9 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from amask_solo.evaluation.knn import weighted_knn
 
 
-def features(
-    n: int, seed: int, classes: int = 4, dim: int = 6
-) -> tuple[torch.Tensor, torch.Tensor]:
+def features(n: int, seed: int, classes: int = 4, dim: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
     draw = torch.Generator().manual_seed(seed)
     labels = torch.randint(classes, (n,), generator=draw)
     centers = torch.randn(classes, dim, generator=torch.Generator().manual_seed(99))
@@ -26,9 +24,7 @@ def features(
 def test_it_predicts_what_scikit_learn_predicts(k, tau, seed):
     train, labels = features(60, seed)
     test, _ = features(30, seed + 1000)
-    reference = KNeighborsClassifier(
-        k, metric="cosine", weights=lambda distance: np.exp((1 - distance) / tau)
-    )
+    reference = KNeighborsClassifier(k, metric="cosine", weights=lambda distance: np.exp((1 - distance) / tau))
     expected = reference.fit(train.double().numpy(), labels.numpy()).predict(test.double().numpy())
     predicted = weighted_knn(train, labels, test, k=k, temperature=tau)
     assert predicted.tolist() == expected.tolist()

@@ -32,11 +32,7 @@ def test_noise_has_its_standard_deviation_and_ignores_the_image(images):
 def test_blur_is_a_weighted_mean_of_the_neighborhood(images):
     content = Blur(5, 1.5)(images)
     weight = [math.exp(-((i - 2) ** 2) / (2 * 1.5**2)) for i in range(5)]
-    expected = sum(
-        weight[i] * weight[j] * images[1, 2, 8 + i, 6 + j].item()
-        for i in range(5)
-        for j in range(5)
-    )
+    expected = sum(weight[i] * weight[j] * images[1, 2, 8 + i, 6 + j].item() for i in range(5) for j in range(5))
     assert content[1, 2, 10, 8].item() == pytest.approx(expected / sum(weight) ** 2, rel=1e-4)
 
 

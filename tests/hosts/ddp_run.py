@@ -31,9 +31,7 @@ class Compare(Trace):
 def main(update: str, every: int) -> None:
     torch.set_num_threads(1)
     seed_everything(0, verbose=False)
-    model = build(
-        "byol", masker_node(OneConvolution), **{"adversary.update": update, "adversary.every": every}
-    )
+    model = build("byol", masker_node(OneConvolution), **{"adversary.update": update, "adversary.every": every})
     # A masker that starts differently on each process must be the same after the first.
     with torch.no_grad():
         rank = Trainer(**QUIET, devices=2, strategy="ddp").global_rank

@@ -28,9 +28,7 @@ def test_a_method_is_built_from_the_required_keys_alone(host, method):
     assert model.cfg is cfg
     assert cfg.scheduler.warmup_epochs == 10  # defaults are written into the cfg, as the host does
     assert hasattr(model, host.backbone)
-    assert hasattr(model, host.momentum_backbone) == (
-        "momentum" in host.methods()[method].__mro__[1].__name__.lower()
-    )
+    assert hasattr(model, host.momentum_backbone) == ("momentum" in host.methods()[method].__mro__[1].__name__.lower())
     assert model.extra_optimizer_args == {}
 
 

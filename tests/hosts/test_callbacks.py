@@ -206,9 +206,7 @@ def test_both_players_are_logged_and_the_epoch_has_the_mean(tmp_path, update):
 
 def test_measuring_changes_nothing(tmp_path):
     plain, _ = fit(masked())
-    watched, _ = fit(
-        masked(), callbacks=[GameMonitor(), knn(), panels(tmp_path)], log_every_n_steps=1
-    )
+    watched, _ = fit(masked(), callbacks=[GameMonitor(), knn(), panels(tmp_path)], log_every_n_steps=1)
     for name, value in plain.model.state_dict().items():
         assert torch.equal(value, watched.model.state_dict()[name]), name
 

@@ -92,9 +92,7 @@ def test_the_cifar_stem_is_said_and_loads_as_said(trained, tmp_path):
     assert features(model).equal(features(backbone))
 
 
-@pytest.mark.parametrize(
-    "arch", ["resnet18", "resnet50", "vit_small", "swin_tiny", "convnext_tiny"]
-)
+@pytest.mark.parametrize("arch", ["resnet18", "resnet50", "vit_small", "swin_tiny", "convnext_tiny"])
 def test_the_architecture_is_found_by_its_shapes(arch):
     names = {"vit_small": "vit_small_patch16_224", "swin_tiny": "swin_tiny_patch4_window7_224"}
     with torch.device("meta"):

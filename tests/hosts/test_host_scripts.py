@@ -66,9 +66,7 @@ def data(pictures: Path) -> list[str]:
         ("amask_byol", ["++adversary.masker=simultaneous", "++adversary.update=alternating", "++adversary.draw=all"]),
     ],
 )
-def test_main_pretrain_trains_a_masked_method_and_main_linear_loads_every_tensor(
-    method, adversary, pictures, tmp_path
-):
+def test_main_pretrain_trains_a_masked_method_and_main_linear_loads_every_tensor(method, adversary, pictures, tmp_path):
     run(
         "main_pretrain.py",
         "--config-path",

@@ -55,9 +55,7 @@ def test_with_masks_of_zero_the_method_is_the_stock_method(name):
     expected, got = host_state(stock.model), host_state(masked.model)
     assert got.keys() == expected.keys()
     for key, value in expected.items():
-        torch.testing.assert_close(
-            got[key], value, rtol=1e-4, atol=1e-5, msg=lambda m, k=key: f"{k}: {m}"
-        )
+        torch.testing.assert_close(got[key], value, rtol=1e-4, atol=1e-5, msg=lambda m, k=key: f"{k}: {m}")
     for key, value in stock.callback_metrics.items():
         torch.testing.assert_close(
             masked.callback_metrics[key],
@@ -74,9 +72,7 @@ def test_with_masks_of_zero_the_method_is_the_stock_method(name):
 @every_method
 def test_steps_tau_and_learning_rates_are_those_of_the_stock_run(name, update):
     _, stock = stock_run(name)
-    model = build(
-        name, masker_node(OneConvolution), **{"adversary.update": update, "adversary.draw": "all"}
-    )
+    model = build(name, masker_node(OneConvolution), **{"adversary.update": update, "adversary.draw": "all"})
     before = [p.clone() for p in model.adversary.learned()]
     trainer, trace = fit(model)
     assert trace.steps == [1, 2, 3, 4] == stock.steps
@@ -112,9 +108,7 @@ def test_one_call_a_batch_leaves_traces_however_many_masks_there_are(name):
 
 @pytest.mark.parametrize("name", ["byol", "simclr", "simsiam", "mocov2plus", "barlow_twins"])
 def test_encoding_the_clean_view_once_changes_neither_loss_nor_gradients(name, double):
-    model = build(
-        name, masker_node(OneConvolution, num_masks=4), **{"adversary.draw": "all"}
-    ).double()
+    model = build(name, masker_node(OneConvolution, num_masks=4), **{"adversary.draw": "all"}).double()
     batch = batch_of(dtype=torch.float64)
     passes = []
     backbone = getattr(model, load_host().backbone)
@@ -125,9 +119,7 @@ def test_encoding_the_clean_view_once_changes_neither_loss_nor_gradients(name, d
     loss.backward()
     got = {k: p.grad.clone() for k, p in model.named_parameters() if p.grad is not None}
 
-    model = build(
-        name, masker_node(OneConvolution, num_masks=4), **{"adversary.draw": "all"}
-    ).double()
+    model = build(name, masker_node(OneConvolution, num_masks=4), **{"adversary.draw": "all"}).double()
     indexes, (clean, view), targets = batch
     masks = model.adversary.game.propose(view)
     stock = load_host().stock(name)
@@ -143,9 +135,7 @@ def test_encoding_the_clean_view_once_changes_neither_loss_nor_gradients(name, d
         out = stock.training_step(model, [indexes, [clean, hard], targets], 0)
         class_loss = sum(model.class_losses)
         total = total + (out - class_loss) / 4
-    parameters = {
-        k: p for k, p in model.named_parameters() if "classifier" not in k and p.requires_grad
-    }
+    parameters = {k: p for k, p in model.named_parameters() if "classifier" not in k and p.requires_grad}
     gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
     torch.testing.assert_close(model.adversary.game.constraint(masks) * 0 + total, total)
     for (key, _), expected in zip(parameters.items(), gradients, strict=True):
@@ -153,9 +143,7 @@ def test_encoding_the_clean_view_once_changes_neither_loss_nor_gradients(name, d
             assert key not in got
             continue
         sign = -1 if key.startswith("adversary.") else 1
-        torch.testing.assert_close(
-            got[key], sign * expected, rtol=1e-5, atol=1e-9, msg=lambda m, k=key: f"{k}: {m}"
-        )
+        torch.testing.assert_close(got[key], sign * expected, rtol=1e-5, atol=1e-9, msg=lambda m, k=key: f"{k}: {m}")
 
 
 @pytest.mark.parametrize("name", ["byol", "simclr", "simsiam", "mocov2plus", "ressl"])
@@ -213,9 +201,7 @@ def test_accumulation_and_clipping_work(update):
         **{"adversary.update": update},
     )
     before = [p.clone() for p in model.adversary.learned()]
-    trainer, trace = fit(
-        model, batches=4, epochs=1, accumulate_grad_batches=2, gradient_clip_val=0.1
-    )
+    trainer, trace = fit(model, batches=4, epochs=1, accumulate_grad_batches=2, gradient_clip_val=0.1)
     assert trace.steps == [0, 1, 1, 2]
     assert all(bool((a != b).any()) for a, b in zip(before, model.adversary.learned(), strict=True))
 
@@ -241,9 +227,7 @@ def test_accumulated_gradients_of_the_masker_are_those_of_the_alternating_rule_t
         )
         before = torch.cat([p.detach().flatten().clone() for p in model.adversary.learned()])
         fit(model, batches=2, epochs=1, accumulate_grad_batches=2)
-        norms[update] = (
-            torch.cat([p.detach().flatten() for p in model.adversary.learned()]) - before
-        )
+        norms[update] = torch.cat([p.detach().flatten() for p in model.adversary.learned()]) - before
     torch.testing.assert_close(norms["alternating"], norms["reversal"], rtol=1e-3, atol=1e-6)
 
 
@@ -253,9 +237,7 @@ def test_the_masker_moves_in_every_kth_step_only():
 
     class Watch(Trace):
         def on_train_batch_end(self, trainer, module, *args):
-            seen.append(
-                torch.cat([p.detach().flatten().clone() for p in module.adversary.learned()])
-            )
+            seen.append(torch.cat([p.detach().flatten().clone() for p in module.adversary.learned()]))
 
     fit(model, batches=5, epochs=1, callbacks=[Watch()])
     moved = [bool((a != b).any()) for a, b in zip(seen, seen[1:], strict=False)]
@@ -306,9 +288,7 @@ def test_16_mixed_unscales_the_gradients_of_the_masker():
         before = torch.cat([p.detach().flatten().clone() for p in model.adversary.learned()])
         fit(model, batches=1, epochs=1, plugins=plugins)
         moved[name] = torch.cat([p.detach().flatten() for p in model.adversary.learned()]) - before
-    torch.testing.assert_close(
-        moved["half"], moved["full"], rtol=0.1, atol=0.1 * float(moved["full"].abs().max())
-    )
+    torch.testing.assert_close(moved["half"], moved["full"], rtol=0.1, atol=0.1 * float(moved["full"].abs().max()))
 
 
 def test_16_mixed_is_refused_with_the_alternating_rule():
@@ -363,10 +343,7 @@ def test_a_run_without_labels_trains_with_finite_losses():
 
 
 def test_two_runs_with_the_same_seed_are_the_same_run():
-    losses = [
-        float(fit(build("simclr", masker_node(OneConvolution)))[0].model.adversary.last.loss)
-        for _ in range(2)
-    ]
+    losses = [float(fit(build("simclr", masker_node(OneConvolution)))[0].model.adversary.last.loss) for _ in range(2)]
     assert losses[0] == losses[1]
 
 

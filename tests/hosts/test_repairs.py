@@ -80,10 +80,7 @@ def test_lars_moves_as_the_current_hosts_lars_does(host, case):
         "exclude_bias_n_norm": case["exclude"],
         "nesterov": case["nesterov"],
     }
-    optimizers = [
-        kind(layer.parameters(), **options)
-        for kind, layer in zip((LARS, HostLARS), layers, strict=True)
-    ]
+    optimizers = [kind(layer.parameters(), **options) for kind, layer in zip((LARS, HostLARS), layers, strict=True)]
     for _ in range(3):
         images = torch.randn(5, 4)
         for layer, optimizer in zip(layers, optimizers, strict=True):
@@ -268,6 +265,4 @@ def test_a_resume_with_another_batch_size_says_what_does_not_fit(build, tmp_path
     trainer.fit(model, tiny_loaders(2)[0])
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     with pytest.raises(UserError, match="local_memory"):
-        tiny_trainer().fit(
-            build("deepclusterv2"), tiny_loaders(3)[0], ckpt_path=tmp_path / "last.ckpt"
-        )
+        tiny_trainer().fit(build("deepclusterv2"), tiny_loaders(3)[0], ckpt_path=tmp_path / "last.ckpt")

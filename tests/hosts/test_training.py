@@ -78,12 +78,8 @@ def test_it_trains_and_validates(run, host):
     assert all(torch.isfinite(value).all() for name, value in run.metrics.items() if "val" in name)
     assert run.metrics["val_acc5"] == 100  # of four classes
     after = run.model.state_dict()
-    weight = next(
-        name for name in after if name.startswith(f"{host.backbone}.") and "weight" in name
-    )
-    moved = [
-        name for name in after if name in run.before and not after[name].equal(run.before[name])
-    ]
+    weight = next(name for name in after if name.startswith(f"{host.backbone}.") and "weight" in name)
+    moved = [name for name in after if name in run.before and not after[name].equal(run.before[name])]
     assert weight in moved or run.method == "mocov3"
     assert "classifier.weight" in moved
     if run.momentum:
@@ -119,6 +115,4 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_does(run, build):
     resumed, whole = model.state_dict(), run.model.state_dict()
     assert resumed.keys() == whole.keys()
     for name, value in whole.items():
-        torch.testing.assert_close(
-            resumed[name], value, rtol=1e-3, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
-        )
+        torch.testing.assert_close(resumed[name], value, rtol=1e-3, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")

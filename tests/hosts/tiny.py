@@ -75,9 +75,7 @@ def tiny_cfg(method: str, **overrides: Any) -> DictConfig:
 class TwoViews(Dataset):
     """Random images in ``[index, [view_1, view_2], label]``, the same for the same seed."""
 
-    def __init__(
-        self, length: int, *, size: int = 32, views: int = 2, labels: bool = True, seed: int = 0
-    ) -> None:
+    def __init__(self, length: int, *, size: int = 32, views: int = 2, labels: bool = True, seed: int = 0) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.views = torch.randn(length, views, 3, size, size, generator=generator)
         self.labels = torch.arange(length) % CLASSES if labels else torch.full((length,), -1)

@@ -39,9 +39,7 @@ def test_budgets_hold_at_full_size_whatever_the_resolution(size, resolution):
 
 def test_each_step_has_its_own_projection():
     masker = SequentialMasker(3, network=TINY, projection=[AreaBudget(a) for a in (0.5, 0.3, 0.1)])
-    torch.testing.assert_close(
-        area_of(masker(images()))[0], torch.tensor([0.5, 0.3, 0.1]), atol=1e-3, rtol=0
-    )
+    torch.testing.assert_close(area_of(masker(images()))[0], torch.tensor([0.5, 0.3, 0.1]), atol=1e-3, rtol=0)
 
 
 def test_sequential_masks_can_be_disjoint():

@@ -30,9 +30,7 @@ def test_at_most_eight_images_are_drawn():
 def test_each_mask_is_labeled_with_its_area():
     images, masks, hidden = batch(n=1, masks=2)
     masks[:, 0], masks[:, 1] = 0.25, 0.875
-    texts = [
-        text.get_text() for axis in mask_panel(images, masks, hidden).axes for text in axis.texts
-    ]
+    texts = [text.get_text() for axis in mask_panel(images, masks, hidden).axes for text in axis.texts]
     assert texts == ["25%", "88%"]
 
 

@@ -13,9 +13,7 @@ from torch import Tensor
 LAST = "last.ckpt"
 
 
-def checkpoints(
-    folder: str | Path, *, monitor: str | None = None, every_n_epochs: int = 1
-) -> list[Callback]:
+def checkpoints(folder: str | Path, *, monitor: str | None = None, every_n_epochs: int = 1) -> list[Callback]:
     """Return the callbacks that write ``last.ckpt`` (each epoch, and on Ctrl-C) and ``best.ckpt``.
 
     Args:
@@ -67,17 +65,10 @@ class KeepOnInterrupt(Callback):
         """End: the last epoch has been saved."""
         self._running = False
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save, if it was an interruption and the state is sound."""
         interrupted = isinstance(exception, KeyboardInterrupt | SIGTERMException)
-        if (
-            interrupted
-            and self._running
-            and trainer.global_step
-            and all_finite(pl_module.parameters())
-        ):
+        if interrupted and self._running and trainer.global_step and all_finite(pl_module.parameters()):
             trainer.save_checkpoint(self.path)
             rank_zero_info(f"Interrupted; continue with resume=true from {self.path}.")
 

@@ -52,9 +52,7 @@ class GameMonitor(Callback):
 
         self._hook = register_optimizer_step_pre_hook(measure)
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Find out whether this step is logged."""
         del pl_module, batch
         # What Lightning's own monitors ask; counting steps here would fall out of step
@@ -64,9 +62,7 @@ class GameMonitor(Callback):
         self._due = logged or batch_idx + 1 == trainer.num_training_batches
         self._grad_norm = None
 
-    def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
-    ) -> None:
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Measure the encoder's gradient, before it is clipped."""
         del trainer, optimizer
         if self._due:
@@ -117,9 +113,7 @@ class GameMonitor(Callback):
         names = set.intersection(*({*seen} for seen in self._seen))
         means = {name: torch.stack([seen[name] for seen in self._seen]).mean() for name in names}
         self._seen.clear()
-        pl_module.log_dict(
-            {f"masks/{name}": value for name, value in means.items()}, sync_dist=True
-        )
+        pl_module.log_dict({f"masks/{name}": value for name, value in means.items()}, sync_dist=True)
         if not pl_module.adversary.learned():
             return  # Masks that nobody learns are as they are by design.
         for finding in diagnose(means):
@@ -131,9 +125,7 @@ class GameMonitor(Callback):
         """Stop watching."""
         self._unhook()
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Stop watching."""
         del trainer, pl_module, exception
         self._unhook()
@@ -154,9 +146,7 @@ class GameMonitor(Callback):
             if kept
             else "No checkpoint was written yet; start again."
         )
-        adversary = (
-            ", adversary.optimizer.lr or a weight of a constraint" if what == "masks" else ""
-        )
+        adversary = ", adversary.optimizer.lr or a weight of a constraint" if what == "masks" else ""
         raise UserError(
             f"The {what} became NaN or infinite in {where} (step {trainer.global_step}). Likely"
             f" causes: too high optimizer.lr{adversary}, too short a warm-up, or half precision"

@@ -78,9 +78,7 @@ class OnlineKNN(Callback):
         predicted = weighted_knn(train, labels, test, k=self.k, temperature=self.temperature)
         return 100 * (predicted == expected).float().mean().item()
 
-    def _features(
-        self, network: torch.nn.Module, loader: Iterable, device: torch.device
-    ) -> tuple[Tensor, Tensor]:
+    def _features(self, network: torch.nn.Module, loader: Iterable, device: torch.device) -> tuple[Tensor, Tensor]:
         features, labels = [], []
         for _, images, targets in loader:
             features.append(network(self.prepare(images.to(device, non_blocking=True))).float())

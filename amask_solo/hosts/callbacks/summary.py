@@ -69,9 +69,7 @@ class Summary(Callback):
         """Write the file."""
         self._write(trainer, pl_module, status="finished")
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Write the file if training had begun."""
         if self._running:
             interrupted = isinstance(exception, KeyboardInterrupt)
@@ -90,9 +88,7 @@ class Summary(Callback):
             "steps": trainer.global_step,
             "knn_acc1": numbers.get("val_knn_acc1"),
             "linear_acc1": numbers.get("val_acc1"),
-            "masks": {
-                k.removeprefix(prefix): v for k, v in numbers.items() if k.startswith(prefix)
-            },
+            "masks": {k.removeprefix(prefix): v for k, v in numbers.items() if k.startswith(prefix)},
             "metrics": {k: v for k, v in numbers.items() if not k.startswith(prefix)},
             "seconds_per_step": _plain(statistics.median(self._times or [math.nan])),
             "seconds": round(time.perf_counter() - self._start, 1),

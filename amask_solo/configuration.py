@@ -1,14 +1,17 @@
 """From nodes with a ``_target_`` to objects, with errors that a user can act on."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from amask_solo.errors import UserError, unknown_key
+
+SETTINGS_REFUSED = (ValueError, TypeError, OSError, ImportError)
+"""What a constructor raises about its arguments; anything else is a bug and keeps its traceback."""
 
 
 def config_folder() -> Path:
@@ -34,9 +37,9 @@ def instantiate(node: DictConfig, where: str, **more: Any) -> Any:
         return hydra.utils.instantiate(node, **more, _convert_="all")
     except hydra.errors.InstantiationException as error:
         cause = error.__cause__
-        if isinstance(cause, UserError):
-            raise cause from error
-        raise UserError(f"{where}: {cause or error}") from error
+        if cause is None or isinstance(cause, SETTINGS_REFUSED):
+            raise UserError(f"{where}: {cause or error}") from error
+        raise cause from None
 
 
 def check_keys(node: Any, where: str) -> None:
@@ -45,6 +48,9 @@ def check_keys(node: Any, where: str) -> None:
     Raises:
         UserError: If a target is not found or does not take a key; it names the nearest one.
     """
+    if isinstance(node, Sequence | ListConfig) and not isinstance(node, str):
+        for place, child in enumerate(node):
+            check_keys(child, f"{where}[{place}]")
     if not isinstance(node, Mapping | DictConfig):
         return
     if "_target_" in node:
@@ -54,9 +60,14 @@ def check_keys(node: Any, where: str) -> None:
                 raise unknown_key(str(key), known, where)
     missing = sorted(OmegaConf.missing_keys(node)) if isinstance(node, DictConfig) else []
     if missing:
-        raise UserError(f"Missing setting: give {', '.join(f'{where}.{key}=...' for key in missing)}")
+        given = " and ".join(f"{_below(where, key)}=..." for key in missing)
+        raise UserError(f"Missing setting: give {given}.")
     for key, child in node.items():
-        check_keys(child, f"{where}.{key}")
+        check_keys(child, _below(where, key))
+
+
+def _below(where: str, key: Any) -> str:
+    return f"{where}.{key}" if where else str(key)
 
 
 def target_arguments(path: str, where: str) -> set[str]:

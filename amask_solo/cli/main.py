@@ -6,12 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig
-from rich.console import Console
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from amask_solo.cli.help import register_help
 from amask_solo.cli.overrides import checked
+from amask_solo.cli.quiet import plain_words, say
 from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError
+
+MISTAKE = 2
+"""The exit code after a user's mistake; that of a bug is 1."""
 
 
 def command(config_name: str, run: Callable[[DictConfig], Any]) -> None:
@@ -21,11 +27,36 @@ def command(config_name: str, run: Callable[[DictConfig], Any]) -> None:
         config_name: The primary configuration, which lies in the folder of configuration files.
         run: What to do with it.
     """
-    # Hydra prints errors in its own way, unless it is told to let them through.
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    mistakes: list[Exception] = []
+
+    def job(cfg: DictConfig) -> Any:
+        # Hydra would print more lines about an error that reaches it, and end a sweep.
+        try:
+            return run(_resolvable(cfg))
+        except UserError as error:
+            mistakes.append(error)
+            say("Error", error, style="red")
+            return None
+
+    # A bug is shown with its whole traceback.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    # A user's own classes are looked for where the command is called, as `python -m` does.
+    sys.path.append(os.getcwd())
+    register_help()
+    with plain_words():
+        try:
+            sys.argv[1:] = checked(config_name, sys.argv[1:])
+            hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(job)()
+        except (UserError, HydraException) as error:
+            mistakes.append(error)
+            say("Error", error, style="red")
+    if mistakes:
+        sys.exit(MISTAKE)
+
+
+def _resolvable(cfg: DictConfig) -> DictConfig:
     try:
-        sys.argv[1:] = checked(config_name, sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(run)()
-    except UserError as error:
-        Console(stderr=True).print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
+        OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}.") from error
+    return cfg

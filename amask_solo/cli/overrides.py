@@ -5,23 +5,23 @@ would ask for a ``+``. Here every key is looked up, in the composed configuratio
 beside it, and an unknown one is an error that names the nearest.
 """
 
-import inspect
+import argparse
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
+import yaml
 from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
 
-from amask_solo.configuration import arguments, config_folder, target_arguments
+from amask_solo.cli.keys import check_key
+from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError, unknown_key
-
-FREE = ("backbone.kwargs", "optimizer.kwargs", "momentum", "method_kwargs")
-"""Nodes that are handed on to the host or a library as they are, or that only some methods have."""
-
-OVERRIDE = re.compile(r"^(?P<sign>\+{0,2}|~)(?P<key>[A-Za-z_][\w./@-]*)(?P<rest>=.*)?$", re.DOTALL)
 
 
 def checked(config_name: str, argv: Sequence[str]) -> list[str]:
@@ -31,95 +31,112 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
         config_name: The primary configuration.
         argv: The command line without the name of the program.
 
+    Returns:
+        The overrides, then the flags: in this order Hydra takes them wherever they stood.
+
     Raises:
-        UserError: If a key or the name of a group's file is unknown; it names the nearest known one.
+        UserError: If an override cannot be read, or a key or the name of a group's file is unknown; it names the
+            nearest known one.
     """
-    groups = {p.relative_to(config_folder()).as_posix() for p in config_folder().rglob("*") if p.is_dir()}
-    parsed = [(text, OVERRIDE.match(text)) for text in argv]
-    chosen = [t for t, m in parsed if m and m["rest"] and m["key"].split("@")[0] in groups]
-    values = [m for t, m in parsed if m and m["rest"] and t not in chosen and not _is_hydra(m["key"])]
-    if not values and not chosen:
-        return list(argv)
-    cfg = _compose(config_name, [_first(text) for text in chosen])
-    for match in values:
-        _check(match["key"], cfg)
-    marked = {match.string: f"++{match['key']}{match['rest']}" for match in values if match["sign"] != "~"}
-    return [marked.get(text, text) for text in argv]
+    flags = _flags(argv)
+    overrides = [_parsed(text) for text in flags.overrides]
+    folders = [config_folder(), *_more_folders(flags.config_dir, overrides)]
+    choices = [o for o in overrides if o.is_hydra_override() or _names_a_file(o, folders)]
+    values = [o for o in overrides if o not in choices and not o.is_delete()]
+    for chosen in _one_by_one(choices, folders) if overrides else ():
+        cfg = _compose(flags.config_name or config_name, chosen, folders[1:])
+        for override in values:
+            check_key(override.key_or_group, cfg, given=values)
+    rest = list(argv)
+    for text in flags.overrides:
+        rest.remove(text)
+    return [f"++{o.input_line.lstrip('+')}" if o in values else o.input_line for o in overrides] + rest
 
 
-def _is_hydra(key: str) -> bool:
-    return key.split("/")[0].split(".")[0] == "hydra"
+def _flags(argv: Sequence[str]) -> argparse.Namespace:
+    parser = get_args_parser()
+    parser.error = _refuse
+    return parser.parse_intermixed_args(argv)
 
 
-def _first(text: str) -> str:
-    # A sweep names several choices; they have the same keys.
-    key, _, value = text.partition("=")
-    return f"{key}={value.split(',')[0]}"
+def _refuse(message: str) -> NoReturn:
+    raise UserError(f"{message}; see --help.")
 
 
-def _compose(config_name: str, overrides: Sequence[str]) -> DictConfig:
+def _parsed(text: str) -> Override:
+    parser = OverridesParser.create()
+    try:
+        return parser.parse_overrides([text])[0]
+    except OverrideParseException as error:
+        key, equals, value = text.partition("=")
+        # A path with '=' or such in it (epoch=9.ckpt) needs no quotes of its own.
+        if "/" in value or value.endswith(".ckpt"):
+            quoted = QuotedString(value, Quote.single).with_quotes()
+            return parser.parse_overrides([f"{key}={quoted}"])[0]
+        reason = "expected KEY=VALUE" if not equals else str(error.message).splitlines()[0]
+        raise UserError(f"Cannot read '{text}': {reason}. See --help.") from error
+
+
+def _more_folders(config_dir: str | None, overrides: Sequence[Override]) -> list[Path]:
+    """Return the user's own folders of configuration files."""
+    folders = [config_dir] if config_dir else []
+    for override in overrides:
+        if override.key_or_group == "hydra.searchpath":
+            folders += [str(folder).removeprefix("file://") for folder in override.value()]
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise UserError(f"There is no folder of configuration files '{folder}'.")
+    return [Path(folder).resolve() for folder in folders]
+
+
+def _names_a_file(override: Override, folders: Sequence[Path]) -> bool:
+    is_group = any((folder / override.key_or_group).is_dir() for folder in folders)
+    return is_group and not isinstance(override.value(), dict)
+
+
+def _one_by_one(choices: Sequence[Override], folders: Sequence[Path]) -> Iterator[list[str]]:
+    """Yield the choices, once for each of those that a sweep makes; so all are looked at."""
+    options = [_options(choice, folders) for choice in choices]
+    first = [option[0] for option in options]
+    yield first
+    for place, option in enumerate(options):
+        for text in option[1:]:
+            yield [*first[:place], text, *first[place + 1 :]]
+
+
+def _options(choice: Override, folders: Sequence[Path]) -> list[str]:
+    if not choice.is_sweep_override() or choice.is_hydra_override():
+        return [choice.input_line]
+    if isinstance(choice.value(), Glob):
+        files = {file.stem for folder in folders for file in (folder / choice.key_or_group).glob("*.yaml")}
+        names = choice.value().filter(sorted(files))
+        if not names:
+            raise UserError(f"No choice of {choice.key_or_group} fits {choice.input_line}.")
+    else:
+        names = choice.sweep_string_iterator()
+    return [f"{choice.get_key_element()}={name}" for name in names]
+
+
+def _compose(config_name: str, choices: Sequence[str], more: Sequence[Path]) -> DictConfig:
+    own = ",".join(QuotedString(f"file://{folder}", Quote.single).with_quotes() for folder in more)
+    overrides = [c for c in choices if not c.startswith("hydra.searchpath")]
+    overrides += [f"hydra.searchpath=[{own}]"] if own else []
     try:
         with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
-            cfg = compose(config_name, list(overrides), return_hydra_config=True)
-            HydraConfig.instance().set_config(cfg)
-            return cfg
+            return compose(config_name, overrides)
     except MissingConfigException as error:
-        raise _unknown_choice(error) from error
+        group, _, name = str(error.missing_cfg_file or "").rpartition("/")
+        raise unknown_key(name, error.options or (), f"the group {group}" if group else "the commands") from error
     except ConfigCompositionException as error:
-        raise UserError(_short(error, overrides)) from error
+        raise UserError(_short(error, choices)) from error
+    except yaml.YAMLError as error:
+        raise UserError(f"A configuration file is no valid YAML: {' '.join(str(error).split())}") from error
 
 
-def _unknown_choice(error: MissingConfigException) -> UserError:
-    path = error.missing_cfg_file or ""
-    group, _, name = str(path).rpartition("/")
-    known = [p.stem for p in (config_folder() / group).glob("*.yaml")]
-    return unknown_key(name, known, group or "the configuration")
-
-
-def _short(error: ConfigCompositionException, overrides: Sequence[str]) -> str:
+def _short(error: ConfigCompositionException, choices: Sequence[str]) -> str:
     message = str(error).splitlines()[0]
     match = re.search(r"Could not override '(masker|constraint|fill|update|adversary)'", message)
     if match:
-        method = next((o for o in overrides if o.startswith("method=")), "this method")
+        method: Any = next((c for c in choices if c.startswith("method=")), "This method")
         return f"{method} is not masked, so it has no {match[1]}; choose one of the methods amask_*."
     return message
-
-
-def _check(key: str, cfg: DictConfig) -> None:
-    parts = key.split(".")
-    node: Any = cfg
-    for depth, part in enumerate(parts):
-        where = ".".join(parts[:depth])
-        if where in FREE:
-            return
-        known = set(_known(node, where))
-        if part not in known:
-            raise unknown_key(part, known, where or "the configuration")
-        present = isinstance(node, DictConfig) and part in node and not OmegaConf.is_missing(node, part)
-        if not present:
-            return
-        node = node[part]
-
-
-def _known(node: Any, where: str) -> Iterator[str]:
-    if not isinstance(node, DictConfig):
-        return
-    yield from (str(key) for key in node if key != "hydra")
-    if "_target_" in node:
-        yield from target_arguments(node["_target_"], where)
-    if where == "adversary":
-        yield from adversary_keys()
-    if where == "trainer":
-        from lightning.pytorch import Trainer
-
-        yield from inspect.signature(Trainer).parameters
-    if where == "":
-        yield "momentum"
-
-
-def adversary_keys() -> set[str]:
-    """Return all keys that the node ``adversary`` may have."""
-    from amask_solo.adversary import Adversary
-    from amask_solo.game import Game
-
-    return arguments(Game) | (arguments(Adversary) - {"game"}) | {"side", "loud"}

@@ -1,5 +1,6 @@
 """amask-pretrain: pretrain a method, masked or stock."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def _table(summary: dict[str, Any], folder: Path) -> Table:
 
 
 def _number(value: float | None, unit: str, *, digits: int = 1) -> str:
-    return "-" if value is None or value != value else f"{value:.{digits}f}{unit}"
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}{unit}"
 
 
 if __name__ == "__main__":

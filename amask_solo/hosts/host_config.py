@@ -10,6 +10,7 @@ from amask_solo.data import ImageData
 from amask_solo.errors import UserError
 from amask_solo.hosts.host import load_host
 from amask_solo.hosts.masked import wrap
+from amask_solo.hosts.preflight import check_method, optimizer_kwargs
 from amask_solo.hosts.registry import PREFIX
 
 HOST_KEYS = (
@@ -40,17 +41,15 @@ def method_class(name: str, base_class: str | None = None) -> type[LightningModu
         UserError: If there is no such method or class.
     """
     host = load_host()
-    if base_class is None:
-        base = host.stock(name.removeprefix(PREFIX))
-    else:
-        base = _imported(base_class)
+    base = _imported(base_class) if base_class else host.stock(name.removeprefix(PREFIX))
     return wrap(base) if name.startswith(PREFIX) else host.adapt(base)
 
 
 def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: int) -> DictConfig:
     """Return the configuration in the current host's schema.
 
-    Learning rates are those of 256 images a step; they are scaled to the run's, as the host's scripts do.
+    Learning rates are those of 256 images a step; they are scaled to the run's, as the host's scripts do. Of a recipe's
+    ``optimizer.kwargs`` only those are kept that the chosen optimizer takes.
 
     Args:
         cfg: The configuration of the run.
@@ -59,10 +58,12 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
         devices: All processes of the run.
 
     Raises:
-        UserError: If ``stem`` is not one of its choices, or the crops are not in the host's order.
+        UserError: If the crops are not in the host's order, or the method does not fit the batch, the data or the
+            views.
     """
     keys = [key for key in HOST_KEYS if key in cfg]
     made = OmegaConf.create({key: OmegaConf.to_container(cfg, resolve=True)[key] for key in keys})
+    made.optimizer.kwargs = optimizer_kwargs(made.optimizer)
     scale = made.optimizer.batch_size * devices / 256
     made.optimizer.lr *= scale
     made.optimizer.classifier_lr *= scale
@@ -75,13 +76,12 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
         "num_large_crops": large,
         "num_small_crops": small,
     }
+    check_method(made, images=len(images.train), devices=devices, many_views=cfg.base_class is not None)
     return made
 
 
 def _stem(stem: str, image_size: int) -> str:
     # The host picks the 3x3 stem by the data set's name.
-    if stem not in ("auto", "cifar", "imagenet"):
-        raise UserError(f"Expected stem to be auto, cifar or imagenet, but got '{stem}'.")
     small = stem == "cifar" or (stem == "auto" and image_size <= SMALL)
     return "cifar10" if small else "imagenet100"
 

@@ -1,24 +1,29 @@
 """A pretraining run, from its configuration to its summary."""
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import hydra
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader
 
 from amask_solo.augment import Views
+from amask_solo.configuration import instantiate
 from amask_solo.data import ImageData
+from amask_solo.errors import UserError
 from amask_solo.hosts import callbacks as watch
 from amask_solo.hosts.datamodule import ViewsData
 from amask_solo.hosts.host import load_host
 from amask_solo.hosts.host_config import host_config, method_class
-from amask_solo.hosts.run_folder import claim
-from amask_solo.configuration import instantiate
+from amask_solo.hosts.preflight import check_settings
+from amask_solo.hosts.run_folder import claim, find, release
 
 
 def pretrain(cfg: DictConfig) -> dict[str, Any]:
@@ -33,31 +38,61 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         UserError: If a setting, a path or a file is wrong.
     """
+    check_settings(cfg)
     method = method_class(cfg.method, cfg.base_class)
-    folder, checkpoint = claim(cfg)
+    folder, checkpoint = find(cfg)
     seed_everything(cfg.seed, workers=True, verbose=False)
     images: ImageData = instantiate(cfg.data, "data")
     augmentations = OmegaConf.to_container(cfg.augmentations, resolve=True)
     views = Views(augmentations, mean=images.mean, std=images.std)
     data = ViewsData(images, views, batch_size=cfg.optimizer.batch_size, seed=cfg.seed, **cfg.loader)
-    trainer = Trainer(
-        **OmegaConf.to_container(cfg.trainer, resolve=True),
-        max_epochs=cfg.max_epochs,
-        accumulate_grad_batches=cfg.accumulate_grad_batches,
-        default_root_dir=folder,
-        logger=_loggers(cfg, folder),
-        callbacks=_callbacks(cfg, folder, data),
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-    )
+    trainer = _trainer(cfg, folder, _callbacks(cfg, folder, data))
     model = _build(method, host_config(cfg, images, views, devices=trainer.world_size))
-    trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+    if checkpoint is None:
+        claim(folder, cfg)
+    try:
+        trainer.loggers = _loggers(cfg, folder)
+        with lightning_errors():
+            trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+    except UserError:
+        release(folder)
+        raise
     return json.loads((folder / "summary.json").read_text()) if trainer.is_global_zero else {}
 
 
+def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
+    with lightning_errors(ValueError, TypeError):
+        return Trainer(
+            **OmegaConf.to_container(cfg.trainer, resolve=True),
+            max_epochs=cfg.max_epochs,
+            accumulate_grad_batches=cfg.accumulate_grad_batches,
+            default_root_dir=folder,
+            logger=False,
+            callbacks=chosen,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+        )
+
+
+@contextmanager
+def lightning_errors(*more: type[Exception]) -> Iterator[None]:
+    """Turn Lightning's complaints about its settings, and further errors, into the user's."""
+    try:
+        yield
+    except (MisconfigurationException, *more) as error:
+        raise UserError(f"trainer: {error}") from error
+
+
 def _build(method: type[LightningModule], cfg: DictConfig) -> LightningModule:
-    model = method(cfg)
+    try:
+        model = method(cfg)
+    except TypeError as error:
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        for node in ("backbone.kwargs", "method_kwargs"):
+            if unknown and unknown[1] in (OmegaConf.select(cfg, node) or ()):
+                raise UserError(f"{node}: {cfg.method} with {cfg.backbone.name} takes no '{unknown[1]}'.") from error
+        raise
     if not getattr(model, "no_channel_last", True):
         return model.to(memory_format=torch.channels_last)
     return model
@@ -70,7 +105,7 @@ def _loggers(cfg: DictConfig, folder: Path) -> list[Logger]:
 def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]:
     images = data.images
     measured = cfg.online_knn and images.labeled and images.val is not None
-    chosen: list[Callback] = [watch.progress_bar(), watch.GameMonitor()]
+    chosen: list[Callback] = [watch.GameMonitor()]
     if measured:
         loaders = [DataLoader(watch.spread(part), batch_size=256) for part in (images.train, images.val)]
         chosen.append(watch.OnlineKNN(*loaders, prepare=data.prepare, backbone=load_host().backbone))
@@ -85,7 +120,8 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
                 every=cfg.mask_panels,
             )
         )
-    chosen.append(watch.Summary(folder, _facts(cfg, images)))
+    # The bar shows what the others have measured, so it comes after them.
+    chosen += [watch.Summary(folder, _facts(cfg, images)), watch.progress_bar()]
     monitor = "val_knn_acc1" if measured else None
     return [*chosen, *watch.checkpoints(folder / "checkpoints", monitor=monitor)]
 

@@ -11,15 +11,16 @@ from amask_solo.errors import UserError
 from amask_solo.hosts.callbacks import LAST
 
 CONFIG = "config.yaml"
+METRICS = "metrics.csv"
+WRITTEN = (CONFIG, METRICS, "summary.json", "checkpoints", "masks", "wandb")
+"""What a run writes, and so what ``overwrite`` deletes; whatever else lies in the folder stays."""
+
 MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "run_folder", "name")
 """What may differ when a run is resumed: where it runs, not what it is."""
 
 
-def claim(cfg: DictConfig) -> tuple[Path, Path | None]:
-    """Make the run folder and write ``config.yaml``.
-
-    Returns:
-        The folder, and the checkpoint to go on from if the run is resumed.
+def find(cfg: DictConfig) -> tuple[Path, Path | None]:
+    """Return the run folder, and the checkpoint to go on from if the run is resumed; write nothing.
 
     Raises:
         UserError: If the folder holds a run already, or the run to resume is missing or another one.
@@ -27,21 +28,57 @@ def claim(cfg: DictConfig) -> tuple[Path, Path | None]:
     folder = Path(cfg.run_folder).expanduser()
     last = folder / "checkpoints" / LAST
     if cfg.resume:
-        if not last.is_file():
-            raise UserError(f"Nothing to resume: {last} does not exist. Check run_folder, or leave out resume=true.")
+        if not last.is_file() or not (folder / CONFIG).is_file():
+            missing = last if not last.is_file() else folder / CONFIG
+            raise UserError(f"Nothing to resume: {missing} does not exist. Check run_folder, or leave out resume=true.")
         _check_same_run(folder, cfg)
         return folder, last
-    if rank_zero_only.rank == 0:
-        if (folder / CONFIG).exists():
-            if not cfg.overwrite:
-                raise UserError(
-                    f"{folder} already holds a run. resume=true continues it, overwrite=true replaces it, "
-                    "name=... or run_folder=... puts this one elsewhere."
-                )
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(cfg, folder / CONFIG, resolve=True)
+    # The other processes start when the first has claimed the folder.
+    if rank_zero_only.rank == 0 and (folder / CONFIG).exists() and not cfg.overwrite:
+        resume = "resume=true continues it" if last.is_file() else "It has no checkpoint to resume from"
+        raise UserError(
+            f"{folder} already holds a run. {resume}, overwrite=true replaces it, name=... or run_folder=... puts this "
+            "one elsewhere."
+        )
     return folder, None
+
+
+@rank_zero_only
+def claim(folder: Path, cfg: DictConfig) -> None:
+    """Make room for a new run and write its ``config.yaml``.
+
+    Raises:
+        UserError: If the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in WRITTEN:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        OmegaConf.save(cfg, folder / CONFIG, resolve=True)
+    except OSError as error:
+        raise UserError(f"Cannot write to run_folder={folder}: {error.strerror}.") from error
+
+
+@rank_zero_only
+def release(folder: Path) -> None:
+    """Give a claimed folder back, unless something was trained in it."""
+    if not (folder / METRICS).exists():
+        (folder / CONFIG).unlink(missing_ok=True)
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """Return the last checkpoint of a run folder; a file is returned as it is.
+
+    Raises:
+        UserError: If there is no such file, or the folder holds no run.
+    """
+    path = Path(path).expanduser()
+    checkpoint = path / "checkpoints" / LAST if path.is_dir() else path
+    if not checkpoint.is_file():
+        remedy = "Give a run folder or a checkpoint file."
+        raise UserError(f"There is no checkpoint {checkpoint}. {remedy}")
+    return checkpoint
 
 
 def _check_same_run(folder: Path, cfg: DictConfig) -> None:

@@ -1,0 +1,44 @@
+"""amask-export: the backbone of a checkpoint, alone, in a file that other libraries load."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from amask_solo.cli.main import command
+from amask_solo.configuration import check_keys
+
+SUFFIX = {"safetensors": ".safetensors"}
+
+
+def main() -> None:
+    """Run the command."""
+    command("export", _run)
+
+
+def _run(cfg: DictConfig) -> None:
+    check_keys(cfg, "")
+    from amask_solo.hosts.export import export_backbone
+    from amask_solo.hosts.run_folder import find_checkpoint
+
+    checkpoint = find_checkpoint(cfg.ckpt)
+    path = Path(cfg.path).expanduser() if cfg.path else _beside(checkpoint, cfg.format)
+    result = export_backbone(checkpoint, path, format=cfg.format, arch=cfg.arch)
+    known = result.metadata
+    origin = ", ".join(f"{name} {known[name]}" for name in ("method", "epochs") if name in known)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"Wrote {result.tensors} tensors of {known['arch']} to {result.path}", markup=False)
+    for name, text in {"from": origin, "load": known["load"], "stem": known.get("stem")}.items():
+        if text:
+            console.print(f"  {name}  {text}", markup=False)
+
+
+def _beside(checkpoint: Path, target: str) -> Path:
+    # A run folder gets its exports at the top, where its other results lie.
+    folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
+    name = "backbone" if checkpoint.parent.name == "checkpoints" else f"{checkpoint.stem}_backbone"
+    return folder / f"{name}_{target}{SUFFIX.get(str(target), '.pth')}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What a command shows: its own words, and of other packages' only what a user can act on."""
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+SAID_ANYWAY = (
+    r"GPU available: ",  # summary.json names the device
+    r"[TH]PU available: ",
+    r"GPU available but not used",  # the user said trainer=cpu
+    r"Loading `train_dataloader` to estimate",
+    r"`Trainer.fit` stopped: ",  # the epochs are in the progress bar
+    r"Seed set to ",
+    r"Restor(ing states|ed all states) from",  # the user said resume=true
+    r"Checkpoint directory .* exists and is not empty",
+    r"\s*Detected KeyboardInterrupt",
+    r"Using (16|bfloat16)",  # the user chose the precision
+    r"-{20,}",
+    r"distributed_backend=",
+    r"Initializing distributed: ",
+)
+"""What the command or the user has said already; beginnings, as regular expressions."""
+
+NOBODYS_FAULT = (
+    r".*litlogger",  # an advertisement
+    r".*litmodels",
+    r"`torch\.cuda\.amp\.custom_(fwd|bwd)",  # the host is written for an older torch,
+    r"Importing from timm\.models\.(layers|registry|helpers) is deprecated",  # and an older timm,
+    r"Overwriting \w+ in registry",  # whose models it registers a second time
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning is, too
+    r"The '\w+_dataloader' does not have many workers",  # images that stay on the device need none
+    r"The number of training batches \(\d+\) is smaller than the logging interval",  # the row of an epoch is there
+    r"You're resuming from a checkpoint that ended before the epoch ended",  # the order follows from seed and epoch
+    r"Detected call of `lr_scheduler\.step\(\)` before `optimizer\.step\(\)`",  # 16-mixed skips its first steps
+)
+"""What nobody can change without changing the host or a library."""
+
+LOGGERS = tuple(
+    f"lightning.{part}.{name}"
+    for part in ("pytorch", "fabric")
+    for name in ("utilities.rank_zero", "accelerators.cuda", "utilities.distributed")
+)
+"""The loggers through which Lightning talks; a filter works on the very logger that is called."""
+
+NOISE = re.compile("|".join((*SAID_ANYWAY, *NOBODYS_FAULT)))
+
+
+class _NoNoise(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not NOISE.match(record.getMessage())
+
+
+@contextmanager
+def plain_words() -> Iterator[None]:
+    """Leave out noise, and print each warning as one line without the place in the code."""
+    no_noise = _NoNoise()
+    for name in LOGGERS:
+        logging.getLogger(name).addFilter(no_noise)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show
+            yield
+    finally:
+        for name in LOGGERS:
+            logging.getLogger(name).removeFilter(no_noise)
+
+
+def say(kind: str, message: object, *, style: str) -> None:
+    """Print one line to standard error, however many the message has."""
+    line = f"{kind}: {' '.join(str(message).split())}"
+    Console(stderr=True).print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _show(message: Warning | str, *args: object, **kwargs: object) -> None:
+    del args, kwargs
+    # Not by `filterwarnings`: packages put filters of their own before ours while they are imported.
+    if not NOISE.match(str(message)):
+        say("Warning", message, style="yellow")

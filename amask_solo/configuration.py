@@ -1,9 +1,10 @@
 """From nodes with a ``_target_`` to objects, with errors that a user can act on."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import hydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -12,6 +13,8 @@ from amask_solo.errors import UserError, unknown_key
 
 SETTINGS_REFUSED = (ValueError, TypeError, OSError, ImportError)
 """What a constructor raises about its arguments; anything else is a bug and keeps its traceback."""
+
+PLAIN = {int, float, bool, str, NoneType}
 
 
 def config_folder() -> Path:
@@ -46,24 +49,38 @@ def check_keys(node: Any, where: str) -> None:
     """Compare the keys of a node, and of those below it, with the arguments of their targets.
 
     Raises:
-        UserError: If a target is not found or does not take a key; it names the nearest one.
+        UserError: If a target is not found or does not take a key, or if a value is missing or of the wrong type; it
+            names the nearest key.
     """
-    if isinstance(node, Sequence | ListConfig) and not isinstance(node, str):
-        for place, child in enumerate(node):
-            check_keys(child, f"{where}[{place}]")
-    if not isinstance(node, Mapping | DictConfig):
+    if not isinstance(node, DictConfig | ListConfig | Mapping):
         return
     if "_target_" in node:
-        known = target_arguments(node["_target_"], where)
-        for key in node:
-            if known and key not in known and not str(key).startswith("_"):
-                raise unknown_key(str(key), known, where)
-    missing = sorted(OmegaConf.missing_keys(node)) if isinstance(node, DictConfig) else []
+        _check_arguments(node, where)
+    missing = sorted(OmegaConf.missing_keys(node))
     if missing:
         given = " and ".join(f"{_below(where, key)}=..." for key in missing)
-        raise UserError(f"Missing setting: give {given}.")
-    for key, child in node.items():
+        raise UserError(f"Missing setting: {given} must be given.")
+    for key, child in enumerate(node) if isinstance(node, ListConfig) else node.items():
         check_keys(child, _below(where, key))
+
+
+def _check_arguments(node: DictConfig | Mapping, where: str) -> None:
+    known = target_arguments(node["_target_"], where)
+    types = _plain_types(hydra.utils.get_object(node["_target_"]))
+    for key, value in node.items():
+        if known and key not in known and not str(key).startswith("_"):
+            raise unknown_key(str(key), known, where)
+        if key in types and type(value) not in types[key]:
+            names = " or ".join(sorted(kind.__name__ for kind in types[key])).replace("NoneType", "null")
+            raise UserError(f"Expected {_below(where, key)} to be {names}, but got {value!r}.")
+
+
+def _plain_types(target: Any) -> dict[str, set[type]]:
+    """Return the types that each argument may have, of those arguments that take plain values alone."""
+    annotations = inspect.get_annotations(target.__init__ if inspect.isclass(target) else target)
+    options = {name: set(get_args(kind)) or {kind} for name, kind in annotations.items() if name != "return"}
+    plain = {name: kinds for name, kinds in options.items() if kinds <= PLAIN}
+    return {name: kinds | {int} if float in kinds else kinds for name, kinds in plain.items()}
 
 
 def _below(where: str, key: Any) -> str:

@@ -64,7 +64,7 @@ def _refuse_unless_known(part: str, node: Any, where: str) -> None:
         raise UserError(f"{where} is a single value, so it has no '{part}'.")
     if where == "" and part == "adversary":
         raise UserError(f"method={node.get('method')} is not masked, so it has no adversary; choose one of amask_*.")
-    known = {*_present(node), *_arguments(node, where)}
+    known = {name for name in (*_present(node), *_arguments(node, where)) if not name.startswith("_")}
     if part not in known:
         raise unknown_key(part, known, where or "the configuration")
 

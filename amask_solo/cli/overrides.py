@@ -40,17 +40,30 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
     """
     flags = _flags(argv)
     overrides = [_parsed(text) for text in flags.overrides]
+    swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
+    if swept and not flags.multirun and not any(o.key_or_group == "hydra.mode" for o in overrides):
+        raise UserError(f"Several values for {swept[0]}: one run for each needs the flag -m; a list needs brackets.")
     folders = [config_folder(), *_more_folders(flags.config_dir, overrides)]
     choices = [o for o in overrides if o.is_hydra_override() or _names_a_file(o, folders)]
     values = [o for o in overrides if o not in choices and not o.is_delete()]
     for chosen in _one_by_one(choices, folders) if overrides else ():
         cfg = _compose(flags.config_name or config_name, chosen, folders[1:])
         for override in values:
-            check_key(override.key_or_group, cfg, given=values)
+            for key in _keys(override.key_or_group, override.value()):
+                check_key(key, cfg, given=values)
     rest = list(argv)
     for text in flags.overrides:
         rest.remove(text)
     return [f"++{o.input_line.lstrip('+')}" if o in values else o.input_line for o in overrides] + rest
+
+
+def _keys(key: str, value: Any) -> Iterator[str]:
+    """Yield the key of an override, or all keys of a dictionary that is its value."""
+    if not isinstance(value, dict) or not value:
+        yield key
+        return
+    for name, child in value.items():
+        yield from _keys(f"{key}.{name}", child)
 
 
 def _flags(argv: Sequence[str]) -> argparse.Namespace:
@@ -126,7 +139,7 @@ def _compose(config_name: str, choices: Sequence[str], more: Sequence[Path]) -> 
             return compose(config_name, overrides)
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file or "").rpartition("/")
-        raise unknown_key(name, error.options or (), f"the group {group}" if group else "the commands") from error
+        raise unknown_key(name, error.options or (), group or "the commands", kind="choice") from error
     except ConfigCompositionException as error:
         raise UserError(_short(error, choices)) from error
     except yaml.YAMLError as error:

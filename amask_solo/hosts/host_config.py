@@ -63,6 +63,8 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
     """
     keys = [key for key in HOST_KEYS if key in cfg]
     made = OmegaConf.create({key: OmegaConf.to_container(cfg, resolve=True)[key] for key in keys})
+    for node in ("backbone.kwargs", "optimizer.kwargs", "method_kwargs"):
+        OmegaConf.update(made, node, OmegaConf.select(made, node) or {}, merge=False)
     made.optimizer.kwargs = optimizer_kwargs(made.optimizer)
     scale = made.optimizer.batch_size * devices / 256
     made.optimizer.lr *= scale
@@ -101,5 +103,6 @@ def _imported(path: str) -> Any:
         return hydra.utils.get_class(path)
     except (ImportError, ValueError) as error:
         raise UserError(
-            f"base_class={path} cannot be imported: {error}. Give the dotted path of a class on PYTHONPATH."
+            f"base_class={path} cannot be imported: {error.__cause__ or error}. Give the dotted path of a class that"
+            " lies in the working directory or on PYTHONPATH."
         ) from error

@@ -84,14 +84,14 @@ def check_settings(cfg: DictConfig) -> None:
     """
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
-        raise UserError(f"Missing setting: give {' and '.join(f'{key}=...' for key in missing)}.")
+        raise UserError(f"Missing setting: {' and '.join(f'{key}=...' for key in missing)} must be given.")
     for key, rule in RULES.items():
         value = OmegaConf.select(cfg, key)
         if not rule.holds(value):
             raise UserError(f"Expected {key} to be {rule.what}, but got {value!r}.")
     for key, known in CHOICES.items():
         if OmegaConf.select(cfg, key) not in known:
-            raise unknown_key(str(OmegaConf.select(cfg, key)), known, key)
+            raise unknown_key(str(OmegaConf.select(cfg, key)), known, key, kind="choice")
     if cfg.scheduler.name == "step" and not OmegaConf.is_list(cfg.scheduler.lr_decay_steps):
         raise UserError("scheduler.name=step needs scheduler.lr_decay_steps=[EPOCH,...].")
     if "adversary" in cfg and not cfg.method.startswith(PREFIX):

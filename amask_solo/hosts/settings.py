@@ -13,6 +13,9 @@ from amask_solo.game import Game
 PARTS = {"masker": "sequential", "fill": "zero", "constraint": "none", "update": "reversal"}
 """The exchangeable parts, each a group of configuration files, with the default choice."""
 
+OPTIMIZER = {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 1e-3}
+"""What ``adversary.optimizer`` is if it names no class: the adversary's default, of which single values may differ."""
+
 
 class Settings(NamedTuple):
     """The adversary, and what only the host's side needs to know.
@@ -57,7 +60,9 @@ def build_settings(cfg: DictConfig) -> Settings:
     with torch.random.fork_rng(devices=[]):
         made = {part: _build(cfg, part, node.get(part) or name) for part, name in PARTS.items()}
         if "optimizer" in node:
-            made["optimizer"] = instantiate(node["optimizer"], "adversary.optimizer")
+            optimizer = node["optimizer"]
+            chosen = optimizer if "_target_" in optimizer else OmegaConf.merge(OPTIMIZER, optimizer)
+            made["optimizer"] = instantiate(chosen, "adversary.optimizer")
         chosen = {key: node[key] for key in node if key not in ("side", "loud", *made)} | made
         game = _call(Game, {k: v for k, v in chosen.items() if k in game_keys})
         rest = {k: v for k, v in chosen.items() if k in adversary_keys}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from amask_solo._types import Images
+from amask_solo._types import Images, Scalar
 from amask_solo.game import Game
 from amask_solo.updates import Reversal, Turn, UpdateRule
 
@@ -109,6 +109,14 @@ class Adversary(nn.Module):
             group["base_lr"] = group["lr"]
         if self._resumed is not None:
             self._optimizer.load_state_dict(self._resumed)
+
+    def gather(self, objective: Scalar) -> None:
+        """Add the gradients of what the masker minimizes to those that it has gathered; no other network gets any."""
+        parameters = self.learned()
+        gradients = torch.autograd.grad(objective, parameters, allow_unused=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
     def step(self, progress: float, apply: Callable[[torch.optim.Optimizer], Any]) -> None:
         """Move the masker by the gradients that it has gathered.

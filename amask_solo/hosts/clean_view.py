@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from amask_solo._types import Images
@@ -72,3 +73,15 @@ def encode_once(
             caches.append(EncodeOnce(network.forward, views, grad=grad))
             stack.enter_context(_replaced(network, "forward", caches[-1]))
         yield caches
+
+
+def in_memory_format(model: LightningModule, batch: Sequence) -> list:
+    """Return the batch with its views as the host's networks get them.
+
+    The current host converts each view to channels_last; one that needs no conversion is recognized as the same.
+    """
+    index, views, targets = batch
+    views = [views] if isinstance(views, Tensor) else list(views)
+    if not getattr(model, "no_channel_last", True):
+        views = [view.contiguous(memory_format=torch.channels_last) for view in views]
+    return [index, views, targets]

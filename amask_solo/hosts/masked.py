@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -18,7 +18,8 @@ from amask_solo._random import stream
 from amask_solo._types import Images, Scalar
 from amask_solo.adversary import Adversary
 from amask_solo.errors import UserError
-from amask_solo.hosts.clean_view import EncodeOnce, encode_once
+from amask_solo.hosts.callbacks.game_monitor import GameMonitor
+from amask_solo.hosts.clean_view import EncodeOnce, encode_once, in_memory_format
 from amask_solo.hosts.distributed import average_gradients, same_on_all_ranks
 from amask_solo.hosts.host import load_host
 from amask_solo.hosts.loss import HostLoss
@@ -53,6 +54,8 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:
 
         adversary: Adversary
         muted = False
+        _seed = 0
+        _stepped = 0
 
         def __init__(self, cfg: DictConfig) -> None:
             super().__init__(cfg)
@@ -65,13 +68,11 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:
             # DDP must not wait for gradients of a masker that does not move in every step; see `distributed`.
             self._ddp_params_and_buffers_to_ignore = [f"adversary.{name}" for name in self.adversary.state_dict()]
 
-        # ------------------------------------------------------------------ the training step
-
         def training_step(self, batch: Sequence, batch_idx: int) -> Scalar:
             """Hand the host harder views and read its loss back."""
             if not self.signal(self.current_epoch):
                 return super().training_step(batch, batch_idx)
-            batch = self._in_memory_format(batch)
+            batch = in_memory_format(self, batch)
             views, game = batch[1], self.adversary.game
             moves = self.adversary.moves(self.global_step)
             if moves and self.adversary.two_turns:
@@ -97,7 +98,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:
         def on_train_batch_end(self, outputs: Any, batch: Sequence, batch_idx: int) -> None:
             """Give the masker its own turn, if it takes one, before the host updates its teacher."""
             if self._before is not None:
-                self._masker_turn(self._in_memory_format(batch), batch_idx)
+                self._masker_turn(in_memory_format(self, batch), batch_idx)
                 self._before = None
             if self.adversary.two_turns and self.global_step > self._stepped:
                 self._stepped = self.global_step
@@ -112,25 +113,14 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:
                 stream_ = self._stream("masker's turn", batch_idx)
                 board = Board(self.adversary.game, batch[1], self.side, loss, stream_)
                 turn = self.adversary.update.masker_turn(board)
-            self._gather_gradients(turn)
+            self.adversary.gather(turn.objective / self.trainer.accumulate_grad_batches)
             self.adversary.last = turn.detach()
-
-        def _gather_gradients(self, turn: Turn) -> None:
-            parameters = self.adversary.learned()
-            objective = turn.objective / self.trainer.accumulate_grad_batches
-            gradients = torch.autograd.grad(objective, parameters, allow_unused=True)
-            for parameter, gradient in zip(parameters, gradients, strict=True):
-                if gradient is not None:
-                    kept = 0 if parameter.grad is None else parameter.grad
-                    parameter.grad = kept + gradient
 
         def _move(self) -> None:
             average_gradients(self.adversary.learned())
             scaler = getattr(self.trainer.precision_plugin, "scaler", None)
             progress = self.global_step / max(1, self.trainer.estimated_stepping_batches)
             self.adversary.step(progress, scaler.step if scaler else lambda o: o.step())
-
-        # ------------------------------------------------------------------ what the step needs
 
         def signal(self, epoch: int) -> bool:
             """Return whether the game is on: the adversary has started and the objective has a gradient."""
@@ -153,23 +143,15 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:
             networks = [getattr(self, name) for name in backbones if hasattr(self, name)]
             return encode_once(networks, views, grad=grad)
 
-        def _in_memory_format(self, batch: Sequence) -> Sequence:
-            # The current host converts each view; a view that needs no conversion is recognized as the same one.
-            index, views, targets = batch
-            views = [views] if isinstance(views, Tensor) else list(views)
-            if not getattr(self, "no_channel_last", True):
-                views = [view.contiguous(memory_format=torch.channels_last) for view in views]
-            return [index, views, targets]
-
         def _stream(self, name: str, batch_idx: int) -> torch.Generator:
             attached = self._trainer is not None
             step = self.trainer.fit_loop.total_batch_idx if attached else batch_idx
             return stream(name, seed=self._seed, rank=self.global_rank, step=step, device=self.device)
 
-        # ------------------------------------------------------------------ start and checkpoints
-
-        _seed = 0
-        _stepped = 0
+        def configure_callbacks(self) -> list[Callback]:
+            """Watch the game in the host's own scripts too, which know no callback of ours."""
+            watched = any(isinstance(callback, GameMonitor) for callback in self.trainer.callbacks)
+            return [] if watched else [GameMonitor()]
 
         def on_fit_start(self) -> None:
             """Make the masker's optimizer, with the same masker on every rank."""

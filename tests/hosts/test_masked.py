@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from amask_solo.errors import UserError
+from amask_solo.hosts.clean_view import in_memory_format
 from amask_solo.hosts.host import load_host
 from amask_solo.hosts.masked import wrap
 from tests.hosts.players import (
@@ -86,14 +87,6 @@ def test_steps_tau_and_learning_rates_are_those_of_the_stock_run(name, update):
 def test_one_call_a_batch_leaves_traces_however_many_masks_there_are(name):
     stock, _ = fit(build(name), batches=1, epochs=1, limit_val_batches=0)
     model = build(name, masker_node(NothingHidden, num_masks=3), **{"adversary.draw": "all"})
-    logged = []
-    original = model.log
-
-    def count(key, *args, **kwargs):
-        logged.append(key)
-        if not model.muted:
-            original(key, *args, **kwargs)
-
     masked, _ = fit(model, batches=1, epochs=1, limit_val_batches=0)
     buffers = {k for k, _ in stock.model.named_buffers()}
     assert buffers
@@ -103,7 +96,8 @@ def test_one_call_a_batch_leaves_traces_however_many_masks_there_are(name):
             continue  # with the first view masked, the clean one is encoded before it: the averages swap their order
         a, b = host_state(stock.model)[key], host_state(model)[key]
         torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-5, msg=lambda m, k=key: f"{k}: {m}")
-    assert masked.callback_metrics.keys() == stock.callback_metrics.keys()
+    ours = ("masks/", "adversary/", "encoder/")
+    assert {k for k in masked.callback_metrics if not k.startswith(ours)} == stock.callback_metrics.keys()
 
 
 @pytest.mark.parametrize("name", ["byol", "simclr", "simsiam", "mocov2plus", "barlow_twins"])
@@ -164,7 +158,7 @@ def test_at_equal_weights_both_rules_give_the_same_gradients(name, double):
         model.training_step(batch, 0).backward()
         if update == "alternating":
             assert all(p.grad is None for p in model.adversary.parameters())
-            model._masker_turn(model._in_memory_format(batch), 0)
+            model._masker_turn(in_memory_format(model, batch), 0)
         gradients[update] = {k: p.grad for k, p in model.named_parameters() if p.grad is not None}
     assert gradients["reversal"].keys() == gradients["alternating"].keys()
     assert any(k.startswith("adversary.") for k in gradients["reversal"])
@@ -183,7 +177,7 @@ def test_the_masker_ascends_on_the_loss(update):
     batch = batch_of()
     model.training_step(batch, 0).backward()
     if update == "alternating":
-        model._masker_turn(model._in_memory_format(batch), 0)
+        model._masker_turn(in_memory_format(model, batch), 0)
     before = float(model.adversary.last.loss)
     with torch.no_grad():
         for p in model.adversary.learned():
@@ -288,7 +282,9 @@ def test_16_mixed_unscales_the_gradients_of_the_masker():
         before = torch.cat([p.detach().flatten().clone() for p in model.adversary.learned()])
         fit(model, batches=1, epochs=1, plugins=plugins)
         moved[name] = torch.cat([p.detach().flatten() for p in model.adversary.learned()]) - before
-    torch.testing.assert_close(moved["half"], moved["full"], rtol=0.1, atol=0.1 * float(moved["full"].abs().max()))
+    half, full = moved["half"], moved["full"]
+    assert torch.cosine_similarity(half, full, dim=0) > 0.8
+    assert 0.7 < half.norm() / full.norm() < 1.4  # without unscaling it would be 1024
 
 
 def test_16_mixed_is_refused_with_the_alternating_rule():
@@ -328,7 +324,7 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_does(update, tmp_path):
 
 def test_online_evaluation_learns_from_clean_features_only():
     model = build("simclr", masker_node(OneConvolution), **{"knn_eval.enabled": True})
-    batch = model._in_memory_format(batch_of())
+    batch = in_memory_format(model, batch_of())
     seen = []
     model.classifier.register_forward_hook(lambda _, args, out: seen.append(args[0].detach()))
     model.training_step(batch, 0)

@@ -84,23 +84,30 @@ class AreaBudget(Projection):
     Args:
         area: The mean of every mask, in (0, 1); or its lowest and highest value, between which the
             mask is free.
+        sharpness: Factor on the logits, above 0. Masks that start as a gray veil over the whole image hide nothing in
+            particular, and the masker gets hardly any gradient; at 10 they start as blobs.
 
     Raises:
-        ValueError: If the area or the range is not inside (0, 1).
+        ValueError: If the area or the range is not inside (0, 1), or the sharpness is not positive.
     """
 
-    def __init__(self, area: float | Sequence[float]) -> None:
+    def __init__(self, area: float | Sequence[float], *, sharpness: float = 10.0) -> None:
         bounds = list(area) if isinstance(area, Sequence) else [area]
         if len(bounds) not in (1, 2) or not 0 < bounds[0] <= bounds[-1] < 1:
             raise ValueError(
                 "Expected area to be a number in (0, 1) or a range [low, high] inside it, "
                 f"but got {area}; a quarter of the image is 0.25."
             )
+        if sharpness <= 0:
+            raise ValueError(f"Expected sharpness to be positive, but got {sharpness}; 1 leaves the logits alone.")
         self.low, self.high = bounds[0], bounds[-1]
+        self.sharpness = sharpness
 
     def within(self, logits: Logits, room: OneMask | None) -> Masks:
         """Return masks that meet the budget as far as there is room."""
-        return area_budget(logits, self.low, self.high, room=room)
+        # Far beyond where a sigmoid is flat, but float32 still tells two logits apart.
+        sharp = (self.sharpness * _wide(logits)).clamp(-1e6, 1e6)
+        return area_budget(sharp, self.low, self.high, room=room)
 
 
 class Disjoint(Projection):

@@ -15,9 +15,8 @@ from torch.nn import functional as F
 
 from amask_solo._types import Images, Logits
 
-_START = 1.0
-"""Spread of the first scores' weights: large enough that masks hide blobs from the start, instead of a gray veil over
-the whole image, from which the masker gets hardly any gradient."""
+_START = 0.1
+"""Spread of the first scores' weights: masks differ from the start, and none takes everything."""
 
 
 SmallImages = Float[Tensor, "b c small_h small_w"]

@@ -18,7 +18,7 @@ _LAZY = {
     "wrap": "amask_solo.hosts.masked",
 }
 
-__all__ = ["Adversary", "Game", "load_host", "occlude", "register", "wrap"]  # noqa: F822
+__all__ = ["Adversary", "Game", "load_host", "occlude", "register", "wrap"]
 
 register_when_imported()
 

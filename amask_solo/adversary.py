@@ -13,6 +13,7 @@ from amask_solo.game import Game
 from amask_solo.updates import Reversal, Turn, UpdateRule
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+ADAMW = partial(torch.optim.AdamW, lr=1e-3)
 Schedule = Literal["constant", "cosine"]
 
 
@@ -58,7 +59,7 @@ class Adversary(nn.Module):
         game: Game,
         *,
         update: UpdateRule | None = None,
-        optimizer: OptimizerFactory = partial(torch.optim.AdamW, lr=1e-3),
+        optimizer: OptimizerFactory = ADAMW,
         schedule: Schedule = "constant",
         warmup: float = 0.0,
         every: int = 1,

@@ -61,12 +61,12 @@ def test_a_range_holds_the_area_between_its_ends(shape, scale, one, other, offse
     low, high = sorted((one, other))
     logits = make_logits(shape, scale) + offset
     wanted = area_of(torch.sigmoid(logits)).clamp(low, high)
-    torch.testing.assert_close(area_of(AreaBudget((low, high), sharpness=1)(logits)), wanted, atol=1e-3, rtol=0)
+    torch.testing.assert_close(area_of(AreaBudget((low, high), sharpness=1.0)(logits)), wanted, atol=1e-3, rtol=0)
 
 
 def test_a_range_leaves_a_mask_inside_it_alone_and_its_gradient_too():
     logits = make_logits("normal", 2.0).requires_grad_()
-    inside = AreaBudget([0.1, 0.9], sharpness=1)(logits)
+    inside = AreaBudget([0.1, 0.9], sharpness=1.0)(logits)
     torch.testing.assert_close(inside, torch.sigmoid(logits), atol=1e-5, rtol=0)
     weight = torch.rand(inside.shape, generator=torch.Generator().manual_seed(1))
     (found,) = torch.autograd.grad((weight * inside).sum(), logits)
@@ -117,7 +117,7 @@ def test_gradients_are_finite_at_any_scale(shape, scale, area, bf16):
 def test_a_saturated_mask_can_still_move():
     # All pixels beyond what a sigmoid can resolve: without the shift, every gradient would be 0.
     logits = (1e4 + make_logits("normal", 1.0)).requires_grad_()
-    masks = AreaBudget(0.25, sharpness=1)(logits)
+    masks = AreaBudget(0.25, sharpness=1.0)(logits)
     (gradient,) = torch.autograd.grad(masks[..., 0, 0].sum(), logits)
     assert (gradient[..., 0, 0] > 1e-3).all()
 

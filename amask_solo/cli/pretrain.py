@@ -42,7 +42,7 @@ def _table(summary: dict[str, Any], folder: Path) -> Table:
     return table
 
 
-def _number(value: float | None, unit: str, *, digits: int = 1) -> str:
+def _number(value: int | float | None, unit: str, *, digits: int = 1) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}{unit}"
 
 

@@ -41,7 +41,7 @@ def method_class(name: str, base_class: str | None = None) -> type[LightningModu
         UserError: If there is no such method or class.
     """
     host = load_host()
-    base = _imported(base_class) if base_class else host.stock(name.removeprefix(PREFIX))
+    base = host.adapt(_imported(base_class)) if base_class else host.stock(name.removeprefix(PREFIX))
     return wrap(base) if name.startswith(PREFIX) else host.adapt(base)
 
 

@@ -26,13 +26,13 @@ from amask_solo.hosts.loss import HostLoss
 from amask_solo.hosts.settings import build_settings
 from amask_solo.hosts.side_effects import Buffers, quiet, snapshot
 from amask_solo.hosts.traits import first_signal_epoch, masked_side, refuse_unmaskable
-from amask_solo.updates import Board, Turn
+from amask_solo.updates import Board
 
 CLASS_LOSSES = ("train_class_loss", "train_momentum_class_loss")
 
 
 @cache
-def wrap(base: type[LightningModule]) -> type[LightningModule]:
+def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - the class is made at run time, in here
     """Return an adversarially masked version of a method.
 
     Args:

@@ -1,7 +1,7 @@
 """The host's online classifier and kNN learn from clean features only.
 
-A masked view's features are replaced, for the sample that was changed and for these readers alone, by those of the
-view beside it that is clean. A sample in which nothing is hidden counts as clean, so masks of zero leave the stock method.
+A masked view's features are replaced, for the samples that were changed and for these readers alone, by those of the
+view beside it that is clean. A sample in which nothing is hidden counts as clean: masks of zero leave the stock method.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""``METHODS["amask_byol"]``: every method of the host, registered under a second name as soon as the host is imported."""
+"""``METHODS["amask_byol"]``: every method of the host under a second name, as soon as the host is imported."""
 
 import sys
 from importlib.abc import Loader, MetaPathFinder
@@ -45,14 +45,14 @@ def _masked(base: type) -> Any:
     except UserError as error:
         message = str(error)
 
-        def refuse(cfg: Any) -> None:
+        def refuse(cfg: Any) -> None:  # noqa: ARG001 - the signature of a method
             raise UserError(message)
 
         return refuse
 
 
 class _AfterImport(MetaPathFinder):
-    """Find the host's registry as usual, but let :class:`_Registering` load it."""
+    """Find the host as usual, but let :class:`_Registering` load it; the release imports its methods at once."""
 
     def find_spec(
         self,
@@ -60,7 +60,7 @@ class _AfterImport(MetaPathFinder):
         path: Any,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        if fullname != REGISTRY:
+        if fullname not in ("solo", REGISTRY):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
@@ -82,4 +82,5 @@ class _Registering(Loader):
 
         with stand_ins():
             self.loader.exec_module(module)
-        register()
+        if module.__name__ == REGISTRY:
+            register()

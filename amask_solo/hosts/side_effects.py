@@ -24,7 +24,7 @@ def snapshot(model: LightningModule, *, skip_statistics: bool = False) -> Buffer
     return {
         (module, name): buffer.clone()
         for module in model.modules()
-        if not (skip_statistics and isinstance(module, nn.modules.batchnorm._NormBase))  # noqa: SLF001
+        if not (skip_statistics and isinstance(module, nn.modules.batchnorm._NormBase))
         for name, buffer in module.named_buffers(recurse=False)
     }
 
@@ -44,7 +44,7 @@ def quiet(model: LightningModule, before: Mapping | None = None) -> Iterator[Non
     }
     present = before or {}
     for (module, name), buffer in originals.items():
-        module._buffers[name] = present.get((module, name), buffer).clone()  # noqa: SLF001
+        module._buffers[name] = present.get((module, name), buffer).clone()
     knn_eval, muted = model.knn_eval, model.muted
     model.knn_eval, model.muted = False, True
     try:
@@ -52,4 +52,4 @@ def quiet(model: LightningModule, before: Mapping | None = None) -> Iterator[Non
     finally:
         model.knn_eval, model.muted = knn_eval, muted
         for (module, name), buffer in originals.items():
-            module._buffers[name] = buffer  # noqa: SLF001
+            module._buffers[name] = buffer

@@ -1,5 +1,6 @@
 """Contracts that hold for every method of the host, whichever generation it is."""
 
+import itertools
 from functools import cache
 
 import pytest
@@ -75,7 +76,7 @@ def test_steps_tau_and_learning_rates_are_those_of_the_stock_run(name, update):
     _, stock = stock_run(name)
     model = build(name, masker_node(OneConvolution), **{"adversary.update": update, "adversary.draw": "all"})
     before = [p.clone() for p in model.adversary.learned()]
-    trainer, trace = fit(model)
+    _trainer, trace = fit(model)
     assert trace.steps == [1, 2, 3, 4] == stock.steps
     assert trace.rates == stock.rates
     assert trace.tau == pytest.approx(stock.tau)
@@ -121,7 +122,7 @@ def test_encoding_the_clean_view_once_changes_neither_loss_nor_gradients(name, d
     total, class_loss = 0.0, None
     before = {k: b.clone() for k, b in model.named_buffers()}
     for mask in masks.split(1, dim=1):
-        for key, buffer in model.named_buffers():
+        for key, _buffer in model.named_buffers():
             owner, _, leaf = key.rpartition(".")
             model.get_submodule(owner)._buffers[leaf] = before[key].clone()
         hard = torch.lerp(view, content, mask)
@@ -181,7 +182,7 @@ def test_the_masker_ascends_on_the_loss(update):
     before = float(model.adversary.last.loss)
     with torch.no_grad():
         for p in model.adversary.learned():
-            p -= 0.5 * p.grad / p.grad.norm()
+            p.sub_(0.5 * p.grad / p.grad.norm())
     model.training_step(batch, 0)
     assert float(model.adversary.last.loss) > before
 
@@ -195,7 +196,7 @@ def test_accumulation_and_clipping_work(update):
         **{"adversary.update": update},
     )
     before = [p.clone() for p in model.adversary.learned()]
-    trainer, trace = fit(model, batches=4, epochs=1, accumulate_grad_batches=2, gradient_clip_val=0.1)
+    _trainer, trace = fit(model, batches=4, epochs=1, accumulate_grad_batches=2, gradient_clip_val=0.1)
     assert trace.steps == [0, 1, 1, 2]
     assert all(bool((a != b).any()) for a, b in zip(before, model.adversary.learned(), strict=True))
 
@@ -234,7 +235,7 @@ def test_the_masker_moves_in_every_kth_step_only():
             seen.append(torch.cat([p.detach().flatten().clone() for p in module.adversary.learned()]))
 
     fit(model, batches=5, epochs=1, callbacks=[Watch()])
-    moved = [bool((a != b).any()) for a, b in zip(seen, seen[1:], strict=False)]
+    moved = [bool((a != b).any()) for a, b in itertools.pairwise(seen)]
     assert moved == [False, False, True, False]
 
 

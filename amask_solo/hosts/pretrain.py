@@ -110,7 +110,10 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
         loaders = [DataLoader(watch.spread(part), batch_size=256) for part in (images.train, images.val)]
         chosen.append(watch.OnlineKNN(*loaders, prepare=data.prepare, backbone=load_host().backbone))
     if cfg.mask_panels:
-        sample = torch.stack([image for _, image, _ in watch.spread(images.val or images.train, 8)])
+        shown = images.val or images.train
+        # Not every so many-th image: sets are often sorted by class, or go through the classes in turn.
+        picks = torch.randperm(len(shown), generator=torch.Generator().manual_seed(0))[:8].tolist()
+        sample = torch.stack([shown.image(place) for place in picks])
         chosen.append(
             watch.MaskPanels(
                 sample,

@@ -107,8 +107,8 @@ def test_a_mistake_does_not_cost_the_run_that_was_to_be_replaced(finished):
 
 
 def test_a_bug_keeps_its_traceback(tmp_path):
-    (tmp_path / "buggy.py").write_text("def load() -> None:\n    raise KeyError('a bug')\n")
+    (tmp_path / "buggy.py").write_text("def load(image_size: int) -> None:\n    raise KeyError('a bug')\n")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "buggy.yaml").write_text("_target_: buggy.load\nimage_size: 32\n")
     with pytest.raises(KeyError, match="a bug"):
-        print(call("pretrain", "--config-dir", ".", "data=buggy", cwd=tmp_path))
+        call("pretrain", "--config-dir", ".", "data=buggy", cwd=tmp_path)

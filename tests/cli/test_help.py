@@ -1,0 +1,35 @@
+"""``--help`` says what a command does, and names all that can be chosen."""
+
+import pytest
+
+from amask_solo.configuration import config_folder
+from tests.cli.command import call
+
+
+def test_all_groups_and_choices_are_listed_and_the_present_ones_marked(tmp_path):
+    said = call("pretrain", "--help", cwd=tmp_path)
+    words = said.out.replace(",", " ").split()
+    for file in config_folder().glob("*/*.yaml"):
+        if file.parent.name != "hydra":
+            assert file.parent.name in words
+            assert {file.stem, f"{file.stem}*", file.stem.removeprefix("amask_"), f"amask_{file.stem}*"} & set(words)
+    assert {"amask_byol*", "shapes*", "sequential*"} <= set(words)
+    assert (said.code, said.err) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_marks_follow_the_command_line(tmp_path):
+    out = call("pretrain", "method=simsiam", "data=cifar10", "--help", cwd=tmp_path).out
+    assert " simsiam*" in out
+    assert "cifar10*" in out
+    assert "amask_byol*" not in out
+
+
+@pytest.mark.parametrize(("name", "other"), [("pretrain", "export"), ("export", "pretrain")])
+def test_a_page_has_two_examples_and_the_other_command(name, other, tmp_path):
+    said = call(name, "--help", cwd=tmp_path)
+    examples = said.out.partition("Examples")[2].splitlines()
+    assert len([line for line in examples if line.strip().startswith(f"amask-{name} ")]) == 2
+    assert f"amask-{other} --help" in said.out
+    assert len(said.out.splitlines()) < 60
+    assert all(len(line) <= 120 for line in said.out.splitlines())

@@ -1,0 +1,202 @@
+"""amask-pretrain, from the command line to the files of a run."""
+
+import csv
+import json
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+
+from tests.cli.command import BARE, SMALL, call, pretrain
+
+MINE = '''
+import torch
+from solo.methods.base import BaseMethod
+
+
+class Mine(BaseMethod):
+    """Views of an image lie close together; only so that there is an objective."""
+
+    @property
+    def learnable_params(self):
+        return [*super().learnable_params, {"name": "head", "params": self.head.parameters()}]
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.head = torch.nn.Linear(self.features_dim, 8)
+
+    def training_step(self, batch, batch_idx):
+        out = super().training_step(batch, batch_idx)
+        view_1, view_2 = (self.head(feats) for feats in out["feats"])
+        return out["loss"] - torch.cosine_similarity(view_1, view_2).mean()
+'''
+
+
+def rows(folder):
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def summary(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+# ---------------------------------------------------------------------- the files of a finished run
+
+
+def test_the_configuration_is_kept_with_all_values(finished):
+    cfg = OmegaConf.load(finished.folder / "config.yaml")
+    assert cfg.method == "amask_byol"
+    assert cfg.optimizer.batch_size == 8
+    assert cfg.name == "amask_byol"
+    assert OmegaConf.missing_keys(cfg) == set()
+
+
+def test_the_metrics_have_a_row_for_each_epoch(finished):
+    found = [row for row in rows(finished.folder) if row["val_acc1"]]
+    assert [row["epoch"] for row in found] == ["0", "1"]
+    assert all(float(row["masks/area"]) == pytest.approx(0.25, abs=1e-2) for row in found)
+    assert all(row["val_knn_acc1"] for row in found)
+
+
+def test_the_checkpoint_holds_encoder_and_masker_and_nothing_unsafe(finished):
+    for name in ("last.ckpt", "best.ckpt"):
+        state = torch.load(finished.folder / "checkpoints" / name, weights_only=True)["state_dict"]
+        roots = {key.split(".")[0] for key in state}
+        assert "adversary" in roots
+        assert roots & {"backbone", "encoder"}
+
+
+def test_the_masks_are_in_pictures(finished):
+    pictures = sorted((finished.folder / "masks").glob("epoch_*.png"))
+    assert len(pictures) >= 2
+    with Image.open(pictures[-1]) as picture:
+        assert min(picture.size) > 200
+        assert len(picture.convert("RGB").getcolors(maxcolors=1 << 20)) > 100
+
+
+def test_the_summary_tells_what_was_run_and_what_came_out(finished):
+    found = summary(finished.folder)
+    assert (found["status"], found["method"], found["epochs_done"], found["steps"]) == ("finished", "amask_byol", 2, 4)
+    assert found["seed"] == 0
+    assert found["masks"]["area"] == pytest.approx(0.25, abs=1e-2)
+    assert 0 <= found["knn_acc1"] <= 100
+
+
+def test_nothing_else_is_written(finished):
+    names = {path.name for path in finished.folder.iterdir()} - {
+        "backbone_torchvision.pth",
+        "backbone_torchvision.json",
+    }
+    assert names == {"config.yaml", "metrics.csv", "checkpoints", "masks", "summary.json"}
+    assert [path.name for path in finished.folder.parent.parent.iterdir()] == ["runs"]
+
+
+def test_the_command_tells_how_it_went_and_where_the_results_lie(finished):
+    assert "epoch 1/2" in finished.said.out
+    assert "amask_byol on shapes" in finished.said.out
+    assert "online kNN accuracy" in finished.said.out
+    # What other packages say is left out; findings about the masks are plain lines.
+    assert all(line.startswith("Warning: Epoch") for line in finished.said.err.splitlines())
+
+
+# ---------------------------------------------------------------------- other runs
+
+
+def test_the_stock_method_trains_without_masks(tmp_path):
+    said = pretrain("method=simsiam", *SMALL, "mask_panels=1", cwd=tmp_path)
+    folder = tmp_path / "runs" / "simsiam_shapes_seed0"
+    assert (said.code, said.err) == (0, "")
+    assert "adversary" not in OmegaConf.load(folder / "config.yaml")
+    assert not (folder / "masks").exists()
+    assert summary(folder)["masks"] == {}
+
+
+def test_another_optimizer_leaves_out_what_it_does_not_know(tmp_path):
+    said = pretrain(*SMALL, *BARE, "optimizer.name=adamw", "optimizer.lr=1e-3", cwd=tmp_path)
+    assert said.code == 0, said.err
+
+
+def test_wandb_runs_offline(tmp_path):
+    pytest.importorskip("wandb")
+    said = pretrain(*SMALL, "online_knn=false", "logger=wandb", "logger.mode=offline", cwd=tmp_path)
+    folder = tmp_path / "runs" / "amask_byol_shapes_seed0"
+    assert said.code == 0, said.err
+    assert list(folder.glob("wandb/offline-run-*/*.wandb"))
+    assert list(folder.glob("wandb/offline-run-*/files/media/images/*.png"))
+    assert rows(folder)
+
+
+def test_a_sweep_gives_each_run_a_folder_of_its_own(tmp_path):
+    small = [s for s in SMALL if "pred" not in s]
+    said = pretrain("-m", "method=simclr,amask_simclr", "seed=0,1", *small, *BARE, cwd=tmp_path)
+    assert said.code == 0, said.err
+    folders = sorted(path.parent for path in tmp_path.glob("runs/*/summary.json"))
+    assert [folder.name for folder in folders] == [
+        "amask_simclr_shapes_seed0",
+        "amask_simclr_shapes_seed1",
+        "simclr_shapes_seed0",
+        "simclr_shapes_seed1",
+    ]
+    assert {(summary(f)["method"], summary(f)["seed"]) for f in folders} == {
+        (method, seed) for method in ("simclr", "amask_simclr") for seed in (0, 1)
+    }
+
+
+def test_a_sweep_goes_on_after_a_mistake_in_one_run(tmp_path):
+    argv = ["-m", "method=simclr", "max_epochs=0,1", "method_kwargs.proj_hidden_dim=16", *BARE]
+    said = pretrain(*argv, cwd=tmp_path)
+    assert said.code == 2
+    assert said.err.count("Error: ") == 1
+    assert summary(tmp_path / "runs" / "simclr_shapes_seed0")["status"] == "finished"
+
+
+def test_overwriting_leaves_what_the_run_did_not_write(tmp_path):
+    folder = tmp_path / "mine"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "notes.txt").write_text("keep me")
+    (folder / "config.yaml").write_text("max_epochs: 9")
+    (folder / "checkpoints" / "old.ckpt").write_text("old")
+    said = pretrain("method=simclr", *BARE, "run_folder=mine", "overwrite=true", cwd=tmp_path)
+    assert said.code == 0, said.err
+    assert (folder / "notes.txt").read_text() == "keep me"
+    assert not (folder / "checkpoints" / "old.ckpt").exists()
+
+
+def test_resuming_a_finished_run_changes_nothing(finished):
+    before = rows(finished.folder)
+    said = pretrain(*SMALL, "max_epochs=2", "resume=true", cwd=finished.folder.parent.parent)
+    assert said.code == 0, said.err
+    assert rows(finished.folder) == before
+    assert summary(finished.folder)["epochs_done"] == 2
+
+
+@pytest.mark.parametrize("how", ["base_class", "--config-dir"])
+def test_a_base_objective_of_ones_own_is_pretrained(how, tmp_path):
+    (tmp_path / "my_objective.py").write_text(MINE)
+    (tmp_path / "mine" / "method").mkdir(parents=True)
+    (tmp_path / "mine" / "method" / "amask_mine.yaml").write_text(
+        "# @package _global_\n"
+        "defaults: [/adversary: default]\n"
+        "method: amask_mine\n"
+        "base_class: my_objective.Mine\n"
+        "optimizer: {name: adamw, lr: 1.0e-3, weight_decay: 0.0}\n"
+    )
+    argv = {
+        "base_class": ["method=amask_simclr", "base_class=my_objective.Mine", "name=amask_mine"],
+        "--config-dir": ["--config-dir", "mine", "method=amask_mine"],
+    }[how]
+    said = pretrain(*argv, *BARE, cwd=tmp_path)
+    assert said.code == 0, said.err
+    folder = tmp_path / "runs" / "amask_mine_shapes_seed0"
+    state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert "head.weight" in state
+    assert any(key.startswith("adversary.") for key in state)
+
+
+def test_the_configuration_can_be_looked_at(tmp_path):
+    said = call("pretrain", "method=byol", "max_epochs=7", "--cfg", "job", cwd=tmp_path)
+    cfg = OmegaConf.create(said.out)
+    assert (cfg.method, cfg.max_epochs) == ("byol", 7)
+    assert list(tmp_path.iterdir()) == []

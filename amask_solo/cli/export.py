@@ -7,8 +7,10 @@ from rich.console import Console
 
 from amask_solo.cli.main import command
 from amask_solo.configuration import check_keys
+from amask_solo.errors import unknown_key
 
-SUFFIX = {"safetensors": ".safetensors"}
+SUFFIX = {"torchvision": ".pth", "timm": ".pth", "safetensors": ".safetensors"}
+"""The formats, and how their files end."""
 
 
 def main() -> None:
@@ -18,6 +20,8 @@ def main() -> None:
 
 def _run(cfg: DictConfig) -> None:
     check_keys(cfg, "")
+    if cfg.format not in SUFFIX:
+        raise unknown_key(str(cfg.format), SUFFIX, "format", kind="choice")
     from amask_solo.hosts.export import export_backbone
     from amask_solo.hosts.run_folder import find_checkpoint
 
@@ -37,7 +41,7 @@ def _beside(checkpoint: Path, target: str) -> Path:
     # A run folder gets its exports at the top, where its other results lie.
     folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
     name = "backbone" if checkpoint.parent.name == "checkpoints" else f"{checkpoint.stem}_backbone"
-    return folder / f"{name}_{target}{SUFFIX.get(str(target), '.pth')}"
+    return folder / f"{name}_{target}{SUFFIX[target]}"
 
 
 if __name__ == "__main__":

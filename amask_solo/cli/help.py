@@ -32,7 +32,7 @@ def register_help() -> None:
     OmegaConf.register_new_resolver("amask_groups", list_groups, replace=True)
 
 
-def list_groups(chosen: Mapping[str, str]) -> str:
+def list_groups(chosen: Mapping[str, str | None]) -> str:
     """Return the groups with their choices, what is chosen marked by a star.
 
     Args:

@@ -19,6 +19,9 @@ from amask_solo.errors import UserError
 MISTAKE = 2
 """The exit code after a user's mistake; that of a bug is 1."""
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as in a shell."""
+
 
 def command(config_name: str, run: Callable[[DictConfig], Any]) -> None:
     """Run a command with the configuration that the command line asks for.
@@ -50,6 +53,9 @@ def command(config_name: str, run: Callable[[DictConfig], Any]) -> None:
         except (UserError, HydraException) as error:
             mistakes.append(error)
             say("Error", error, style="red")
+        except KeyboardInterrupt:
+            # Before or after training, which ends by itself.
+            sys.exit(INTERRUPTED)
     if mistakes:
         sys.exit(MISTAKE)
 

@@ -13,6 +13,7 @@ SAID_ANYWAY = (
     r"[TH]PU available: ",
     r"GPU available but not used",  # the user said trainer=cpu
     r"Loading `train_dataloader` to estimate",
+    r"`weights_only` was not set",
     r"`Trainer.fit` stopped: ",  # the epochs are in the progress bar
     r"Seed set to ",
     r"Restor(ing states|ed all states) from",  # the user said resume=true
@@ -39,10 +40,11 @@ NOBODYS_FAULT = (
 )
 """What nobody can change without changing the host or a library."""
 
-LOGGERS = tuple(
-    f"lightning.{part}.{name}"
-    for part in ("pytorch", "fabric")
-    for name in ("utilities.rank_zero", "accelerators.cuda", "utilities.distributed")
+LOGGERS = (
+    "lightning.pytorch.utilities.rank_zero",
+    "lightning.fabric.utilities.rank_zero",
+    "lightning.fabric.utilities.distributed",
+    "lightning.pytorch.trainer.connectors.checkpoint_connector",
 )
 """The loggers through which Lightning talks; a filter works on the very logger that is called."""
 

@@ -73,7 +73,7 @@ def _load(path: Path) -> Any:
         raise UserError(f"There is no checkpoint '{path}'.")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError):
+    except Exception:  # whatever it raises, the second reader says it better
         plain = SimpleNamespace(__name__="plain", Unpickler=_PlainUnpickler, load=pickle.load)
     try:
         return torch.load(path, map_location="cpu", weights_only=False, pickle_module=plain)

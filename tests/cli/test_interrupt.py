@@ -14,21 +14,26 @@ from tests.cli.command import SMALL, TINY
 from tests.cli.test_pretrain import rows, summary
 
 ROOT = Path(amask_solo.__file__).parent.parent
+# A shell that runs the tests in the background may have told its children to ignore Ctrl-C.
+COMMAND = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from amask_solo.cli.pretrain import main
+main()
+"""
 EPOCHS = 3
 ARGV = [*TINY, *SMALL, "data.num_train=64", f"max_epochs={EPOCHS}", "trainer.log_every_n_steps=1", "mask_panels=0"]
 
 
 def start(*argv: str, cwd: Path) -> subprocess.Popen:
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    # A shell that runs tests in the background may have told its children to ignore Ctrl-C.
     return subprocess.Popen(
-        [sys.executable, "-m", "amask_solo.cli.pretrain", *ARGV, *argv],
+        [sys.executable, "-c", COMMAND, *ARGV, *argv],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 

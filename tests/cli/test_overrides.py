@@ -107,7 +107,7 @@ def test_each_choice_of_a_sweep_is_looked_at():
 
 
 def test_a_sweep_needs_its_flag():
-    with pytest.raises(UserError, match="Several values for seed.* -m"):
+    with pytest.raises(UserError, match=r"Several values for seed.* -m"):
         checked("pretrain", ["seed=0,1"])
 
 

@@ -118,14 +118,16 @@ def test_another_optimizer_leaves_out_what_it_does_not_know(tmp_path):
     assert said.code == 0, said.err
 
 
-def test_wandb_runs_offline(tmp_path):
+def test_wandb_runs_offline_and_each_run_of_a_sweep_is_one_there(tmp_path):
     pytest.importorskip("wandb")
-    said = pretrain(*SMALL, "online_knn=false", "logger=wandb", "logger.mode=offline", cwd=tmp_path)
-    folder = tmp_path / "runs" / "amask_byol_shapes_seed0"
+    argv = [*SMALL, "online_knn=false", "logger=wandb", "logger.mode=offline", "-m", "seed=0,1"]
+    said = pretrain(*argv, cwd=tmp_path)
     assert said.code == 0, said.err
-    assert list(folder.glob("wandb/offline-run-*/*.wandb"))
-    assert list(folder.glob("wandb/offline-run-*/files/media/images/*.png"))
-    assert rows(folder)
+    for seed in (0, 1):
+        folder = tmp_path / "runs" / f"amask_byol_shapes_seed{seed}"
+        assert len(list(folder.glob("wandb/offline-run-*/*.wandb"))) == 1
+        assert list(folder.glob("wandb/offline-run-*/files/media/images/masks/*.png"))
+        assert rows(folder)
 
 
 def test_a_sweep_gives_each_run_a_folder_of_its_own(tmp_path):

@@ -17,6 +17,7 @@ NOISY = [
 
 def test_a_warning_is_one_line_without_its_place(capsys):
     with plain_words():
+        warnings.simplefilter("always")
         warnings.warn("All images get\nthe same masks.", stacklevel=1)
     assert capsys.readouterr().err == "Warning: All images get the same masks.\n"
 
@@ -25,18 +26,22 @@ def test_a_warning_is_one_line_without_its_place(capsys):
 @pytest.mark.parametrize("category", [UserWarning, FutureWarning])
 def test_a_warning_that_nobody_can_act_on_is_left_out(message, category, capsys):
     with plain_words():
+        warnings.simplefilter("always")
         warnings.warn(message, category, stacklevel=1)
     assert capsys.readouterr().err == ""
 
 
-def test_what_lightning_says_to_a_log_is_kept_unless_it_is_noise(caplog):
-    logger = logging.getLogger(LOGGERS[0])
-    with plain_words(), caplog.at_level(logging.INFO, logger=LOGGERS[0]):
+@pytest.mark.parametrize("name", LOGGERS)
+def test_what_lightning_says_to_a_log_is_kept_unless_it_is_noise(name, caplog):
+    logger = logging.getLogger(name)
+    logger.addHandler(caplog.handler)  # Lightning's loggers do not tell the root
+    with plain_words(), caplog.at_level(logging.INFO, logger=name):
         logger.info("GPU available: False, used: False")
         logger.info("Interrupted; continue with resume=true from last.ckpt.")
-    assert [record.getMessage() for record in caplog.records] == [
+    logger.removeHandler(caplog.handler)
+    assert {record.getMessage() for record in caplog.records} == {
         "Interrupted; continue with resume=true from last.ckpt."
-    ]
+    }
 
 
 def test_afterwards_everything_is_as_before():

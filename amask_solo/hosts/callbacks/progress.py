@@ -38,7 +38,7 @@ class _Bar(RichProgressBar):
 class _Lines(ProgressBar):
     def __init__(self) -> None:
         super().__init__()
-        self._start = 0.0
+        self._start = time.perf_counter()  # a resumed run may begin within an epoch
 
     def disable(self) -> None:
         """Do nothing: there are no bars to hide."""

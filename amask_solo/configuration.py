@@ -14,7 +14,8 @@ from amask_solo.errors import UserError, unknown_key
 SETTINGS_REFUSED = (ValueError, TypeError, OSError, ImportError)
 """What a constructor raises about its arguments; anything else is a bug and keeps its traceback."""
 
-PLAIN = {int, float, bool, str, NoneType}
+PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
+"""Types of which a value on the command line can be, in words."""
 
 
 def config_folder() -> Path:
@@ -54,12 +55,12 @@ def check_keys(node: Any, where: str) -> None:
     """
     if not isinstance(node, DictConfig | ListConfig | Mapping):
         return
-    if "_target_" in node:
-        _check_arguments(node, where)
     missing = sorted(OmegaConf.missing_keys(node))
     if missing:
         given = " and ".join(f"{_below(where, key)}=..." for key in missing)
         raise UserError(f"Missing setting: {given} must be given.")
+    if "_target_" in node:
+        _check_arguments(node, where)
     for key, child in enumerate(node) if isinstance(node, ListConfig) else node.items():
         check_keys(child, _below(where, key))
 
@@ -70,17 +71,20 @@ def _check_arguments(node: DictConfig | Mapping, where: str) -> None:
     for key, value in node.items():
         if known and key not in known and not str(key).startswith("_"):
             raise unknown_key(str(key), known, where)
-        if key in types and type(value) not in types[key]:
-            names = " or ".join(sorted(kind.__name__ for kind in types[key])).replace("NoneType", "null")
-            raise UserError(f"Expected {_below(where, key)} to be {names}, but got {value!r}.")
+        if key in types and not _is_one_of(value, types[key]):
+            expected = " or ".join(words for kind, words in PLAIN.items() if kind in types[key])
+            raise UserError(f"Expected {_below(where, key)} to be {expected}, but got {value!r}.")
+
+
+def _is_one_of(value: Any, types: set[type]) -> bool:
+    return type(value) in types or (type(value) is int and float in types)
 
 
 def _plain_types(target: Any) -> dict[str, set[type]]:
     """Return the types that each argument may have, of those arguments that take plain values alone."""
     annotations = inspect.get_annotations(target.__init__ if inspect.isclass(target) else target)
     options = {name: set(get_args(kind)) or {kind} for name, kind in annotations.items() if name != "return"}
-    plain = {name: kinds for name, kinds in options.items() if kinds <= PLAIN}
-    return {name: kinds | {int} if float in kinds else kinds for name, kinds in plain.items()}
+    return {name: kinds for name, kinds in options.items() if kinds <= PLAIN.keys()}
 
 
 def _below(where: str, key: Any) -> str:

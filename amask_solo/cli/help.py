@@ -8,8 +8,8 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from amask_solo.configuration import config_folder
+from amask_solo.hosts.registry import PREFIX
 
-PREFIX = "amask_"
 INDENT = 18
 SHOWN = (
     "method",

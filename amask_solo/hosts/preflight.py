@@ -176,8 +176,9 @@ def _check_queue(kwargs: DictConfig, batch: int, devices: int) -> None:
 
 
 def _check_prototypes(kwargs: DictConfig, remembered: int) -> None:
-    # A list stands for DeepCluster-v2, which draws its first centers from the images of an epoch.
-    if not OmegaConf.is_list(kwargs.num_prototypes) or max(kwargs.num_prototypes) <= remembered:
+    # A list stands for DeepCluster-v2, which draws its first centers from the images of an epoch. Of too few images for
+    # a single batch the loader speaks.
+    if not remembered or not OmegaConf.is_list(kwargs.num_prototypes) or max(kwargs.num_prototypes) <= remembered:
         return
     raise UserError(
         f"Expected method_kwargs.num_prototypes of at most {remembered}, the images that a process sees in an epoch, "

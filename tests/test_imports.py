@@ -1,0 +1,124 @@
+"""Who may import whom: the rooms of the package, from the equation outwards."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import amask_solo
+
+ROOT = Path(amask_solo.__file__).parent
+NAME = ROOT.name
+
+ROOMS = {
+    "_types": set(),
+    "_random": set(),
+    "errors": set(),
+    "occlusion": {"_types"},
+    "projections": {"_types"},
+    "maskers": {"_types", "errors", "occlusion", "projections"},
+    "constraints": {"_types", "errors"},
+    "fills": {"_types", "errors"},
+    "game": {"_types", "occlusion", "maskers.base", "constraints.base", "fills.base"},
+    "updates": {"_types", "game"},
+    "adversary": {"_types", "game", "updates"},
+    "monitor": {"_types"},
+    "visualization": {"_types"},
+    "evaluation": {"_types"},
+    "augment": {"_types", "errors"},
+    "data": {"_random", "errors"},
+    "configuration": {"errors"},
+    "hosts": {"_types", "_random", "errors", "game", "updates", "adversary", "monitor", "visualization", "evaluation"}
+    | {"augment", "data", "configuration"},
+    "cli": {"errors", "configuration", "game", "adversary", "hosts"},
+    "_hydra": {"hosts.registry"},
+    "__init__": {"hosts.registry", "hosts.host", "hosts.masked", "adversary", "game", "occlusion"},
+}
+"""Room -> what it may import of this package beside itself: a room, or one module of it."""
+
+SHARED = {"maskers": {"base", "networks"}, "constraints": {"base"}, "fills": {"base"}}
+"""Kinds of which each module knows the shared ones alone, never its neighbors."""
+
+LIBRARIES = {
+    "solo": {"hosts"},
+    "lightning": {"hosts"},
+    "pytorch_lightning": set(),
+    "wandb": {"hosts"},
+    "timm": {"hosts"},
+    "safetensors": {"hosts"},
+    "hydra": {"configuration", "cli", "hosts"},
+    "omegaconf": {"configuration", "cli", "hosts"},
+    "kornia": {"augment", "constraints", "fills"},
+    "matplotlib": {"visualization"},
+    "rich": {"cli", "hosts", "data"},
+}
+"""Library -> the rooms that may import it; all others are free."""
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def room(file: Path) -> str:
+    return file.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Yield the dotted names that a module imports, wherever in it, also by ``import_module``."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            # `from package import module` imports a module.
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if is_module(name) else str(node.module) for name in names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield from (argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant))
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.parent.joinpath(*name.split("."))
+    return name.startswith(f"{NAME}.") and (path.with_suffix(".py").is_file() or (path / "__init__.py").is_file())
+
+
+def own(file: Path) -> set[str]:
+    """Return the imports from this package, relative to it."""
+    return {name.removeprefix(f"{NAME}.") for name in imports(file) if name.split(".")[0] == NAME and name != NAME}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_a_module_imports_only_what_its_room_may(file):
+    may = ROOMS[room(file)] | {room(file)}
+    wrong = {name for name in own(file) if not any(name == m or name.startswith(f"{m}.") for m in may)}
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_a_library_is_imported_only_where_it_belongs(file):
+    wrong = {name for name in imports(file) if room(file) not in LIBRARIES.get(name.split(".")[0], {room(file)})}
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_the_modules_of_a_kind_do_not_know_each_other(kind):
+    for file in (ROOT / kind).glob("*.py"):
+        neighbors = {name.split(".")[1] for name in own(file) if name.startswith(f"{kind}.")}
+        assert file.stem == "__init__" or neighbors <= SHARED[kind], file
+
+
+def test_the_game_needs_nothing_but_torch():
+    names = {name.split(".")[0] for name in imports(ROOT / "game.py")}
+    assert names - {NAME, "collections", "typing"} <= {"torch", "jaxtyping"}
+
+
+def test_every_room_has_a_rule_and_every_rule_a_room():
+    assert {room(file) for file in FILES} == set(ROOMS)
+
+
+def test_the_package_and_its_commands_start_without_torch():
+    modules = ["amask_solo", "amask_solo.cli.pretrain", "amask_solo.cli.export"]
+    code = f"import sys, {', '.join(modules)}; print([m for m in ('torch', 'lightning', 'solo') if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"

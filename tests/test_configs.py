@@ -85,7 +85,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def images() -> ImageData:
-    return make_shapes(num_train=16, num_val=8)
+    return make_shapes(num_train=64, num_val=8)
 
 
 @pytest.mark.parametrize("file", FILES)

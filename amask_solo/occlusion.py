@@ -26,8 +26,3 @@ def occlude(images: Images, mask: Masks, content: Images) -> Images:
     if mask.shape[1] != 1:
         raise ValueError(f"Expected one mask an image, but got {mask.shape[1]}; pass them one by one.")
     return torch.lerp(images, content.to(images.dtype), mask.to(images.dtype))
-
-
-def union(masks: Masks, *, dim: int = 1) -> Masks:
-    r"""Return what at least one of N masks hides, :math:`1 - \prod_n (1 - m_n)`, as one mask."""
-    return 1 - (1 - masks).prod(dim=dim, keepdim=True)

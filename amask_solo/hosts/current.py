@@ -7,7 +7,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from amask_solo.hosts.host import Host
-from amask_solo.hosts.repairs import PREFIX, Repairs, check, construction, leaf
+from amask_solo.hosts.registry import PREFIX
+from amask_solo.hosts.repairs import Repairs, check, construction, leaf
 
 
 class CurrentRepairs(Repairs):

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.optimizers import OPTIMIZERS, SCHEDULERS
-from amask_solo.hosts.repairs import PREFIX
+from amask_solo.hosts.registry import PREFIX
 
 
 class Rule(NamedTuple):

@@ -7,6 +7,8 @@ from types import ModuleType
 from typing import Any
 
 PREFIX = "amask_"
+"""A masked method is called this, then the name of its base method."""
+
 REGISTRY = "solo.methods"
 NOT_METHODS = ("base", "linear")
 

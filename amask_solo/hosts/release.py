@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from amask_solo.errors import UserError
 from amask_solo.hosts.host import Host
 from amask_solo.hosts.optimizers import configure
+from amask_solo.hosts.registry import PREFIX
 from amask_solo.hosts.release_cfg import fill_defaults, to_kwargs
-from amask_solo.hosts.repairs import PREFIX, Repairs, check, construction, leaf
+from amask_solo.hosts.repairs import Repairs, check, construction, leaf
 
 
 class CholeskyWhitening(nn.Module):

@@ -12,9 +12,7 @@ from torch import Tensor
 
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.knn import WeightedKNN
-
-PREFIX = "amask_"
-"""A masked method is called this, then the name of its base method."""
+from amask_solo.hosts.registry import PREFIX
 
 STATE = "amask_host"
 """Where in a checkpoint the state lies that the host forgets to save."""

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from amask_solo.hosts.host import Host
-from amask_solo.hosts.registry import PREFIX
+from amask_solo.hosts.registry import base_methods
 from amask_solo.hosts.repairs import Repairs, check, construction, leaf
 
 
@@ -39,16 +39,6 @@ class CurrentRepairs(Repairs):
         return configured
 
 
-def methods() -> dict[str, type]:
-    """Return the base methods by name; not the masked ones that may be registered beside them."""
-    registered = importlib.import_module("solo.methods").METHODS
-    return {
-        name: method
-        for name, method in registered.items()
-        if name not in ("base", "linear") and not name.startswith(PREFIX)
-    }
-
-
 @cache
 def adapt(base: type) -> type:
     """Return ``base`` with the repairs before it; see :class:`amask_solo.hosts.host.Host`."""
@@ -57,7 +47,7 @@ def adapt(base: type) -> type:
 
 def host() -> Host:
     """Return the interface to the current host."""
-    return Host("current", "backbone", "momentum_backbone", _base_method(), methods, adapt)
+    return Host("current", "backbone", "momentum_backbone", _base_method(), base_methods, adapt)
 
 
 def _base_method() -> type:

@@ -22,9 +22,14 @@ def register() -> None:
     from amask_solo.hosts.host import load_host
 
     load_host()
+    for name, method in base_methods().items():
+        sys.modules[REGISTRY].METHODS.setdefault(PREFIX + name, _masked(method))
+
+
+def base_methods() -> dict[str, type]:
+    """Return what the imported host has registered: its methods, not its base classes or our masked ones."""
     methods = sys.modules[REGISTRY].METHODS
-    for name in [n for n in methods if not n.startswith(PREFIX) and n not in NOT_METHODS]:
-        methods.setdefault(PREFIX + name, _masked(methods[name]))
+    return {n: method for n, method in methods.items() if n not in NOT_METHODS and not n.startswith(PREFIX)}
 
 
 def register_when_imported() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from amask_solo.errors import UserError
 from amask_solo.hosts.host import Host
 from amask_solo.hosts.optimizers import configure
-from amask_solo.hosts.registry import PREFIX
+from amask_solo.hosts.registry import base_methods
 from amask_solo.hosts.release_cfg import fill_defaults, to_kwargs
 from amask_solo.hosts.repairs import Repairs, check, construction, leaf
 
@@ -120,12 +120,7 @@ def _supcon() -> type:
 
 def methods() -> dict[str, type]:
     """Return the base methods by the current host's names, without masked ones registered."""
-    registered = {**importlib.import_module("solo.methods").METHODS, "supcon": _supcon()}
-    return {
-        name: method
-        for name, method in registered.items()
-        if name not in ("base", "linear") and not name.startswith(PREFIX)
-    }
+    return {**base_methods(), "supcon": _supcon()}
 
 
 @cache

@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -39,10 +40,25 @@ def decode_image(path: Path, *, size: int) -> UInt8[Tensor, "3 s s"]:
     Raises:
         UserError: If the file cannot be read to its end.
     """
+    with _ignored_warnings():
+        return _decode(path, size=size)
+
+
+@contextmanager
+def _ignored_warnings() -> Iterator[None]:
+    """Broken metadata is no reason to bother anybody: the pixels decide.
+
+    Never to be entered inside a thread: Python keeps one list of filters for all threads, and two
+    that overlap leave it changed for good.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _decode(path: Path, *, size: int) -> UInt8[Tensor, "3 s s"]:
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            # Broken metadata is no reason to bother anybody: the pixels decide.
-            warnings.simplefilter("ignore")
+        with Image.open(path) as image:
             # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; twice the target leaves the resize
             # its quality.
             image.draft(None, (2 * size, 2 * size))
@@ -70,7 +86,7 @@ def decode_all(paths: Sequence[Path], *, size: int) -> UInt8[Tensor, "n 3 s s"]:
         UserError: If a file cannot be read to its end.
     """
     images = torch.empty(len(paths), 3, size, size, dtype=torch.uint8)
-    decoded = map_files(lambda path: decode_image(path, size=size), paths, what="Reading images")
+    decoded = map_files(lambda path: _decode(path, size=size), paths, what="Reading images")
     for place, image in enumerate(decoded):
         images[place] = image
     return images
@@ -79,7 +95,7 @@ def decode_all(paths: Sequence[Path], *, size: int) -> UInt8[Tensor, "n 3 s s"]:
 def readable(path: Path) -> bool:
     """Tell whether a file can be read to its end; quick, as JPEG is decoded at an eighth."""
     try:
-        decode_image(path, size=8)
+        _decode(path, size=8)
     except UserError:
         return False
     return True
@@ -94,7 +110,7 @@ def map_files(function: Callable[[Path], T], paths: Sequence[Path], *, what: str
         16,
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
     )
-    with ThreadPoolExecutor(workers) as pool:
+    with _ignored_warnings(), ThreadPoolExecutor(workers) as pool:
         yield from track(
             _in_order(pool, function, paths, ahead=64 * workers),
             description=what,

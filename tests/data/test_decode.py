@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from amask_solo.data.decode import decode_all, decode_image, readable
+from amask_solo.data.decode import decode_all, decode_image, map_files, readable
 from amask_solo.errors import UserError
 from tests.data.pictures import noise, plain, save, truncate
 
@@ -108,3 +110,13 @@ def test_many_files_come_in_order(tmp_path):
     paths = [save(plain((v, v, v), size=8), tmp_path / f"{v}.png") for v in range(200)]
     images = decode_all(paths, size=8)
     assert images[:, 0, 0, 0].tolist() == list(range(200))
+
+
+def test_reading_many_files_leaves_the_filters_of_warnings_alone(tmp_path):
+    files = [save(noise(8, 8), tmp_path / f"{number}.png") for number in range(20)]
+    with warnings.catch_warnings():
+        before = list(warnings.filters)
+        for _ in range(20):
+            decode_all(files, size=8)
+            assert list(map_files(readable, files, what="Checking")) == [True] * 20
+        assert warnings.filters == before

@@ -1,0 +1,100 @@
+"""What a protocol is: one way to score a frozen backbone, or its masker, on a data set."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from amask_solo._types import Images
+from amask_solo.augment import evaluation_view
+from amask_solo.data import ImageData, ImageSet
+from amask_solo.errors import UserError
+from amask_solo.evaluation.backbone import Backbone
+from amask_solo.maskers.base import Masker
+
+Split = Literal["train", "val"]
+Features = tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]
+"""One feature vector for each labeled image, and the labels."""
+
+
+@dataclass
+class Subject:
+    """What is scored, and on what.
+
+    Attributes:
+        backbone: The trained backbone, in evaluation mode on ``device``; never changed by a protocol.
+        data: The images, with a validation set.
+        masker: The masker of the same run, if it had one, in evaluation mode on ``device``.
+        device: Where the networks are.
+        batch_size: Images a forward pass.
+        seed: Of everything that a protocol draws.
+    """
+
+    backbone: Backbone
+    data: ImageData
+    masker: Masker | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    batch_size: int = 256
+    seed: int = 0
+    _features: dict[Split, Features] = field(default_factory=dict, repr=False)
+
+    def images(self, split: Split) -> ImageSet:
+        """Return one part of the data.
+
+        Raises:
+            UserError: If it does not exist.
+        """
+        found = self.data.train if split == "train" else self.data.val
+        if found is None:
+            raise UserError(
+                f"The data set '{self.data.name}' has no validation images; set data.val_path or data.val_fraction."
+            )
+        return found
+
+    def view(self, pixels: Tensor) -> Images:
+        """Return the normalized view of uint8 images ``(B, 3, s, s)`` that validation sees, on the device."""
+        data = self.data
+        return evaluation_view(pixels.to(self.device), mean=data.mean, std=data.std, size=data.image_size)
+
+    @torch.no_grad()
+    def encode(self, views: Images) -> Float[Tensor, "b d"]:
+        """Return the features of normalized views."""
+        return self.backbone(views).float()
+
+    def features(self, split: Split) -> Features:
+        """Return the features of all labeled images of a split; computed once.
+
+        Raises:
+            UserError: If no image of it has a label.
+        """
+        if split not in self._features:
+            images = self.images(split)
+            labeled = (images.labels >= 0).nonzero()[:, 0]
+            if not self.data.labeled or not len(labeled):
+                raise UserError(f"The {split} images of '{self.data.name}' have no labels, which this protocol needs.")
+            parts = []
+            for batch in labeled.split(self.batch_size):
+                pixels = torch.stack([images.image(index) for index in batch.tolist()])
+                parts.append(self.encode(self.view(pixels)))
+            self._features[split] = (torch.cat(parts), images.labels[labeled].to(self.device))
+        return self._features[split]
+
+
+class Protocol(ABC):
+    """Score a subject.
+
+    A protocol is a module and a yaml in ``configs/protocol/``; its constructor takes its settings.
+    """
+
+    @abstractmethod
+    def __call__(self, subject: Subject) -> dict[str, float]:
+        """Return scores by name.
+
+        Accuracies and overlaps are in percent; ``acc1`` is the top-1 accuracy of a protocol that classifies.
+
+        Raises:
+            UserError: If the subject lacks what the protocol needs.
+        """

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import hydra
@@ -30,7 +31,47 @@ def command(config_name: str, run: Callable[[DictConfig], Any]) -> None:
         config_name: The primary configuration, which lies in the folder of configuration files.
         run: What to do with it.
     """
+    with session() as mistakes:
+        launch(config_name, checked(config_name, sys.argv[1:]), run, mistakes)
+
+
+@contextmanager
+def session() -> Iterator[list[Exception]]:
+    """Print a user's mistake as one line, and end with the exit code that belongs to it.
+
+    Yields:
+        The mistakes made in it; who catches one adds it.
+    """
     mistakes: list[Exception] = []
+    # A bug is shown with its whole traceback.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    # A user's own classes are looked for where the command is called, as `python -m` does.
+    sys.path.append(os.getcwd())
+    register_help()
+    with plain_words():
+        try:
+            yield mistakes
+        except (UserError, HydraException) as error:
+            mistakes.append(error)
+            say("Error", error, style="red")
+        except KeyboardInterrupt:
+            # Before or after training, which ends by itself.
+            sys.exit(INTERRUPTED)
+    if mistakes:
+        sys.exit(MISTAKE)
+
+
+def launch(
+    config_name: str, arguments: Sequence[str], run: Callable[[DictConfig], Any], mistakes: list[Exception]
+) -> None:
+    """Let Hydra run a function, by whichever launcher the arguments name.
+
+    Args:
+        config_name: The primary configuration.
+        arguments: The checked command line.
+        run: What to do with each configuration.
+        mistakes: Where those of a job are put, if it runs in this process.
+    """
 
     def job(cfg: DictConfig) -> Any:
         # Hydra would print more lines about an error that reaches it, and end a sweep.
@@ -41,23 +82,8 @@ def command(config_name: str, run: Callable[[DictConfig], Any]) -> None:
             say("Error", error, style="red")
             return None
 
-    # A bug is shown with its whole traceback.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    # A user's own classes are looked for where the command is called, as `python -m` does.
-    sys.path.append(os.getcwd())
-    register_help()
-    with plain_words():
-        try:
-            sys.argv[1:] = checked(config_name, sys.argv[1:])
-            hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(job)()
-        except (UserError, HydraException) as error:
-            mistakes.append(error)
-            say("Error", error, style="red")
-        except KeyboardInterrupt:
-            # Before or after training, which ends by itself.
-            sys.exit(INTERRUPTED)
-    if mistakes:
-        sys.exit(MISTAKE)
+    sys.argv[1:] = arguments
+    hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(job)()
 
 
 def _resolvable(cfg: DictConfig) -> DictConfig:

@@ -31,7 +31,7 @@ def find(cfg: DictConfig) -> tuple[Path, Path | None]:
         if not last.is_file() or not (folder / CONFIG).is_file():
             missing = last if not last.is_file() else folder / CONFIG
             raise UserError(f"Nothing to resume: {missing} does not exist. Check run_folder, or leave out resume=true.")
-        _check_same_run(folder, cfg)
+        check_same_run(folder, cfg)
         return folder, last
     # The other processes start when the first has claimed the folder.
     if rank_zero_only.rank == 0 and (folder / CONFIG).exists() and not cfg.overwrite:
@@ -81,7 +81,12 @@ def find_checkpoint(path: str | Path) -> Path:
     return checkpoint
 
 
-def _check_same_run(folder: Path, cfg: DictConfig) -> None:
+def check_same_run(folder: Path, cfg: DictConfig) -> None:
+    """Compare the settings of a run with those of the run in a folder.
+
+    Raises:
+        UserError: If they differ in more than where it runs.
+    """
     before = _flat(OmegaConf.to_container(OmegaConf.load(folder / CONFIG)))
     now = _flat(OmegaConf.to_container(cfg, resolve=True))
     changed = sorted(

@@ -1,0 +1,22 @@
+"""Compose the configuration of a command without running it."""
+
+from collections.abc import Sequence
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+from amask_solo.configuration import config_folder
+
+
+def composed(config_name: str, arguments: Sequence[str]) -> DictConfig:
+    """Return the configuration that a command would run with.
+
+    Args:
+        config_name: The primary configuration.
+        arguments: A checked command line.
+    """
+    # Within a job Hydra is at work already.
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
+        return compose(config_name, list(arguments))

@@ -1,0 +1,1 @@
+"""Stock against masked methods at an equal budget: plan, carry out, report."""

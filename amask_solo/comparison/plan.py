@@ -1,0 +1,125 @@
+"""What is compared: one run for each base method, arm and seed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from amask_solo.errors import UserError, unknown_key
+
+STOCK = "stock"
+"""The arm that every other one is compared with: the host's method as it is."""
+
+PREFIX = "amask_"
+GAME = ("adversary", "masker", "constraint", "fill", "update")
+"""Settings of the masks, which a stock run does not have."""
+
+OWN = ("method", "run_folder", "name", "resume", "overwrite")
+"""Settings of amask-pretrain that a comparison makes itself."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a comparison.
+
+    Attributes:
+        base: The base method.
+        arm: How it is masked.
+        seed: Of the run.
+        folder: Where it goes.
+        settings: What makes it, as arguments of ``amask-pretrain``.
+    """
+
+    base: str
+    arm: str
+    seed: int
+    folder: Path
+    settings: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return self.folder.name
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has finished."""
+        return _read(self.folder / "summary.json").get("status") == "finished"
+
+    def lacks(self, protocols: Mapping[str, Any]) -> list[str]:
+        """Return the protocols that are still to be run.
+
+        Args:
+            protocols: Each protocol with its settings; a result by other settings does not count.
+        """
+        results = _read(self.folder / "evaluation.json").get("results", [])
+        have = [(result["protocol"], result["settings"]) for result in results]
+        return [name for name, settings in protocols.items() if (name, settings) not in have]
+
+
+def make_plan(
+    *,
+    bases: Sequence[str],
+    arms: Sequence[str],
+    seeds: Sequence[int],
+    definitions: Mapping[str, Sequence[str]],
+    settings: Sequence[str],
+    folder: Path,
+    epochs: Mapping[tuple[str, str], int] | None = None,
+) -> list[Run]:
+    """Return the runs: seed by seed, so that a comparison cut short has whole seeds.
+
+    Args:
+        bases: Base methods.
+        arms: ``stock`` and names of ``definitions``.
+        seeds: One run for each.
+        definitions: What each arm adds to a masked run.
+        settings: What all runs share; those of the masks are left out of stock runs.
+        folder: Of the comparison.
+        epochs: Base and arm -> epochs, where they differ.
+
+    Raises:
+        UserError: If an arm is unknown, there is none to compare with, or something is named twice.
+    """
+    for key, values in (("base", bases), ("arms", arms), ("seed", seeds)):
+        if not values or len(set(values)) < len(values):
+            raise UserError(f"Expected {key} as a list of different values, but got {list(values)}.")
+    for arm in arms:
+        if arm not in (STOCK, *definitions):
+            raise unknown_key(arm, [STOCK, *definitions], "arms", kind="arm")
+    if STOCK not in arms or len(arms) < 2:
+        raise UserError(f"Expected arms to be '{STOCK}' and others to compare with it, but got {list(arms)}.")
+    for text in settings:
+        if _key(text) in OWN:
+            raise UserError(f"'{text}' is made by amask-compare for each run; use base, arms, seed and folder.")
+    runs = []
+    for seed in seeds:
+        for base in bases:
+            for arm in arms:
+                place = folder / "runs" / f"{base}_{arm}_seed{seed}"
+                own = _arm(base, arm, settings, definitions)
+                if epochs:
+                    own.append(f"max_epochs={epochs[base, arm]}")
+                runs.append(Run(base, arm, seed, place, (*own, f"seed={seed}", f"run_folder={place}")))
+    return runs
+
+
+def _arm(base: str, arm: str, settings: Sequence[str], definitions: Mapping[str, Sequence[str]]) -> list[str]:
+    if arm == STOCK:
+        return [f"method={base}", *(text for text in settings if _key(text).split(".")[0] not in GAME)]
+    # What defines the arm comes last, so that no setting of all runs can change it.
+    return [f"method={PREFIX}{base}", *settings, *definitions[arm]]
+
+
+def _key(text: str) -> str:
+    return text.lstrip("+~").partition("=")[0]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise UserError(f"{path} is no valid JSON ({error}); delete it, and its run is made again.") from error

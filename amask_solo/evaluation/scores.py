@@ -1,0 +1,56 @@
+"""What all classifying protocols share: the scores, and how settings are chosen without the validation set."""
+
+from jaxtyping import Float, Int
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_accuracy
+
+from amask_solo.data.subsets import stratified_split
+from amask_solo.errors import UserError
+
+
+def accuracy(
+    predicted: Float[Tensor, "n c"] | Int[Tensor, " n"], labels: Int[Tensor, " n"], *, num_classes: int
+) -> dict[str, float]:
+    """Return the share of images classified correctly, in percent.
+
+    Args:
+        predicted: Logits or any other scores of the classes, or class ids.
+        labels: Class ids from 0.
+        num_classes: Number of classes, at least 2.
+
+    Returns:
+        ``acc1``; from scores of more than 5 classes also ``acc5``, whether the label is among the five highest.
+
+    Example:
+        >>> import torch
+        >>> accuracy(torch.tensor([[0.1, 0.9], [2.0, 1.0]]), torch.tensor([1, 1]), num_classes=2)
+        {'acc1': 50.0}
+    """
+    ranked = (1, 5) if predicted.ndim == 2 and num_classes > 5 else (1,)
+    return {
+        f"acc{k}": 100 * multiclass_accuracy(predicted, labels, num_classes, average="micro", top_k=k).item()
+        for k in ranked
+    }
+
+
+def hold_out(labels: Int[Tensor, " n"], fraction: float, *, seed: int) -> tuple[Int[Tensor, " a"], Int[Tensor, " b"]]:
+    """Split training images into those to fit and those to choose settings on, each class alike.
+
+    Args:
+        labels: Class ids, on any device.
+        fraction: Share of the second part, in (0, 1); at least one image goes there.
+        seed: Another seed makes another split.
+
+    Returns:
+        The indexes of the first and of the second part, on the device of the labels.
+
+    Raises:
+        UserError: If there are fewer than two images.
+    """
+    count = len(labels)
+    if count < 2:
+        raise UserError(f"Expected at least 2 labeled training images, but got {count}; add images.")
+    # A tenth of a handful of images is none; 1.5 keeps rounding from losing the one.
+    parts = stratified_split(labels.cpu(), max(fraction, 1.5 / count), seed=seed)
+    first, second = (part.to(labels.device) for part in parts)
+    return first, second

@@ -2,6 +2,7 @@
 
 from amask_solo.data.base import ArrayImages, ImageData, ImageSet, channel_statistics
 from amask_solo.data.image_folder import FolderImages, load_image_folder
+from amask_solo.data.image_masks import load_image_masks
 from amask_solo.data.loaders import ResidentLoader, make_loader
 from amask_solo.data.shapes import make_shapes
 from amask_solo.data.torchvision_sets import load_cifar10, load_cifar100, load_stl10
@@ -16,6 +17,7 @@ __all__ = [
     "load_cifar10",
     "load_cifar100",
     "load_image_folder",
+    "load_image_masks",
     "load_stl10",
     "make_loader",
     "make_shapes",

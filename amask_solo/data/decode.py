@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image, ImageOps
 from rich.progress import track
 from torch import Tensor
@@ -57,17 +57,33 @@ def _ignored_warnings() -> Iterator[None]:
 
 
 def _decode(path: Path, *, size: int) -> UInt8[Tensor, "3 s s"]:
+    with _opened(path) as image:
+        # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; twice the target leaves the resize
+        # its quality.
+        image.draft(None, (2 * size, 2 * size))
+        square = ImageOps.fit(_to_rgb(ImageOps.exif_transpose(image)), (size, size), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
+
+
+def _decode_mask(path: Path, *, size: int) -> Bool[Tensor, "1 s s"]:
+    """Tell which pixels the mask marks in more than half of their area; crop as :func:`decode_image`."""
+    with _opened(path) as image:
+        marked = _to_rgb(ImageOps.exif_transpose(image)).convert("L").point(lambda value: 255 * (value > 127))
+        # A box averages over exactly the area of a pixel, and repeats pixels where it enlarges.
+        square = ImageOps.fit(marked, (size, size), Image.Resampling.BOX)
+    return torch.from_numpy(np.array(square) > 127)[None]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
-            # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; twice the target leaves the resize
-            # its quality.
-            image.draft(None, (2 * size, 2 * size))
-            square = ImageOps.fit(_to_rgb(ImageOps.exif_transpose(image)), (size, size), Image.Resampling.BICUBIC)
+            yield image
     except Exception as error:  # Pillow's decoders raise anything from OSError to struct.error.
         raise UserError(
-            f"Cannot read the image '{path}' ({error}); repair or remove it, or set data.on_error=skip."
+            f"Cannot read the image '{path}' ({error}); repair or remove it. "
+            "data=image_folder can leave it out: data.on_error=skip."
         ) from error
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -90,6 +106,17 @@ def decode_all(paths: Sequence[Path], *, size: int) -> UInt8[Tensor, "n 3 s s"]:
     for place, image in enumerate(decoded):
         images[place] = image
     return images
+
+
+def decode_all_masks(paths: Sequence[Path], *, size: int) -> Bool[Tensor, "n 1 s s"]:
+    """Read many object masks in parallel: True where a file is brighter than half.
+
+    They are cropped as the images are, and a pixel is True if more than half of it is.
+
+    Raises:
+        UserError: If a file cannot be read to its end.
+    """
+    return torch.stack(list(map_files(lambda path: _decode_mask(path, size=size), paths, what="Reading masks")))
 
 
 def readable(path: Path) -> bool:

@@ -1,0 +1,122 @@
+"""Folders of images and of masks that say where the object is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from amask_solo.data.base import ArrayImages, ImageData, ObjectMasks, resolve_statistics
+from amask_solo.data.decode import decode_all, decode_all_masks
+from amask_solo.data.folder_tree import FolderTree, scan_folder
+from amask_solo.data.subsets import balanced_subset, stratified_split
+from amask_solo.errors import UserError
+
+_TRANSPOSED = range(5, 9)
+"""Values of the orientation tag that exchange width and height."""
+
+
+def load_image_masks(
+    *,
+    images_path: str,
+    masks_path: str,
+    image_size: int,
+    val_fraction: float = 0.2,
+    labels: Literal["auto", "none"] = "auto",
+    max_images: int | None = None,
+    seed: int = 0,
+    mean: Sequence[float] | str = "auto",
+    std: Sequence[float] | str = "auto",
+    name: str | None = None,
+) -> ImageData:
+    """Take pairs of an image and the mask of its object, two files of the same name in two folders.
+
+    ``images/cat/01.jpg`` belongs to ``masks/cat/01.png``; only the suffixes may differ. An object
+    is where its mask is brighter than half. Both are resized and cropped alike, to ``image_size``,
+    so that masks fit the views of the evaluation; all of them are kept in memory.
+
+    Args:
+        images_path: The folder of images, at any depth.
+        masks_path: The folder of masks, of any image format, gray or of one bit.
+        image_size: Height and width of images, masks and views.
+        val_fraction: This share is held out, of each class if there are any; 0 holds out nothing.
+        labels: ``auto`` takes the sub-folders as classes if there are at least two and every image
+            lies in one; ``none`` takes no labels.
+        max_images: Keep a random subset of so many pairs at most, with equal classes.
+        seed: Of the subset and of the split.
+        mean: Channel means, or ``auto`` to measure them.
+        std: Channel standard deviations, or ``auto`` to measure them.
+        name: What the set is called in summaries; by default as the folder of images.
+
+    Raises:
+        UserError: If a folder is missing or empty, a file has no partner or cannot be read, the two
+            of a pair differ in shape, or no mask shows any object.
+        ValueError: If a setting is out of range.
+    """
+    if image_size < 1:
+        raise ValueError(f"Expected image_size of at least 1, but got {image_size}.")
+    if labels not in ("auto", "none"):
+        raise ValueError(f"Expected labels to be 'auto' or 'none', but got {labels!r}.")
+    tree = scan_folder(images_path, labels=labels, key="data.images_path")
+    masks = _pair(tree, scan_folder(masks_path, labels="none", key="data.masks_path"))
+    classes = tree.class_names
+    tree = tree.select(balanced_subset(tree.labels(classes), max_images, seed=seed))
+    all_labels = tree.labels(classes)
+    images = decode_all(tree.files, size=image_size)
+    objects = _read_masks([masks[file] for file in tree.files], tree.files, size=image_size)
+    train, val = (
+        ArrayImages(images[picks], all_labels[picks], objects[picks]) if len(picks) else None
+        for picks in stratified_split(all_labels, val_fraction, seed=seed)
+    )
+    mean, std = resolve_statistics(train, mean=mean, std=std)
+    name = name or Path(images_path).expanduser().resolve().name
+    return ImageData(train, val, max(1, len(classes)), classes, mean, std, image_size, name)
+
+
+def _pair(images: FolderTree, masks: FolderTree) -> dict[Path, Path]:
+    """Return the mask of each image."""
+    places = _by_stem(masks)
+    partners = {stem: (file, places.pop(stem, None)) for stem, file in _by_stem(images).items()}
+    lonely = [file for file, mask in partners.values() if mask is None]
+    for odd, others in ((lonely, masks.root), (list(places.values()), images.root)):
+        if odd:
+            raise UserError(
+                f"Expected a file of the same name as '{odd[0]}', but for the suffix, in '{others}', but there is "
+                f"none ({len(odd)} such file(s)); every image needs its mask and every mask its image, "
+                "in the same sub-folder."
+            )
+    return {file: mask for file, mask in partners.values() if mask is not None}
+
+
+def _by_stem(tree: FolderTree) -> dict[Path, Path]:
+    """Return the files by their path in the folder without suffix."""
+    found: dict[Path, Path] = {}
+    for file in tree.files:
+        first = found.setdefault(file.relative_to(tree.root).with_suffix(""), file)
+        if first != file:
+            raise UserError(f"Expected one file a name, but got '{first}' and '{file}'; remove or rename one.")
+    return found
+
+
+def _read_masks(masks: Sequence[Path], images: Sequence[Path], *, size: int) -> ObjectMasks:
+    objects = decode_all_masks(masks, size=size)
+    for mask, image in zip(masks, images, strict=True):
+        (mask_width, mask_height), (width, height) = _upright_size(mask), _upright_size(image)
+        # A mask may be coarser than its image: the sides of the two then differ by less than one of its pixels.
+        if abs(mask_width / mask_height * height - width) > max(width / mask_width, 1.0) + 1:
+            raise UserError(
+                f"Expected the mask '{mask}' to have the shape of its image, but it has {mask_width} x {mask_height} "
+                f"pixels and the image {width} x {height}; it would be cropped differently."
+            )
+    if not objects.any():
+        raise UserError(
+            f"No mask in '{masks[0].parent}' shows an object; objects must be brighter than half (255, not 1)."
+        )
+    return objects
+
+
+def _upright_size(file: Path) -> tuple[int, int]:
+    """Return the width and height at which an image is shown."""
+    with Image.open(file) as image:
+        width, height = image.size
+        return (height, width) if image.getexif().get(0x0112) in _TRANSPOSED else (width, height)

@@ -1,9 +1,17 @@
 """Nearest neighbors in feature space."""
 
+from collections.abc import Iterator, Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from amask_solo.evaluation.protocol import Protocol, Subject
+from amask_solo.evaluation.scores import accuracy, hold_out
+
+Setting = tuple[int, float]
+"""How many neighbors vote, and the temperature of their votes."""
 
 
 def weighted_knn(
@@ -44,17 +52,109 @@ def weighted_knn(
         Wu et al., `Unsupervised Feature Learning via Non-Parametric Instance Discrimination
         <https://arxiv.org/abs/1805.01978>`_, CVPR 2018.
     """
-    if k < 1:
-        raise ValueError(f"Expected k to be at least 1, but got {k}.")
-    if temperature <= 0:
-        raise ValueError(f"Expected temperature to be positive, but got {temperature}.")
+    setting = (k, temperature)
     classes = int(train_labels.max()) + 1 if num_classes is None else num_classes
+    train = (train_features, train_labels)
+    return knn_predictions(train, test_features, [setting], num_classes=classes, chunk=chunk)[setting]
+
+
+def knn_predictions(
+    train: tuple[Float[Tensor, "n d"], Int[Tensor, " n"]],
+    test_features: Float[Tensor, "m d"],
+    settings: Sequence[Setting],
+    *,
+    num_classes: int,
+    chunk: int = 1024,
+) -> dict[Setting, Int[Tensor, " m"]]:
+    """Classify as :func:`weighted_knn`, with several settings that share one search for neighbors.
+
+    Args:
+        train: Training features and their class ids.
+        test_features: What to classify.
+        settings: Pairs of ``k`` and temperature.
+        num_classes: Number of classes.
+        chunk: How many test features are compared at a time.
+
+    Returns:
+        For each setting the predicted class of each test feature.
+
+    Raises:
+        ValueError: If a ``k`` or temperature is not positive.
+    """
+    _check(settings)
+    features, labels = train
+    most = max(k for k, _ in settings)
+    predictions: dict[Setting, list[Tensor]] = {setting: [labels[:0]] for setting in settings}
+    for similarity, index in _nearest(features, test_features, most, chunk=chunk):
+        for k, temperature in settings:
+            # One factor for all votes changes no decision and keeps the exponential from overflowing.
+            weight = ((similarity[:, :k] - similarity[:, :1]) / temperature).exp()
+            votes = weight.new_zeros(len(weight), num_classes).scatter_add_(1, labels[index[:, :k]], weight)
+            predictions[k, temperature].append(votes.argmax(dim=1))
+    return {setting: torch.cat(parts) for setting, parts in predictions.items()}
+
+
+class KNN(Protocol):
+    """The accuracy of a vote of the nearest training images; see :func:`weighted_knn`.
+
+    Args:
+        k: How many neighbors vote; all training images where there are fewer.
+        temperature: The lower, the more the nearest decide.
+
+    Raises:
+        ValueError: If a ``k`` or temperature is not positive, or there is none.
+    """
+
+    def __init__(self, k: int | Sequence[int] = (5, 20, 100), temperature: float | Sequence[float] = (0.07,)) -> None:
+        ks = [k] if isinstance(k, int) else list(k)
+        temperatures = [temperature] if isinstance(temperature, (int, float)) else list(temperature)
+        self.settings: list[Setting] = [(k, temperature) for k in ks for temperature in temperatures]
+        _check(self.settings)
+
+    def __call__(self, subject: Subject) -> dict[str, float]:
+        """Return the accuracy of each combination, as ``acc1_k20_t0.07``, and ``acc1`` of one of them.
+
+        It is the one that classifies a tenth of the training images best by the others, the first of equals.
+        """
+        features, labels = subject.features("val")
+        scores = self._scores(subject.features("train"), features, labels, num_classes=subject.data.num_classes)
+        k, temperature = self._choose(subject)
+        named = {f"acc1_k{k}_t{temperature:g}": score for (k, temperature), score in scores.items()}
+        return {"acc1": scores[k, temperature], **named}
+
+    def _choose(self, subject: Subject) -> Setting:
+        if len(self.settings) == 1:
+            return self.settings[0]
+        features, labels = subject.features("train")
+        bank, held = hold_out(labels, 0.1, seed=subject.seed)
+        train = (features[bank], labels[bank])
+        scores = self._scores(train, features[held], labels[held], num_classes=subject.data.num_classes)
+        return max(scores, key=scores.__getitem__)
+
+    def _scores(
+        self, train: tuple[Tensor, Tensor], features: Tensor, labels: Tensor, *, num_classes: int
+    ) -> dict[Setting, float]:
+        predictions = knn_predictions(train, features, self.settings, num_classes=num_classes)
+        return {
+            setting: accuracy(predicted, labels, num_classes=num_classes)["acc1"]
+            for setting, predicted in predictions.items()
+        }
+
+
+def _nearest(
+    train_features: Float[Tensor, "n d"], test_features: Float[Tensor, "m d"], k: int, *, chunk: int
+) -> Iterator[tuple[Float[Tensor, "c k"], Int[Tensor, "c k"]]]:
+    """Yield cosine similarities and indexes of the nearest, in falling order, for each chunk of test features."""
     bank = F.normalize(train_features.float(), dim=1)
-    predictions = []
     for part in F.normalize(test_features.float(), dim=1).split(chunk):
-        similarity, index = (part @ bank.T).topk(min(k, len(bank)), dim=1)
-        # One factor for all votes changes no decision and keeps the exponential from overflowing.
-        weight = ((similarity - similarity[:, :1]) / temperature).exp()
-        votes = weight.new_zeros(len(part), classes).scatter_add_(1, train_labels[index], weight)
-        predictions.append(votes.argmax(dim=1))
-    return torch.cat(predictions) if predictions else train_labels[:0]
+        yield (part @ bank.T).topk(min(k, len(bank)), dim=1)
+
+
+def _check(settings: Sequence[Setting]) -> None:
+    if not settings:
+        raise ValueError("Expected at least one k and one temperature, but got none; give numbers.")
+    for k, temperature in settings:
+        if k < 1:
+            raise ValueError(f"Expected k to be at least 1, but got {k}.")
+        if temperature <= 0:
+            raise ValueError(f"Expected temperature to be positive, but got {temperature}.")

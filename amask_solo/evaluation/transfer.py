@@ -1,0 +1,99 @@
+"""How good are the features on other images than those they were learned from?"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from amask_solo.data import ImageData, load_image_folder
+from amask_solo.errors import UserError
+from amask_solo.evaluation.knn import KNN
+from amask_solo.evaluation.linear import Linear
+from amask_solo.evaluation.protocol import Protocol, Subject
+
+_VALIDATION = ("val", "valid", "validation", "test")
+
+
+class Transfer(Protocol):
+    """Nearest neighbors and logistic regression on other data sets, with the features as they are.
+
+    Images are normalized with the statistics of the subject's data, which its backbone is used to.
+
+    Args:
+        folders: Data sets. Each holds one sub-folder a class, or ``train`` and one of ``val``, ``valid``,
+            ``validation`` and ``test`` with the classes in them. Without those a fifth of the images of each
+            class is for validation.
+        image_size: Height and width of the views; by default as the subject's.
+
+    Raises:
+        ValueError: If there is no folder or ``image_size`` is not positive.
+    """
+
+    def __init__(self, folders: str | Sequence[str], image_size: int | None = None) -> None:
+        self.folders = [folders] if isinstance(folders, str) else list(folders)
+        if not self.folders:
+            raise ValueError("Expected folders to list at least one folder, but got none; name data sets.")
+        if image_size is not None and image_size < 1:
+            raise ValueError(f"Expected image_size to be positive or null, but got {image_size}.")
+        self.image_size = image_size
+
+    def __call__(self, subject: Subject) -> dict[str, float]:
+        """Return ``NAME/knn_acc1`` and ``NAME/linear_acc1`` of each folder, and ``mean_linear_acc1``.
+
+        Raises:
+            UserError: If a folder is missing or has no classes.
+        """
+        paths = [_existing(folder) for folder in self.folders]
+        scores = {}
+        for name, path in zip(_unique([path.name for path in paths]), paths, strict=True):
+            other = self._on(subject, path, name=name)
+            scores[f"{name}/knn_acc1"] = KNN()(other)["acc1"]
+            scores[f"{name}/linear_acc1"] = Linear()(other)["acc1"]
+        linear = [score for key, score in scores.items() if key.endswith("/linear_acc1")]
+        return {**scores, "mean_linear_acc1": sum(linear) / len(linear)}
+
+    def _on(self, subject: Subject, path: Path, *, name: str) -> Subject:
+        """Return the same backbone with other data, and so with other cached features."""
+        return Subject(
+            backbone=subject.backbone,
+            data=self._load(subject, path, name=name),
+            device=subject.device,
+            batch_size=subject.batch_size,
+            seed=subject.seed,
+        )
+
+    def _load(self, subject: Subject, path: Path, *, name: str) -> ImageData:
+        val_path = next((path / part for part in _VALIDATION if (path / part).is_dir()), None)
+        split = val_path is not None and (path / "train").is_dir()
+        return load_image_folder(
+            train_path=str(path / "train" if split else path),
+            val_path=str(val_path) if split else None,
+            val_fraction=0.2,
+            image_size=self.image_size or subject.data.image_size,
+            seed=subject.seed,
+            mean=subject.data.mean,
+            std=subject.data.std,
+            name=name,
+        )
+
+
+def _existing(folder: str) -> Path:
+    path = Path(folder).expanduser().resolve()
+    if not path.is_dir():
+        raise UserError(f"Expected a folder of images in protocol.transfer.folders at {folder}; check the path.")
+    return path
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Number the names that came before.
+
+    Example:
+        >>> _unique(["birds", "cars", "birds"])
+        ['birds', 'cars', 'birds_2']
+    """
+    unique: list[str] = []
+    for name in names:
+        number, candidate = 1, name
+        while candidate in unique:
+            number += 1
+            candidate = f"{name}_{number}"
+        unique.append(candidate)
+    return unique

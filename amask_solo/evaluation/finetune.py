@@ -1,0 +1,76 @@
+"""Fine-tuning of all weights with a part of the labels."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from amask_solo.data.subsets import balanced_subset
+from amask_solo.evaluation.classifier import Recipe, train_classifier, val_scores
+from amask_solo.evaluation.labeled import Part, labeled_images
+from amask_solo.evaluation.protocol import Protocol, Subject
+
+
+class FineTune(Protocol):
+    """Train a copy of the backbone with a linear layer on it, on shares of the labeled images.
+
+    The images of a share are drawn with equal numbers of each class as far as there are so many, one
+    of each class at least; a larger share has all images of a smaller one.
+
+    Learning rate, missing weight decay, equal classes, and crops and flips as the only augmentation
+    are SimCLR's; so are its 30 epochs (60 for 1 % of the labels). Its batches of 4096 would be
+    the whole of a small share: ours are smaller, the learning rate in proportion. Half a cosine
+    without warm-up and plain momentum are ours where the paper says nothing, or Nesterov's.
+    The host has a script for this with masked autoencoders alone.
+
+    Args:
+        fraction: Shares of the labeled training images, in (0, 1].
+        epochs: Passes over each share.
+        batch_size: Images a step.
+        lr: Of the backbone, for batches of 256 images; that of other batches is in proportion to their size.
+        head_lr: The same for the linear layer, which starts from nothing.
+        weight_decay: Of everything.
+
+    Raises:
+        ValueError: If a number is out of range.
+
+    References:
+        Chen et al., `A Simple Framework for Contrastive Learning of Visual Representations
+        <https://arxiv.org/abs/2002.05709>`_, ICML 2020, appendix B.5.
+    """
+
+    def __init__(
+        self,
+        *,
+        fraction: Sequence[float] = (0.01, 0.1, 1.0),
+        epochs: int = 30,
+        batch_size: int = 64,
+        lr: float = 0.05,
+        head_lr: float = 0.05,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if not fraction or not all(0 < share <= 1 for share in fraction):
+            raise ValueError(f"Expected fraction to be a list of shares in (0, 1], but got {list(fraction)}.")
+        if lr <= 0:
+            raise ValueError(f"Expected lr to be positive, but got {lr}; `host_linear` keeps the backbone frozen.")
+        self.fraction = sorted(fraction)
+        self.recipe = Recipe(
+            epochs=epochs,
+            batch_size=batch_size,
+            head_lr=head_lr,
+            backbone_lr=lr,
+            weight_decay=weight_decay,
+            schedule=partial(CosineAnnealingLR, T_max=epochs),
+        )
+
+    def __call__(self, subject: Subject) -> dict[str, float]:
+        """Return ``acc1_fraction0.1`` for each share, and ``acc1`` for the largest; the same of ``acc5``."""
+        train, val = labeled_images(subject, "train"), labeled_images(subject, "val")
+        classes = len(train.labels.unique())
+        scores: dict[str, float] = {}
+        for share in self.fraction:
+            count = max(classes, round(share * len(train)))
+            part = Part(train, balanced_subset(train.labels, count, seed=subject.seed))
+            largest = val_scores(subject, train_classifier(subject, part, self.recipe), val)
+            scores |= {f"{name}_fraction{share:g}": value for name, value in largest.items()}
+        return largest | scores

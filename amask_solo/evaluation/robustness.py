@@ -1,0 +1,120 @@
+"""What hidden parts and other backgrounds cost: accuracy on images that are not as they were learned from."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import nn
+
+from amask_solo._random import stream
+from amask_solo._types import Images
+from amask_solo.data import ImageSet
+from amask_solo.evaluation.backgrounds import draw_partners, remove_backgrounds, swap_backgrounds
+from amask_solo.evaluation.labeled import Part, batches, labeled_images
+from amask_solo.evaluation.linear import Linear
+from amask_solo.evaluation.protocol import Protocol, Subject
+from amask_solo.evaluation.scores import accuracy
+from amask_solo.maskers.random import RandomMasker
+from amask_solo.occlusion import occlude
+
+
+class Robustness(Protocol):
+    """Fit a linear classifier on clean images, then score it on occluded ones and before other backgrounds.
+
+    Occlusion hides one random rectangle of a given area in the mean color of the data set. The
+    rectangles of one image keep their place and shape as far as they can while they grow.
+
+    Where the validation images have object masks, their objects are pasted onto the backgrounds of
+    other images, from which the objects there were removed. With the background of an image of the
+    same class, nothing but the traces of pasting can hurt; what is lost beyond that with one of
+    another class shows how much the classifier relies on backgrounds. Images whose mask
+    is empty or full are left out of that. The backgrounds follow Xiao et al., with differences:
+    theirs of "mixed-rand" may be of the same class, and they fill removed objects with tiles of the
+    background, we with its mean color.
+
+    Args:
+        areas: The hidden shares of the images, in (0, 1).
+
+    Raises:
+        ValueError: If an area is not in (0, 1).
+
+    References:
+        Xiao et al., `Noise or Signal: The Role of Image Backgrounds in Object Recognition
+        <https://arxiv.org/abs/2006.09994>`_, ICLR 2021.
+    """
+
+    def __init__(self, areas: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5)) -> None:
+        if not all(0 < area < 1 for area in areas):
+            raise ValueError(f"Expected areas to be shares of the image in (0, 1), but got {list(areas)}.")
+        self.areas = list(areas)
+
+    def __call__(self, subject: Subject) -> dict[str, float]:
+        """Return the accuracy under each condition.
+
+        ``acc1`` is that on clean images; ``acc1_area0.3`` that with 30 % hidden. With object masks
+        there are also ``acc1_same_class_background``, ``acc1_other_background``, their difference
+        ``background_gap``, and ``acc1_no_background``, where the mean color replaces it.
+        """
+        images = labeled_images(subject, "val")
+        classifier = Linear().fit(subject)
+        features, labels = subject.features("val")
+        scores = accuracy(classifier(features).detach(), labels, num_classes=subject.data.num_classes)
+        clean = {"acc1": scores["acc1"]}
+        occluded = {
+            f"acc1_area{area:g}": _acc1(subject, classifier, images, _occluded(subject, images, area))
+            for area in self.areas
+        }
+        return clean | occluded | _on_backgrounds(subject, classifier, images)
+
+
+@torch.no_grad()
+def _acc1(subject: Subject, classifier: nn.Module, images: ImageSet, views: Iterable[Images]) -> float:
+    logits = torch.cat([classifier(subject.encode(view)) for view in views])
+    return accuracy(logits, images.labels.to(logits.device), num_classes=subject.data.num_classes)["acc1"]
+
+
+def _occluded(subject: Subject, images: ImageSet, area: float) -> Iterator[Images]:
+    masker = RandomMasker(area=area)
+    for step, (pixels, _) in enumerate(batches(subject, images)):
+        view = subject.view(pixels)
+        # The same stream for every area: what differs between areas is the area.
+        generator = stream("robustness/blocks", seed=subject.seed, rank=0, step=step, device=view.device)
+        yield occlude(view, masker(view, generator=generator), torch.zeros_like(view))
+
+
+def _on_backgrounds(subject: Subject, classifier: nn.Module, images: Part) -> dict[str, float]:
+    if images.masks is None:
+        return {}
+    hidden = images.masks.flatten(1)
+    shown = Part(images, (hidden.any(dim=1) & ~hidden.all(dim=1)).nonzero()[:, 0])
+    if len(shown.labels.unique()) < 2:
+        return {}
+    generator = stream("robustness/backgrounds", seed=subject.seed, rank=0, step=0, device="cpu")
+    same, other = (
+        _acc1(subject, classifier, shown, _swapped(subject, shown, Part(shown, partners)))
+        for partners in (
+            draw_partners(shown.labels, same_class=same_class, generator=generator) for same_class in (True, False)
+        )
+    )
+    return {
+        "acc1_same_class_background": same,
+        "acc1_other_background": other,
+        "background_gap": same - other,
+        "acc1_no_background": _acc1(subject, classifier, shown, _without_background(subject, shown)),
+    }
+
+
+def _swapped(subject: Subject, images: Part, others: Part) -> Iterator[Images]:
+    here, there = _with_objects(subject, images), _with_objects(subject, others)
+    for (pixels, objects), (other_pixels, other_objects) in zip(here, there, strict=True):
+        yield subject.view(swap_backgrounds(pixels, objects, other_pixels, other_objects))
+
+
+def _without_background(subject: Subject, images: Part) -> Iterator[Images]:
+    for pixels, objects in _with_objects(subject, images):
+        yield subject.view(remove_backgrounds(pixels, objects))
+
+
+def _with_objects(subject: Subject, images: Part) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    masks = images.masks.split(subject.batch_size)
+    for (pixels, _), objects in zip(batches(subject, images), masks, strict=True):
+        yield pixels, objects.to(pixels.device)

@@ -1,0 +1,144 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from amask_solo.data import ArrayImages, ImageData, make_shapes
+from amask_solo.errors import UserError
+from amask_solo.evaluation.backbone import Backbone
+from amask_solo.evaluation.linear import Linear
+from amask_solo.evaluation.protocol import Subject
+from amask_solo.evaluation.robustness import Robustness
+
+SIZE = 16
+OBJECT = slice(6, 10)
+
+
+class Look(nn.Module):
+    """Features that see one part of an image alone: the middle, or the upper left corner."""
+
+    num_features = 3
+
+    def __init__(self, part: slice) -> None:
+        super().__init__()
+        self.part = part
+
+    def forward(self, images):
+        return images[..., self.part, self.part].mean(dim=(-2, -1))
+
+
+MIDDLE, CORNER = Look(OBJECT), Look(slice(0, 3))
+
+
+def squares(*, background: bool) -> ImageData:
+    """Draw squares before a plain background; the class is the color of one, the other is gray."""
+
+    def draw(count):
+        labels = torch.arange(count) % 2
+        objects = torch.zeros(count, 1, SIZE, SIZE, dtype=torch.bool)
+        objects[..., OBJECT, OBJECT] = True
+        colored = ~objects if background else objects
+        images = torch.where(colored, 28 + 200 * labels[:, None, None, None], 128).expand(-1, 3, -1, -1)
+        return ArrayImages(images.byte(), labels, objects)
+
+    return ImageData(draw(40), draw(40), 2, ["dark", "bright"], (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), SIZE, "squares")
+
+
+def score(look: Look, data: ImageData, **settings) -> dict[str, float]:
+    areas = settings.pop("areas", [])
+    return Robustness(areas)(Subject(Backbone(look), data, **settings))
+
+
+def test_who_looks_at_the_background_alone_is_fooled_by_another():
+    scores = score(CORNER, squares(background=True))
+    no_background = scores.pop("acc1_no_background")
+    assert scores == {
+        "acc1": 100.0,
+        "acc1_same_class_background": 100.0,
+        "acc1_other_background": 0.0,
+        "background_gap": 100.0,
+    }
+    assert no_background == 100.0  # its mean color is all that it had
+
+
+def test_who_looks_at_the_object_alone_is_not():
+    scores = score(MIDDLE, squares(background=False))
+    assert scores.pop("background_gap") == 0.0
+    assert set(scores.values()) == {100.0}
+
+
+def test_the_object_on_the_other_background_is_removed():
+    # Objects lie in different places by class, so those of the other images would show beside one's own.
+    data = squares(background=False)
+    for images in (data.train, data.val):
+        shifted = images.labels == 1
+        images.masks[shifted] = images.masks[shifted].roll(8, dims=-1)
+        images.images[shifted] = images.images[shifted].roll(8, dims=-1)
+    scores = score(Look(slice(0, SIZE)), data)
+    assert scores["acc1_other_background"] == 100.0
+
+
+def test_occlusion_that_hides_what_is_looked_at_costs_accuracy_as_it_grows():
+    scores = score(MIDDLE, squares(background=False), areas=[0.1, 0.5, 0.9])
+    # The middle is always hidden in full at last, and what is hidden looks like neither class.
+    assert scores["acc1"] == 100.0
+    assert scores["acc1_area0.9"] < 90
+    assert scores["acc1"] >= scores["acc1_area0.1"] >= scores["acc1_area0.5"] >= scores["acc1_area0.9"]
+
+
+def test_images_that_are_all_object_or_have_none_do_not_count_before_other_backgrounds():
+    data = squares(background=True)
+    data.val.masks[:8] = True
+    data.val.masks[8:12] = False
+    assert score(CORNER, data)["acc1_other_background"] == 0.0
+
+
+def test_without_object_masks_there_are_no_scores_of_backgrounds():
+    data = squares(background=True)
+    bare = replace(data, val=ArrayImages(data.val.images, data.val.labels))
+    assert set(score(CORNER, bare, areas=[0.3])) == {"acc1", "acc1_area0.3"}
+
+
+def test_the_clean_score_is_that_of_the_linear_protocol():
+    data = make_shapes(num_train=96, num_val=64, num_classes=4)
+    subject = Subject(Backbone(Look(slice(0, 32))), data)
+    assert Robustness([])(subject)["acc1"] == Linear()(subject)["acc1"]
+
+
+def test_a_seed_decides_the_rectangles_and_the_backgrounds_and_the_global_stream_nothing():
+    data = make_shapes(num_train=96, num_val=64, num_classes=4)
+    backbone = Backbone(Look(slice(0, 32)))
+    before = torch.get_rng_state()
+    first = Robustness([0.3])(Subject(backbone, data, seed=1))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(3)
+    assert first == Robustness([0.3])(Subject(backbone, data, seed=1))
+    assert first != Robustness([0.3])(Subject(backbone, data, seed=2))
+
+
+def test_the_scores_of_backgrounds_do_not_depend_on_the_batch_size():
+    data = make_shapes(num_train=96, num_val=50, num_classes=4)
+    backbone = Backbone(Look(slice(0, 32)))
+    small, large = (Robustness([])(Subject(backbone, data, batch_size=size)) for size in (7, 256))
+    assert small == pytest.approx(large, abs=2.1)  # one image may tip over by rounding
+
+
+def test_images_without_a_label_are_left_out():
+    data = squares(background=True)
+    labels = data.val.labels.clone()
+    labels[1::2] = -1
+    labels[1] = 1
+    scores = score(CORNER, replace(data, val=ArrayImages(data.val.images, labels, data.val.masks)))
+    assert (scores["acc1"], scores["acc1_other_background"]) == (100.0, 0.0)
+
+
+def test_data_without_validation_images_are_a_mistake_of_the_user():
+    with pytest.raises(UserError, match="no validation images"):
+        score(MIDDLE, replace(squares(background=True), val=None))
+
+
+@pytest.mark.parametrize("area", [0.0, 1.0, 30.0])
+def test_an_area_outside_of_0_and_1_is_refused(area):
+    with pytest.raises(ValueError, match="Expected areas"):
+        Robustness([area])

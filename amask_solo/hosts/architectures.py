@@ -1,6 +1,7 @@
 """The backbones of the host, as torchvision and timm know them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import timm
 import torch
@@ -29,6 +30,9 @@ FAMILIES = {
 }
 """A tensor that only one family of backbones has -> how the names of that family begin."""
 
+OWN_HEADS = {"vit_tiny": 12, "vit_small": 12}
+"""Attention heads of the host's ViTs for MAE and MoCo v3, where timm's have others."""
+
 CIFAR_STEM = "model.conv1 = torch.nn.Conv2d(3, 64, 3, padding=2, bias=False); model.maxpool = torch.nn.Identity()"
 """What turns a ResNet into the host's variant for CIFAR."""
 
@@ -38,12 +42,17 @@ def has_cifar_stem(state: State) -> bool:
     return "layer1.0.conv1.weight" in state and tuple(state["conv1.weight"].shape[-2:]) == (3, 3)
 
 
-def find_arch(state: State) -> str | None:
+def is_backbone(state: State) -> bool:
+    """Return whether these are the tensors of a backbone alone, of a family that timm has."""
+    return any(mark in state for mark in FAMILIES)
+
+
+def find_arch(state: State, *, image_size: int | None = None) -> str | None:
     """Return the host's name of the backbone whose tensors these are, or ``None``."""
     family = next((family for mark, family in FAMILIES.items() if mark in state), None)
     for arch in (name for name in TIMM_NAMES if family and name.startswith(family)):
         try:
-            check_fit(state, build_timm(state, arch), arch)
+            check_fit(state, build_timm(state, arch, image_size=image_size), arch)
         except UserError:
             continue
         return arch
@@ -63,7 +72,7 @@ def check_fit(state: State, target: nn.Module, arch: str) -> tuple[str, ...]:
     if wrong:
         raise UserError(
             f"The backbone is no '{arch}': {len(wrong)} of {len(state)} tensors do not fit, first "
-            f"'{wrong[0]}'. Name the right arch, or use format=safetensors, which takes all."
+            f"'{wrong[0]}'. Name the right arch, if there is one."
         )
     return missing
 
@@ -74,29 +83,57 @@ def build_torchvision(state: State, arch: str) -> nn.Module:
         return _with_stem(torchvision.models.get_model(arch, weights=None), state)
 
 
-def build_timm(state: State, arch: str) -> nn.Module:
-    """Return timm's model without memory and classifier, of the given tensors' sizes."""
-    with torch.device("meta"):
+def build_timm(
+    state: State, arch: str, *, image_size: int | None = None, device: torch.device | str = "meta"
+) -> nn.Module:
+    """Return timm's model without classifier, of the given tensors' sizes.
+
+    Args:
+        state: The tensors, which the model gets the sizes of but not the values.
+        arch: The host's name of the backbone.
+        image_size: Height and width of its images; see :func:`timm_options`.
+        device: Where the model is; without memory by default.
+    """
+    with torch.device(device), torch.random.fork_rng(devices=[]):
         # Not by `create_model`: the current host registers broken functions under some of timm's
         # names.
         build = getattr(timm.models, TIMM_NAMES[arch])
-        model = build(num_classes=0, **timm_options(state, arch))
+        model = build(num_classes=0, **timm_options(state, arch, image_size=image_size))
         return _with_stem(model, state)
 
 
 def _with_stem(model: nn.Module, state: State) -> nn.Module:
     if has_cifar_stem(state) and hasattr(model, "conv1"):
         model.conv1 = nn.Conv2d(3, 64, 3, padding=2, bias=False)
+        model.maxpool = nn.Identity()
     return model
 
 
-def timm_options(state: State, arch: str) -> dict[str, int]:
-    """Return what timm must be told, found in the shapes of the tensors."""
+def timm_options(state: State, arch: str, *, image_size: int | None = None) -> dict[str, Any]:
+    """Return what timm must be told, found in the tensors.
+
+    Args:
+        state: The tensors.
+        arch: The host's name of the backbone.
+        image_size: Height and width of its images. Only a Swin is told: where its windows lie depends on it.
+    """
     if arch.startswith("vit_") and "pos_embed" in state:
-        patch = state["patch_embed.proj.weight"].shape[-1]
-        side = round((state["pos_embed"].shape[1] - 1) ** 0.5)
-        return {"img_size": side * patch, "patch_size": patch}
+        return _vit_options(state, arch)
     if arch.startswith("swin_") and WINDOW in state:
         # One row for each offset between two of the window's positions, from -(w - 1) to w - 1.
-        return {"window_size": (round(state[WINDOW].shape[0] ** 0.5) + 1) // 2}
+        window = (round(state[WINDOW].shape[0] ** 0.5) + 1) // 2
+        return {"window_size": window, **({"img_size": image_size} if image_size else {})}
     return {}
+
+
+def _vit_options(state: State, arch: str) -> dict[str, Any]:
+    patch = state["patch_embed.proj.weight"].shape[-1]
+    side = round((state["pos_embed"].shape[1] - 1) ** 0.5)
+    options: dict[str, Any] = {"img_size": side * patch, "patch_size": patch}
+    # The host's own ViTs of MAE and MoCo v3 have tensors of the same shapes but another number of heads. They alone
+    # have fixed positions, in which that of the class token is zero.
+    if arch in OWN_HEADS and not state["pos_embed"][0, 0].is_meta and not state["pos_embed"][0, 0].any():
+        options["num_heads"] = OWN_HEADS[arch]
+    if "fc_norm.weight" in state:
+        options["global_pool"] = "avg"
+    return options

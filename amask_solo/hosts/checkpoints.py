@@ -1,15 +1,18 @@
 """Reading checkpoints of either generation of the host, stock or masked."""
 
+import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
 from amask_solo.errors import UserError
+from amask_solo.hosts.architectures import is_backbone
 from amask_solo.hosts.repairs import STATE
 
 Checkpoint = Mapping[str, Any]
@@ -72,6 +75,8 @@ def _load(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"There is no checkpoint '{path}'.")
     try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # whatever it raises, the second reader says it better
         plain = SimpleNamespace(__name__="plain", Unpickler=_PlainUnpickler, load=pickle.load)
@@ -85,12 +90,15 @@ def backbone_state(source: str | Path | Checkpoint) -> dict[str, Tensor]:
     """Return the trained backbone, its keys relative to it; never the momentum backbone.
 
     Args:
-        source: A checkpoint, a ``state_dict``, or the path of one; of either generation.
+        source: A checkpoint, a ``state_dict``, or the path of one; of either generation. A backbone alone, as
+            amask-export writes it, is returned as it is.
 
     Raises:
         UserError: If there is no backbone in it.
     """
     state = read(source)["state_dict"]
+    if is_backbone(state):
+        return dict(state)
     for prefix in ("backbone.", "encoder."):
         found = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         if found:
@@ -100,6 +108,32 @@ def backbone_state(source: str | Path | Checkpoint) -> dict[str, Tensor]:
         "No tensor of the checkpoint belongs to a backbone: expected keys that start with "
         f"'backbone.' or 'encoder.', but found {roots}."
     )
+
+
+def history(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return by which ``method`` and for how many ``epochs`` a checkpoint was trained, as far as it says so."""
+    saved = checkpoint.get(STATE, {})
+    known: dict[str, Any] = {"method": saved["method"]} if "method" in saved else {}
+    # `checkpoint["epoch"]` is one less if the file was written in the epoch than after it.
+    loop = checkpoint.get("loops", {}).get("fit_loop", {})
+    if "epoch_progress" in loop:
+        known["epochs"] = loop["epoch_progress"]["total"]["processed"]
+    return known
+
+
+def saved_arch(checkpoint: Checkpoint) -> str | None:
+    """Return the host's name of the backbone, if the checkpoint was written under this plugin."""
+    return checkpoint.get(STATE, {}).get("backbone")
+
+
+def fingerprint(checkpoint: Checkpoint) -> str:
+    """Return 16 digits that tell one state of the networks from any other."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, value in sorted(checkpoint["state_dict"].items()):
+        if isinstance(value, Tensor):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def to_current(source: str | Path | Checkpoint) -> dict[str, Any]:

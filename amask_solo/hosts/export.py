@@ -22,8 +22,7 @@ from amask_solo.hosts.architectures import (
     has_cifar_stem,
     timm_options,
 )
-from amask_solo.hosts.checkpoints import Checkpoint, backbone_state, read
-from amask_solo.hosts.repairs import STATE
+from amask_solo.hosts.checkpoints import Checkpoint, backbone_state, history, read, saved_arch
 
 Format = Literal["torchvision", "timm", "safetensors"]
 
@@ -71,8 +70,8 @@ def export_backbone(
         raise unknown_key(str(format), get_args(Format), "format")
     path, checkpoint = Path(path), read(source)
     state = {k: v.detach().cpu().clone().contiguous() for k, v in backbone_state(checkpoint).items()}
-    arch = arch or checkpoint.get(STATE, {}).get("backbone") or find_arch(state)
-    metadata = {"arch": arch or "unknown", "format": format, **_history(checkpoint)}
+    arch = arch or saved_arch(checkpoint) or find_arch(state)
+    metadata = {"arch": arch or "unknown", "format": format, **{k: str(v) for k, v in history(checkpoint).items()}}
     if has_cifar_stem(state):
         metadata["stem"] = f"CIFAR (3x3, no pooling); before loading: {CIFAR_STEM}"
     missing: tuple[str, ...] = ()
@@ -90,17 +89,6 @@ def export_backbone(
     return Export(path, len(state), missing, metadata)
 
 
-def _history(checkpoint: Checkpoint) -> dict[str, str]:
-    """Return by which method and how long the backbone was trained, as far as it is known."""
-    saved = checkpoint.get(STATE, {})
-    known = {"method": saved["method"]} if "method" in saved else {}
-    # `checkpoint["epoch"]` is one less if the file was written in the epoch than after it.
-    loop = checkpoint.get("loops", {}).get("fit_loop", {})
-    if "epoch_progress" in loop:
-        known["epochs"] = str(loop["epoch_progress"]["total"]["processed"])
-    return known
-
-
 def _target(
     state: State,
     arch: str | None,
@@ -116,7 +104,7 @@ def _target(
         )
     if format == "timm":
         options = timm_options(state, arch)
-        named = "".join(f", {name}={value}" for name, value in options.items())
+        named = "".join(f", {name}={value!r}" for name, value in options.items())
         load = f'timm.create_model("{TIMM_NAMES[arch]}", num_classes=0{named})'
         load += f'.load_state_dict(torch.load("{file}"))'
         return build_timm(state, arch), load

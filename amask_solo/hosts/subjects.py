@@ -1,0 +1,155 @@
+"""From a run or a checkpoint to the networks that are evaluated."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from amask_solo.configuration import instantiate
+from amask_solo.data import ImageData
+from amask_solo.errors import UserError, unknown_key
+from amask_solo.evaluation.backbone import Backbone
+from amask_solo.hosts.architectures import TIMM_NAMES, State, build_timm, check_fit, find_arch
+from amask_solo.hosts.checkpoints import Checkpoint, backbone_state, read, saved_arch
+from amask_solo.hosts.registry import PREFIX
+from amask_solo.hosts.run_folder import CONFIG
+from amask_solo.hosts.settings import build_settings
+from amask_solo.maskers.base import Masker
+
+ADVERSARY = "adversary."
+"""The prefix of the masker's side in a checkpoint."""
+
+
+class Found(NamedTuple):
+    """A masker, or why there is none.
+
+    Attributes:
+        masker: The masker, in evaluation mode on the CPU.
+        reason: Why there is none; empty if there is one.
+    """
+
+    masker: Masker | None
+    reason: str = ""
+
+
+def load_backbone(
+    source: str | Path | Checkpoint, arch: str | None = None, *, image_size: int | None = None
+) -> tuple[Backbone, str]:
+    """Return the backbone of a checkpoint, every tensor of it checked, and the host's name of it.
+
+    Args:
+        source: A checkpoint of either generation of the host, stock or masked, or an exported backbone; or its path.
+        arch: The host's name of the backbone; read from the checkpoint or found by its tensors by default.
+        image_size: Height and width of the images that it is for.
+
+    Returns:
+        The backbone, in evaluation mode on the CPU, and its name.
+
+    Raises:
+        UserError: If there is no backbone, if it is not ``arch`` to the last tensor, or cannot take the images.
+    """
+    checkpoint = read(source)
+    state = backbone_state(checkpoint)
+    if arch is not None and arch not in TIMM_NAMES:
+        raise unknown_key(arch, TIMM_NAMES, "arch", kind="choice")
+    arch = arch or saved_arch(checkpoint) or find_arch(state, image_size=image_size)
+    if arch not in TIMM_NAMES:
+        raise UserError(
+            f"Cannot build the backbone '{arch or 'unknown'}' of the checkpoint, only {', '.join(TIMM_NAMES)}. "
+            "If it is one of these, name it by arch=..."
+        )
+    check_fit(state, build_timm(state, arch, image_size=image_size), arch)
+    model = build_timm(state, arch, image_size=image_size, device="cpu")
+    model.load_state_dict(state)
+    _check_size(state, model.patch_embed.img_size[0] if arch.startswith("vit_") else image_size, image_size)
+    return Backbone(model).eval(), arch
+
+
+def _check_size(state: State, own: int | None, given: int | None) -> None:
+    if given is not None and own != given:
+        raise UserError(
+            f"The backbone takes images of {own} px alone ({len(state['pos_embed'][0])} positions), but the data have "
+            f"{given} px; set data.image_size={own}."
+        )
+
+
+def config_of(checkpoint: Path) -> DictConfig | None:
+    """Return the ``config.yaml`` of the run of this plugin that a checkpoint belongs to, if there is one.
+
+    Args:
+        checkpoint: A file in the run's folder ``checkpoints``.
+
+    Raises:
+        UserError: If it cannot be read.
+    """
+    path = checkpoint.parent.parent / CONFIG
+    if checkpoint.parent.name != "checkpoints" or not path.is_file():
+        return None
+    try:
+        cfg = OmegaConf.load(path)
+    except Exception as error:  # whatever a broken file makes the readers of YAML raise
+        raise UserError(f"Cannot read {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(cfg, DictConfig) or "method" not in cfg or "data" not in cfg:
+        raise UserError(f"{path} is not the configuration of a run: it names no method or no data.")
+    return cfg
+
+
+def load_masker(source: str | Path | Checkpoint, cfg: DictConfig | None) -> Found:
+    """Return the masker of a masked run, learned or not, every tensor of it checked.
+
+    Args:
+        source: The checkpoint of the run, or its path.
+        cfg: The configuration of the run; see :func:`config_of`.
+
+    Raises:
+        UserError: If the checkpoint and the configuration do not belong together.
+    """
+    state = read(source)["state_dict"]
+    own = {key.removeprefix(ADVERSARY): value for key, value in state.items() if key.startswith(ADVERSARY)}
+    if cfg is None:
+        where = "beside it there is no config.yaml, which describes the masker; give the run folder"
+        return Found(None, f"The checkpoint has a masker, but {where}." if own else "The checkpoint has no masker.")
+    if not str(cfg.method).startswith(PREFIX):
+        return Found(None, f"The run is one of {cfg.method}, which has no masker; choose a run of {PREFIX}*.")
+    adversary = build_settings(cfg).adversary
+    try:
+        adversary.load_state_dict(own)
+    except RuntimeError as error:
+        first = " ".join(str(error).split()[:40])
+        raise UserError(f"The masker of the checkpoint is not the one that config.yaml describes: {first}") from error
+    return Found(adversary.masker.eval())
+
+
+def load_data(node: Any, cfg: DictConfig | None) -> tuple[ImageData, dict[str, Any]]:
+    """Return the images that a subject is evaluated on, and the settings that they were made by.
+
+    Args:
+        node: What the command line says about ``data``: nothing, a whole data set, or what differs from the run's.
+        cfg: The configuration of the run, whose own data are the default.
+
+    Raises:
+        UserError: If neither names a data set, or it cannot be read.
+    """
+    if "_target_" not in node:
+        if cfg is None:
+            raise UserError("This checkpoint is not in a run folder, which would name its images; give data=...")
+        node = OmegaConf.merge(cfg.data, node)
+    return instantiate(node, "data"), OmegaConf.to_container(node, resolve=True)
+
+
+def pick_device(name: str) -> torch.device:
+    """Return a device; ``auto`` is the first GPU, if there is one.
+
+    Raises:
+        UserError: If there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f"device={name} is not there: {first} Use device=auto, cpu or cuda.") from error
+    return device

@@ -2,10 +2,10 @@
 
 import shutil
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.configuration import config_folder
 from amask_solo.hosts.registry import PREFIX
@@ -24,7 +24,7 @@ SHOWN = (
     "adversary",
     "experiment",
 )
-"""The groups in the order in which one chooses; a group that is not named here follows them."""
+"""The groups of amask-pretrain, in the order in which one chooses."""
 
 
 def register_help() -> None:
@@ -32,27 +32,27 @@ def register_help() -> None:
     OmegaConf.register_new_resolver("amask_groups", list_groups, replace=True)
 
 
-def list_groups(chosen: Mapping[str, str | None]) -> str:
-    """Return the groups with their choices, what is chosen marked by a star.
+def list_groups(chosen: Mapping[str, str | None], groups: Sequence[str] = SHOWN, *, _root_: DictConfig) -> str:
+    """Return groups with their choices, what is chosen marked by a star.
 
     Args:
         chosen: The present choice of each group.
+        groups: Those to list, in their order.
+        _root_: The configuration. Of a group that several are chosen of, it has a node for each.
     """
-    folder = config_folder()
-    groups = [p.name for p in folder.iterdir() if p.is_dir() and p.name != "hydra"]
-    ordered = sorted(groups, key=lambda group: (SHOWN.index(group) if group in SHOWN else len(SHOWN), group))
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
-    return "\n".join(_group(folder / group, chosen.get(group), width) for group in ordered)
+    present = {group: {chosen[group]} if group in chosen else set(_root_.get(group) or ()) for group in groups}
+    return "\n".join(_group(config_folder() / group, present[group], width) for group in groups)
 
 
-def _group(folder: Path, chosen: str | None, width: int) -> str:
+def _group(folder: Path, present: set[str | None], width: int) -> str:
     names = {path.stem for path in folder.glob("*.yaml")}
     # Of a method and its masked version one is enough; the text above says so.
     shown = {name for name in names if name.removeprefix(PREFIX) not in names or name.removeprefix(PREFIX) == name}
-    if chosen in names:
-        shown = shown - {chosen.removeprefix(PREFIX)} | {chosen}
+    chosen = {name for name in present if name in names}
+    shown = shown - {name.removeprefix(PREFIX) for name in chosen} | chosen
     ordered = sorted(shown, key=lambda name: name.removeprefix(PREFIX))
-    choices = ", ".join(f"{name}*" if name == chosen else name for name in ordered)
+    choices = ", ".join(f"{name}*" if name in chosen else name for name in ordered)
     lines = textwrap.wrap(choices, width - INDENT, break_on_hyphens=False, break_long_words=False)
     indent = " " * INDENT
     return f"  {folder.name}".ljust(INDENT) + f"\n{indent}".join(lines)

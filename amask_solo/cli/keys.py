@@ -39,7 +39,8 @@ def check_key(key: str, cfg: DictConfig, *, given: Sequence[Override] = ()) -> N
         if depth + 1 == len(parts) or OmegaConf.is_missing(node, _index(part, node)):
             return
         child = node[_index(part, node)]
-        if _is_free(node, child):
+        # What differs from a run's own images is compared with these when they are known.
+        if _is_free(node, child) or (part == "data" and not child):
             return
         node = child
 

@@ -121,13 +121,16 @@ def _options(choice: Override, folders: Sequence[Path]) -> list[str]:
     if not choice.is_sweep_override() or choice.is_hydra_override():
         return [choice.input_line]
     if isinstance(choice.value(), Glob):
-        files = {file.stem for folder in folders for file in (folder / choice.key_or_group).glob("*.yaml")}
-        names = choice.value().filter(sorted(files))
+        names = choice.value().filter(_names(choice.key_or_group, folders))
         if not names:
             raise UserError(f"No choice of {choice.key_or_group} fits {choice.input_line}.")
     else:
         names = choice.sweep_string_iterator()
     return [f"{choice.get_key_element()}={name}" for name in names]
+
+
+def _names(group: str, folders: Sequence[Path]) -> list[str]:
+    return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
 
 
 def _compose(config_name: str, choices: Sequence[str], more: Sequence[Path]) -> DictConfig:
@@ -139,7 +142,9 @@ def _compose(config_name: str, choices: Sequence[str], more: Sequence[Path]) -> 
             return compose(config_name, overrides)
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file or "").rpartition("/")
-        raise unknown_key(name, error.options or (), group or "the commands", kind="choice") from error
+        # Hydra knows no options if the name stands in a list.
+        options = error.options or _names(group, [config_folder(), *more])
+        raise unknown_key(name, options, group or "the commands", kind="choice") from error
     except ConfigCompositionException as error:
         raise UserError(_short(error, choices)) from error
     except yaml.YAMLError as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader
@@ -58,7 +58,7 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
         release(folder)
         raise
     finally:
-        _finish(trainer.loggers)
+        watch.finish(trainer.loggers)
     return json.loads((folder / "summary.json").read_text()) if trainer.is_global_zero else {}
 
 
@@ -102,14 +102,6 @@ def _build(method: type[LightningModule], cfg: DictConfig) -> LightningModule:
 
 def _loggers(cfg: DictConfig, folder: Path) -> list[Logger]:
     return instantiate(cfg.logger, "logger", save_dir=folder, name=cfg.name)
-
-
-def _finish(loggers: list[Logger]) -> None:
-    # Within a sweep the next run would log to the wandb run that is still open.
-    if any(isinstance(logger, WandbLogger) for logger in loggers):
-        import wandb
-
-        wandb.finish()
 
 
 def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]:

@@ -1,16 +1,15 @@
 """From a run or a checkpoint to the networks that are evaluated."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from amask_solo.configuration import instantiate
-from amask_solo.data import ImageData
+from amask_solo.configuration import check_keys
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.evaluation.backbone import Backbone
-from amask_solo.hosts.architectures import TIMM_NAMES, State, build_timm, check_fit, find_arch
+from amask_solo.hosts.architectures import TIMM_NAMES, build_timm, check_fit, find_arch
 from amask_solo.hosts.checkpoints import Checkpoint, backbone_state, read, saved_arch
 from amask_solo.hosts.registry import PREFIX
 from amask_solo.hosts.run_folder import CONFIG
@@ -41,13 +40,13 @@ def load_backbone(
     Args:
         source: A checkpoint of either generation of the host, stock or masked, or an exported backbone; or its path.
         arch: The host's name of the backbone; read from the checkpoint or found by its tensors by default.
-        image_size: Height and width of the images that it is for.
+        image_size: Height and width of its images; only a Swin is told.
 
     Returns:
         The backbone, in evaluation mode on the CPU, and its name.
 
     Raises:
-        UserError: If there is no backbone, if it is not ``arch`` to the last tensor, or cannot take the images.
+        UserError: If there is no backbone, or if it is not ``arch`` to the last tensor.
     """
     checkpoint = read(source)
     state = backbone_state(checkpoint)
@@ -62,15 +61,20 @@ def load_backbone(
     check_fit(state, build_timm(state, arch, image_size=image_size), arch)
     model = build_timm(state, arch, image_size=image_size, device="cpu")
     model.load_state_dict(state)
-    _check_size(state, model.patch_embed.img_size[0] if arch.startswith("vit_") else image_size, image_size)
     return Backbone(model).eval(), arch
 
 
-def _check_size(state: State, own: int | None, given: int | None) -> None:
-    if given is not None and own != given:
+def check_size(backbone: Backbone, image_size: int) -> None:
+    """Compare the size of images with the one that a ViT has positions for.
+
+    Raises:
+        UserError: If they differ.
+    """
+    own = getattr(getattr(backbone.model, "patch_embed", None), "img_size", None) or (image_size,)
+    if own[0] != image_size:
         raise UserError(
-            f"The backbone takes images of {own} px alone ({len(state['pos_embed'][0])} positions), but the data have "
-            f"{given} px; set data.image_size={own}."
+            f"The backbone takes images of {own[0]} px alone, but those of the data have {image_size} px; set "
+            f"data.image_size={own[0]}."
         )
 
 
@@ -121,21 +125,23 @@ def load_masker(source: str | Path | Checkpoint, cfg: DictConfig | None) -> Foun
     return Found(adversary.masker.eval())
 
 
-def load_data(node: Any, cfg: DictConfig | None) -> tuple[ImageData, dict[str, Any]]:
-    """Return the images that a subject is evaluated on, and the settings that they were made by.
+def data_settings(given: DictConfig | None, cfg: DictConfig | None) -> DictConfig:
+    """Return the node of the images that a subject is evaluated on.
 
     Args:
-        node: What the command line says about ``data``: nothing, a whole data set, or what differs from the run's.
+        given: What the command line says about ``data``: nothing, a whole data set, or what differs from the run's.
         cfg: The configuration of the run, whose own data are the default.
 
     Raises:
-        UserError: If neither names a data set, or it cannot be read.
+        UserError: If neither names a data set.
     """
-    if "_target_" not in node:
-        if cfg is None:
-            raise UserError("This checkpoint is not in a run folder, which would name its images; give data=...")
-        node = OmegaConf.merge(cfg.data, node)
-    return instantiate(node, "data"), OmegaConf.to_container(node, resolve=True)
+    if given and "_target_" in given:
+        return given
+    if cfg is None:
+        raise UserError("This checkpoint lies in no run folder, which would say what its images are; give data=...")
+    node = OmegaConf.merge(cfg.data, given or {})
+    check_keys(node, "data")
+    return node
 
 
 def pick_device(name: str) -> torch.device:

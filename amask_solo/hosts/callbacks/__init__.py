@@ -2,11 +2,11 @@
 
 from amask_solo.hosts.callbacks.checkpoints import LAST, KeepOnInterrupt, checkpoints
 from amask_solo.hosts.callbacks.game_monitor import GameMonitor
-from amask_solo.hosts.callbacks.loggers import MetricsFile, csv, wandb
+from amask_solo.hosts.callbacks.loggers import MetricsFile, csv, finish, wandb
 from amask_solo.hosts.callbacks.online_knn import OnlineKNN, spread
 from amask_solo.hosts.callbacks.panels import MaskPanels
 from amask_solo.hosts.callbacks.progress import progress_bar
-from amask_solo.hosts.callbacks.summary import Summary
+from amask_solo.hosts.callbacks.summary import Summary, device_name, versions
 
 __all__ = [
     "LAST",
@@ -18,7 +18,10 @@ __all__ = [
     "Summary",
     "checkpoints",
     "csv",
+    "device_name",
+    "finish",
     "progress_bar",
     "spread",
+    "versions",
     "wandb",
 ]

@@ -2,6 +2,7 @@
 
 import csv as csv_format
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -153,3 +154,11 @@ def _run_id(folder: Path) -> str | None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(uuid4().hex[:8])
     return file.read_text()
+
+
+def finish(loggers: Iterable[Logger]) -> None:
+    """Close the run on wandb; within a sweep the next run would log to it."""
+    if any(isinstance(logger, WandbLogger) for logger in loggers):
+        import wandb
+
+        wandb.finish()

@@ -93,10 +93,10 @@ class Summary(Callback):
             "seconds_per_step": _plain(statistics.median(self._times or [math.nan])),
             "seconds": round(time.perf_counter() - self._start, 1),
             "peak_memory_mib": _peak_memory(pl_module.device),
-            "device": _name(pl_module.device),
+            "device": device_name(pl_module.device),
             "processes": trainer.world_size,
             "precision": trainer.precision,
-            "versions": {"python": platform.python_version(), **dict(map(_version, PACKAGES))},
+            "versions": versions(),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
@@ -107,6 +107,11 @@ def _plain(value: Any) -> float | None:
     return float(f"{number:.7g}") if math.isfinite(number) else None  # JSON has no NaN.
 
 
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python and of the packages that results depend on; ``None`` if one is not installed."""
+    return {"python": platform.python_version(), **dict(map(_version, PACKAGES))}
+
+
 def _version(package: str) -> tuple[str, str | None]:
     try:
         return package, version(package)
@@ -114,7 +119,8 @@ def _version(package: str) -> tuple[str, str | None]:
         return package, None
 
 
-def _name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """Return what a device is, in words."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"

@@ -1,0 +1,44 @@
+"""amask-evaluate: score a pretrained backbone, or the masks of its masker."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from amask_solo.cli.main import command
+from amask_solo.errors import UserError
+
+
+def main() -> None:
+    """Run the command."""
+    command("evaluate", _run)
+
+
+def _run(cfg: DictConfig) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    with console.status("starting") as status:
+        from amask_solo.hosts.evaluate import evaluate
+
+        outcome = evaluate(cfg, status.update)
+    if outcome.results:
+        console.print(_table(outcome.results))
+        console.print(f"Wrote {outcome.path}", markup=False)
+    if outcome.mistakes:
+        raise UserError(" ".join(f"{name}: {error}" for name, error in outcome.mistakes.items()))
+
+
+def _table(results: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table("protocol", "data", "score")
+    table.add_column("value", justify="right")
+    for result in results:
+        for number, (name, value) in enumerate(result["scores"].items()):
+            first = (result["protocol"], result["data"]) if number == 0 else ("", "")
+            table.add_row(*first, name, f"{value:.2f}")
+        table.add_section()
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""``evaluation.json``: what the protocols found about one state of a checkpoint."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from amask_solo.errors import UserError
+
+SAME = ("protocol", "data", "images")
+"""Entries of a result that another one must share to take its place."""
+
+STATE = "state"
+"""The entry that tells one state of a checkpoint from any other."""
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Return what a file holds; nothing if there is none.
+
+    Raises:
+        UserError: If it is not what :func:`add_result` writes.
+    """
+    try:
+        record = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"Cannot read {path}: {error}. Delete it, or give output=... for another file.") from error
+    if not isinstance(record, dict) or not isinstance(record.get("results"), list):
+        raise UserError(f"{path} is not what amask-evaluate writes. Delete it, or give output=... for another file.")
+    return record
+
+
+def merged(record: Mapping[str, Any], facts: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record with one more result, the last of the list.
+
+    Args:
+        record: What there is so far. Nothing of it is kept if it is about another ``state`` of the checkpoint.
+        facts: What is known about the checkpoint and the machine, ``state`` among it.
+        result: What a protocol found. It replaces that of the same protocol on the same images.
+
+    Example:
+        >>> old = {"state": "a", "results": [{"protocol": "knn", "data": "birds", "scores": {"acc1": 20.0}}]}
+        >>> merged(old, {"state": "a"}, {"protocol": "knn", "data": "birds", "scores": {"acc1": 25.0}})
+        {'state': 'a', 'results': [{'protocol': 'knn', 'data': 'birds', 'scores': {'acc1': 25.0}}]}
+        >>> len(merged(old, {"state": "a"}, {"protocol": "knn", "data": "cars"})["results"])
+        2
+        >>> len(merged(old, {"state": "b"}, {"protocol": "knn", "data": "cars"})["results"])
+        1
+    """
+    known = record.get("results", []) if record.get(STATE) == facts[STATE] else []
+    others = [other for other in known if any(other.get(key) != result.get(key) for key in SAME)]
+    return {**facts, "results": [*others, _plain(result)]}
+
+
+def add_result(path: Path, facts: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    """Add a result to a file; whoever reads meanwhile sees the file before or after.
+
+    Args:
+        path: The file; made if need be.
+        facts: See :func:`merged`.
+        result: See :func:`merged`; a score that is no finite number is written as ``null``.
+
+    Raises:
+        UserError: If the file cannot be read or written.
+    """
+    # Read anew each time: another process may have added to it.
+    write_atomically(path, json.dumps(merged(read_results(path), facts, result), indent=2, allow_nan=False) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file in one step.
+
+    Raises:
+        UserError: If that is not possible.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text)
+        part.replace(path)
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}. Give output=... for another file.") from error
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold of a value."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(child) for child in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,5 +1,6 @@
-"""Tensors in, pictures out."""
+"""Tensors and numbers in, pictures out."""
 
+from amask_solo.visualization.comparison import accuracy_against_time, training_curves
 from amask_solo.visualization.panels import denormalize, mask_panel, overlay, save_panel
 
-__all__ = ["denormalize", "mask_panel", "overlay", "save_panel"]
+__all__ = ["accuracy_against_time", "denormalize", "mask_panel", "overlay", "save_panel", "training_curves"]

@@ -1,0 +1,70 @@
+"""Pictures of the report: plots of its runs, and the mask panels that the runs left."""
+
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from amask_solo.comparison.records import Record
+from amask_solo.comparison.statistics import arm_order
+from amask_solo.comparison.wording import metric_name
+from amask_solo.visualization import accuracy_against_time, save_panel, training_curves
+
+
+def draw_accuracy_against_time(records: Sequence[Record], metric: str, folder: Path) -> str:
+    """Draw one point a run and return the name of the picture.
+
+    Args:
+        records: Runs in the order in which bases and arms are shown; those without the metric are left out.
+        metric: ``protocol/score``.
+        folder: Of the picture.
+    """
+    scored = [record for record in records if metric in record.scores]
+    points = _nested(scored, lambda record: (record.seconds, record.scores[metric]))
+    save_panel(accuracy_against_time(points, label=metric_name(metric)), folder / "accuracy_time.png")
+    return "accuracy_time.png"
+
+
+def draw_training_curves(records: Sequence[Record], folder: Path) -> str:
+    """Draw the online kNN accuracy by epoch and return the name of the picture; nothing if no run measured it.
+
+    Args:
+        records: Runs in the order in which bases and arms are shown.
+        folder: Of the picture.
+    """
+    measured = [record for record in records if record.curve]
+    if not measured:
+        return ""
+    curves = _nested(measured, lambda record: [(epoch, accuracy) for epoch, _, accuracy in record.curve])
+    save_panel(training_curves(curves, label="online kNN accuracy"), folder / "curves.png")
+    return "curves.png"
+
+
+def copy_mask_panels(records: Sequence[Record], folder: Path) -> list[tuple[str, str, str]]:
+    """Copy the last mask panel of each arm's first run that has one.
+
+    Args:
+        records: Runs in order.
+        folder: Where the copies go.
+
+    Returns:
+        The arm, the name of the run, the name of the copy.
+    """
+    copied: dict[str, tuple[str, str, str]] = {}
+    for record in records:
+        panels = sorted((record.folder / "masks").glob("epoch_*.png"))
+        if panels and record.arm not in copied:
+            name = f"masks_{re.sub(r'[^A-Za-z0-9_-]', '_', record.arm)}.png"
+            shutil.copyfile(panels[-1], folder / name)
+            copied[record.arm] = (record.arm, record.folder.name, name)
+    return list(copied.values())
+
+
+def _nested(records: Sequence[Record], value: Callable[[Record], Any]) -> dict[str, dict[str, list[Any]]]:
+    # Each base lists every arm, so that an arm looks the same in all plots.
+    arms = sorted({record.arm for record in records}, key=arm_order)
+    nested = {record.base: {arm: [] for arm in arms} for record in records}
+    for record in records:
+        nested[record.base][record.arm].append(value(record))
+    return nested

@@ -1,0 +1,133 @@
+"""What one finished run of a comparison left in its folder, read back."""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from amask_solo.errors import UserError
+
+NEEDED = ("status", "steps", "seconds", "seconds_per_step", "peak_memory_mib", "masks", "device", "versions")
+"""Keys of ``summary.json`` that a report cannot do without."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished and evaluated run.
+
+    Attributes:
+        base: The base method.
+        arm: How it was masked.
+        seed: Of the run.
+        folder: Of the run.
+        summary: Its ``summary.json``.
+        scores: What its evaluation found, by ``protocol/score``; percent for accuracies.
+        curve: After each evaluated epoch: epochs done, seconds since the start, online kNN accuracy in percent. The
+            run writes no times, so its seconds are shared out over its steps.
+    """
+
+    base: str
+    arm: str
+    seed: int
+    folder: Path
+    summary: dict[str, Any]
+    scores: dict[str, float]
+    curve: list[tuple[int, float, float]]
+
+    @property
+    def seconds(self) -> float:
+        """What training took, with the validation within it."""
+        return _seconds(self.summary)
+
+
+def read_record(
+    folder: str | Path, base: str, arm: str, seed: int, *, protocols: Mapping[str, Any] | None = None
+) -> Record:
+    """Read a run folder.
+
+    Args:
+        folder: Of the run.
+        base: The base method.
+        arm: How it was masked.
+        seed: Of the run.
+        protocols: Each protocol that counts, with its settings: results of other protocols, or by other settings, are
+            left out, and one without a result is an error. All results count by default.
+
+    Raises:
+        UserError: If a file is missing or broken, or the run did not finish, or was not evaluated.
+    """
+    folder = Path(folder)
+    summary = _read_json(folder / "summary.json", NEEDED)
+    if summary["status"] != "finished":
+        raise UserError(f"{folder / 'summary.json'}: the run is {summary['status']}, not finished. Continue it.")
+    return Record(
+        base=base,
+        arm=arm,
+        seed=seed,
+        folder=folder,
+        summary=summary,
+        scores=_scores(folder / "evaluation.json", protocols),
+        curve=_curve(folder / "metrics.csv", summary),
+    )
+
+
+def _read_json(path: Path, needed: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}. The run is not finished, or not evaluated.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is no valid JSON ({error}). Delete it and make the run again.") from error
+    missing = [key for key in needed if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(missing)}. Delete it and make the run again.")
+    return content
+
+
+def _scores(path: Path, protocols: Mapping[str, Any] | None) -> dict[str, float]:
+    results = _read_json(path, ("results",))["results"]
+    try:
+        if protocols is not None:
+            results = [r for r in results if r["protocol"] in protocols and r["settings"] == protocols[r["protocol"]]]
+            lacking = sorted(set(protocols) - {result["protocol"] for result in results})
+            if lacking:
+                raise UserError(f"{path} has no result of {', '.join(lacking)} by the settings asked for. Evaluate it.")
+        # A later result by other settings replaces an earlier one.
+        return {
+            f"{_name(result, results[0]['data'])}/{score}": float(value)
+            for result in results
+            for score, value in result["scores"].items()
+            if isinstance(value, int | float) and isfinite(value)
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} is not what amask-evaluate writes ({error!r}). Delete it and evaluate again."
+        ) from error
+
+
+def _name(result: Mapping[str, Any], data: str) -> str:
+    # The same protocol on other images is another score.
+    return result["protocol"] if result["data"] == data else f"{result['protocol']}@{result['data']}"
+
+
+def _curve(path: Path, summary: Mapping[str, Any]) -> list[tuple[int, float, float]]:
+    try:
+        with path.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row.get("val_knn_acc1")]
+        return [
+            (int(row["epoch"]) + 1, _seconds(summary) * (int(row["step"]) + 1) / summary["steps"], float(accuracy))
+            for row in rows
+            if isfinite(accuracy := float(row["val_knn_acc1"]))
+        ]
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}. Make the run again.") from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is no table of a run's metrics ({error!r}). Make the run again.") from error
+
+
+def _seconds(summary: Mapping[str, Any]) -> float:
+    # A run that was interrupted counts only the seconds since it went on, but all of its steps.
+    return max(summary["seconds"], summary["steps"] * (summary["seconds_per_step"] or 0.0))

@@ -1,0 +1,176 @@
+"""The report of a comparison: ``report.md``, ``report.csv``, plots and mask panels."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from amask_solo.comparison.pictures import copy_mask_panels, draw_accuracy_against_time, draw_training_curves
+from amask_solo.comparison.plan import STOCK
+from amask_solo.comparison.records import Record
+from amask_solo.comparison.statistics import CONFIDENCE, Row, arm_order, compare
+from amask_solo.comparison.tables import accuracy_table, cost_table, facts_table, mask_table
+from amask_solo.comparison.wording import answer, caution, metric_name
+from amask_solo.errors import UserError
+
+METRICS = ("linear/acc1", "knn/acc1")
+
+ACCURACY_NOTE = f"""\
+Percent; mean ± standard deviation over seeds. A difference is the mean over pairs of runs with the same base and seed,
+in points, with its {100 * CONFIDENCE:.0f} % confidence interval (Student's t). "All bases" takes the
+pairs of all bases together, as if they were alike; it says nothing about other bases."""
+
+COST_NOTE = """\
+Medians over seeds. Seconds a step were measured in the runs themselves: they mean little if the machine had other
+work, such as other runs of this comparison. Seconds a run are those of pretraining and its validation, without
+evaluation."""
+
+MASK_NOTE = """\
+In the last epoch, means over seeds. Area: the share of the image that a mask hides. Entropy: 0 for binary masks, 1
+where all pixels are half hidden. Overlap: the share of the image that both of two masks hide. Diversity: the standard
+deviation of a pixel of a mask between images, 0 if all images get the same masks."""
+
+
+def write_report(
+    records: Sequence[Record],
+    folder: str | Path,
+    *,
+    command: str,
+    settings: Sequence[str],
+    commit: str | None,
+    metrics: Sequence[str] = METRICS,
+    arms: Mapping[str, Sequence[str]] | None = None,
+    protocols: Mapping[str, Any] | None = None,
+    unfinished: Mapping[str, str] | None = None,
+) -> Path:
+    """Write the report into the folder of a comparison, over an earlier one.
+
+    Args:
+        records: The finished runs.
+        folder: Where ``report.md``, ``report.csv`` and the pictures go.
+        command: What reproduces the comparison.
+        settings: What all runs share, as arguments of ``amask-pretrain``.
+        commit: Of the code; none if it is not known.
+        metrics: What to compare, as ``protocol/score``; the first one gives the answer. Those that no run has are left
+            out.
+        arms: What defines each arm, as arguments of ``amask-pretrain``.
+        protocols: The settings of each protocol.
+        unfinished: Runs that are missing or failed, with the reason.
+
+    Returns:
+        ``report.md``.
+
+    Raises:
+        UserError: If there are runs, but none has any of the metrics.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    records = sorted(records, key=lambda r: (r.base, arm_order(r.arm), r.seed))
+    tables = _tables(records, metrics)
+    _write_csv(records, folder / "report.csv")
+    parts = [
+        "# Stock against masked",
+        _unfinished_first(records, unfinished or {}),
+        *_answer(tables),
+        *_results(records, tables),
+        *_picture_sections(records, tables, folder),
+        *_settings(records, settings, arms or {}, protocols or {}),
+        _section("Reproduce", f"```bash\n{command}\n```", f"Commit: {commit or 'not known'}."),
+        _unfinished_last(unfinished or {}),
+    ]
+    path = folder / "report.md"
+    path.write_text("\n\n".join(part for part in parts if part) + "\n")
+    return path
+
+
+def _tables(records: Sequence[Record], metrics: Sequence[str]) -> dict[str, list[Row]]:
+    tables = {metric: rows for metric in metrics if (rows := compare(records, metric))}
+    if records and not tables:
+        known = sorted({score for record in records for score in record.scores})
+        raise UserError(f"No run was scored by {', '.join(metrics)}. Scores: {', '.join(known) or 'none'}.")
+    return tables
+
+
+def _section(title: str, *parts: str) -> str:
+    return "\n\n".join([f"## {title}", *(part for part in parts if part)])
+
+
+def _unfinished_first(records: Sequence[Record], unfinished: Mapping[str, str]) -> str:
+    if not unfinished:
+        return ""
+    total = len(records) + len(unfinished)
+    return f"**Unfinished: {len(unfinished)} of {total} runs are missing here.** The last section names them."
+
+
+def _unfinished_last(unfinished: Mapping[str, str]) -> str:
+    if not unfinished:
+        return ""
+    return _section("Missing runs", "\n".join(f"- `{run}`: {why}" for run, why in unfinished.items()))
+
+
+def _answer(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+    metric = next(iter(tables), "")
+    yield answer(tables.get(metric, []), metric)
+    if tables:
+        yield caution(tables.values())
+
+
+def _results(records: Sequence[Record], tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+    for n, (metric, rows) in enumerate(tables.items()):
+        name = metric_name(metric)
+        yield _section(name[0].upper() + name[1:], accuracy_table(rows), ACCURACY_NOTE if n == 0 else "")
+    if records:
+        yield _section("Cost", cost_table(records), COST_NOTE)
+    if masks := mask_table(records):
+        yield _section("Masks", masks, MASK_NOTE)
+
+
+def _picture_sections(records: Sequence[Record], tables: Mapping[str, Sequence[Row]], folder: Path) -> Iterator[str]:
+    if tables:
+        name = draw_accuracy_against_time(records, next(iter(tables)), folder)
+        yield _section("Accuracy against time", f"![Accuracy against training time]({name})", "One point a run.")
+    if name := draw_training_curves(records, folder):
+        text = "Mean over seeds, in the band from the lowest to the highest run."
+        yield _section("Training curves", f"![Online kNN accuracy by epoch]({name})", text)
+    if panels := copy_mask_panels(records, folder):
+        pictures = [f'`{arm}` ({run})\n\n<img src="{name}" width="480" alt="Masks">' for arm, run, name in panels]
+        yield _section("Mask panels", "After the last epoch, on the same images.", *pictures)
+
+
+def _settings(
+    records: Sequence[Record], settings: Sequence[str], arms: Mapping[str, Sequence[str]], protocols: Mapping[str, Any]
+) -> Iterator[str]:
+    shared = f"`{' '.join(settings)}`" if settings else "the defaults of `amask-pretrain`"
+    parts = [f"All runs share {shared}."]
+    if arms:
+        parts.append("\n".join(f"- `{arm}`: {_definition(arm, arms[arm])}" for arm in sorted(arms, key=arm_order)))
+    if protocols:
+        parts.append("\n".join(f"- protocol `{name}`: `{json.dumps(made)}`" for name, made in protocols.items()))
+    yield _section("Settings", *parts, facts_table(records) if records else "")
+
+
+def _definition(arm: str, overrides: Sequence[str]) -> str:
+    if arm == STOCK:
+        return "the host's method as it is"
+    return f"`{' '.join(overrides)}`" if overrides else "the masked method with its defaults"
+
+
+def _write_csv(records: Sequence[Record], path: Path) -> None:
+    rows = [{"base": r.base, "arm": r.arm, "seed": r.seed, **r.scores, **_flat(r.summary)} for r in records]
+    columns = dict.fromkeys(name for row in rows for name in row) or ("base", "arm", "seed")
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, list(columns), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def _flat(summary: Mapping[str, Any], prefix: str = "") -> dict[str, Real]:
+    flat: dict[str, Real] = {}
+    for key, value in summary.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}/")
+        elif isinstance(value, Real):
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,141 @@
+"""Plots of a comparison: what accuracy costs, and how it grows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from amask_solo.visualization.panels import PALETTE
+
+Points = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
+"""Panel -> arm -> one point a run."""
+
+Curves = Mapping[str, Mapping[str, Sequence[Sequence[tuple[float, float]]]]]
+"""Panel -> arm -> one curve a run, as points from left to right."""
+
+COLORS = ("#000000", *PALETTE)
+MARKERS = "osD^vPX"
+LINES = ("-", "--", "-.", ":")
+"""Arms differ in more than their color; the three repeat at different lengths."""
+
+COLUMNS = 3
+PANEL = (2.75, 2.4)  # inches
+HEAD = 0.35  # inches, for the legend
+MINUTE, HOUR = 60, 3600
+LONG = 3  # so many minutes or hours, and seconds or minutes are no longer the unit
+
+
+class _Style(NamedTuple):
+    color: str
+    marker: str
+    line: str
+
+
+def accuracy_against_time(points: Points, *, label: str) -> Figure:
+    """Draw what each run reached against the time that it took, one panel a base method.
+
+    Args:
+        points: Base -> arm -> (seconds, accuracy in percent) of each run.
+        label: What the accuracy is.
+    """
+    unit, seconds = _unit_of([x for arms in points.values() for runs in arms.values() for x, _ in runs])
+    figure, panels = _panels(points, f"training time ({unit})", f"{label} (%)")
+    for (_, arms), axis in panels:
+        for name, style in _styles(points).items():
+            x, y = zip(*arms.get(name, ()), strict=True) if arms.get(name) else ((), ())
+            axis.plot(
+                [value / seconds for value in x],
+                y,
+                linestyle="none",
+                marker=style.marker,
+                color=style.color,
+                markersize=6,
+                markeredgecolor="white",
+                markeredgewidth=0.6,
+                alpha=0.9,
+                label=name,
+            )
+        axis.set_xlim(left=0)
+        axis.margins(y=0.12)
+    return _with_legend(figure)
+
+
+def training_curves(curves: Curves, *, label: str) -> Figure:
+    """Draw the mean of each arm's runs by epoch, in the band from its lowest to its highest run.
+
+    Epochs that not all runs of an arm have are left out.
+
+    Args:
+        curves: Base -> arm -> a list of (epoch, accuracy in percent) for each run.
+        label: What the accuracy is.
+    """
+    figure, panels = _panels(curves, "epoch", f"{label} (%)")
+    for (_, arms), axis in panels:
+        for name, style in _styles(curves).items():
+            epochs, low, mean, high = _summarized(arms.get(name, ()))
+            axis.fill_between(epochs, low, high, color=style.color, alpha=0.15, linewidth=0)
+            marker = style.marker if len(epochs) == 1 else None
+            axis.plot(epochs, mean, color=style.color, linestyle=style.line, marker=marker, linewidth=1.6, label=name)
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    return _with_legend(figure)
+
+
+def _styles(panels: Mapping[str, Mapping[str, object]]) -> dict[str, _Style]:
+    """Return the style of each arm, the same in all panels."""
+    arms = dict.fromkeys(arm for panel in panels.values() for arm in panel)
+    return {
+        arm: _Style(COLORS[n % len(COLORS)], MARKERS[n % len(MARKERS)], LINES[n % len(LINES)])
+        for n, arm in enumerate(arms)
+    }
+
+
+def _panels(
+    content: Mapping[str, Mapping], x_label: str, y_label: str
+) -> tuple[Figure, Iterator[tuple[tuple[str, Mapping], Axes]]]:
+    columns = min(COLUMNS, max(1, len(content)))
+    rows = max(1, ceil(len(content) / columns))
+    width, height = PANEL
+    # A single panel gets more room, and there is always room for the legend.
+    size = (max(columns * width, 1.6 * width), rows * height + HEAD)
+    figure = Figure(figsize=size, dpi=200, facecolor="white", layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+    for axis in grid[len(content) :]:
+        axis.remove()
+    for n, (title, axis) in enumerate(zip(content, grid, strict=False)):
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel(x_label, fontsize=8)
+        axis.set_ylabel(y_label if n % columns == 0 else "", fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.grid(visible=True, color="#DDDDDD", linewidth=0.5)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, zip(content.items(), grid, strict=False)
+
+
+def _with_legend(figure: Figure) -> Figure:
+    handles, names = figure.axes[0].get_legend_handles_labels() if figure.axes else ([], [])
+    if names:
+        figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 6), fontsize=8, frameon=False)
+    return figure
+
+
+def _unit_of(seconds: Sequence[float]) -> tuple[str, int]:
+    longest = max(seconds, default=0)
+    if longest > LONG * HOUR:
+        return "hours", HOUR
+    return ("minutes", MINUTE) if longest > LONG * MINUTE else ("seconds", 1)
+
+
+def _summarized(runs: Sequence[Sequence[tuple[float, float]]]) -> tuple[list[float], ...]:
+    tables = [dict(run) for run in runs]
+    epochs = sorted(set.intersection(*map(set, tables))) if tables else []
+    values = [[table[epoch] for table in tables] for epoch in epochs]
+    return (
+        epochs,
+        [min(column) for column in values],
+        [sum(column) / len(column) for column in values],
+        [max(column) for column in values],
+    )

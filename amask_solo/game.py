@@ -52,9 +52,11 @@ class Game(nn.Module):
         apply: ``"each"`` mask alone, or ``"cumulative"``: the n-th occlusion hides what masks 1 to n hide.
         reduction: ``"mean"`` weighs N entries by 1/N, so that N does not change the size of a step; ``"sum"`` weighs
             each by 1, as the reference code of ADIOS does.
+        share: How many of the images are occluded at a time, drawn anew in each step; the others are shown whole
+            (ours).
 
     Raises:
-        ValueError: If a setting is not among its choices.
+        ValueError: If a setting is not among its choices, or out of range.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Game(nn.Module):
         draw: Draw = "one",
         apply: Apply = "each",
         reduction: Reduction = "mean",
+        share: float = 1.0,
     ) -> None:
         super().__init__()
         for name, value, known in (
@@ -75,8 +78,10 @@ class Game(nn.Module):
         ):
             if value not in known:
                 raise ValueError(f"Expected {name} to be one of {known}, but got {value!r}.")
+        if not 0 < share <= 1:
+            raise ValueError(f"Expected share to be in (0, 1], but got {share}.")
         self.masker, self.fill, self.constraint = masker, fill, constraint
-        self.draw, self.apply_, self.reduction = draw, apply, reduction
+        self.draw, self.apply_, self.reduction, self.share = draw, apply, reduction, share
 
     @property
     def num_shown(self) -> int:
@@ -91,6 +96,9 @@ class Game(nn.Module):
         """Return the masks that are applied: ``(B, N, H, W)``, or ``(B, 1, H, W)`` if one is drawn for each image."""
         if self.apply_ == "cumulative":
             masks = 1 - (1 - masks).cumprod(dim=1)
+        if self.share < 1:
+            occluded = torch.rand(len(masks), generator=generator, device=masks.device) < self.share
+            masks = masks * occluded[:, None, None, None]
         if self.draw == "all":
             return masks
         drawn = torch.randint(masks.shape[1], (len(masks),), generator=generator, device=masks.device)

@@ -10,7 +10,7 @@ from typing import Any
 
 from amask_solo.errors import UserError
 
-NEEDED = ("status", "steps", "seconds", "seconds_per_step", "peak_memory_mib", "masks", "device", "versions")
+NEEDED = ("status", "data", "steps", "seconds", "seconds_per_step", "peak_memory_mib", "masks", "device", "versions")
 """Keys of ``summary.json`` that a report cannot do without."""
 
 
@@ -24,7 +24,8 @@ class Record:
         seed: Of the run.
         folder: Of the run.
         summary: Its ``summary.json``.
-        scores: What its evaluation found, by ``protocol/score``; percent for accuracies.
+        scores: What its evaluation found, by ``protocol/score``, or ``protocol@data/score`` on other data than the
+            run's own; percent for accuracies.
         curve: After each evaluated epoch: epochs done, seconds since the start, online kNN accuracy in percent. The
             run writes no times, so its seconds are shared out over its steps.
     """
@@ -69,7 +70,7 @@ def read_record(
         seed=seed,
         folder=folder,
         summary=summary,
-        scores=_scores(folder / "evaluation.json", protocols),
+        scores=_scores(folder / "evaluation.json", protocols, data=summary["data"]),
         curve=_curve(folder / "metrics.csv", summary),
     )
 
@@ -87,7 +88,7 @@ def _read_json(path: Path, needed: tuple[str, ...]) -> dict[str, Any]:
     return content
 
 
-def _scores(path: Path, protocols: Mapping[str, Any] | None) -> dict[str, float]:
+def _scores(path: Path, protocols: Mapping[str, Any] | None, *, data: str) -> dict[str, float]:
     results = _read_json(path, ("results",))["results"]
     try:
         if protocols is not None:
@@ -95,9 +96,9 @@ def _scores(path: Path, protocols: Mapping[str, Any] | None) -> dict[str, float]
             lacking = sorted(set(protocols) - {result["protocol"] for result in results})
             if lacking:
                 raise UserError(f"{path} has no result of {', '.join(lacking)} by the settings asked for. Evaluate it.")
-        # A later result by other settings replaces an earlier one.
+        # The last result counts where the same images were prepared in several ways.
         return {
-            f"{_name(result, results[0]['data'])}/{score}": float(value)
+            f"{_name(result, data)}/{score}": float(value)
             for result in results
             for score, value in result["scores"].items()
             if isinstance(value, int | float) and isfinite(value)
@@ -109,7 +110,7 @@ def _scores(path: Path, protocols: Mapping[str, Any] | None) -> dict[str, float]
 
 
 def _name(result: Mapping[str, Any], data: str) -> str:
-    # The same protocol on other images is another score.
+    # A protocol on other images than the run's own is another score.
     return result["protocol"] if result["data"] == data else f"{result['protocol']}@{result['data']}"
 
 
@@ -130,4 +131,4 @@ def _curve(path: Path, summary: Mapping[str, Any]) -> list[tuple[int, float, flo
 
 def _seconds(summary: Mapping[str, Any]) -> float:
     # A run that was interrupted counts only the seconds since it went on, but all of its steps.
-    return max(summary["seconds"], summary["steps"] * (summary["seconds_per_step"] or 0.0))
+    return float(max(summary["seconds"], summary["steps"] * (summary["seconds_per_step"] or 0.0)))

@@ -119,8 +119,7 @@ def _answer(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
 
 def _results(records: Sequence[Record], tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
     for n, (metric, rows) in enumerate(tables.items()):
-        name = metric_name(metric)
-        yield _section(name[0].upper() + name[1:], accuracy_table(rows), ACCURACY_NOTE if n == 0 else "")
+        yield _section(f"By {metric_name(metric)}", accuracy_table(rows), ACCURACY_NOTE if n == 0 else "")
     if records:
         yield _section("Cost", cost_table(records), COST_NOTE)
     if masks := mask_table(records):

@@ -67,7 +67,7 @@ def verdict(difference: Difference | None, *, unit: str = "seed") -> str:
     mean = round(difference.mean, 1)
     if difference.interval is None:
         where = "above" if mean > 0 else "below"
-        how_far = f"{number(abs(mean))} points {where}" if mean else "no difference"
+        how_far = f"{number(abs(mean))} points {where if mean else 'apart'}"
         return f"one {unit}: {how_far}, no interval"
     low, high = (round(end, 1) for end in difference.interval)
     if low <= 0 <= high:

@@ -13,7 +13,7 @@ from amask_solo.visualization.panels import PALETTE
 Points = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
 """Panel -> arm -> one point a run."""
 
-Curves = Mapping[str, Mapping[str, Sequence[Sequence[tuple[float, float]]]]]
+Curves = Mapping[str, Mapping[str, Sequence[Sequence[tuple[int, float]]]]]
 """Panel -> arm -> one curve a run, as points from left to right."""
 
 COLORS = ("#000000", *PALETTE)
@@ -129,7 +129,7 @@ def _unit_of(seconds: Sequence[float]) -> tuple[str, int]:
     return ("minutes", MINUTE) if longest > LONG * MINUTE else ("seconds", 1)
 
 
-def _summarized(runs: Sequence[Sequence[tuple[float, float]]]) -> tuple[list[float], ...]:
+def _summarized(runs: Sequence[Sequence[tuple[int, float]]]) -> tuple[list, ...]:
     tables = [dict(run) for run in runs]
     epochs = sorted(set.intersection(*map(set, tables))) if tables else []
     values = [[table[epoch] for table in tables] for epoch in epochs]

@@ -69,7 +69,7 @@ def read_all(folder: Path) -> list[Record]:
 
 def record(base: str, arm: str, seed: int, accuracy: float, metric: str = "linear/acc1") -> Record:
     """Return a record that knows nothing but a score."""
-    return Record(base, arm, seed, Path(f"{base}_{arm}_seed{seed}"), {}, {metric: accuracy}, [])
+    return Record(base, arm, seed, Path(f"{base}_{arm}_seed{seed}"), {}, {metric: float(accuracy)}, [])
 
 
 def _summary(base: str, arm: str, seed: int, accuracy: float) -> dict:

@@ -1,0 +1,95 @@
+import json
+
+import pytest
+
+from amask_solo.comparison.records import read_record
+from amask_solo.errors import UserError
+from tests.comparison.folder import EPOCHS, PROTOCOLS, STEPS, make_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path, "byol", "random", 0, accuracy=60.0)
+
+
+def read(run, **more):
+    return read_record(run, "byol", "random", 0, **more)
+
+
+def change(path, **entries):
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+
+def test_a_run_is_read_with_its_scores_by_protocol(run):
+    record = read(run)
+    assert (record.base, record.arm, record.seed, record.folder) == ("byol", "random", 0, run)
+    assert record.scores == {"linear/acc1": 60.0, "linear/acc5": 95.0, "knn/acc1": 55.0}
+    assert record.summary["steps"] == STEPS
+
+
+def test_the_curve_counts_epochs_done_and_ends_with_the_run(run):
+    record = read(run)
+    assert [epoch for epoch, _, _ in record.curve] == list(range(1, EPOCHS + 1))
+    assert record.curve[-1] == (EPOCHS, record.seconds, 55.0)
+    assert record.curve[4][1] == pytest.approx(record.seconds / 2)
+
+
+def test_a_run_without_online_knn_has_no_curve(run):
+    (run / "metrics.csv").write_text("step,epoch,val_acc1\n19,0,20.0\n")
+    assert read(run).curve == []
+
+
+def test_an_interrupted_run_counts_the_time_of_all_its_steps(run):
+    change(run / "summary.json", seconds=5.0, seconds_per_step=0.5)
+    assert read(run).seconds == STEPS * 0.5
+
+
+def test_a_run_too_short_to_time_its_steps_has_its_seconds(run):
+    change(run / "summary.json", seconds=5.0, seconds_per_step=None)
+    assert read(run).seconds == 5.0
+
+
+def test_scores_on_other_data_keep_apart(run):
+    own, _ = json.loads((run / "evaluation.json").read_text())["results"]
+    other = own | {"data": "stl10", "scores": {"acc1": 30.0, "acc5": None}}
+    change(run / "evaluation.json", results=[other, own])
+    assert read(run).scores == {"linear@stl10/acc1": 30.0, "linear/acc1": 60.0, "linear/acc5": 95.0}
+
+
+def test_only_results_by_the_settings_asked_for_count(run):
+    assert read(run, protocols={"knn": PROTOCOLS["knn"]}).scores == {"knn/acc1": 55.0}
+    with pytest.raises(UserError, match=r"evaluation\.json has no result of knn by the settings"):
+        read(run, protocols=PROTOCOLS | {"knn": {"k": 5}})
+
+
+@pytest.mark.parametrize("name", ["summary.json", "evaluation.json", "metrics.csv"])
+def test_a_missing_file_is_named(run, name):
+    (run / name).unlink()
+    with pytest.raises(UserError, match=f"Cannot read .*{run.name}/{name}"):
+        read(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("summary.json", "{", "no valid JSON"),
+        ("summary.json", "[1]", "lacks status"),
+        ("summary.json", '{"status": "finished", "data": "x", "steps": 3}', "lacks seconds, seconds_per_step"),
+        ("evaluation.json", "{}", "lacks results"),
+        ("evaluation.json", '{"results": [{"protocol": "knn"}]}', "not what amask-evaluate writes"),
+        ("evaluation.json", '{"results": {"knn": 3}}', "not what amask-evaluate writes"),
+        ("metrics.csv", "epoch,val_knn_acc1\n0,20.0\n", "no table of a run's metrics"),
+        ("metrics.csv", "step,epoch,val_knn_acc1\n3,0,high\n", "no table of a run's metrics"),
+    ],
+)
+def test_a_broken_file_is_named(run, name, text, said):
+    (run / name).write_text(text)
+    with pytest.raises(UserError, match=f"{name}.*{said}"):
+        read(run)
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed"])
+def test_a_run_that_did_not_finish_is_refused(run, status):
+    change(run / "summary.json", status=status)
+    with pytest.raises(UserError, match=rf"summary\.json: the run is {status}"):
+        read(run)

@@ -1,0 +1,193 @@
+import csv
+import re
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from amask_solo.comparison.records import read_record
+from amask_solo.comparison.report import write_report
+from amask_solo.comparison.statistics import compare
+from amask_solo.comparison.tables import console_table
+from amask_solo.errors import UserError
+from tests.comparison.folder import EPOCHS, LINEAR, SEEDS, make_comparison, make_run, read_all, record
+
+ASKED = {
+    "command": "amask-compare base=[byol,simclr] data=cifar10",
+    "settings": ["data=cifar10", "max_epochs=10"],
+    "commit": "0123abc",
+    "arms": {"stock": [], "sequential": ["masker=sequential"], "random": ["masker=random_block"], "adios": []},
+    "protocols": {"linear": {"epochs": 100}},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_comparison(tmp_path_factory.mktemp("comparison"))
+
+
+@pytest.fixture(scope="module")
+def report(folder):
+    return write_report(read_all(folder), folder, **ASKED).read_text()
+
+
+def section(report, title):
+    return report.split(f"## {title}\n", 1)[1].split("\n## ")[0]
+
+
+def table(report, title):
+    """Return the cells of a section's first table, by its first two columns."""
+    lines = [line for line in section(report, title).splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {tuple(row[:2]): row[2:] for row in cells[2:]}
+
+
+def test_the_sections_stand_in_order(report):
+    assert re.findall(r"^#+ (.+)$", report, re.MULTILINE) == [
+        "Stock against masked",
+        "By linear accuracy",
+        "By kNN accuracy",
+        "Cost",
+        "Masks",
+        "Accuracy against time",
+        "Training curves",
+        "Mask panels",
+        "Settings",
+        "Reproduce",
+    ]
+
+
+def test_the_answer_comes_first_and_says_what_the_intervals_say(report):
+    paragraph = report.split("\n\n")[1]
+    assert "`random` against `stock`: no difference seen: +0.3 points" in paragraph
+    assert "`sequential` against `stock`: higher by 2.4 points" in paragraph
+    assert "- byol: `random` against `stock`: no difference seen" in report
+    assert "`adios` against `stock`: lower by 2.0 points, 95 % interval [-2.2, -1.8], 3 seeds" in report
+
+
+def test_the_accuracy_table_has_known_numbers(report):
+    rows = table(report, "By linear accuracy")
+    assert rows["byol", "stock"] == ["61.0 ± 1.0", "", "", "3"]
+    assert rows["byol", "adios"] == ["59.0 ± 1.1", "-2.0 [-2.2, -1.8]", "-2.3 [-3.9, -0.7]", "3"]
+    assert rows["all bases", "random"] == ["-", "+0.3 [-0.2, 0.8]", "", "6 pairs"]
+    assert len(rows) == len(LINEAR) + 3
+    assert table(report, "By kNN accuracy")["byol", "stock"][0] == "56.0 ± 1.0"
+
+
+def test_the_number_of_intervals_is_that_of_the_tables(report):
+    shown = sum(section(report, title).count("[") for title in ("By linear accuracy", "By kNN accuracy"))
+    assert f"This report shows {shown} intervals" in report
+
+
+def test_costs_are_medians_relative_to_stock_of_the_same_base(report):
+    rows = table(report, "Cost")
+    assert rows["byol", "stock"] == ["10", "0.102", "1.00x", "1,000", "1.00x", "25"]
+    assert rows["byol", "adios"] == ["10", "0.245", "2.40x", "1,500", "1.50x", "60"]
+    assert "mean little if the machine had other" in section(report, "Cost")
+
+
+def test_only_masked_arms_have_masks(report):
+    rows = table(report, "Masks")
+    assert ("byol", "stock") not in rows
+    assert rows["byol", "random"] == ["0.250", "0.200", "0.050", "0.300"]
+
+
+def test_every_picture_exists_and_opens(report, folder):
+    pictures = re.findall(r"!\[[^\]]+\]\((.+?)\)|src=\"(.+?)\"", report)
+    names = [a or b for a, b in pictures]
+    assert names == ["accuracy_time.png", "curves.png", "masks_random.png", "masks_adios.png", "masks_sequential.png"]
+    for name in names:
+        Image.open(folder / name).verify()
+
+
+def test_a_mask_panel_is_the_last_of_the_lowest_seed_of_the_first_base(report, folder):
+    with Image.open(folder / "masks_adios.png") as picture:
+        assert picture.getpixel((0, 0)) == (20 * EPOCHS, 0, 90)
+    assert "`adios` (byol_adios_seed0)" in report
+
+
+def test_settings_arms_and_conditions_are_stated(report):
+    text = section(report, "Settings")
+    assert "All runs share `data=cifar10 max_epochs=10`." in text
+    assert "- `stock`: the host's method as it is\n- `random`: `masker=random_block`\n- `adios`: the masked" in text
+    assert '- protocol `linear`: `{"epochs": 100}`' in text
+    for line in ("| device | cpu (x86_64, 1 threads) |", "| torch | 2.15.0 |", "| epochs | 10 |"):
+        assert line in text
+    assert "amask-solo" not in text
+
+
+def test_conditions_that_differ_are_all_stated(tmp_path):
+    records = read_all(make_comparison(tmp_path))
+    records[-1].summary["device"] = "NVIDIA H200"
+    text = write_report(records, tmp_path, **ASKED).read_text()
+    assert "| device | cpu (x86_64, 1 threads), NVIDIA H200 |" in text
+
+
+def test_command_and_commit_are_stated(report):
+    text = section(report, "Reproduce")
+    assert f"```bash\n{ASKED['command']}\n```" in text
+    assert "Commit: 0123abc." in text
+
+
+def test_a_whole_comparison_mentions_no_missing_run(report):
+    assert "nfinished" not in report
+    assert "Missing" not in report
+
+
+def test_the_csv_has_a_row_a_run_and_all_numbers(report, folder):
+    with (folder / "report.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(LINEAR) * len(SEEDS)
+    first = rows[0]
+    assert (first["base"], first["arm"], first["seed"]) == ("byol", "stock", "0")
+    assert (first["linear/acc1"], first["masks/area"], first["metrics/val_loss"]) == ("60.0", "", "1.5")
+    assert float(rows[3]["masks/entropy"]) == pytest.approx(0.1)
+    for row in rows:
+        assert float(row["linear/acc1"]) == LINEAR[row["base"], row["arm"]][int(row["seed"])]
+
+
+def test_a_report_with_missing_runs_says_so_in_its_first_lines_and_names_them(tmp_path):
+    records = read_all(make_comparison(tmp_path))[:-1]
+    missing = {"simclr_sequential_seed2": "CUDA out of memory"}
+    text = write_report(records, tmp_path, **ASKED, unfinished=missing).read_text()
+    assert text.splitlines()[2].startswith("**Unfinished: 1 of 24 runs are missing here.**")
+    assert "- `simclr_sequential_seed2`: CUDA out of memory" in section(text, "Missing runs")
+    assert "`sequential` against `stock`: no difference seen: +1.6 points, 95 % interval [-0.9, 4.1], 2 seeds" in text
+
+
+def test_a_report_without_any_run_says_that_there_is_no_answer(tmp_path):
+    text = write_report([], tmp_path / "new", **ASKED, unfinished={"byol_stock_seed0": "not started"}).read_text()
+    assert "No run is finished" in text
+    assert "1 of 1 runs" in text
+    assert "amask-compare" in text
+
+
+def test_one_run_is_enough_for_a_report(tmp_path):
+    run = make_run(tmp_path, "byol", "stock", 0, accuracy=60.0)
+    text = write_report([read_record(run, "byol", "stock", 0)], tmp_path, **ASKED).read_text()
+    assert "No arm can be compared by linear accuracy yet." in text
+    assert table(text, "By linear accuracy") == {("byol", "stock"): ["60.0", "1"]}
+
+
+def test_the_same_runs_in_another_order_give_the_same_report(folder, report):
+    assert write_report(read_all(folder)[::-1], folder, **ASKED).read_text() == report
+
+
+def test_metrics_that_no_run_has_are_left_out(folder, tmp_path):
+    text = write_report(read_all(folder), tmp_path, **ASKED, metrics=["finetune/acc1", "knn/acc1"]).read_text()
+    assert "By kNN accuracy, all bases." in text
+    assert "finetune" not in text
+
+
+def test_unknown_metrics_alone_are_refused_with_the_known_ones(folder, tmp_path):
+    with pytest.raises(UserError, match=r"No run was scored by finetune/acc1\. Scores: knn/acc1, linear/acc1, "):
+        write_report(read_all(folder), tmp_path, **ASKED, metrics=["finetune/acc1"])
+
+
+def test_the_table_for_the_terminal_has_the_same_numbers():
+    runs = [record("byol", arm, seed, LINEAR["byol", arm][seed]) for arm in ("stock", "adios") for seed in SEEDS]
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(console_table(compare(runs, "linear/acc1"), "linear/acc1"))
+    assert "-2.0 [-2.2, -1.8]" in captured.get()
+    assert "linear accuracy" in captured.get()

@@ -1,0 +1,117 @@
+import math
+import statistics
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from amask_solo.comparison.statistics import POOLED, compare, paired_difference
+from tests.comparison.folder import LINEAR, SEEDS, record
+
+METRIC = "linear/acc1"
+ACCURACIES = st.floats(0, 100, allow_nan=False)
+PAIRS = st.lists(st.tuples(ACCURACIES, ACCURACIES), min_size=1, max_size=6)
+
+
+def records(values=LINEAR):
+    return [
+        record(base, arm, seed, value)
+        for (base, arm), of_seeds in values.items()
+        for seed, value in zip(SEEDS, of_seeds, strict=True)
+    ]
+
+
+def rows(made=None):
+    return {(row.base, row.arm): row for row in compare(records() if made is None else made, METRIC)}
+
+
+@pytest.mark.parametrize(("base", "arm"), LINEAR)
+def test_mean_and_std_are_those_of_the_seeds(base, arm):
+    row = rows()[base, arm]
+    assert row.mean == pytest.approx(statistics.fmean(LINEAR[base, arm]))
+    assert row.std == pytest.approx(statistics.stdev(LINEAR[base, arm]))
+    assert row.count == 3
+
+
+@pytest.mark.parametrize("reference", ["stock", "random"])
+@pytest.mark.parametrize("base", ["byol", "simclr"])
+def test_the_interval_is_that_of_a_paired_t_test(base, reference):
+    difference = rows()[base, "sequential"].differences[reference]
+    expected = stats.ttest_rel(LINEAR[base, "sequential"], LINEAR[base, reference]).confidence_interval(0.95)
+    assert difference.interval == pytest.approx((expected.low, expected.high))
+    assert difference.mean == pytest.approx((expected.low + expected.high) / 2)
+    assert difference.count == 3
+
+
+def test_bases_are_pooled_pair_by_pair():
+    row = rows()[POOLED, "adios"]
+    adios, stock = (LINEAR["byol", arm] + LINEAR["simclr", arm] for arm in ("adios", "stock"))
+    expected = stats.ttest_rel(adios, stock).confidence_interval(0.95)
+    assert row.differences["stock"].interval == pytest.approx((expected.low, expected.high))
+    assert (row.differences["stock"].count, row.count, row.mean) == (6, 6, None)
+
+
+def test_a_single_base_is_not_pooled():
+    assert {base for base, _ in rows([r for r in records() if r.base == "byol"])} == {"byol"}
+
+
+def test_a_seed_that_one_of_the_arms_lacks_makes_no_pair():
+    made = [r for r in records() if (r.base, r.arm, r.seed) != ("byol", "stock", 1)]
+    difference = rows(made)["byol", "adios"].differences["stock"]
+    assert difference.count == 2
+    assert difference.mean == pytest.approx(((57.9 - 60.0) + (60.0 - 62.0)) / 2)
+    assert rows(made)["byol", "adios"].count == 3
+
+
+def test_one_seed_has_neither_spread_nor_interval():
+    made = rows([r for r in records() if r.seed == 0 and r.base == "byol"])
+    assert made["byol", "adios"].std is None
+    assert made["byol", "adios"].differences["stock"].interval is None
+    assert made["byol", "adios"].differences["stock"].mean == pytest.approx(-2.1)
+
+
+def test_runs_without_the_metric_do_not_count():
+    made = [*records(), record("byol", "stock", 7, 99.0, metric="knn/acc1")]
+    assert rows(made) == rows()
+    assert compare(records(), "unknown/acc1") == []
+
+
+def test_stock_comes_first_then_random_then_the_rest_by_name():
+    assert [row.arm for row in compare(records(), METRIC)][:4] == ["stock", "random", "adios", "sequential"]
+    assert [row.base for row in compare(records(), METRIC)] == ["byol"] * 4 + ["simclr"] * 4 + [POOLED] * 3
+
+
+def test_stock_and_random_are_not_compared_with_themselves():
+    assert not rows()["byol", "stock"].differences
+    assert set(rows()["byol", "random"].differences) == {"stock"}
+
+
+def test_equal_differences_have_an_interval_of_one_point():
+    difference = paired_difference({0: 3.0, 1: 5.0}, {0: 1.0, 1: 3.0})
+    assert difference.interval == (2.0, 2.0)
+
+
+@settings(max_examples=30)
+@given(st.permutations(records()))
+def test_the_order_of_runs_does_not_matter(shuffled):
+    assert compare(shuffled, METRIC) == compare(records(), METRIC)
+
+
+@given(PAIRS, st.floats(-50, 50))
+def test_a_shift_of_an_arm_shifts_the_difference(pairs, shift):
+    values, reference = (dict(enumerate(column)) for column in zip(*pairs, strict=True))
+    before = paired_difference(values, reference)
+    after = paired_difference({seed: value + shift for seed, value in values.items()}, reference)
+    assert after.mean == pytest.approx(before.mean + shift, abs=1e-9)
+    ends = [] if before.interval is None else [end + shift for end in before.interval]
+    assert list(after.interval or []) == pytest.approx(ends, abs=1e-6)
+
+
+@given(PAIRS)
+def test_swapping_the_arms_turns_the_sign(pairs):
+    values, reference = (dict(enumerate(column)) for column in zip(*pairs, strict=True))
+    forth, back = paired_difference(values, reference), paired_difference(reference, values)
+    assert math.isclose(forth.mean, -back.mean, abs_tol=1e-12)
+    if forth.interval:
+        assert forth.interval == pytest.approx((-back.interval[1], -back.interval[0]), abs=1e-9)

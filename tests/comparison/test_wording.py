@@ -1,0 +1,137 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amask_solo.comparison.statistics import POOLED, Difference, Row, compare
+from amask_solo.comparison.wording import answer, caution, metric_name, number, sentences, verdict
+from tests.comparison.folder import record
+
+NUMBERS = st.floats(-100, 100, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("difference", "said"),
+    [
+        (Difference(0.3, (-1.2, 1.8), 3), "no difference seen: +0.3 points, 95 % interval [-1.2, 1.8], 3 seeds"),
+        (Difference(-0.3, (-1.8, 1.2), 2), "no difference seen: -0.3 points, 95 % interval [-1.8, 1.2], 2 seeds"),
+        (Difference(1.9, (0.6, 3.2), 3), "higher by 1.9 points, 95 % interval [0.6, 3.2], 3 seeds"),
+        (Difference(-1.9, (-3.2, -0.6), 3), "lower by 1.9 points, 95 % interval [-3.2, -0.6], 3 seeds"),
+        (Difference(1.2, None, 1), "one seed: 1.2 points above, no interval"),
+        (Difference(-1.2, None, 1), "one seed: 1.2 points below, no interval"),
+        (Difference(0.0, None, 1), "one seed: 0.0 points apart, no interval"),
+        (None, "no two runs with the same seed"),
+    ],
+)
+def test_the_words_follow_the_numbers(difference, said):
+    assert verdict(difference) == said
+
+
+@pytest.mark.parametrize("ends", [(0.04, 2.0), (-2.0, -0.04), (0.0, 1.0)])
+def test_an_interval_that_is_printed_with_an_end_at_zero_covers_zero(ends):
+    said = verdict(Difference(sum(ends) / 2, ends, 3))
+    assert said.startswith("no difference seen")
+    assert "-0.0" not in said
+
+
+@given(NUMBERS, NUMBERS, st.integers(2, 9))
+def test_the_verdict_can_be_checked_from_the_printed_interval(a, b, count):
+    said = verdict(Difference((a + b) / 2, (min(a, b), max(a, b)), count))
+    low, high = map(float, re.search(r"\[(.+), (.+)\]", said).groups())
+    kind = "no difference seen" if low <= 0 <= high else "higher by" if low > 0 else "lower by"
+    assert said.startswith(kind)
+    assert said.endswith(f"{count} seeds")
+
+
+@given(NUMBERS, NUMBERS)
+def test_nothing_is_called_significant(a, b):
+    for difference in (Difference(a, (a - abs(b), a + abs(b)), 3), Difference(a, None, 1)):
+        assert not re.search("signific|prove|clear|outperform", verdict(difference))
+
+
+def test_pooled_rows_count_pairs():
+    row = Row(POOLED, "adios", 6, differences={"stock": Difference(1.0, (0.5, 1.5), 6)})
+    assert sentences([row], "stock") == [
+        "`adios` against `stock`: higher by 1.0 points, 95 % interval [0.5, 1.5], 6 pairs."
+    ]
+
+
+def test_an_arm_is_not_compared_with_itself():
+    rows = [Row("byol", arm, 1, 50.0) for arm in ("stock", "random", "adios")]
+    assert [said.split(":")[0] for said in sentences(rows, "stock")] == [
+        "`random` against `stock`",
+        "`adios` against `stock`",
+    ]
+    assert [said.split(":")[0] for said in sentences(rows, "random")] == ["`adios` against `random`"]
+
+
+def rows_of(*runs):
+    return compare([record(*run) for run in runs], "linear/acc1")
+
+
+def test_a_single_base_is_answered_in_one_paragraph():
+    text = answer(rows_of(("byol", "stock", 0, 60), ("byol", "random", 0, 61), ("byol", "adios", 0, 59)), "linear/acc1")
+    assert text == (
+        "By linear accuracy, byol. **Does masking help?** `random` against `stock`: one seed: 1.0 points above, no "
+        "interval. `adios` against `stock`: one seed: 1.0 points below, no interval. **Does it help that an adversary "
+        "places the masks?** `adios` against `random`: one seed: 2.0 points below, no interval."
+    )
+
+
+def test_several_bases_are_answered_together_and_one_by_one():
+    text = answer(
+        rows_of(("byol", "stock", 0, 60), ("byol", "x", 0, 61), ("simclr", "stock", 0, 70), ("simclr", "x", 0, 72)),
+        "linear/acc1",
+    )
+    paragraph, bases = text.split("\n\n")
+    assert "By linear accuracy, all bases." in paragraph
+    assert "+1.5 points" in paragraph
+    assert "2 pairs" in paragraph
+    assert bases.splitlines() == [
+        "- byol: `x` against `stock`: one seed: 1.0 points above, no interval.",
+        "- simclr: `x` against `stock`: one seed: 2.0 points above, no interval.",
+    ]
+
+
+def test_a_question_without_its_reference_is_not_asked():
+    text = answer(rows_of(("byol", "random", 0, 60), ("byol", "adios", 0, 61)), "linear/acc1")
+    assert "Does masking help?" not in text
+    assert "`adios` against `random`: one seed: 1.0 points above" in text
+
+
+def test_runs_that_share_no_seed_are_said_to_share_none():
+    text = answer(rows_of(("byol", "stock", 0, 60), ("byol", "adios", 1, 61)), "linear/acc1")
+    assert "`adios` against `stock`: no two runs with the same seed." in text
+
+
+def test_without_runs_or_without_a_pair_of_arms_there_is_no_answer():
+    assert answer([], "linear/acc1") == "No run is finished, so there is no answer yet."
+    assert answer(rows_of(("byol", "stock", 0, 60)), "linear/acc1") == "No arm can be compared by linear accuracy yet."
+
+
+def test_the_intervals_are_counted_once_for_all_tables():
+    rows = rows_of(*[("byol", arm, seed, 60 + seed) for arm in ("stock", "random", "adios") for seed in (0, 1)])
+    assert "shows 6 intervals, not corrected" in caution([rows, rows])
+    assert "intervals" not in caution([rows_of(("byol", "stock", 0, 60), ("byol", "adios", 0, 61))])
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "sign", "text"),
+    [
+        (41.26, 1, False, "41.3"),
+        (-0.04, 1, True, "0.0"),
+        (1.5, 1, True, "+1.5"),
+        (-1.5, 1, True, "-1.5"),
+        (12345.6, 0, False, "12,346"),
+        (None, 1, False, "-"),
+        (float("nan"), 1, False, "-"),
+    ],
+)
+def test_numbers_are_printed_alike(value, digits, sign, text):
+    assert number(value, digits, sign=sign) == text
+
+
+def test_metrics_have_plain_names():
+    assert metric_name("knn/acc1") == "kNN accuracy"
+    assert metric_name("transfer/cars/linear_acc1") == "transfer/cars linear_acc1"

@@ -1,6 +1,7 @@
 """amask-compare: stock against masked methods at an equal budget."""
 
 import shlex
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,9 +22,6 @@ from amask_solo.errors import UserError
 OWN = ("base", "arms", "seed", "budget", "folder", "definitions", "hydra")
 """What the command line says to amask-compare itself; protocols are for amask-evaluate, the rest for amask-pretrain."""
 
-PROTOCOLS = "protocol=[knn,linear]"
-"""What is measured unless the command line says so."""
-
 
 def main() -> None:
     """Run the command."""
@@ -37,13 +35,13 @@ def main() -> None:
         plan = _plan(cfg)
         protocols = _protocols(cfg)
         _refuse_other_settings(plan)
-        left = [run for run in plan if not run.trained or run.lacks(protocols)]
+        left = [run for run in plan if not _finished(run, protocols)]
         Console().print(f"{len(plan)} runs, {len(plan) - len(left)} of them finished before.", highlight=False)
         if left:
             names = ",".join(run.name for run in left)
             launch("compare", ["--multirun", *arguments, f"run={names}"], _carry_out, mistakes)
         _report(plan, cfg, protocols, "amask-compare " + shlex.join(typed))
-        unfinished = [run.name for run in plan if not run.trained or run.lacks(protocols)]
+        unfinished = [run.name for run in plan if not _finished(run, protocols)]
         if unfinished and not mistakes:
             raise UserError(f"Not finished: {', '.join(unfinished)}. The same command makes them.")
 
@@ -89,7 +87,7 @@ def _plan(cfg: DictConfig) -> list[Run]:
 def _protocols(cfg: DictConfig) -> dict[str, Any]:
     """Return the settings of each protocol that is to be run."""
     given = [text for text in cfg.evaluation if not text.startswith("++")]
-    made = composed("evaluate", ["ckpt=.", *(given or [PROTOCOLS]), *_values(cfg.evaluation)])
+    made = composed("evaluate", ["ckpt=.", *given, *_values(cfg.evaluation)])
     return OmegaConf.to_container(made.protocol, resolve=True)
 
 
@@ -102,7 +100,7 @@ def _refuse_other_settings(plan: Sequence[Run]) -> None:
     from amask_solo.hosts.run_folder import check_same_run
 
     for run in plan:
-        cfg = composed("pretrain", run.settings)
+        cfg = composed("pretrain", checked("pretrain", run.settings))
         if (run.folder / "config.yaml").is_file():
             check_same_run(run.folder, cfg)
 
@@ -121,4 +119,51 @@ def _carry_out(cfg: DictConfig) -> None:
 
 
 def _report(plan: Sequence[Run], cfg: DictConfig, protocols: dict[str, Any], command: str) -> None:
-    raise NotImplementedError
+    from amask_solo.comparison.records import read_record
+    from amask_solo.comparison.report import METRICS, write_report
+    from amask_solo.comparison.statistics import compare
+    from amask_solo.comparison.tables import console_table
+
+    unfinished = {run.name: _why(run, protocols) for run in plan if not _finished(run, protocols)}
+    records = [
+        read_record(run.folder, run.base, run.arm, run.seed, protocols=protocols)
+        for run in plan
+        if run.name not in unfinished
+    ]
+    report = write_report(
+        records,
+        Path(cfg.folder).expanduser(),
+        command=command,
+        settings=cfg.settings,
+        commit=_commit(),
+        arms={arm: cfg.definitions.get(arm, ()) for arm in cfg.arms},
+        protocols=protocols,
+        unfinished=unfinished,
+    )
+    console = Console(highlight=False, soft_wrap=True)
+    for metric in METRICS:
+        if rows := compare(records, metric):
+            console.print(console_table(rows, metric))
+    console.print(f"Wrote {report}", markup=False)
+
+
+def _finished(run: Run, protocols: dict[str, Any]) -> bool:
+    return run.trained and not run.lacks(protocols)
+
+
+def _why(run: Run, protocols: dict[str, Any]) -> str:
+    what = f"not evaluated by {', '.join(run.lacks(protocols))}" if run.trained else "not trained to its end"
+    return f"{what}; logs/{run.name}.txt may say why"
+
+
+def _commit() -> str | None:
+    """Return the commit of the code, if it is a checkout."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+if __name__ == "__main__":
+    main()

@@ -67,12 +67,10 @@ def evaluate(cfg: DictConfig, tell: Tell) -> Outcome:
         for number, (name, protocol) in enumerate(protocols.items(), start=1):
             tell(f"{name} on {subject.data.name} ({number} of {len(protocols)})")
             try:
-                result = _scored(name, protocol, subject)
+                result = _result(name, protocol, subject, images=images, settings=_plain(cfg.protocol[name]))
             except UserError as error:
                 outcome.mistakes[name] = error
                 continue
-            settings = OmegaConf.to_container(cfg.protocol[name], resolve=True)
-            result |= {"images": images, "settings": settings, "seed": cfg.seed}
             add_result(path, facts, result)
             outcome.results.append(result)
             for logger in loggers:
@@ -91,11 +89,21 @@ def _check(cfg: DictConfig) -> None:
             raise UserError(f"Expected {key} to be a whole number of at least {least}, but got {cfg[key]!r}.")
 
 
-def _scored(name: str, protocol: Protocol, subject: Subject) -> dict[str, Any]:
+def _result(name: str, protocol: Protocol, subject: Subject, **made_by: Any) -> dict[str, Any]:
     start = time.perf_counter()
     scores = protocol(subject)
-    seconds = round(time.perf_counter() - start, 2)
-    return {"protocol": name, "data": subject.data.name, "scores": scores, "seconds": seconds}
+    return {
+        "protocol": name,
+        "data": subject.data.name,
+        "scores": scores,
+        "seconds": round(time.perf_counter() - start, 2),
+        "seed": subject.seed,
+        **made_by,
+    }
+
+
+def _plain(node: DictConfig) -> Any:
+    return OmegaConf.to_container(node, resolve=True)
 
 
 def _protocol(node: DictConfig, where: str) -> Protocol:
@@ -144,7 +152,7 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         "device": watch.device_name(device),
         "versions": watch.versions(),
     }
-    return subject, facts, OmegaConf.to_container(images, resolve=True)
+    return subject, facts, _plain(images)
 
 
 def _masker(checkpoint: Mapping[str, Any], run: DictConfig | None) -> Found:

@@ -42,7 +42,7 @@ RULES = {
     "performance.disable_channel_last": SWITCH,
     "loader.num_workers": _whole(0),
     "mask_panels": _whole(0),
-    "online_knn": SWITCH,
+    "online_knn": _whole(0),
     "resume": SWITCH,
     "overwrite": SWITCH,
 }

@@ -110,7 +110,10 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
     chosen: list[Callback] = [watch.GameMonitor()]
     if measured:
         loaders = [DataLoader(watch.spread(part), batch_size=256) for part in (images.train, images.val)]
-        chosen.append(watch.OnlineKNN(*loaders, prepare=data.prepare, backbone=load_host().backbone))
+        network = load_host().backbone
+        chosen.append(
+            watch.OnlineKNN(*loaders, prepare=data.prepare, backbone=network, every_n_epochs=cfg.online_knn)
+        )
     if cfg.mask_panels:
         shown = images.val or images.train
         # Not every so many-th image: sets are often sorted by class, or go through the classes in turn.
@@ -128,7 +131,7 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
     # The bar shows what the others have measured, so it comes after them.
     chosen += [watch.Summary(folder, _facts(cfg, images)), watch.progress_bar()]
     monitor = "val_knn_acc1" if measured else None
-    return [*chosen, *watch.checkpoints(folder / "checkpoints", monitor=monitor)]
+    return [*chosen, *watch.checkpoints(folder / "checkpoints", monitor=monitor, every_n_epochs=cfg.online_knn or 1)]
 
 
 def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:

@@ -24,7 +24,7 @@ TINY = [
 """Settings with which any method trains in seconds."""
 
 SMALL = [f"method_kwargs.{name}=16" for name in ("proj_hidden_dim", "proj_output_dim", "pred_hidden_dim")]
-BARE = ["online_knn=false", "mask_panels=0"]
+BARE = ["online_knn=0", "mask_panels=0"]
 """Without what is measured and pictured beside the training."""
 
 

@@ -120,7 +120,7 @@ def test_another_optimizer_leaves_out_what_it_does_not_know(tmp_path):
 
 def test_wandb_runs_offline_and_each_run_of_a_sweep_is_one_there(tmp_path):
     pytest.importorskip("wandb")
-    argv = [*SMALL, "online_knn=false", "logger=wandb", "logger.mode=offline", "-m", "seed=0,1"]
+    argv = [*SMALL, "online_knn=0", "logger=wandb", "logger.mode=offline", "-m", "seed=0,1"]
     said = pretrain(*argv, cwd=tmp_path)
     assert said.code == 0, said.err
     for seed in (0, 1):

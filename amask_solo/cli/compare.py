@@ -28,7 +28,7 @@ def main() -> None:
     typed = sys.argv[1:]
     with session() as mistakes:
         if any(word.startswith("-") for word in typed):
-            launch("compare", checked("compare", typed), lambda cfg: None, mistakes)
+            launch("compare", checked("compare", typed), _carry_out, mistakes)
             return
         arguments = _sorted(typed)
         cfg = composed("compare", arguments)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,23 @@ def make_plan(
     Raises:
         UserError: If an arm is unknown, there is none to compare with, or something is named twice.
     """
+    _check(bases, arms, seeds, definitions, settings)
+    runs = []
+    for seed, base, arm in product(seeds, bases, arms):
+        place = folder / "runs" / f"{base}_{arm}_seed{seed}"
+        length = [f"max_epochs={epochs[base, arm]}"] if epochs else []
+        own = (*_arm(base, arm, settings, definitions), *length, f"seed={seed}", f"run_folder={place}")
+        runs.append(Run(base, arm, seed, place, own))
+    return runs
+
+
+def _check(
+    bases: Sequence[str],
+    arms: Sequence[str],
+    seeds: Sequence[int],
+    definitions: Mapping[str, Sequence[str]],
+    settings: Sequence[str],
+) -> None:
     for key, values in (("base", bases), ("arms", arms), ("seed", seeds)):
         if not values or len(set(values)) < len(values):
             raise UserError(f"Expected {key} as a list of different values, but got {list(values)}.")
@@ -93,16 +111,6 @@ def make_plan(
     for text in settings:
         if _key(text) in OWN:
             raise UserError(f"'{text}' is made by amask-compare for each run; use base, arms, seed and folder.")
-    runs = []
-    for seed in seeds:
-        for base in bases:
-            for arm in arms:
-                place = folder / "runs" / f"{base}_{arm}_seed{seed}"
-                own = _arm(base, arm, settings, definitions)
-                if epochs:
-                    own.append(f"max_epochs={epochs[base, arm]}")
-                runs.append(Run(base, arm, seed, place, (*own, f"seed={seed}", f"run_folder={place}")))
-    return runs
 
 
 def _arm(base: str, arm: str, settings: Sequence[str], definitions: Mapping[str, Sequence[str]]) -> list[str]:

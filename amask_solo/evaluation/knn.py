@@ -116,8 +116,8 @@ class KNN(Protocol):
 
         It is the one that classifies a tenth of the training images best by the others, the first of equals.
         """
-        features, labels = subject.features("val")
-        scores = self._scores(subject.features("train"), features, labels, num_classes=subject.data.num_classes)
+        train = subject.features("train")
+        scores = self._scores(train, *subject.features("val"), num_classes=subject.data.num_classes)
         k, temperature = self._choose(subject)
         named = {f"acc1_k{k}_t{temperature:g}": score for (k, temperature), score in scores.items()}
         return {"acc1": scores[k, temperature], **named}

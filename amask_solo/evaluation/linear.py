@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +10,9 @@ from torch import Tensor, nn
 
 from amask_solo._random import stream
 from amask_solo._types import Scalar
-from amask_solo.evaluation.protocol import Features, Protocol, Subject
+from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import accuracy, hold_out
 
-Solver = Literal["lbfgs", "sgd"]
 Loss = Callable[[Tensor, Tensor], Scalar]
 
 
@@ -24,7 +22,7 @@ def fit_linear(
     *,
     num_classes: int,
     weight_decay: float,
-    solver: Solver = "lbfgs",
+    solver: str = "lbfgs",
     epochs: int = 30,
     generator: torch.Generator | None = None,
 ) -> nn.Linear:
@@ -56,6 +54,7 @@ def fit_linear(
         >>> classifier(torch.tensor([[2.0], [3.0]])).argmax(dim=1)
         tensor([0, 1])
     """
+    _check_solver(solver)
     settings = _Settings(num_classes, solver, epochs, generator or torch.Generator().manual_seed(0))
     axes = _Axes.of(features)
     return axes.classifier(*_solve(axes, labels, settings, weight_decay=weight_decay))
@@ -80,15 +79,14 @@ class Linear(Protocol):
 
     def __init__(
         self,
-        solver: Solver = "lbfgs",
+        solver: str = "lbfgs",
         weight_decay: float | Sequence[float] = (1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5),
         *,
         held_out: float = 0.1,
         epochs: int = 30,
     ) -> None:
         strengths = [weight_decay] if isinstance(weight_decay, (int, float)) else list(weight_decay)
-        if solver not in get_args(Solver):
-            raise ValueError(f"Expected solver to be 'lbfgs' or 'sgd', but got {solver!r}.")
+        _check_solver(solver)
         if not strengths or min(strengths) < 0:
             raise ValueError(f"Expected weight_decay to list numbers of at least 0, but got {strengths}.")
         if not 0 < held_out < 1:
@@ -100,29 +98,29 @@ class Linear(Protocol):
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return ``acc1`` and, of more than 5 classes, ``acc5`` of the validation images."""
+        classifier = self.fit(subject)
         features, labels = subject.features("val")
-        return accuracy(self.fit(subject)(features).detach(), labels, num_classes=subject.data.num_classes)
+        return accuracy(classifier(features).detach(), labels, num_classes=subject.data.num_classes)
 
     def fit(self, subject: Subject) -> nn.Linear:
         """Return the classifier of raw features, with the weight decay that held-out training images choose."""
         features, labels = subject.features("train")
         generator = stream("linear", seed=subject.seed, rank=0, step=0, device="cpu")
         settings = _Settings(subject.data.num_classes, self.solver, self.epochs, generator)
-        strength = self.weight_decay[0]
-        if len(self.weight_decay) > 1:
-            parts = hold_out(labels, self.held_out, seed=subject.seed)
-            train, held = ((features[part], labels[part]) for part in parts)
-            strength = self._choose(train, held, settings)
+        swept = len(self.weight_decay) > 1
+        strength = self._choose(subject, settings) if swept else self.weight_decay[0]
         axes = _Axes.of(features)
         return axes.classifier(*_solve(axes, labels, settings, weight_decay=strength))
 
-    def _choose(self, train: Features, held: Features, settings: "_Settings") -> float:
+    def _choose(self, subject: Subject, settings: "_Settings") -> float:
         """Return the best weight decay, from the strongest, which is fastest, each starting where the last ended."""
-        axes, found, scores = _Axes.of(train[0]), None, {}
+        features, labels = subject.features("train")
+        train, held = hold_out(labels, self.held_out, seed=subject.seed)
+        axes, found, scores = _Axes.of(features[train]), None, {}
         for strength in self.weight_decay:
-            found = _solve(axes, train[1], settings, weight_decay=strength, start=found)
-            logits = axes.classifier(*found)(held[0]).detach()
-            scores[strength] = accuracy(logits, held[1], num_classes=settings.num_classes)["acc1"]
+            found = _solve(axes, labels[train], settings, weight_decay=strength, start=found)
+            logits = axes.classifier(*found)(features[held]).detach()
+            scores[strength] = accuracy(logits, labels[held], num_classes=settings.num_classes)["acc1"]
         return max(scores, key=scores.__getitem__)
 
 
@@ -131,7 +129,7 @@ class _Settings:
     """What all fits of a sweep share."""
 
     num_classes: int
-    solver: Solver
+    solver: str
     epochs: int
     generator: torch.Generator
 
@@ -160,8 +158,9 @@ class _Axes:
         mean = features.mean(dim=0)
         centered = features - mean
         std = centered.square().mean(dim=0).sqrt()
-        # Divided by its own deviation, a feature that hardly ever moves would be huge where it does.
-        scale = std.clamp(min=max(1e-3 * std.mean().item(), 1e-12))
+        # A feature that moves by rounding alone would be blown up where it does move; an infinite unit drops it.
+        moves = (std > 1e-5 * mean.abs()) & (std > 1e-6 * std.max())
+        scale = std.where(moves, torch.inf)
         standardized = centered / scale
         variance, axes = torch.linalg.eigh(standardized.T @ standardized / len(features))
         return cls(standardized @ axes, variance.clamp(min=0), mean, axes / scale[:, None])
@@ -235,6 +234,11 @@ def _sgd(parameters: list[Tensor], x: Tensor, y: Tensor, loss: Loss, settings: _
             loss(x[batch], y[batch]).backward()
             optimizer.step()
         schedule.step()
+
+
+def _check_solver(solver: str) -> None:
+    if solver not in _SOLVERS:
+        raise ValueError(f"Expected solver to be 'lbfgs' or 'sgd', but got {solver!r}.")
 
 
 _SOLVERS = {"lbfgs": _lbfgs, "sgd": _sgd}

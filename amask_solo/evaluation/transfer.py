@@ -44,13 +44,13 @@ class Transfer(Protocol):
         paths = [_existing(folder) for folder in self.folders]
         scores = {}
         for name, path in zip(_unique([path.name for path in paths]), paths, strict=True):
-            other = self._on(subject, path, name=name)
+            other = self.subject_on(subject, path, name=name)
             scores[f"{name}/knn_acc1"] = KNN()(other)["acc1"]
             scores[f"{name}/linear_acc1"] = Linear()(other)["acc1"]
         linear = [score for key, score in scores.items() if key.endswith("/linear_acc1")]
         return {**scores, "mean_linear_acc1": sum(linear) / len(linear)}
 
-    def _on(self, subject: Subject, path: Path, *, name: str) -> Subject:
+    def subject_on(self, subject: Subject, path: Path, *, name: str) -> Subject:
         """Return the same backbone with other data, and so with other cached features."""
         return Subject(
             backbone=subject.backbone,

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
-from amask_solo.evaluation.knn import weighted_knn
+from amask_solo.evaluation.knn import KNN, weighted_knn
+from tests.evaluation.features import clouds, subject_of
 
 
 def features(n: int, seed: int, classes: int = 4, dim: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
@@ -66,3 +67,47 @@ def test_settings_out_of_range_are_refused(setting):
     train, labels = features(10, 0)
     with pytest.raises(ValueError, match="Expected"):
         weighted_knn(train, labels, train, **setting)
+
+
+@pytest.mark.parametrize("classes", [2, 4, 7])
+def test_classes_that_lie_apart_are_told_apart(classes):
+    train, val = (clouds(70, classes=classes, noise=0.01, seed=seed) for seed in (0, 1))
+    assert KNN(k=[1, 5])(subject_of(train, val)) == {"acc1": 100.0, "acc1_k1_t0.07": 100.0, "acc1_k5_t0.07": 100.0}
+
+
+def test_every_combination_is_scored_as_if_it_were_alone():
+    train, val = clouds(90, noise=2.0), clouds(60, noise=2.0, seed=1)
+    scores = KNN(k=[1, 7, 500], temperature=[0.07, 1.0])(subject_of(train, val))
+    for k in (1, 7, 500):
+        for temperature, shown in ((0.07, "0.07"), (1.0, "1")):
+            predicted = weighted_knn(*train, val[0], k=k, temperature=temperature)
+            expected = 100 * (predicted == val[1]).float().mean().item()
+            assert scores[f"acc1_k{k}_t{shown}"] == pytest.approx(expected)
+    assert len(scores) == 7
+
+
+def test_the_headline_is_chosen_on_training_images_not_on_validation_images():
+    # Among training images many neighbors are best: labels are partly wrong. One neighbor is best in validation.
+    features, labels = clouds(400, noise=0.3)
+    wrong = torch.rand(400, generator=torch.Generator().manual_seed(0)) < 0.4
+    labels = torch.where(wrong, (labels + 1) % 4, labels)
+    scores = KNN(k=[1, 50])(subject_of((features, labels), (features, labels)))
+    assert scores["acc1_k1_t0.07"] == 100
+    assert scores["acc1"] == scores["acc1_k50_t0.07"] < 80
+
+
+def test_labels_that_mean_nothing_are_guessed():
+    train, val = clouds(400), clouds(400, seed=1)
+    mixed = val[1][torch.randperm(400, generator=torch.Generator().manual_seed(0))]
+    assert KNN()(subject_of(train, (val[0], mixed)))["acc1"] == pytest.approx(25, abs=8)
+
+
+def test_one_number_is_a_list_of_one():
+    subject = subject_of(clouds(40), clouds(20, seed=1))
+    assert KNN(k=3, temperature=0.5)(subject) == KNN(k=[3], temperature=[0.5])(subject)
+
+
+@pytest.mark.parametrize("wrong", [{"k": [5, 0]}, {"k": []}, {"temperature": [0.07, -1.0]}, {"temperature": []}])
+def test_a_protocol_refuses_settings_out_of_range(wrong):
+    with pytest.raises(ValueError, match="Expected"):
+        KNN(**wrong)

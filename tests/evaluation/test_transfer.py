@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from amask_solo.errors import UserError
+from amask_solo.evaluation.knn import KNN
+from amask_solo.evaluation.linear import Linear
+from amask_solo.evaluation.protocol import Subject
+from amask_solo.evaluation.transfer import Transfer
+from tests.evaluation.features import clouds, subject_of
+
+COLORS = {"blue": (20, 20, 200), "green": (20, 200, 20), "red": (200, 20, 20)}
+
+
+def paint(folder: Path, *, each: int = 8, size: int = 12, colors: dict = COLORS) -> Path:
+    """Write plain images, one sub-folder a color."""
+    draw = torch.Generator().manual_seed(0)
+    for name, color in colors.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(each):
+            shade = tuple(int(c + torch.randint(20, (1,), generator=draw)) for c in color)
+            Image.new("RGB", (size, size), shade).save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def subject() -> Subject:
+    return subject_of(clouds(8), clouds(8))
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_a_folder_of_splits_is_scored(tmp_path, subject, part):
+    paint(tmp_path / "paints/train")
+    paint(tmp_path / "paints" / part, each=2)
+    scores = Transfer([str(tmp_path / "paints")])(subject)
+    assert scores == {"paints/knn_acc1": 100.0, "paints/linear_acc1": 100.0, "mean_linear_acc1": 100.0}
+
+
+def test_it_learns_from_train_and_is_scored_on_val(tmp_path, subject):
+    paint(tmp_path / "paints/train")
+    swapped = dict(zip(COLORS, reversed(COLORS.values()), strict=True))
+    paint(tmp_path / "paints/val", each=2, colors=swapped)
+    assert Transfer([str(tmp_path / "paints")])(subject)["mean_linear_acc1"] == pytest.approx(100 / 3)
+
+
+def test_of_a_folder_of_classes_a_part_is_held_out(tmp_path, subject):
+    paint(tmp_path / "paints")
+    transfer = Transfer([str(tmp_path / "paints")])
+    assert transfer(subject)["paints/linear_acc1"] == 100
+    other = transfer.subject_on(subject, tmp_path / "paints", name="paints")
+    assert [len(other.images(split)) for split in ("train", "val")] == [20, 4]
+
+
+def test_scores_are_those_of_the_protocols_on_that_data(tmp_path, subject):
+    paint(tmp_path / "paints", colors={"dark": (90, 90, 90), "light": (95, 95, 95), "red": (99, 90, 90)})
+    transfer = Transfer([str(tmp_path / "paints")])
+    other = transfer.subject_on(subject, tmp_path / "paints", name="paints")
+    scores = transfer(subject)
+    assert scores["paints/knn_acc1"] == KNN()(other)["acc1"]
+    assert scores["paints/linear_acc1"] == Linear()(other)["acc1"]
+
+
+def test_images_are_normalized_as_the_backbone_is_used_to(tmp_path, subject):
+    other = Transfer("unused", image_size=6).subject_on(subject, paint(tmp_path / "paints"), name="paints")
+    assert (other.data.mean, other.data.std) == (subject.data.mean, subject.data.std)
+    assert other.view(other.images("val").image(0)[None]).shape == (1, 3, 6, 6)
+
+
+def test_folders_of_equal_names_are_told_apart_and_averaged(tmp_path, subject):
+    folders = [paint(tmp_path / parent / "paints") for parent in "ab"]
+    scores = Transfer([str(folder) for folder in folders])(subject)
+    assert {"paints/linear_acc1", "paints_2/linear_acc1", "paints/knn_acc1", "paints_2/knn_acc1"} <= set(scores)
+    both = scores["paints/linear_acc1"] + scores["paints_2/linear_acc1"]
+    assert scores["mean_linear_acc1"] == pytest.approx(both / 2)
+
+
+def test_the_subject_and_its_features_are_as_before(tmp_path, subject):
+    features = subject.features("train")
+    before = {name: tensor.clone() for name, tensor in subject.backbone.state_dict().items()}
+    Transfer(str(paint(tmp_path / "paints")))(subject)
+    assert subject.features("train") is features
+    assert all(torch.equal(before[name], tensor) for name, tensor in subject.backbone.state_dict().items())
+
+
+def test_a_missing_folder_is_named_before_any_work(tmp_path, subject):
+    folders = [str(paint(tmp_path / "paints")), str(tmp_path / "nowhere")]
+    with pytest.raises(UserError, match=r"protocol.transfer.folders.*nowhere"):
+        Transfer(folders)(subject)
+
+
+def test_a_folder_without_classes_is_refused(tmp_path, subject):
+    (tmp_path / "flat").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "flat/one.png")
+    with pytest.raises(UserError, match="'flat' have no labels"):
+        Transfer([str(tmp_path / "flat")])(subject)
+
+
+@pytest.mark.parametrize("wrong", [{"folders": []}, {"folders": ["a"], "image_size": 0}])
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match="Expected"):
+        Transfer(**wrong)

@@ -19,8 +19,8 @@ METRICS = ("linear/acc1", "knn/acc1")
 
 ACCURACY_NOTE = f"""\
 Percent; mean ± standard deviation over seeds. A difference is the mean over pairs of runs with the same base and seed,
-in points, with its {100 * CONFIDENCE:.0f} % confidence interval (Student's t). "All bases" takes the
-pairs of all bases together, as if they were alike; it says nothing about other bases."""
+in points, with its {100 * CONFIDENCE:.0f} % confidence interval (Student's t). "All bases"
+takes the pairs of all bases together, as if they were alike; it says nothing about other bases."""
 
 COST_NOTE = """\
 Medians over seeds. Seconds a step were measured in the runs themselves: they mean little if the machine had other

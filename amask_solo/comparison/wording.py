@@ -108,13 +108,14 @@ def answer(rows: Sequence[Row], metric: str) -> str:
 
 
 def caution(tables: Iterable[Sequence[Row]]) -> str:
-    """Say once what the words do not mean, and how many intervals there are.
+    """Say once what the words do not mean, and how many intervals there are; nothing if nothing is compared.
 
     Args:
         tables: All rows of the report, metric by metric.
     """
-    count = sum(d.interval is not None for rows in tables for row in rows for d in row.differences.values())
-    text = '"No difference seen" means that these runs cannot tell, not that there is none.'
+    differences = [d for rows in tables for row in rows for d in row.differences.values()]
+    count = sum(difference.interval is not None for difference in differences)
+    text = '"No difference seen" means that these runs cannot tell, not that there is none.' if differences else ""
     if count < 2:
         return text
     return (

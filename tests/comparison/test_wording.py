@@ -114,6 +114,7 @@ def test_the_intervals_are_counted_once_for_all_tables():
     rows = rows_of(*[("byol", arm, seed, 60 + seed) for arm in ("stock", "random", "adios") for seed in (0, 1)])
     assert "shows 6 intervals, not corrected" in caution([rows, rows])
     assert "intervals" not in caution([rows_of(("byol", "stock", 0, 60), ("byol", "adios", 0, 61))])
+    assert caution([rows_of(("byol", "stock", 0, 60))]) == ""
 
 
 @pytest.mark.parametrize(

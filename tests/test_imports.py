@@ -33,7 +33,7 @@ ROOMS = {
     "data": {"_random", "errors"},
     "configuration": {"errors"},
     "hosts": {"_types", "_random", "errors", "game", "updates", "adversary", "monitor", "visualization", "evaluation"}
-    | {"augment", "data", "configuration"},
+    | {"augment", "data", "configuration", "maskers.base"},
     "cli": {"errors", "configuration", "game", "adversary", "hosts", "evaluation", "comparison", "data"},
     "_hydra": {"hosts.registry"},
     "__init__": {"hosts.registry", "hosts.host", "hosts.masked", "adversary", "game", "occlusion"},

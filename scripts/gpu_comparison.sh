@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Does it help? The comparison for one GPU: CIFAR-10 and Tiny-ImageNet-100 (64 px), ResNet-18, three bases, four arms,
+# three seeds, several runs at a time on the GPU.
+#
+# Usage: scripts/gpu_comparison.sh DATA RESULTS MINUTES [KEY=VALUE ...]
+#   DATA     holds cifar10/{train,test}/CLASS/*.jpg and tinyin100/{train,val}/CLASS/*.JPEG, or only one of them; or the
+#            archives cifar10_jpg.tar.gz and tinyin100.tar.gz, which are unpacked beside the runs
+#   RESULTS  what is kept: everything but checkpoints, a few MB. Give the same folder again, on the same machine or on
+#            another, and the comparison goes on with the runs that are missing.
+#   MINUTES  after which it stops. Runs that have finished by then are kept, others go on only where their checkpoints are.
+#   KEY=VALUE  further settings for all runs: max_epochs=40, optimizer.batch_size=512, trainer=cpu, ...
+# Environment: WORK, where the runs go (runs/gpu_comparison); JOBS, how many run at a time (6); SEEDS (0 1 2);
+# BASES (byol,simclr,simsiam).
+set -euo pipefail
+data=$(realpath "${1:?"give the folder of the images"}")
+results=${2:?"give the folder for the results"}
+minutes=${3:?"give the minutes after which to stop"}
+shift 3
+work=${WORK:-runs/gpu_comparison}
+jobs=${JOBS:-6}
+end=$((SECONDS + 60 * minutes))
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
+mkdir -p "$work" "$results"
+cp -r "$results/." "$work"
+
+declare -A archive=([cifar10]=cifar10_jpg.tar.gz [tinyin100]=tinyin100.tar.gz) held_out=([cifar10]=test [tinyin100]=val)
+declare -A size=([cifar10]=32 [tinyin100]=64)
+
+images() {  # put a data set where the runs look for it: the same path wherever the comparison goes on
+    local place="$work/images/$1"
+    if [ -e "$place" ]; then return; fi
+    mkdir -p "$work/images"
+    if [ -d "$data/$1" ]; then
+        ln -s "$data/$1" "$place"
+    elif [ -f "$data/${archive[$1]}" ]; then
+        tar xzf "$data/${archive[$1]}" -C "$work/images"
+    fi
+}
+
+keep() {  # all but checkpoints and images, so that the folder stays small
+    (cd "$work" && find . -type f ! -name '*.ckpt' ! -path './images*' -print0 | tar cf - --null -T -) | tar xf - -C "$results"
+}
+trap keep EXIT
+
+# Seed by seed, so that whatever is finished when the time is up can be compared.
+for seed in ${SEEDS:-0 1 2}; do
+    for name in cifar10 tinyin100; do
+        images "$name"
+        folder=$work/images/$name
+        left=$((end - SECONDS))
+        if [ ! -d "$folder" ] || [ "$left" -le 30 ]; then continue; fi
+        timeout --signal=INT --kill-after=60 "$left" amask-compare \
+            base="[${BASES:-byol,simclr,simsiam}]" arms="[stock,random,adios,sequential]" \
+            seed="[$(seq -s, 0 "$seed")]" folder="$work/$name" \
+            data=image_folder data.name="$name" data.train_path="$folder/train" \
+            data.val_path="$folder/${held_out[$name]}" data.image_size="${size[$name]}" \
+            augmentations=cifar_symmetric stem=cifar optimizer.batch_size=256 max_epochs=60 online_knn=10 mask_panels=20 \
+            trainer=gpu trainer.check_val_every_n_epoch=10 loader.device_cache=on \
+            hydra/launcher=joblib hydra.launcher.n_jobs="$jobs" "$@" || echo "$name, seed $seed: not finished" >&2
+        keep
+    done
+done

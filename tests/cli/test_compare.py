@@ -1,0 +1,110 @@
+import csv
+import json
+
+import pytest
+
+from tests.cli.command import SMALL, TINY, call
+
+ARGV = [*TINY, SMALL[0], "arms=[stock,random]", "seed=[0]", "folder=out", "protocol=[knn]", "online_knn=0", "mask_panels=1"]
+JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+
+
+def compare(*argv, cwd):
+    return call("compare", *argv, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Compare two arms, both at the same time."""
+    cwd = tmp_path_factory.mktemp("compared")
+    said = compare(*ARGV, *JOBLIB, cwd=cwd)
+    assert said.code == 0, said.err + "".join(log.read_text() for log in (cwd / "out" / "logs").glob("*.txt"))
+    return cwd
+
+
+def runs(cwd):
+    return {folder.name: folder for folder in (cwd / "out" / "runs").iterdir()}
+
+
+def test_every_arm_is_pretrained_and_evaluated_with_the_same_settings(compared):
+    made = runs(compared)
+    assert set(made) == {"byol_stock_seed0", "byol_random_seed0"}
+    summaries = [json.loads((folder / "summary.json").read_text()) for folder in made.values()]
+    assert {summary["status"] for summary in summaries} == {"finished"}
+    assert {summary["method"] for summary in summaries} == {"byol", "amask_byol"}
+    for key in ("data", "train_images", "epochs", "batch_size", "seed", "steps"):
+        assert len({summary[key] for summary in summaries}) == 1
+    for folder in made.values():
+        (result,) = json.loads((folder / "evaluation.json").read_text())["results"]
+        assert result["protocol"] == "knn"
+
+
+def test_the_report_has_the_numbers_of_the_runs_and_the_command(compared):
+    report = (compared / "out" / "report.md").read_text()
+    assert "amask-compare " in report
+    assert "arms=[stock,random]" in report
+    with (compared / "out" / "report.csv").open() as file:
+        rows = {row["arm"]: row for row in csv.DictReader(file)}
+    for arm, row in rows.items():
+        evaluation = json.loads((runs(compared)[f"byol_{arm}_seed0"] / "evaluation.json").read_text())
+        assert float(row["knn/acc1"]) == pytest.approx(evaluation["results"][0]["scores"]["acc1"], abs=0.01)
+    assert {picture.suffix for picture in (compared / "out").glob("*.png")} == {".png"}
+
+
+def test_a_finished_run_is_not_run_again(compared):
+    before = {name: (folder / "checkpoints" / "last.ckpt").stat().st_mtime_ns for name, folder in runs(compared).items()}
+    said = compare(*ARGV, cwd=compared)
+    assert said.code == 0, said.err
+    assert "2 of them finished before" in said.out
+    assert before == {
+        name: (folder / "checkpoints" / "last.ckpt").stat().st_mtime_ns for name, folder in runs(compared).items()
+    }
+
+
+def test_runs_with_other_settings_are_not_taken_for_those_asked_for(compared):
+    said = compare(*ARGV, "optimizer.lr=0.123", cwd=compared)
+    assert said.code == 2
+    assert "optimizer.lr" in said.err
+
+
+def test_equal_time_gives_fewer_epochs_to_the_arm_whose_steps_cost_more(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "speed.json").write_text('{"byol_stock": 1.0, "byol_random": 4.0}')
+    said = compare(*ARGV, "budget=time", "max_epochs=8", "data.train_path=nowhere", cwd=tmp_path)
+    assert said.code == 2  # shapes have no such key, so nothing is run
+    from pathlib import Path
+
+    from amask_solo.comparison.budget import equal_time
+    from amask_solo.comparison.plan import make_plan
+
+    plan = make_plan(
+        bases=["byol"], arms=["stock", "random"], seeds=[0, 1], definitions={"random": []}, settings=[], folder=Path("x")
+    )
+    epochs = equal_time(plan, epochs=8, folder=tmp_path / "out")
+    assert epochs == {("byol", "stock"): 8, ("byol", "random"): 2}
+
+
+def test_a_run_that_fails_is_named_and_the_others_are_reported(tmp_path):
+    said = compare(*ARGV, "+definitions.broken=[adversary.masker.num_masks=0]", "arms=[stock,broken]", cwd=tmp_path)
+    assert said.code == 2
+    assert "num_masks" in said.err
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "byol_broken_seed0" in report
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["arms=[stock,randon]"], ["randon", "did you mean 'random'"]),
+        (["base=[byoll]"], ["byoll", "byol"]),
+        (["data.num_trian=3"], ["num_trian", "num_train"]),
+        (["protocol=[knnn]"], ["knnn", "knn"]),
+        (["method=byol"], ["method=byol", "base"]),
+        (["budget=money"], ["budget", "epochs"]),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_run(tmp_path, argv, words):
+    said = compare(*ARGV, *argv, cwd=tmp_path)
+    assert said.code == 2
+    assert all(word in said.err for word in words), said.err
+    assert not (tmp_path / "out").exists()

@@ -47,16 +47,22 @@ def is_backbone(state: State) -> bool:
     return any(mark in state for mark in FAMILIES)
 
 
-def find_arch(state: State, *, image_size: int | None = None) -> str | None:
+def find_arch(state: State) -> str | None:
     """Return the host's name of the backbone whose tensors these are, or ``None``."""
+    arch = nearest_arch(state)
+    return arch if arch and not _misfits(state, build_timm(state, arch)) else None
+
+
+def nearest_arch(state: State, *, image_size: int | None = None) -> str | None:
+    """Return the host's name of the backbone that most of the tensors fit, or ``None`` if they are of no family."""
     family = next((family for mark, family in FAMILIES.items() if mark in state), None)
-    for arch in (name for name in TIMM_NAMES if family and name.startswith(family)):
-        try:
-            check_fit(state, build_timm(state, arch, image_size=image_size), arch)
-        except UserError:
-            continue
-        return arch
-    return None
+    names = [name for name in TIMM_NAMES if family and name.startswith(family)]
+    misfits: dict[str, int] = {}
+    for name in names:
+        misfits[name] = len(_misfits(state, build_timm(state, name, image_size=image_size)))
+        if not misfits[name]:
+            break
+    return min(misfits, key=misfits.__getitem__, default=None)
 
 
 def check_fit(state: State, target: nn.Module, arch: str) -> tuple[str, ...]:
@@ -65,16 +71,19 @@ def check_fit(state: State, target: nn.Module, arch: str) -> tuple[str, ...]:
     Raises:
         UserError: If a tensor is missing, left over or of another shape.
     """
-    wanted = {name: value.shape for name, value in target.state_dict().items()}
-    missing = tuple(name for name in wanted if name not in state)
-    wrong = [name for name in missing if not name.startswith("fc.")]
-    wrong += [name for name, value in state.items() if wanted.get(name) != value.shape]
+    wrong = _misfits(state, target)
     if wrong:
         raise UserError(
-            f"The backbone is no '{arch}': {len(wrong)} of {len(state)} tensors do not fit, first "
+            f"The backbone is no '{arch}': {len(wrong)} tensors do not fit, first "
             f"'{wrong[0]}'. Name the right arch, if there is one."
         )
-    return missing
+    return tuple(name for name in target.state_dict() if name not in state)
+
+
+def _misfits(state: State, target: nn.Module) -> list[str]:
+    wanted = {name: value.shape for name, value in target.state_dict().items()}
+    missing = [name for name in wanted if name not in state and not name.startswith("fc.")]
+    return missing + [name for name, value in state.items() if wanted.get(name) != value.shape]
 
 
 def build_torchvision(state: State, arch: str) -> nn.Module:

@@ -3,7 +3,7 @@
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +15,9 @@ from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.results import add_result, read_results
 from amask_solo.hosts import callbacks as watch
-from amask_solo.hosts.checkpoints import fingerprint, history, read
+from amask_solo.hosts.checkpoints import Checkpoint, fingerprint, history, read
 from amask_solo.hosts.run_folder import find_checkpoint
 from amask_solo.hosts.subjects import (
-    Found,
     check_size,
     config_of,
     data_settings,
@@ -26,6 +25,7 @@ from amask_solo.hosts.subjects import (
     load_masker,
     pick_device,
 )
+from amask_solo.maskers.base import Masker
 
 Tell = Callable[[str], Any]
 """Hears what is going on."""
@@ -130,14 +130,14 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
     run, checkpoint = config_of(file), read(file)
     images = data_settings(cfg.get("data"), run)
     backbone, arch = load_backbone(checkpoint, cfg.arch, image_size=images.get("image_size"))
-    found = _masker(checkpoint, run)
+    masker = _masker(checkpoint, run)
     tell("reading the images")
     data = instantiate(images, "data")
     check_size(backbone, data.image_size)
     subject = Subject(
         backbone=backbone.to(device),
         data=data,
-        masker=found.masker.to(device) if found.masker else None,
+        masker=masker.to(device) if masker else None,
         device=device,
         batch_size=cfg.batch_size,
         seed=cfg.seed,
@@ -155,13 +155,13 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
     return subject, facts, _plain(images)
 
 
-def _masker(checkpoint: Mapping[str, Any], run: DictConfig | None) -> Found:
+def _masker(checkpoint: Checkpoint, run: DictConfig | None) -> Masker | None:
     try:
         return load_masker(checkpoint, run)
     except UserError as error:
         # The backbone is whole, and most protocols need no masker.
-        warnings.warn(f"Evaluated without its masker: {error}", stacklevel=1)
-        return Found(None, str(error))
+        warnings.warn(f"Evaluated without its masker. {error}", stacklevel=1)
+        return None
 
 
 def _loggers(node: DictConfig | None, path: Path) -> list[Logger]:

@@ -12,8 +12,8 @@ from amask_solo.hosts.callbacks import LAST
 
 CONFIG = "config.yaml"
 METRICS = "metrics.csv"
-WRITTEN = (CONFIG, METRICS, "summary.json", "checkpoints", "masks", "wandb")
-"""What a run writes, and so what ``overwrite`` deletes; whatever else lies in the folder stays."""
+WRITTEN = (CONFIG, METRICS, "summary.json", "evaluation.json", "evaluation", "checkpoints", "masks", "wandb")
+"""What a run and its evaluation write, and so what ``overwrite`` deletes; whatever else lies in the folder stays."""
 
 MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "run_folder", "name")
 """What may differ when a run is resumed: where it runs, not what it is."""

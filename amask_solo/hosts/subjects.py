@@ -1,7 +1,6 @@
 """From a run or a checkpoint to the networks that are evaluated."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -9,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from amask_solo.configuration import check_keys
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.evaluation.backbone import Backbone
-from amask_solo.hosts.architectures import TIMM_NAMES, build_timm, check_fit, find_arch
+from amask_solo.hosts.architectures import TIMM_NAMES, build_timm, check_fit, nearest_arch
 from amask_solo.hosts.checkpoints import Checkpoint, backbone_state, read, saved_arch
 from amask_solo.hosts.registry import PREFIX
 from amask_solo.hosts.run_folder import CONFIG
@@ -18,18 +17,6 @@ from amask_solo.maskers.base import Masker
 
 ADVERSARY = "adversary."
 """The prefix of the masker's side in a checkpoint."""
-
-
-class Found(NamedTuple):
-    """A masker, or why there is none.
-
-    Attributes:
-        masker: The masker, in evaluation mode on the CPU.
-        reason: Why there is none; empty if there is one.
-    """
-
-    masker: Masker | None
-    reason: str = ""
 
 
 def load_backbone(
@@ -52,7 +39,7 @@ def load_backbone(
     state = backbone_state(checkpoint)
     if arch is not None and arch not in TIMM_NAMES:
         raise unknown_key(arch, TIMM_NAMES, "arch", kind="choice")
-    arch = arch or saved_arch(checkpoint) or find_arch(state, image_size=image_size)
+    arch = arch or saved_arch(checkpoint) or nearest_arch(state, image_size=image_size)
     if arch not in TIMM_NAMES:
         raise UserError(
             f"Cannot build the backbone '{arch or 'unknown'}' of the checkpoint, only {', '.join(TIMM_NAMES)}. "
@@ -99,30 +86,32 @@ def config_of(checkpoint: Path) -> DictConfig | None:
     return cfg
 
 
-def load_masker(source: str | Path | Checkpoint, cfg: DictConfig | None) -> Found:
-    """Return the masker of a masked run, learned or not, every tensor of it checked.
+def load_masker(source: str | Path | Checkpoint, cfg: DictConfig | None) -> Masker | None:
+    """Return the masker of a masked run, learned or not, every tensor of it checked; ``None`` for a stock run.
 
     Args:
         source: The checkpoint of the run, or its path.
-        cfg: The configuration of the run; see :func:`config_of`.
+        cfg: The configuration of the run, which describes the masker; see :func:`config_of`.
+
+    Returns:
+        The masker, in evaluation mode on the CPU.
 
     Raises:
-        UserError: If the checkpoint and the configuration do not belong together.
+        UserError: If there is a masker that cannot be built again.
     """
     state = read(source)["state_dict"]
     own = {key.removeprefix(ADVERSARY): value for key, value in state.items() if key.startswith(ADVERSARY)}
-    if cfg is None:
-        where = "beside it there is no config.yaml, which describes the masker; give the run folder"
-        return Found(None, f"The checkpoint has a masker, but {where}." if own else "The checkpoint has no masker.")
-    if not str(cfg.method).startswith(PREFIX):
-        return Found(None, f"The run is one of {cfg.method}, which has no masker; choose a run of {PREFIX}*.")
+    if cfg is None and own:
+        raise UserError("The checkpoint has a masker, but lies in no run folder, whose config.yaml would describe it.")
+    if cfg is None or not str(cfg.method).startswith(PREFIX):
+        return None
     adversary = build_settings(cfg).adversary
     try:
         adversary.load_state_dict(own)
     except RuntimeError as error:
         first = " ".join(str(error).split()[:40])
         raise UserError(f"The masker of the checkpoint is not the one that config.yaml describes: {first}") from error
-    return Found(adversary.masker.eval())
+    return adversary.masker.eval()
 
 
 def data_settings(given: DictConfig | None, cfg: DictConfig | None) -> DictConfig:

@@ -1,0 +1,186 @@
+"""Whether the masker's masks find the objects, of which nobody told it."""
+
+import math
+from collections import defaultdict
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+from torchvision.transforms.v2.functional import gaussian_blur
+
+from amask_solo._random import stream
+from amask_solo._types import Masks
+from amask_solo.errors import UserError
+from amask_solo.evaluation.protocol import Protocol, Subject
+from amask_solo.evaluation.segmentation import ObjectMasks, object_masks
+from amask_solo.maskers import Block
+
+HardMasks = Bool[Tensor, "b n h w"]
+"""Masks of which each pixel is hidden or not."""
+
+Parts = Int64[Tensor, "b h w"]
+"""The number of the part that each pixel belongs to."""
+
+Scores = Float[Tensor, " b"]
+"""One score for each image."""
+
+
+class MaskMatch(Protocol):
+    """Compare the masks of a masker with object masks, on the validation images.
+
+    Three scores in percent, each the mean over the images that show an object; ours in the details:
+
+    - ``iou``: the intersection over union of the object and that of the N masks which fits it best.
+      A soft mask is first cut at its own area, see :func:`cut`.
+    - ``ari``: the adjusted Rand index between the parts into which the masks divide the image, see
+      :func:`partition`, and object and background: 100 if they are the same, 0 if pixels fall into
+      parts at random. Parts in one piece near the center are above 0 without any merit.
+    - ``pointing``: how often the heart of the mask that fits best, see :func:`heart`, lies in the
+      object.
+
+    More masks have more chances to fit, large ones fit better than small ones, and photographers
+    put objects in the center. Hence the same scores for as many masks of the same areas that do not
+    know the image: ``_random`` are rectangles anywhere, ``_center`` are discs in the center, and
+    ``_shuffled`` are the masker's own masks of another image, which lack nothing but that.
+    """
+
+    @torch.no_grad()
+    def __call__(self, subject: Subject) -> dict[str, float]:
+        """Return the scores of the masker's masks and of the three others.
+
+        Raises:
+            UserError: If there is no masker, or the data have no object masks or no validation images.
+        """
+        if subject.masker is None:
+            raise UserError(
+                "The protocol 'masks' scores a masker, and this run has none; evaluate a run of an amask_* "
+                "method, or leave 'masks' out of protocol."
+            )
+        objects = object_masks(subject, "val")
+        showing = objects.flatten(1).any(dim=1).nonzero()[:, 0]
+        if not len(showing):
+            raise UserError(f"No validation image of '{subject.data.name}' shows an object; check its masks.")
+        images = subject.images("val")
+        generator = stream("evaluation/masks", seed=subject.seed, rank=0, step=0, device=subject.device)
+        # In random order: where files are sorted by class, the next image is of the same kind.
+        order = showing[torch.randperm(len(showing), generator=generator, device=subject.device)]
+        totals: dict[str, float] = defaultdict(float)
+        # In parts of nearly equal size, of which none is a single image: it would be its own other image.
+        for picks in order.tensor_split(-(-len(order) // max(subject.batch_size, 3))):
+            views = subject.view(torch.stack([images.image(index) for index in picks.tolist()]))
+            masks = subject.masker(views, generator=generator).float()
+            for suffix, rivals in _rivals(masks, generator=generator).items():
+                for name, scores in match(rivals, objects[picks]).items():
+                    totals[name + suffix] += 100 * float(scores.sum()) / len(order)
+        return dict(totals)
+
+
+def match(masks: Masks, objects: ObjectMasks) -> dict[str, Scores]:
+    """Return ``iou``, ``ari`` and ``pointing`` of each image; 1 is the best of each."""
+    hard = cut(masks)
+    iou = (hard & objects).sum(dim=(-2, -1)) / (hard | objects).sum(dim=(-2, -1)).clamp_min(1)
+    best, which = iou.max(dim=1)
+    fitting = hard.take_along_dim(which[:, None, None, None], dim=1)
+    return {
+        "iou": best,
+        "ari": adjusted_rand_index(partition(masks), objects[:, 0].long()),
+        "pointing": (heart(fitting) & objects).flatten(1).any(dim=1).float(),
+    }
+
+
+def cut(masks: Masks) -> HardMasks:
+    """Hide the most hidden pixels of each soft mask, as many as keep its area.
+
+    A cut at one half would leave nothing of masks that share the image out as in ADIOS, where few
+    pixels are hidden by more than a half, and it would change the area that the random masks are to
+    have. Masks of zeros and ones stay as they are. Of equal pixels, the upper ones come first.
+
+    Example:
+        >>> cut(torch.tensor([[[[0.1, 0.4], [0.2, 0.3]]]]))
+        tensor([[[[False,  True],
+                  [False, False]]]])
+    """
+    values = masks.flatten(2)
+    area = values.sum(dim=-1, keepdim=True).round()
+    order = values.argsort(dim=-1, descending=True, stable=True)
+    hidden = (torch.arange(values.shape[-1], device=values.device) < area).expand_as(order)
+    return torch.zeros_like(hidden).scatter(-1, order, hidden).view(masks.shape)
+
+
+def partition(masks: Masks) -> Parts:
+    """Give each pixel to the mask that hides most of it, from 1 on; 0 where more of it is hidden by none.
+
+    What is hidden by none is ``1 - sum(masks)``: nothing for masks that share the image out.
+    """
+    none = (1 - masks.sum(dim=1, keepdim=True)).clamp_min(0)
+    return torch.cat([none, masks], dim=1).argmax(dim=1)
+
+
+def adjusted_rand_index(parts: Parts, others: Parts) -> Scores:
+    """Return the agreement of two ways to divide each image: 1 = the same, 0 = by chance.
+
+    References:
+        Hubert and Arabie, `Comparing partitions <https://doi.org/10.1007/BF01908075>`_, 1985.
+    """
+    shape = (len(parts), int(parts.max()) + 1, int(others.max()) + 1)
+    image = torch.arange(shape[0], device=parts.device)[:, None, None]
+    cells = (image * shape[1] + parts) * shape[2] + others
+    # How many pixels each part shares with each of the others, image by image.
+    table = cells.flatten().bincount(minlength=math.prod(shape)).view(shape).double()
+    both = _pairs(table).sum(dim=(1, 2))
+    first, second = _pairs(table.sum(dim=2)).sum(dim=1), _pairs(table.sum(dim=1)).sum(dim=1)
+    chance = first * second / _pairs(table.sum(dim=(1, 2)))
+    # Two that leave the image in one piece are the same, and 0 / 0 here.
+    return ((both - chance) / ((first + second) / 2 - chance)).nan_to_num(nan=1.0).float()
+
+
+def heart(masks: HardMasks) -> HardMasks:
+    """Return the pixel of each mask around which most is hidden; an empty mask has none.
+
+    The largest value, as for heat maps, would be a matter of rounding in masks with a budget, which
+    are close to 1 everywhere. Blurred by an eighth of the image, they have a middle, which is
+    looked for inside the mask.
+    """
+    size = masks.shape[-1]
+    sigma = size / 8
+    length = 2 * min(round(3 * sigma), size - 1) + 1
+    # One axis after the other: the cost of both at once grows with the square of the length.
+    blurred = gaussian_blur(masks.float(), [length, 1], [sigma, sigma])
+    blurred = gaussian_blur(blurred, [1, length], [sigma, sigma])
+    middle = blurred.masked_fill(~masks, -1).flatten(2).argmax(dim=-1, keepdim=True)
+    return torch.zeros_like(masks).flatten(2).scatter(-1, middle, value=True).view(masks.shape) & masks
+
+
+def random_masks(masks: Masks, *, generator: torch.Generator) -> Masks:
+    """Return a random rectangle for each mask, of the same area to half a column."""
+    shape = masks.shape[-2:]
+    # Masks with a budget all have one area, up to rounding, and are drawn in one go.
+    areas = masks.mean(dim=(-2, -1)).mul(1000).round().flatten() / 1000
+    drawn = torch.zeros_like(masks).flatten(0, 1)
+    for area in areas[areas > 0].unique().tolist():
+        picks = (areas == area).nonzero()[:, 0]
+        drawn[picks] = Block()(area, (len(picks), *shape), device=masks.device, generator=generator)
+    return drawn.view(masks.shape)
+
+
+def center_masks(masks: Masks) -> Masks:
+    """Return a disc in the center for each mask, of the same area."""
+    rows, columns = (torch.arange(side, device=masks.device) - (side - 1) / 2 for side in masks.shape[-2:])
+    nearest = (rows.square()[:, None] + columns.square()).flatten().argsort(stable=True)
+    area = masks.flatten(2).sum(dim=-1, keepdim=True).round()
+    inside = (nearest.argsort() < area).to(masks.dtype)
+    return inside.view(masks.shape)
+
+
+def _rivals(masks: Masks, *, generator: torch.Generator) -> dict[str, Masks]:
+    """Return the masks and others of the same areas, by the suffix of their scores."""
+    return {
+        "": masks,
+        "_random": random_masks(masks, generator=generator),
+        "_center": center_masks(masks),
+        "_shuffled": masks.roll(1, dims=0),
+    }
+
+
+def _pairs(count: Tensor) -> Tensor:
+    return count * (count - 1) / 2

@@ -68,7 +68,7 @@ class Subject:
         """Return the features of all labeled images of a split; computed once.
 
         Raises:
-            UserError: If no image of it has a label.
+            UserError: If no image of it has a label, or a feature is not finite.
         """
         if split not in self._features:
             images = self.images(split)
@@ -79,7 +79,10 @@ class Subject:
             for batch in labeled.split(self.batch_size):
                 pixels = torch.stack([images.image(index) for index in batch.tolist()])
                 parts.append(self.encode(self.view(pixels)))
-            self._features[split] = (torch.cat(parts), images.labels[labeled].to(self.device))
+            features = torch.cat(parts)
+            if not features.isfinite().all():
+                raise UserError("The backbone gives features that are not finite: its training broke down.")
+            self._features[split] = (features, images.labels[labeled].to(self.device))
         return self._features[split]
 
 

@@ -293,6 +293,16 @@ def test_the_summary_of_an_interrupted_run_says_so(tmp_path, ctrl_c):
     assert (summary["status"], summary["steps"]) == ("interrupted", 3)
 
 
+def test_the_seconds_of_an_interrupted_run_are_counted_when_it_goes_on(tmp_path):
+    first, resumed = Summary(tmp_path, {}), Summary(tmp_path, {})
+    fit(masked(), callbacks=[first], max_epochs=1)
+    spent = json.loads((tmp_path / "summary.json").read_text())["seconds"]
+    first.load_state_dict({"seconds": 1000.0})
+    resumed.load_state_dict(first.state_dict())
+    fit(masked(), callbacks=[resumed], max_epochs=1)
+    assert json.loads((tmp_path / "summary.json").read_text())["seconds"] >= 1000 + min(spent, 0.1)
+
+
 def test_metrics_of_one_step_share_a_row_and_new_columns_keep_old_rows(tmp_path):
     log = MetricsFile(tmp_path)
     log.log_metrics({"loss": 1.0}, 0)

@@ -34,6 +34,7 @@ class Summary(Callback):
         self._times: deque[float] = deque(maxlen=10_000)
         self._last: float | None = None
         self._start = 0.0
+        self._before = 0.0  # seconds of a run until it was interrupted
         self._steps = 0
         self._running = False
 
@@ -43,6 +44,17 @@ class Summary(Callback):
         self._start = time.perf_counter()
         if pl_module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(pl_module.device)
+
+    def state_dict(self) -> dict[str, float]:
+        """Return the seconds so far, for a run that is resumed."""
+        return {"seconds": self._seconds()}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        """Count on from an interrupted run."""
+        self._before = state_dict["seconds"]
+
+    def _seconds(self) -> float:
+        return self._before + (time.perf_counter() - self._start if self._running else 0.0)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave out what happens between epochs."""
@@ -76,6 +88,7 @@ class Summary(Callback):
             self._write(trainer, pl_module, status="interrupted" if interrupted else "failed")
 
     def _write(self, trainer: Trainer, pl_module: LightningModule, *, status: str) -> None:
+        seconds = self._seconds()
         self._running = False
         if not trainer.is_global_zero:
             return
@@ -91,7 +104,7 @@ class Summary(Callback):
             "masks": {k.removeprefix(prefix): v for k, v in numbers.items() if k.startswith(prefix)},
             "metrics": {k: v for k, v in numbers.items() if not k.startswith(prefix)},
             "seconds_per_step": _plain(statistics.median(self._times or [math.nan])),
-            "seconds": round(time.perf_counter() - self._start, 1),
+            "seconds": round(seconds, 1),
             "peak_memory_mib": _peak_memory(pl_module.device),
             "device": device_name(pl_module.device),
             "processes": trainer.world_size,

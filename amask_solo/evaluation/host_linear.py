@@ -20,6 +20,9 @@ class HostLinear(Protocol):
     for BYOL, DINO, MoCo v3, NNCLR, VICReg and VIbCReg; 0.1 for Barlow Twins; 0.15 for SwAV and
     DeepCluster v2; 1 for SimCLR; 3 for MoCo v2+ and ReSSL; and 30 for SimSiam.
 
+    These rates are meant for many steps: with few epochs on few images the linear layer has not settled
+    yet, and ``linear`` is the better measure.
+
     The scores are those of the last epoch; no epoch is chosen by the validation images.
 
     Args:

@@ -111,9 +111,7 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
     if measured:
         loaders = [DataLoader(watch.spread(part), batch_size=256) for part in (images.train, images.val)]
         network = load_host().backbone
-        chosen.append(
-            watch.OnlineKNN(*loaders, prepare=data.prepare, backbone=network, every_n_epochs=cfg.online_knn)
-        )
+        chosen.append(watch.OnlineKNN(*loaders, prepare=data.prepare, backbone=network, every_n_epochs=cfg.online_knn))
     if cfg.mask_panels:
         shown = images.val or images.train
         # Not every so many-th image: sets are often sorted by class, or go through the classes in turn.

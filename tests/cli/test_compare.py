@@ -5,7 +5,16 @@ import pytest
 
 from tests.cli.command import SMALL, TINY, call
 
-ARGV = [*TINY, SMALL[0], "arms=[stock,random]", "seed=[0]", "folder=out", "protocol=[knn]", "online_knn=0", "mask_panels=1"]
+ARGV = [
+    *TINY,
+    SMALL[0],
+    "arms=[stock,random]",
+    "seed=[0]",
+    "folder=out",
+    "protocol=[knn]",
+    "online_knn=0",
+    "mask_panels=1",
+]
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 
 
@@ -52,7 +61,9 @@ def test_the_report_has_the_numbers_of_the_runs_and_the_command(compared):
 
 
 def test_a_finished_run_is_not_run_again(compared):
-    before = {name: (folder / "checkpoints" / "last.ckpt").stat().st_mtime_ns for name, folder in runs(compared).items()}
+    before = {
+        name: (folder / "checkpoints" / "last.ckpt").stat().st_mtime_ns for name, folder in runs(compared).items()
+    }
     said = compare(*ARGV, cwd=compared)
     assert said.code == 0, said.err
     assert "2 of them finished before" in said.out
@@ -78,7 +89,12 @@ def test_equal_time_gives_fewer_epochs_to_the_arm_whose_steps_cost_more(tmp_path
     from amask_solo.comparison.plan import make_plan
 
     plan = make_plan(
-        bases=["byol"], arms=["stock", "random"], seeds=[0, 1], definitions={"random": []}, settings=[], folder=Path("x")
+        bases=["byol"],
+        arms=["stock", "random"],
+        seeds=[0, 1],
+        definitions={"random": []},
+        settings=[],
+        folder=Path("x"),
     )
     epochs = equal_time(plan, epochs=8, folder=tmp_path / "out")
     assert epochs == {("byol", "stock"): 8, ("byol", "random"): 2}

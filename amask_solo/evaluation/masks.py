@@ -12,11 +12,14 @@ from amask_solo._random import stream
 from amask_solo._types import Masks
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.segmentation import ObjectMasks, object_masks
+from amask_solo.evaluation.segmentation import object_masks
 from amask_solo.maskers import Block
 
 HardMasks = Bool[Tensor, "b n h w"]
 """Masks of which each pixel is hidden or not."""
+
+Objects = Bool[Tensor, "b 1 h w"]
+"""Where the object of each image is."""
 
 Parts = Int64[Tensor, "b h w"]
 """The number of the part that each pixel belongs to."""
@@ -75,7 +78,7 @@ class MaskMatch(Protocol):
         return dict(totals)
 
 
-def match(masks: Masks, objects: ObjectMasks) -> dict[str, Scores]:
+def match(masks: Masks, objects: Objects) -> dict[str, Scores]:
     """Return ``iou``, ``ari`` and ``pointing`` of each image; 1 is the best of each."""
     hard = cut(masks)
     iou = (hard & objects).sum(dim=(-2, -1)) / (hard | objects).sum(dim=(-2, -1)).clamp_min(1)

@@ -3,8 +3,8 @@
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import hydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -83,7 +83,12 @@ def _is_one_of(value: Any, types: set[type]) -> bool:
 def _plain_types(target: Any) -> dict[str, set[type]]:
     """Return the types that each argument may have, of those arguments that take plain values alone."""
     annotations = inspect.get_annotations(target.__init__ if inspect.isclass(target) else target)
-    options = {name: set(get_args(kind)) or {kind} for name, kind in annotations.items() if name != "return"}
+    # `get_args` of a list's type are those of its items.
+    options = {
+        name: set(get_args(kind)) if get_origin(kind) in (Union, UnionType) else {kind}
+        for name, kind in annotations.items()
+        if name != "return"
+    }
     return {name: kinds for name, kinds in options.items() if kinds <= PLAIN.keys()}
 
 

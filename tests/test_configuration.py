@@ -1,5 +1,6 @@
 """From nodes to objects, and from mistakes in them to errors."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import pytest
@@ -71,3 +72,15 @@ def test_a_class_without_annotations_takes_anything():
     assert instantiate(OmegaConf.create({"_target_": "fractions.Fraction", "numerator": "1/3"}), "share") == Fraction(
         1, 3
     )
+
+
+class Marked:
+    """Takes a list of numbers."""
+
+    def __init__(self, marks: Sequence[float] = (), one: float | Sequence[float] = 1.0) -> None:
+        self.marks, self.one = marks, one
+
+
+def test_a_list_of_numbers_is_no_number():
+    built = instantiate(OmegaConf.create({"_target_": f"{__name__}.Marked", "marks": [0.5, 1], "one": [2]}), "marked")
+    assert (built.marks, built.one) == ([0.5, 1], [2])

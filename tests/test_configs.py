@@ -10,8 +10,9 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.augment import Views
-from amask_solo.configuration import config_folder
+from amask_solo.configuration import config_folder, instantiate
 from amask_solo.data import ImageData, make_shapes
+from amask_solo.evaluation.protocol import Protocol
 from amask_solo.hosts.host import load_host
 from amask_solo.hosts.host_config import host_config, method_class
 from amask_solo.hosts.settings import PARTS, build_settings
@@ -207,6 +208,15 @@ def test_a_trainer_says_where_and_how_precisely_to_compute(trainer: str) -> None
 @pytest.mark.parametrize("logger", names("logger"))
 def test_a_logger_composes(logger: str) -> None:
     assert composed(f"logger={logger}").logger._target_.endswith(logger)
+
+
+@pytest.mark.parametrize("name", names("protocol"))
+def test_a_protocol_builds_below_its_package(name: str) -> None:
+    with initialize_config_dir(config_dir=str(CONFIGS.resolve()), version_base="1.3"):
+        cfg = compose("evaluate", [f"protocol={name}"])
+    for key in OmegaConf.missing_keys(cfg.protocol):
+        OmegaConf.update(cfg, key, "folder")
+    assert isinstance(instantiate(cfg.protocol[name], f"protocol.{name}"), Protocol)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

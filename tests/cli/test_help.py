@@ -10,7 +10,7 @@ def test_all_groups_and_choices_are_listed_and_the_present_ones_marked(tmp_path)
     said = call("pretrain", "--help", cwd=tmp_path)
     words = said.out.replace(",", " ").split()
     for file in config_folder().glob("*/*.yaml"):
-        if file.parent.name != "hydra":
+        if file.parent.name not in ("hydra", "protocol"):
             assert file.parent.name in words
             assert {file.stem, f"{file.stem}*", file.stem.removeprefix("amask_"), f"amask_{file.stem}*"} & set(words)
     assert {"amask_byol*", "shapes*", "sequential*"} <= set(words)
@@ -25,7 +25,18 @@ def test_the_marks_follow_the_command_line(tmp_path):
     assert "amask_byol*" not in out
 
 
-@pytest.mark.parametrize(("name", "other"), [("pretrain", "export"), ("export", "pretrain")])
+def test_the_protocols_are_listed_where_they_are_chosen(tmp_path):
+    groups = call("evaluate", "--help", cwd=tmp_path).out.partition("Groups")[2].partition("Keys")[0]
+    words = groups.partition("  data ")[0].replace(",", " ").split()
+    assert {"protocol", "knn*", "linear*"} < set(words)
+    assert {file.stem for file in (config_folder() / "protocol").glob("*.yaml")} <= {word.rstrip("*") for word in words}
+    assert "  method " not in groups
+    chosen = call("evaluate", "protocol=clustering", "--help", cwd=tmp_path).out
+    assert "clustering*" in chosen
+    assert "knn*" not in chosen
+
+
+@pytest.mark.parametrize(("name", "other"), [("pretrain", "export"), ("export", "pretrain"), ("evaluate", "pretrain")])
 def test_a_page_has_two_examples_and_the_other_command(name, other, tmp_path):
     said = call(name, "--help", cwd=tmp_path)
     examples = said.out.partition("Examples")[2].splitlines()

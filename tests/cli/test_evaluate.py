@@ -1,0 +1,221 @@
+"""amask-evaluate, from a run folder or a file to a table and evaluation.json."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import amask_solo.hosts.evaluate  # noqa: F401 - so that beartype says here what it has to say
+from amask_solo.hosts.host import load_host
+from tests.cli.command import BARE, SMALL, TINY, Said, call, pretrain
+
+IMAGES = [setting for setting in TINY if setting.startswith("data")]
+OWN = {"mean": "Mean", "hidden": "Hidden"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with protocols of one's own in it."""
+    cwd = tmp_path_factory.mktemp("place")
+    (cwd / "mine" / "protocol").mkdir(parents=True)
+    for name, target in OWN.items():
+        text = f"# @package protocol.{name}\n# One of ours.\n_target_: tests.cli.protocols.{target}\n"
+        (cwd / "mine" / "protocol" / f"{name}.yaml").write_text(text)
+    return cwd
+
+
+@pytest.fixture(scope="module")
+def stock(place) -> Path:
+    said = pretrain("method=byol", *SMALL, *BARE, "name=stock", cwd=place)
+    assert said.code == 0, said.err
+    return place / "runs" / "stock_shapes_seed0"
+
+
+@pytest.fixture
+def run(finished, tmp_path) -> Path:
+    """A masked run without results of an earlier evaluation."""
+    folder = tmp_path / "run"
+    (folder / "checkpoints").mkdir(parents=True)
+    for name in ("config.yaml", "checkpoints/last.ckpt"):
+        (folder / name).symlink_to(finished.folder / name)
+    return folder
+
+
+@pytest.fixture
+def evaluate(place):
+    def evaluate(*argv: str) -> Said:
+        return call("evaluate", "--config-dir", "mine", "device=cpu", *argv, cwd=place)
+
+    return evaluate
+
+
+def record(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def names(path: Path) -> list[str]:
+    return [result["protocol"] for result in record(path)["results"]]
+
+
+# ---------------------------------------------------------------------- what is evaluated
+
+
+def test_a_masked_run_is_scored_on_its_own_images(run, evaluate):
+    said = evaluate(f"ckpt={run}", "protocol=[mean,hidden]", "protocol.mean.scale=2", "seed=3")
+    assert (said.code, said.err) == (0, "")
+    found = record(run / "evaluation.json")
+    assert (found["method"], found["epochs"], found["arch"]) == ("amask_byol", 2, "resnet18")
+    assert found["checkpoint"].endswith("last.ckpt")
+    assert found["device"].startswith("cpu")
+    assert found["versions"]["torch"] == torch.__version__.split("+")[0]
+    mean, hidden = found["results"]
+    assert (mean["protocol"], mean["data"], mean["seed"], mean["scores"]["seed"]) == ("mean", "shapes", 3, 3.0)
+    assert mean["settings"] == {"_target_": "tests.cli.protocols.Mean", "scale": 2}
+    assert mean["images"]["num_train"] == 16
+    assert mean["seconds"] >= 0
+    assert hidden["scores"]["area"] == pytest.approx(25, abs=1)
+    for word in ("mean", "hidden", "shapes", "area", f"{hidden['scores']['area']:.2f}", str(run / "evaluation.json")):
+        assert word in said.out
+
+
+def test_a_stock_run_has_features_but_no_masks(stock, evaluate):
+    said = evaluate(f"ckpt={stock}", "protocol=[hidden,mean]")
+    # What one protocol lacks takes nothing from the others.
+    assert said.code == 2
+    assert said.err == "Error: hidden: There is no masker.\n"
+    assert names(stock / "evaluation.json") == ["mean"]
+    assert record(stock / "evaluation.json")["method"] == "byol"
+
+
+def test_the_projects_own_protocols_run_by_default(run, evaluate):
+    said = evaluate(f"ckpt={run}", "protocol.knn.k=[1,3]")
+    assert (said.code, said.err) == (0, "")
+    assert names(run / "evaluation.json") == ["knn", "linear"]
+    knn = record(run / "evaluation.json")["results"][0]
+    assert knn["settings"]["k"] == [1, 3]
+    assert 0 <= knn["scores"]["acc1"] <= 100
+
+
+@pytest.mark.parametrize("prefix", ["encoder.", "backbone."])
+def test_checkpoints_of_the_host_score_as_the_run_does(prefix, stock, evaluate, tmp_path):
+    state = torch.load(stock / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    own = f"{load_host().backbone}."
+    state = {f"{prefix}{k.removeprefix(own)}" if k.startswith(own) else k: value for k, value in state.items()}
+    torch.save({"state_dict": state, "epoch": 0}, tmp_path / "byol-ep=1.ckpt")
+    said = evaluate(f"ckpt={tmp_path}/byol-ep=1.ckpt", "protocol=mean", *IMAGES)
+    assert (said.code, said.err) == (0, "")
+    evaluate(f"ckpt={stock}", "protocol=mean")
+    found, expected = record(tmp_path / "byol-ep=1_evaluation.json"), record(stock / "evaluation.json")
+    assert found["results"][0]["scores"] == expected["results"][-1]["scores"]
+    assert (found["method"], found["arch"]) == (None, "resnet18")
+
+
+def test_an_exported_backbone_scores_as_the_run_does(run, evaluate):
+    assert call("export", f"ckpt={run}", "format=safetensors", cwd=run).code == 0
+    for ckpt in (run, run / "backbone_safetensors.safetensors"):
+        assert evaluate(f"ckpt={ckpt}", "protocol=mean", *IMAGES).code == 0
+    expected = record(run / "evaluation.json")["results"][0]["scores"]
+    assert record(run / "backbone_safetensors_evaluation.json")["results"][0]["scores"] == expected
+
+
+def test_other_images_or_some_of_the_runs_own(run, evaluate):
+    for argv in ([], ["data.num_train=8"], ["data=shapes", "data.num_train=8", "data.image_size=16"]):
+        said = evaluate(f"ckpt={run}", "protocol=mean", *argv)
+        assert said.code == 0, said.err
+    sizes = [(r["images"]["num_train"], r["images"]["image_size"]) for r in record(run / "evaluation.json")["results"]]
+    assert sizes == [(16, 32), (8, 32), (8, 16)]
+
+
+def test_a_masker_that_lost_its_description_is_missed_aloud(finished, evaluate, tmp_path):
+    (tmp_path / "bare.ckpt").symlink_to(finished.folder / "checkpoints" / "last.ckpt")
+    said = evaluate(f"ckpt={tmp_path}/bare.ckpt", "protocol=mean", *IMAGES)
+    assert said.code == 0
+    assert said.err.startswith("Warning: Evaluated without its masker.")
+    assert said.err.count("\n") == 1
+
+
+# ---------------------------------------------------------------------- where the results go
+
+
+def test_results_of_another_call_stay(run, evaluate):
+    evaluate(f"ckpt={run}", "protocol=[mean,hidden]")
+    evaluate(f"ckpt={run}", "protocol=mean", "protocol.mean.scale=3")
+    assert names(run / "evaluation.json") == ["hidden", "mean"]
+
+
+def test_results_of_an_earlier_state_do_not_stay(run, evaluate):
+    evaluate(f"ckpt={run}", "protocol=[mean,hidden]")
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    checkpoint["state_dict"]["classifier.bias"] += 1
+    (run / "checkpoints" / "last.ckpt").unlink()
+    torch.save(checkpoint, run / "checkpoints" / "last.ckpt")
+    evaluate(f"ckpt={run}", "protocol=mean")
+    assert names(run / "evaluation.json") == ["mean"]
+
+
+def test_another_file_may_be_named(run, evaluate, tmp_path):
+    assert evaluate(f"ckpt={run}", "protocol=mean", f"output={tmp_path}/new/mine.json").code == 0
+    assert names(tmp_path / "new" / "mine.json") == ["mean"]
+    assert not (run / "evaluation.json").exists()
+
+
+def test_a_logger_gets_the_scores_and_the_rows_of_the_training_stay(run, evaluate):
+    (run / "metrics.csv").write_text("step,epoch\n9,1\n")
+    assert evaluate(f"ckpt={run}", "protocol=[mean,hidden]", "logger=csv").code == 0
+    with (run / "evaluation" / "metrics.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["step"] == "2"
+    assert float(row["hidden/area"]) == pytest.approx(record(run / "evaluation.json")["results"][1]["scores"]["area"])
+    assert (run / "metrics.csv").read_text() == "step,epoch\n9,1\n"
+
+
+def test_several_checkpoints_in_one_call(run, stock, evaluate):
+    said = evaluate("-m", f"ckpt={run},{stock}", "protocol=mean", "protocol.mean.scale=5")
+    assert (said.code, said.err) == (0, "")
+    for folder in (run, stock):
+        assert record(folder / "evaluation.json")["results"][-1]["settings"]["scale"] == 5
+
+
+# ---------------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([], ["ckpt=..."]),
+        (["ckpt=/nowhere"], ["/nowhere"]),
+        (["ckpt={run}", "protocol=[mean,hiden]"], ["hiden", "did you mean 'hidden'"]),
+        (["ckpt={run}", "protocol=knnn"], ["did you mean 'knn'", "linear"]),
+        (["ckpt={run}", "protocol=mean,hidden"], ["a list needs brackets"]),
+        (["ckpt={run}", "protocol=[]"], ["protocol=[knn,linear]"]),
+        (["ckpt={run}", "protocol=mean", "protocol.mean.scal=2"], ["did you mean 'scale'"]),
+        (["ckpt={run}", "protocol=mean", "protocol.mean.scale=0"], ["protocol.mean", "another number than 0"]),
+        (["ckpt={run}", "protocol=mean", "protocol.mean.scale=x"], ["protocol.mean.scale to be a number"]),
+        (["ckpt={run}", "protocol=mean", "data.num_trian=8"], ["data", "did you mean 'num_train'"]),
+        (["ckpt={run}", "protocol=mean", "arch=resnet50"], ["no 'resnet50'"]),
+        (["ckpt={run}", "protocol=mean", "batch_size=0"], ["batch_size"]),
+        (["ckpt={run}", "protocol=mean", "device=gpu"], ["device=gpu"]),
+        (["ckpt={run}", "protocol=mean", "output={run}"], ["output=..."]),
+        (["ckpt={run}", "protocol=knn", "data=image_folder", "data.train_path={tmp}/plain"], ["knn: ", "no labels"]),
+        (["ckpt={tmp}/none.ckpt", "protocol=mean", *IMAGES], ["No tensor", "backbone", "classifier"]),
+        (["ckpt={tmp}/part.ckpt", "protocol=mean", *IMAGES], ["1 tensors", "'layer1.0.bn1.weight'"]),
+        (["ckpt={tmp}/part.ckpt", "protocol=mean"], ["data=..."]),
+    ],
+)
+def test_a_mistake_is_one_line(argv, words, run, stock, evaluate, tmp_path):
+    state = torch.load(stock / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    torch.save({"classifier.weight": torch.zeros(2)}, tmp_path / "none.ckpt")
+    gone = f"{load_host().backbone}.layer1.0.bn1.weight"
+    torch.save({k: v for k, v in state.items() if k != gone}, tmp_path / "part.ckpt")
+    (tmp_path / "plain").mkdir()
+    for number in range(8):
+        Image.new("RGB", (40, 40), (0, 30 * number, 0)).save(tmp_path / "plain" / f"{number}.png")
+    said = evaluate(*(text.format(run=run, tmp=tmp_path) for text in argv))
+    assert said.code == 2
+    assert (said.out, said.err.count("\n")) == ("", 1), said.err
+    for word in words:
+        assert word in said.err
+    assert not list(tmp_path.rglob("*evaluation.json"))

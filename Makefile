@@ -13,7 +13,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[host,wandb,dev]"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[host,wandb,sweep,dev]"
 	touch $(STAMP)
 
 pretrain: $(STAMP)

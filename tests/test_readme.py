@@ -14,6 +14,8 @@ from omegaconf import OmegaConf
 from torch.utils.data import DataLoader
 
 import amask_solo
+from amask_solo.cli.compare import make_runs, sort_arguments
+from amask_solo.cli.composed import composed
 from amask_solo.cli.overrides import checked
 from tests.hosts.tiny import BATCH, TwoViews, tiny_cfg
 
@@ -73,6 +75,17 @@ def test_a_runnable_example_stands_in_the_first_forty_lines():
 def test_every_key_of_a_pretraining_command_is_known(arguments, folder):
     if "--help" not in arguments:
         assert checked("pretrain", arguments)
+
+
+@pytest.mark.parametrize("arguments", commands("amask-evaluate"), ids=" ".join)
+def test_every_key_of_an_evaluation_command_is_known(arguments):
+    assert checked("evaluate", arguments)
+
+
+@pytest.mark.parametrize("arguments", commands("amask-compare"), ids=" ".join)
+def test_every_key_of_a_comparison_is_known_and_makes_runs(arguments):
+    cfg = composed("compare", sort_arguments(arguments))
+    assert make_runs(cfg)
 
 
 @pytest.mark.parametrize("arguments", commands("amask-export"), ids=" ".join)

@@ -30,9 +30,9 @@ def main() -> None:
         if any(word.startswith("-") for word in typed):
             launch("compare", checked("compare", typed), _carry_out, mistakes)
             return
-        arguments = _sorted(typed)
+        arguments = sort_arguments(typed)
         cfg = composed("compare", arguments)
-        plan = _plan(cfg)
+        plan = make_runs(cfg)
         protocols = _protocols(cfg)
         _refuse_other_settings(plan)
         left = [run for run in plan if not _finished(run, protocols)]
@@ -46,7 +46,7 @@ def main() -> None:
             raise UserError(f"Not finished: {', '.join(unfinished)}. The same command makes them.")
 
 
-def _sorted(typed: Sequence[str]) -> list[str]:
+def sort_arguments(typed: Sequence[str]) -> list[str]:
     """Return the arguments of amask-compare, those of the other commands packed into two of its keys."""
     own, evaluation, settings = [], [], []
     for text in typed:
@@ -65,7 +65,12 @@ def _sorted(typed: Sequence[str]) -> list[str]:
     ]
 
 
-def _plan(cfg: DictConfig) -> list[Run]:
+def make_runs(cfg: DictConfig) -> list[Run]:
+    """Return the runs that a comparison has; where time is the budget, steps are timed first.
+
+    Raises:
+        UserError: If they make no comparison.
+    """
     made = OmegaConf.to_container(cfg, resolve=True)
     plan: dict[str, Any] = {
         "bases": made["base"],
@@ -107,7 +112,7 @@ def _refuse_other_settings(plan: Sequence[Run]) -> None:
 
 def _carry_out(cfg: DictConfig) -> None:
     """Make the run that a job is for; it may be in another process, or on another machine."""
-    run = next(run for run in _plan(cfg) if run.name == cfg.run)
+    run = next(run for run in make_runs(cfg) if run.name == cfg.run)
     protocols = _protocols(cfg)
     console = Console(highlight=False)
     if not run.trained:

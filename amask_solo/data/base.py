@@ -45,6 +45,10 @@ class ImageSet(Dataset[tuple[int, UInt8[Tensor, "3 s s"], int]], ABC):
     def stack(self) -> Pixels:
         """Return all images as one tensor, in the order of the indexes."""
 
+    @abstractmethod
+    def select(self, picks: Int64[Tensor, " m"]) -> "ImageSet":
+        """Return some of the images, in the order of the picks."""
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -58,7 +62,9 @@ class ImageSet(Dataset[tuple[int, UInt8[Tensor, "3 s s"], int]], ABC):
             ValueError: If the set has no object masks.
         """
         if self.masks is None:
-            raise ValueError("Expected a data set with object masks, but this one has none; use `shapes`.")
+            raise ValueError(
+                "Expected a data set with object masks, but this one has none; use `shapes` or `image_masks`."
+            )
         return self.masks[index]
 
 
@@ -78,6 +84,11 @@ class ArrayImages(ImageSet):
     def stack(self) -> Pixels:
         """Return the images themselves, not a copy."""
         return self.images
+
+    def select(self, picks: Int64[Tensor, " m"]) -> "ArrayImages":
+        """Return some of the images, in the order of the picks."""
+        masks = None if self.masks is None else self.masks[picks]
+        return ArrayImages(self.images[picks], self.labels[picks], masks)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 from amask_solo.data.base import ImageData, ImageSet, Labels, Pixels, resolve_statistics
 from amask_solo.data.decode import decode_all, decode_image, map_files, readable
 from amask_solo.data.folder_tree import FolderTree, scan_folder
-from amask_solo.data.subsets import balanced_subset, stratified_split
+from amask_solo.data.subsets import Picks, balanced_subset, stratified_split
 from amask_solo.errors import UserError
 
 
@@ -32,6 +32,10 @@ class FolderImages(ImageSet):
     def stack(self) -> Pixels:
         """Decode all images, in parallel."""
         return decode_all(self.files, size=self.size)
+
+    def select(self, picks: Picks) -> "FolderImages":
+        """Return some of the images, in the order of the picks."""
+        return FolderImages([self.files[pick] for pick in picks.tolist()], self.labels[picks], size=self.size)
 
 
 def load_image_folder(

@@ -6,6 +6,7 @@ from amask_solo.evaluation.finetune import FineTune
 from amask_solo.evaluation.host_linear import HostLinear
 from amask_solo.evaluation.knn import KNN, weighted_knn
 from amask_solo.evaluation.linear import Linear
+from amask_solo.evaluation.masks import MaskMatch
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.robustness import Robustness
 from amask_solo.evaluation.segmentation import Segmentation
@@ -18,6 +19,7 @@ __all__ = [
     "FineTune",
     "HostLinear",
     "Linear",
+    "MaskMatch",
     "Protocol",
     "Robustness",
     "Segmentation",

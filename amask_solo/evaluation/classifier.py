@@ -20,7 +20,6 @@ from amask_solo._types import Images, Scalar
 from amask_solo.augment import Views
 from amask_solo.data import ImageData, ImageSet, make_loader
 from amask_solo.evaluation.backbone import Backbone
-from amask_solo.evaluation.labeled import batches
 from amask_solo.evaluation.protocol import Subject
 from amask_solo.evaluation.scores import accuracy
 
@@ -133,7 +132,7 @@ def train_classifier(subject: Subject, images: ImageSet, recipe: Recipe) -> Clas
 @torch.no_grad()
 def val_scores(subject: Subject, classifier: Classifier, images: ImageSet) -> dict[str, float]:
     """Return the accuracy on the views that validation sees, in percent."""
-    logits = torch.cat([classifier(subject.view(pixels)) for pixels, _ in batches(subject, images)])
+    logits = torch.cat([classifier(subject.view(pixels)) for pixels, _ in subject.batches(images)])
     return accuracy(logits, images.labels.to(logits.device), num_classes=subject.data.num_classes)
 
 

@@ -7,7 +7,6 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from amask_solo.data.subsets import balanced_subset
 from amask_solo.evaluation.classifier import Recipe, train_classifier, val_scores
-from amask_solo.evaluation.labeled import Part, labeled_images
 from amask_solo.evaluation.protocol import Protocol, Subject
 
 
@@ -65,12 +64,12 @@ class FineTune(Protocol):
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return ``acc1_fraction0.1`` for each share, and ``acc1`` for the largest; the same of ``acc5``."""
-        train, val = labeled_images(subject, "train"), labeled_images(subject, "val")
+        train, val = subject.labeled("train"), subject.labeled("val")
         classes = len(train.labels.unique())
         scores: dict[str, float] = {}
         for share in self.fraction:
             count = max(classes, round(share * len(train)))
-            part = Part(train, balanced_subset(train.labels, count, seed=subject.seed))
+            part = train.select(balanced_subset(train.labels, count, seed=subject.seed))
             largest = val_scores(subject, train_classifier(subject, part, self.recipe), val)
             scores |= {f"{name}_fraction{share:g}": value for name, value in largest.items()}
         return largest | scores

@@ -6,7 +6,6 @@ from functools import partial
 from torch.optim.lr_scheduler import MultiStepLR
 
 from amask_solo.evaluation.classifier import Recipe, train_classifier, val_scores
-from amask_solo.evaluation.labeled import labeled_images
 from amask_solo.evaluation.protocol import Protocol, Subject
 
 
@@ -67,6 +66,6 @@ class HostLinear(Protocol):
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return ``acc1``, and ``acc5`` of more than five classes."""
-        val = labeled_images(subject, "val")
-        classifier = train_classifier(subject, labeled_images(subject, "train"), self.recipe)
+        val = subject.labeled("val")
+        classifier = train_classifier(subject, subject.labeled("train"), self.recipe)
         return val_scores(subject, classifier, val)

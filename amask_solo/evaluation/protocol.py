@@ -1,6 +1,7 @@
 """What a protocol is: one way to score a frozen backbone, or its masker, on a data set."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,12 +11,16 @@ from torch import Tensor
 
 from amask_solo._types import Images
 from amask_solo.augment import evaluation_view
-from amask_solo.data import ImageData, ImageSet
+from amask_solo.data import ImageData, ImageSet, make_loader
+from amask_solo.data.base import Pixels
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.maskers.base import Masker
 
 Split = Literal["train", "val"]
+Batch = tuple[Pixels, Int[Tensor, " n"]]
+"""Images as they were decoded, and their labels."""
+
 Features = tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]
 """One feature vector for each labeled image, and the labels."""
 
@@ -64,6 +69,24 @@ class Subject:
         """Return the features of normalized views."""
         return self.backbone(views).float()
 
+    def labeled(self, split: Split) -> ImageSet:
+        """Return the images of a split that have a label.
+
+        Raises:
+            UserError: If there is no such split, or no image of it has a label.
+        """
+        images = self.images(split)
+        picks = (images.labels >= 0).nonzero()[:, 0]
+        if not self.data.labeled or not len(picks):
+            raise UserError(f"The {split} images of '{self.data.name}' have no labels, which this protocol needs.")
+        return images if len(picks) == len(images) else images.select(picks)
+
+    def batches(self, images: ImageSet) -> Iterator[Batch]:
+        """Yield pixels and labels on the device, in the order of the set."""
+        loader = make_loader(images, batch_size=self.batch_size, shuffle=False, drop_last=False, device=self.device)
+        for _, pixels, labels in loader:
+            yield pixels.to(self.device), labels.to(self.device)
+
     def features(self, split: Split) -> Features:
         """Return the features of all labeled images of a split; computed once.
 
@@ -71,18 +94,11 @@ class Subject:
             UserError: If no image of it has a label, or a feature is not finite.
         """
         if split not in self._features:
-            images = self.images(split)
-            labeled = (images.labels >= 0).nonzero()[:, 0]
-            if not self.data.labeled or not len(labeled):
-                raise UserError(f"The {split} images of '{self.data.name}' have no labels, which this protocol needs.")
-            parts = []
-            for batch in labeled.split(self.batch_size):
-                pixels = torch.stack([images.image(index) for index in batch.tolist()])
-                parts.append(self.encode(self.view(pixels)))
-            features = torch.cat(parts)
+            parts = [(self.encode(self.view(pixels)), labels) for pixels, labels in self.batches(self.labeled(split))]
+            features, labels = (torch.cat(column) for column in zip(*parts, strict=True))
             if not features.isfinite().all():
                 raise UserError("The backbone gives features that are not finite: its training broke down.")
-            self._features[split] = (features, images.labels[labeled].to(self.device))
+            self._features[split] = (features, labels)
         return self._features[split]
 
 

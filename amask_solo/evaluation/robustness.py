@@ -9,7 +9,6 @@ from amask_solo._random import stream
 from amask_solo._types import Images
 from amask_solo.data import ImageSet
 from amask_solo.evaluation.backgrounds import draw_partners, remove_backgrounds, swap_backgrounds
-from amask_solo.evaluation.labeled import Part, batches, labeled_images
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import accuracy
@@ -54,7 +53,7 @@ class Robustness(Protocol):
         there are also ``acc1_same_class_background``, ``acc1_other_background``, their difference
         ``background_gap``, and ``acc1_no_background``, where the mean color replaces it.
         """
-        images = labeled_images(subject, "val")
+        images = subject.labeled("val")
         classifier = Linear().fit(subject)
         features, labels = subject.features("val")
         scores = accuracy(classifier(features).detach(), labels, num_classes=subject.data.num_classes)
@@ -74,23 +73,23 @@ def _acc1(subject: Subject, classifier: nn.Module, images: ImageSet, views: Iter
 
 def _occluded(subject: Subject, images: ImageSet, area: float) -> Iterator[Images]:
     masker = RandomMasker(area=area)
-    for step, (pixels, _) in enumerate(batches(subject, images)):
+    for step, (pixels, _) in enumerate(subject.batches(images)):
         view = subject.view(pixels)
         # The same stream for every area: what differs between areas is the area.
         generator = stream("robustness/blocks", seed=subject.seed, rank=0, step=step, device=view.device)
         yield occlude(view, masker(view, generator=generator), torch.zeros_like(view))
 
 
-def _on_backgrounds(subject: Subject, classifier: nn.Module, images: Part) -> dict[str, float]:
+def _on_backgrounds(subject: Subject, classifier: nn.Module, images: ImageSet) -> dict[str, float]:
     if images.masks is None:
         return {}
     hidden = images.masks.flatten(1)
-    shown = Part(images, (hidden.any(dim=1) & ~hidden.all(dim=1)).nonzero()[:, 0])
+    shown = images.select((hidden.any(dim=1) & ~hidden.all(dim=1)).nonzero()[:, 0])
     if len(shown.labels.unique()) < 2:
         return {}
     generator = stream("robustness/backgrounds", seed=subject.seed, rank=0, step=0, device="cpu")
     same, other = (
-        _acc1(subject, classifier, shown, _swapped(subject, shown, Part(shown, partners)))
+        _acc1(subject, classifier, shown, _swapped(subject, shown, shown.select(partners)))
         for partners in (
             draw_partners(shown.labels, same_class=same_class, generator=generator) for same_class in (True, False)
         )
@@ -103,18 +102,18 @@ def _on_backgrounds(subject: Subject, classifier: nn.Module, images: Part) -> di
     }
 
 
-def _swapped(subject: Subject, images: Part, others: Part) -> Iterator[Images]:
+def _swapped(subject: Subject, images: ImageSet, others: ImageSet) -> Iterator[Images]:
     here, there = _with_objects(subject, images), _with_objects(subject, others)
     for (pixels, objects), (other_pixels, other_objects) in zip(here, there, strict=True):
         yield subject.view(swap_backgrounds(pixels, objects, other_pixels, other_objects))
 
 
-def _without_background(subject: Subject, images: Part) -> Iterator[Images]:
+def _without_background(subject: Subject, images: ImageSet) -> Iterator[Images]:
     for pixels, objects in _with_objects(subject, images):
         yield subject.view(remove_backgrounds(pixels, objects))
 
 
-def _with_objects(subject: Subject, images: Part) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _with_objects(subject: Subject, images: ImageSet) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     masks = images.masks.split(subject.batch_size)
-    for (pixels, _), objects in zip(batches(subject, images), masks, strict=True):
+    for (pixels, _), objects in zip(subject.batches(images), masks, strict=True):
         yield pixels, objects.to(pixels.device)

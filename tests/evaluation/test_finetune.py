@@ -19,13 +19,9 @@ class Watched(ArrayImages):
         super().__init__(images, labels)
         self.seen = set()
 
-    def image(self, index):
-        self.seen.add(index)
-        return super().image(index)
-
-    def stack(self):
-        self.seen.update(range(len(self)))
-        return super().stack()
+    def select(self, picks):
+        self.seen.update(picks.tolist())
+        return super().select(picks)
 
 
 def backbone() -> Backbone:

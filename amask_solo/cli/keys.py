@@ -9,8 +9,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from amask_solo.configuration import arguments, target_arguments
 from amask_solo.errors import UserError, unknown_key
 
-FREE = ("backbone.kwargs", "optimizer.kwargs", "momentum")
-"""Nodes that are handed on to the host or a library, which know their keys."""
+FREE = ("backbone.kwargs", "optimizer.kwargs", "momentum", "definitions")
+"""Nodes that are handed on to the host or a library, which know their keys; and the arms of a comparison."""
 
 
 def check_key(key: str, cfg: DictConfig, *, given: Sequence[Override] = ()) -> None:

@@ -16,7 +16,7 @@ from amask_solo.cli.main import launch, session
 from amask_solo.cli.overrides import checked
 from amask_solo.comparison.budget import equal_time
 from amask_solo.comparison.carry_out import evaluate, pretrain
-from amask_solo.comparison.plan import Run, make_plan
+from amask_solo.comparison.plan import Run, arm_settings, make_plan
 from amask_solo.errors import UserError
 
 OWN = ("base", "arms", "seed", "budget", "folder", "definitions", "hydra")
@@ -141,7 +141,7 @@ def _report(plan: Sequence[Run], cfg: DictConfig, protocols: dict[str, Any], com
         command=command,
         settings=cfg.settings,
         commit=_commit(),
-        arms={arm: cfg.definitions.get(arm, ()) for arm in cfg.arms},
+        arms={arm: arm_settings(cfg.definitions.get(arm, {})) for arm in cfg.arms},
         protocols=protocols,
         unfinished=unfinished,
     )

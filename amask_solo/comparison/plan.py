@@ -64,7 +64,7 @@ def make_plan(
     bases: Sequence[str],
     arms: Sequence[str],
     seeds: Sequence[int],
-    definitions: Mapping[str, Sequence[str]],
+    definitions: Mapping[str, Mapping[str, Any]],
     settings: Sequence[str],
     folder: Path,
     epochs: Mapping[tuple[str, str], int] | None = None,
@@ -75,7 +75,7 @@ def make_plan(
         bases: Base methods.
         arms: ``stock`` and names of ``definitions``.
         seeds: One run for each.
-        definitions: What each arm adds to a masked run.
+        definitions: What each arm adds to a masked run, as keys and values.
         settings: What all runs share; those of the masks are left out of stock runs.
         folder: Of the comparison.
         epochs: Base and arm -> epochs, where they differ.
@@ -97,7 +97,7 @@ def _check(
     bases: Sequence[str],
     arms: Sequence[str],
     seeds: Sequence[int],
-    definitions: Mapping[str, Sequence[str]],
+    definitions: Mapping[str, Mapping[str, Any]],
     settings: Sequence[str],
 ) -> None:
     for key, values in (("base", bases), ("arms", arms), ("seed", seeds)):
@@ -113,11 +113,21 @@ def _check(
             raise UserError(f"'{text}' is made by amask-compare for each run; use base, arms, seed and folder.")
 
 
-def _arm(base: str, arm: str, settings: Sequence[str], definitions: Mapping[str, Sequence[str]]) -> list[str]:
+def _arm(base: str, arm: str, settings: Sequence[str], definitions: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if arm == STOCK:
         return [f"method={base}", *(text for text in settings if _key(text).split(".")[0] not in GAME)]
     # What defines the arm comes last, so that no setting of all runs can change it.
-    return [f"method={PREFIX}{base}", *settings, *definitions[arm]]
+    return [f"method={PREFIX}{base}", *settings, *arm_settings(definitions[arm])]
+
+
+def arm_settings(definition: Mapping[str, Any]) -> list[str]:
+    """Return an arm as arguments of ``amask-pretrain``.
+
+    Example:
+        >>> arm_settings({"masker": "random_block", "adversary.masker.area": 0.25, "adversary.side": None})
+        ['masker=random_block', 'adversary.masker.area=0.25', 'adversary.side=null']
+    """
+    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in definition.items()]
 
 
 def _key(text: str) -> str:

@@ -95,7 +95,7 @@ def test_equal_time_gives_fewer_epochs_to_the_arm_whose_steps_cost_more(tmp_path
         bases=["byol"],
         arms=["stock", "random"],
         seeds=[0, 1],
-        definitions={"random": []},
+        definitions={"random": {}},
         settings=[],
         folder=Path("x"),
     )
@@ -104,7 +104,7 @@ def test_equal_time_gives_fewer_epochs_to_the_arm_whose_steps_cost_more(tmp_path
 
 
 def test_a_run_that_fails_is_named_and_the_others_are_reported(tmp_path):
-    said = compare(*ARGV, "+definitions.broken=[adversary.masker.num_masks=0]", "arms=[stock,broken]", cwd=tmp_path)
+    said = compare(*ARGV, "+definitions.broken={adversary.masker.num_masks: 0}", "arms=[stock,broken]", cwd=tmp_path)
     assert said.code == 2
     assert "num_masks" in said.err
     report = (tmp_path / "out" / "report.md").read_text()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from amask_solo.comparison.plan import Run, make_plan
 from amask_solo.errors import UserError
 
-DEFINITIONS = {"random": ["masker=random_block"], "sequential": ["masker=sequential"]}
+DEFINITIONS = {"random": {"masker": "random_block"}, "sequential": {"masker": "sequential"}}
 
 
 def plan(**changes):

@@ -25,6 +25,9 @@ Areas = Float[Tensor, "b n 1 1"]
 _HALVINGS = 24
 """Of the interval that holds the shift: enough for float32, whose significand has 24 bits."""
 
+_LEFT = 1e-3
+"""Of the interval, where fewer are enough."""
+
 
 class Projection(ABC):
     """Turn logits into masks. A projection has no parameters and no state."""
@@ -171,32 +174,45 @@ def area_budget(logits: Logits, low: float, high: float, *, room: OneMask | None
     logits = _wide(logits)
     # Both are shares of the room: the rest of the computation need not know how large that is.
     free = 1.0 if room is None else room.mean(dim=(-2, -1), keepdim=True).clamp_min(1e-6)
-    area = (_average(torch.sigmoid(logits), room) * free).clamp(low, high)
+    weight = None if room is None else room / room.sum(dim=(-2, -1), keepdim=True).clamp_min(math.ulp(1.0))
+    area = (_average(torch.sigmoid(logits), weight) * free).clamp(low, high)
     share = (area / free).clamp(1e-5, 1 - 1e-5)
-    shifted = logits + _shift(logits.detach(), share.detach(), room)
+    with torch.no_grad():
+        shift = _shift(logits, share, weight)
+    shifted = logits + shift
     mask = torch.sigmoid(shifted)
-    slope = _average((mask * (1 - mask)).detach(), room)
+    slope = _average((mask * (1 - mask)).detach(), weight)
     # Where no pixel is undecided the slope vanishes, and so does what is left to correct.
-    step = (share - _average(mask, room)) / slope.clamp_min(1e-5)
+    step = (share - _average(mask, weight)) / slope.clamp_min(1e-5)
     return _times(torch.sigmoid(shifted + step), room)
 
 
-def _shift(logits: Logits, share: Areas, room: OneMask | None) -> Areas:
-    """Find by bisection the shift at which the sigmoid hides a share of the room."""
+def _shift(logits: Logits, share: Areas, weight: OneMask | None) -> Areas:
+    """Find by bisection, and one Newton step, the shift at which the sigmoid hides a share of the room."""
     low, high = logits.amin(dim=(-2, -1), keepdim=True), logits.amax(dim=(-2, -1), keepdim=True)
     shift = torch.logit(share) - (low + high) / 2
     width = (high - low) / 2
-    for halving in range(1, _HALVINGS + 1):
-        missing = share - _average(torch.sigmoid(logits + shift), room)
-        shift = torch.addcmul(shift, width, missing.sign(), value=0.5**halving)
-    return shift
+    for _ in range(_halvings(width)):
+        width = width / 2
+        missing = share - _average((logits + shift).sigmoid_(), weight)
+        shift = shift + torch.copysign(width, missing)
+    mask = (logits + shift).sigmoid_()
+    newton = (share - _average(mask, weight)) / _average(mask * (1 - mask), weight).clamp_min(1e-5)
+    return shift + newton.clamp(-width, width)
 
 
-def _average(masks: Masks, room: OneMask | None) -> Areas:
-    """Return the mean over the pixels, weighted by the room."""
-    if room is None:
+def _halvings(width: Areas) -> int:
+    """Return how many halvings leave so little of the interval that two Newton steps do the rest."""
+    if width.device.type != "cpu":
+        return _HALVINGS  # on a device, to look at the width is to wait for it
+    left = float(width.max()) / _LEFT
+    return min(_HALVINGS, math.ceil(math.log2(max(1.0, left)))) if math.isfinite(left) else _HALVINGS
+
+
+def _average(masks: Masks, weight: OneMask | None) -> Areas:
+    """Return the mean over the pixels, or the sum weighted by their shares of the room."""
+    if weight is None:
         return masks.mean(dim=(-2, -1), keepdim=True)
-    weight = room / room.sum(dim=(-2, -1), keepdim=True).clamp_min(math.ulp(1.0))
     return (masks * weight).sum(dim=(-2, -1), keepdim=True)
 
 

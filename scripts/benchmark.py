@@ -1,0 +1,134 @@
+#!/usr/bin/env python
+"""What adversarial masking costs: tables for the eye, and a JSON file.
+
+Usage::
+
+    python scripts/benchmark.py                            # the best device there is, all parts
+    python scripts/benchmark.py --device cpu --parts step  # writes into benchmarks/cpu.json
+    python scripts/benchmark.py --quick                    # a first look within a minute or two
+
+Parts:
+
+- ``step``: a training step of every way to mask, and of ADIOS as its authors compute it, as a ratio to the stock
+  method's: medians of steps that take turns in one process. Every step is one of a real Lightning ``Trainer``, with
+  optimizer, teacher and callbacks; all use the same batch, which lies on the device already. On a GPU with bfloat16
+  and channels_last; ``waits`` counts what waits for the device in a step, in the host as well: a masked method should
+  wait no oftener than the stock method.
+- ``shares``: where the time of a masked step goes, by leaving parts out.
+- ``views``: images/s from uint8 images to two views, by this package, by Kornia's modules and by torchvision.
+- ``epoch``: an epoch of masked BYOL from image files, against stock BYOL with the host's own data pipeline.
+
+A part that is measured again replaces the old one in the JSON file; the others stay.
+"""
+
+import argparse
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmarking.epochs import measure_epochs
+from benchmarking.models import Setting
+from benchmarking.report import environment, show, write
+from benchmarking.steps import METHODS, measure_shares, measure_steps
+from benchmarking.views import measure_views
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+CPU = [("resnet18", 64, 32)]
+CUDA = [
+    ("resnet18", 64, 256),
+    ("resnet18", 96, 256),
+    ("resnet18", 224, 128),
+    ("resnet50", 224, 64),
+    ("vit_small", 224, 64),
+]
+"""Backbone, size of the views, images a step. All methods are measured in the first setting, BYOL in the others."""
+
+Rows = list[dict[str, Any]]
+
+
+def main() -> None:
+    """Measure, print and write."""
+    args = _arguments()
+    _be_quiet()
+    device = torch.device(args.device)
+    out = args.out or FOLDER / f"{device.type}.json"
+    for part in args.parts:
+        facts = environment(device, args.seed)
+        rows = PARTS[part](args, _settings(args, device))
+        write(out, part, rows, facts)
+        show(part, rows, facts)
+    print(f"Written to {out}.")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    best = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", default=best, help="cpu, cuda or cuda:1; the best there is by default")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="of the part step")
+    parser.add_argument("--size", type=int, help="measure ResNet-18 at this size alone")
+    parser.add_argument("--batch", type=int, help="images a step")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each arm is measured")
+    parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1), help="of torchvision's loaders")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="the main arms alone, few rounds")
+    parser.add_argument("--out", type=Path, help="the JSON file; benchmarks/DEVICE.json by default")
+    args = parser.parse_args()
+    if args.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    if args.quick:
+        args.rounds = min(args.rounds, 2)
+    return args
+
+
+def _be_quiet() -> None:
+    warnings.filterwarnings("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+
+def _settings(args: argparse.Namespace, device: torch.device) -> list[Setting]:
+    known = CUDA if device.type == "cuda" else CPU
+    if args.size:
+        known = [("resnet18", args.size, known[0][2])]
+    if args.quick:
+        known = known[:1]
+    return [Setting(device, backbone, size, args.batch or batch, args.seed) for backbone, size, batch in known]
+
+
+def _step(args: argparse.Namespace, settings: list[Setting]) -> Rows:
+    rows: Rows = []
+    for number, setting in enumerate(settings):
+        methods = args.methods if number == 0 and not args.quick else ["byol"]
+        for method in methods:
+            rows += measure_steps(setting, method, rounds=args.rounds, quick=args.quick)
+    return rows
+
+
+def _shares(args: argparse.Namespace, settings: list[Setting]) -> Rows:
+    return [row for setting in settings for row in measure_shares(setting, rounds=args.rounds)]
+
+
+def _views(args: argparse.Namespace, settings: list[Setting]) -> Rows:
+    device, seconds = settings[0].device, 1.0 if args.quick else 5.0
+    batch = args.batch or (256 if device.type == "cuda" else 64)
+    return measure_views(device, batch=batch, workers=args.workers, seconds=seconds)
+
+
+def _epoch(args: argparse.Namespace, settings: list[Setting]) -> Rows:
+    return measure_epochs(settings[0], epochs=1 if args.quick else min(args.rounds, 3), workers=args.workers)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, list[Setting]], Rows]] = {
+    "step": _step,
+    "shares": _shares,
+    "views": _views,
+    "epoch": _epoch,
+}
+
+if __name__ == "__main__":
+    main()

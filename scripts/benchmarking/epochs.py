@@ -1,0 +1,125 @@
+"""The part ``epoch``: whole epochs of training from image files."""
+
+import importlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+
+from amask_solo.augment import Views
+from amask_solo.augment.schema import Recipe
+from amask_solo.cli.composed import composed
+from amask_solo.configuration import instantiate
+from amask_solo.data import make_shapes
+from amask_solo.hosts.datamodule import ViewsData
+from amask_solo.hosts.host import load_host
+from amask_solo.hosts.host_config import host_config, method_class
+from benchmarking.models import Setting, synchronize
+
+IMAGES_AN_EPOCH = 640
+
+
+def measure_epochs(setting: Setting, *, epochs: int, workers: int) -> list[dict[str, Any]]:
+    """Return seconds an epoch from image files: masked BYOL with our data, stock BYOL with our data and the host's.
+
+    Args:
+        setting: Device, backbone and sizes.
+        epochs: How many epochs to take the median of, after a first one that is not counted.
+        workers: Processes of the host's loader.
+    """
+    with TemporaryDirectory() as folder:
+        _write_images(Path(folder), setting.size)
+        took = {
+            "stock, the host's pipeline": _train(setting, "byol", folder, epochs=epochs, workers=workers),
+            "stock, ours": _train(setting, "byol", folder, epochs=epochs),
+            "amask, ours": _train(setting, "amask_byol", folder, epochs=epochs),
+        }
+    stock = median(took["stock, the host's pipeline"])
+    common = {"backbone": setting.backbone, "size": setting.size, "batch": setting.batch, "images": IMAGES_AN_EPOCH}
+    return [
+        {**common, "arm": arm, "workers": workers, "seconds": median(times), "ratio": median(times) / stock}
+        for arm, times in took.items()
+    ]
+
+
+def _write_images(folder: Path, size: int) -> None:
+    images = make_shapes(num_train=IMAGES_AN_EPOCH, num_val=0, image_size=size).train
+    for index in range(len(images)):
+        place = folder / f"class_{int(images.labels[index])}"
+        place.mkdir(exist_ok=True)
+        Image.fromarray(images.image(index).permute(1, 2, 0).numpy()).save(place / f"{index}.jpg", quality=95)
+
+
+class _Epochs(Callback):
+    """Note how long each epoch takes."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.seconds, self.start = device, [], 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        del trainer, pl_module
+        synchronize(self.device)
+        self.start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        del trainer, pl_module
+        synchronize(self.device)
+        self.seconds.append(time.perf_counter() - self.start)
+
+
+def _train(setting: Setting, method: str, folder: str, *, epochs: int, workers: int | None = None) -> list[float]:
+    line = [f"method={method}", f"backbone.name={setting.backbone}", "data=image_folder", f"data.train_path={folder}"]
+    line += ["data.val_fraction=0.0", f"data.image_size={setting.size}", f"data.load_size={setting.size}"]
+    cfg = composed("pretrain", [*line, "run_folder=none", "trainer=cpu"])
+    cfg.optimizer.batch_size, cfg.max_epochs = setting.batch, epochs + 1
+    images = instantiate(cfg.data, "data")
+    views = Views(OmegaConf.to_container(cfg.augmentations, resolve=True), mean=images.mean, std=images.std)
+    torch.manual_seed(setting.seed)
+    model = setting.formatted(method_class(cfg.method)(host_config(cfg, images, views, devices=1)))
+    if workers is None:
+        data: Any = {"datamodule": ViewsData(images, views, batch_size=setting.batch)}
+    else:
+        data = {"train_dataloaders": _host_loader(cfg, views.recipes, folder, workers=workers)}
+    clock = _Epochs(setting.device)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = Trainer(
+        **setting.trainer(), **quiet, callbacks=[clock], max_epochs=epochs + 1, enable_model_summary=False
+    )
+    trainer.fit(model, **data)
+    return clock.seconds[1:]
+
+
+def _host_loader(cfg: DictConfig, recipes: Sequence[Recipe], folder: str, *, workers: int) -> DataLoader:
+    """Return the host's own loader over files, with its own transforms, as its pretraining script makes them."""
+    current = load_host().generation == "current"
+    host = importlib.import_module("solo.data.pretrain_dataloader" if current else "solo.utils.pretrain_dataloader")
+    if current:
+        single = [host.build_transform_pipeline("custom", node) for node in cfg.augmentations]
+    else:
+        single = [host.prepare_transform("custom", **_release_arguments(recipe)) for recipe in recipes]
+    transform = host.prepare_n_crop_transform(single, num_crops_per_aug=[recipe.num_crops for recipe in recipes])
+    images = host.dataset_with_index(ImageFolder)(folder, transform)
+    return host.prepare_dataloader(images, batch_size=cfg.optimizer.batch_size, num_workers=workers)
+
+
+def _release_arguments(recipe: Recipe) -> dict[str, Any]:
+    low, high = recipe.crop_scale or (1.0, 1.0)
+    return {
+        **{key: getattr(recipe, key) for key in ("brightness", "contrast", "saturation", "hue", "crop_size")},
+        "color_jitter_prob": recipe.jitter,
+        "gray_scale_prob": recipe.grayscale,
+        "horizontal_flip_prob": recipe.flip,
+        "gaussian_prob": recipe.blur,
+        "solarization_prob": recipe.solarize,
+        "min_scale": low,
+        "max_scale": high,
+    }

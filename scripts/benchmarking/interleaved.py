@@ -1,0 +1,150 @@
+"""Real training runs that take turns in one process.
+
+Each run is a Lightning ``Trainer.fit`` in a thread of its own, held at the start of a batch until it is its turn. So a
+step is all that a user's step is (forward and backward pass, optimizer, the teacher's average, callbacks, the trainer
+itself), only one run is ever at work, and whatever slows the machine down for a while slows all of them down.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from benchmarking.models import synchronize
+
+MIB = 2**20
+
+
+class _Enough(Exception):  # noqa: N818 - the orderly end of a run
+    pass
+
+
+class _Turns(Callback):
+    """Hold a run at the start of a batch until it may go on for some steps."""
+
+    def __init__(self) -> None:
+        self.go, self.done = threading.Semaphore(0), threading.Semaphore(0)
+        self.left = 0
+        self.enough = False
+        self.watch: AbstractContextManager = nullcontext()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """End a turn that is over, wait for the next one, and begin it."""
+        del trainer, pl_module, batch
+        if self.left == 0:
+            if batch_idx > 0:
+                self.watch.__exit__(None, None, None)
+            self.done.release()
+            self.go.acquire()
+            if self.enough:
+                raise _Enough
+            # Entered here and not by the caller: profilers watch the thread that they are started in.
+            self.watch.__enter__()
+        self.left -= 1
+
+
+class _SameBatch:
+    """A loader that costs nothing."""
+
+    def __init__(self, batch: list, length: int) -> None:
+        self.batch, self.length = batch, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[list]:
+        for _ in range(self.length):
+            yield self.batch
+
+
+class Run:
+    """One of the runs that take turns.
+
+    Args:
+        model: A method of the host, stock or masked.
+        batch: The host's batch: indexes, views, labels; the same in every step.
+        trainer: Arguments of Lightning's ``Trainer``.
+
+    Raises:
+        RuntimeError: Whatever the run itself raises, such as a lack of memory.
+    """
+
+    def __init__(self, model: LightningModule, batch: list, **trainer: Any) -> None:
+        self.model = model
+        self._turns = _Turns()
+        self._trainer = Trainer(
+            **trainer,
+            callbacks=[self._turns],
+            max_epochs=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._fit, args=(_SameBatch(batch, 100_000),), daemon=True)
+        self._thread.start()
+        self._wait()
+
+    def _fit(self, loader: _SameBatch) -> None:
+        try:
+            self._trainer.fit(self.model, loader)
+        except _Enough:
+            pass
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._turns.done.release()
+
+    def _wait(self) -> None:
+        self._turns.done.acquire()
+        if self._error is not None:
+            raise self._error
+
+    def turn(self, steps: int, watch: AbstractContextManager | None = None) -> None:
+        """Go on for some steps, inside a context that lasts exactly as long."""
+        self._turns.left, self._turns.watch = steps, watch or nullcontext()
+        self._turns.go.release()
+        self._wait()
+
+    def stop(self) -> None:
+        """End the run."""
+        if self._thread.is_alive():
+            self._turns.enough = True
+            self._turns.go.release()
+            self._thread.join()
+
+
+@contextmanager
+def stopwatch(device: torch.device, report: Callable[[float], None]) -> Iterator[None]:
+    """Report the seconds until all work is done, on the device too."""
+    synchronize(device)
+    start = time.perf_counter()
+    yield
+    synchronize(device)
+    report(time.perf_counter() - start)
+
+
+@contextmanager
+def peak_memory(device: torch.device, report: Callable[[float], None]) -> Iterator[None]:
+    """Report the most memory, in MiB, that was in use at a time beyond what was in use before."""
+    if device.type == "cuda":
+        synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        yield
+        synchronize(device)
+        report((torch.cuda.max_memory_allocated(device) - before) / MIB)
+        return
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
+        yield
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    used = highest = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        used += event.nbytes()
+        highest = max(highest, used)
+    report(highest / MIB)

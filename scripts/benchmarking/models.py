@@ -1,0 +1,133 @@
+"""What the benchmark trains: methods built from this project's own configuration files."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from omegaconf import OmegaConf
+
+from amask_solo._types import Images, Masks, Scalar
+from amask_solo.augment import Views
+from amask_solo.cli.composed import composed
+from amask_solo.configuration import instantiate
+from amask_solo.hosts.clean_view import EncodeOnce
+from amask_solo.hosts.host_config import host_config, method_class
+from amask_solo.hosts.loss import HostLoss
+from amask_solo.hosts.side_effects import snapshot
+from amask_solo.maskers import Masker
+from amask_solo.updates import Board
+
+REFERENCE = ["adversary=adios", "++adversary.draw=all", "adversary.masker.num_masks=4"]
+"""ADIOS with four masks: one look at the whole image by a wider U-Net, 1/sin penalty, the masker's own turn."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and on what the steps are measured."""
+
+    device: torch.device
+    backbone: str
+    size: int
+    batch: int
+    seed: int
+
+    def trainer(self) -> dict[str, Any]:
+        """Return what Lightning's Trainer is told about the device."""
+        cuda = self.device.type == "cuda"
+        places = [self.device.index or 0] if cuda else 1
+        precision = "bf16-mixed" if cuda else "32-true"
+        return {"accelerator": self.device.type, "devices": places, "precision": precision, "benchmark": cuda}
+
+    def views(self) -> list:
+        """Return a batch for the host, on the device, in the memory format of the networks."""
+        generator = torch.Generator().manual_seed(self.seed)
+        views = torch.randn(2, self.batch, 3, self.size, self.size, generator=generator)
+        indexes = torch.arange(self.batch, device=self.device)
+        return [indexes, [self.formatted(view.to(self.device)) for view in views], indexes % 8]
+
+    def formatted(self, network_or_view: Any) -> Any:
+        """Return a network or a view as channels_last on a GPU; on a CPU as the host has it."""
+        if self.device.type != "cuda":
+            return network_or_view
+        if isinstance(network_or_view, torch.Tensor):
+            return network_or_view.contiguous(memory_format=torch.channels_last)
+        return network_or_view.to(memory_format=torch.channels_last)
+
+
+def build(
+    setting: Setting, method: str, overrides: Sequence[str] = (), *, as_reference: bool = False
+) -> LightningModule:
+    """Build a method as ``amask-pretrain`` does.
+
+    Args:
+        setting: Device, backbone and sizes.
+        method: ``byol``, or ``amask_byol`` for the masked method.
+        overrides: More of the command line.
+        as_reference: Play without what this plugin saves; see :func:`uncached`.
+    """
+    line = [f"method={method}", f"backbone.name={setting.backbone}", f"data.image_size={setting.size}"]
+    line += ["data.num_train=256", "data.num_val=0", "run_folder=none", "trainer=cpu"]
+    cfg = composed("pretrain", [*line, *overrides])
+    cfg.optimizer.batch_size = min(256, setting.batch)
+    images = instantiate(cfg.data, "data")
+    views = Views(OmegaConf.to_container(cfg.augmentations, resolve=True), mean=images.mean, std=images.std)
+    made = method_class(cfg.method)
+    torch.manual_seed(setting.seed)
+    model = (uncached(made) if as_reference else made)(host_config(cfg, images, views, devices=1))
+    return setting.formatted(model)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for a GPU; a CPU has nothing to wait for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def uncached(masked: type[LightningModule]) -> type[LightningModule]:
+    """Return a masked method that plays as the authors' code of ADIOS does.
+
+    Every call of the host encodes its clean view again, in the encoder's turn as in the masker's.
+    """
+    base = masked.__mro__[1]
+
+    class Uncached(masked):
+        def training_step(self, batch: Sequence, batch_idx: int) -> Scalar:
+            self._before = snapshot(self, skip_statistics=True)
+            loss = HostLoss(self, base, batch, batch_idx, caches=[], loud=self.adversary.game.num_shown)
+            turn = self.adversary.update.encoder_turn(self._board(batch, batch_idx, loss), moves=True)
+            self.adversary.last = turn.detach()
+            return turn.objective + loss.class_loss
+
+        def _masker_turn(self, batch: Sequence, batch_idx: int) -> None:
+            with self.trainer.precision_plugin.train_step_context():
+                loss = HostLoss(self, base, batch, batch_idx, caches=[], loud=None, before=self._before)
+                turn = self.adversary.update.masker_turn(self._board(batch, batch_idx, loss))
+            self.adversary.gather(turn.objective)
+
+        def _board(self, batch: Sequence, batch_idx: int, loss: HostLoss) -> Board:
+            return Board(self.adversary.game, batch[1], self.side, loss, self._stream("masks", batch_idx))
+
+        def _encode_once(self, *args: Any, **kwargs: Any) -> AbstractContextManager[list[EncodeOnce]]:
+            del args, kwargs
+            return nullcontext([])
+
+    return Uncached
+
+
+class GivenMasks(Masker):
+    """Masks that cost nothing and do not learn, to see what the rest of a step costs."""
+
+    def __init__(self, num_masks: int) -> None:
+        super().__init__()
+        self.num_masks = num_masks
+
+    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
+        """Hide every N-th column of pixels by each mask."""
+        del generator
+        columns = torch.arange(images.shape[-1], device=images.device) % self.num_masks
+        numbers = torch.arange(self.num_masks, device=images.device)
+        masks = (columns == numbers[:, None]).to(images.dtype)[None, :, None, :]
+        return masks.expand(len(images), -1, *images.shape[-2:])

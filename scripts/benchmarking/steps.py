@@ -1,0 +1,166 @@
+"""The parts ``step`` and ``shares``: what one training step costs, and which part of it."""
+
+import gc
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from statistics import median
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+
+from amask_solo.fills import Zero
+from amask_solo.game import Game
+from benchmarking.interleaved import Run, peak_memory, stopwatch
+from benchmarking.models import REFERENCE, GivenMasks, Setting, build
+
+METHODS = ("simclr", "byol", "simsiam")
+SHOWN = {
+    "one": ["adversary.masker.num_masks={default}"],
+    "N=4": ["++adversary.draw=all", "adversary.masker.num_masks=4"],
+}
+MASKERS = {"sequential": 3, "simultaneous": 4}
+UPDATES = ("reversal", "alternating")
+STOCK, REFERENCE_NAME = "stock", "adios-reference"
+
+Maker = Callable[[], LightningModule]
+
+
+def arms(setting: Setting, method: str, *, quick: bool) -> dict[str, Maker]:
+    """Return name -> how to build it, for the stock method, all ways to mask it, and the reference."""
+    made: dict[str, Maker] = {STOCK: partial(build, setting, method)}
+    for shown, line in SHOWN.items():
+        for masker, default in MASKERS.items():
+            for update in UPDATES:
+                chosen = [argument.format(default=default) for argument in line]
+                chosen += [f"masker={masker}", f"update={update}"]
+                made[f"{shown}, {masker}, {update}"] = partial(build, setting, f"amask_{method}", chosen)
+    if quick:
+        made = {name: make for name, make in made.items() if name == STOCK or "sequential, reversal" in name}
+    made[REFERENCE_NAME] = partial(build, setting, f"amask_{method}", REFERENCE, as_reference=True)
+    return made
+
+
+def measure_steps(setting: Setting, method: str, *, rounds: int, quick: bool) -> list[dict[str, Any]]:
+    """Return a row for each arm: seconds a step, its ratio to the stock method's, images/s, memory."""
+    seconds, facts = interleave(setting, arms(setting, method, quick=quick), rounds=rounds)
+    common = {"method": method, "backbone": setting.backbone, "size": setting.size, "batch": setting.batch}
+    rows = []
+    for name, times in seconds.items():
+        row = {**common, "arm": name, **facts[name]}
+        if times:
+            row |= {"seconds": median(times), "images_per_second": setting.batch / median(times)}
+            row["ratio"] = median(times) / median(seconds[STOCK])
+        rows.append(row)
+    return rows
+
+
+def interleave(
+    setting: Setting, makers: Mapping[str, Maker], *, rounds: int, facts: bool = True
+) -> tuple[dict[str, list[float]], dict[str, dict[str, float]]]:
+    """Step all arms in turn.
+
+    Args:
+        setting: Where to run.
+        makers: Arms by name.
+        rounds: How many times each arm is measured; on a GPU one time is five steps, so that the launches of a step
+            can hide behind the work of the one before.
+        facts: Whether to measure the memory, and to count what waits for the device, in a turn of its own.
+
+    Returns:
+        Seconds a step, and further facts, of each arm. An arm for which there is not enough memory has no seconds.
+    """
+    steps = 5 if setting.device.type == "cuda" else 1
+    batch = setting.views()
+    runs, seconds, more = {}, {name: [] for name in makers}, {name: {} for name in makers}
+    for name, make in makers.items():
+        with _enough_memory(name, runs):
+            runs[name] = Run(make(), batch, **setting.trainer())
+            runs[name].turn(steps + 1 if steps > 1 else 1)  # warm-up
+            if facts:
+                more[name] = _facts(runs[name], setting.device)
+    for _ in range(rounds):
+        for name, run in list(runs.items()):
+            with _enough_memory(name, runs):
+                run.turn(steps, stopwatch(setting.device, lambda took, n=name: seconds[n].append(took / steps)))
+    for run in runs.values():
+        run.stop()
+    runs.clear()
+    gc.collect()
+    return seconds, more
+
+
+def _facts(run: Run, device: torch.device) -> dict[str, float]:
+    facts: dict[str, float] = {}
+    run.turn(1, peak_memory(device, lambda mib: facts.update(peak_mib=mib)))
+    if device.type == "cuda":
+        facts["waits"] = float(_waits(run))
+    return facts
+
+
+def _waits(run: Run) -> int:
+    """Count the operations of a step that wait for the device, the host's own among them."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        run.turn(1)
+        torch.cuda.set_sync_debug_mode(before)
+    return sum("called a synchronizing" in str(warning.message) for warning in caught)
+
+
+@contextmanager
+def _enough_memory(name: str, runs: dict[str, Run]) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        runs.pop(name, None)
+        torch.cuda.empty_cache()
+        warnings.warn(f"{name}: not enough memory.", stacklevel=2)
+
+
+def measure_shares(setting: Setting, *, rounds: int) -> list[dict[str, Any]]:
+    """Return what a step of masked BYOL is spent on, by taking its parts away one after another."""
+    rows = []
+    for title, line in {
+        "one, sequential": [],
+        "N=4, sequential": ["++adversary.draw=all", "adversary.masker.num_masks=4"],
+        "N=4, adios masks and penalty": ["masker=simultaneous", "constraint=inverse_sine", "++adversary.draw=all"],
+    }.items():
+        masked = partial(build, setting, "amask_byol", line)
+        makers = {
+            "everything": masked,
+            "a masker that does not learn": partial(_changed, masked, _frozen),
+            "given masks": partial(_changed, masked, _given),
+            "stock": partial(build, setting, "byol"),
+        }
+        seconds, _ = interleave(setting, makers, rounds=rounds, facts=False)
+        full, frozen, given, stock = (median(times) for times in seconds.values())
+        shares = {
+            "masker and constraint, forward": frozen - given,
+            "masker and constraint, backward, with the gradient to the pixels": full - frozen,
+            "more encoder passes, fill, bookkeeping": given - stock,
+            "host": stock,
+        }
+        rows += [
+            {"arm": title, "part": part, "seconds": took, "share": took / full, "to_stock": took / stock}
+            for part, took in shares.items()
+        ]
+    return rows
+
+
+def _changed(make: Maker, change: Callable[[Game], None]) -> LightningModule:
+    model = make()
+    change(model.adversary.game)
+    return model
+
+
+def _frozen(game: Game) -> None:
+    game.masker.requires_grad_(False)
+
+
+def _given(game: Game) -> None:
+    game.masker = GivenMasks(game.masker.num_masks)
+    game.fill = Zero()

@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from amask_solo._types import Images, Masks, Scalar
 from amask_solo.augment import Views
 from amask_solo.cli.composed import composed
-from amask_solo.configuration import instantiate
+from amask_solo.data import ImageData
+from amask_solo.data.base import ArrayImages
 from amask_solo.hosts.clean_view import EncodeOnce
 from amask_solo.hosts.host_config import host_config, method_class
 from amask_solo.hosts.loss import HostLoss
@@ -69,15 +70,20 @@ def build(
         as_reference: Play without what this plugin saves; see :func:`uncached`.
     """
     line = [f"method={method}", f"backbone.name={setting.backbone}", f"data.image_size={setting.size}"]
-    line += ["data.num_train=256", "data.num_val=0", "run_folder=none", "trainer=cpu"]
-    cfg = composed("pretrain", [*line, *overrides])
-    cfg.optimizer.batch_size = min(256, setting.batch)
-    images = instantiate(cfg.data, "data")
-    views = Views(OmegaConf.to_container(cfg.augmentations, resolve=True), mean=images.mean, std=images.std)
+    cfg = composed("pretrain", [*line, "run_folder=none", "trainer=cpu", *overrides])
+    cfg.optimizer.batch_size = setting.batch
+    views = Views(OmegaConf.to_container(cfg.augmentations, resolve=True), mean=(0.5,) * 3, std=(0.25,) * 3)
     made = method_class(cfg.method)
     torch.manual_seed(setting.seed)
-    model = (uncached(made) if as_reference else made)(host_config(cfg, images, views, devices=1))
+    model = (uncached(made) if as_reference else made)(host_config(cfg, _no_images(setting), views, devices=1))
     return setting.formatted(model)
+
+
+def _no_images(setting: Setting) -> ImageData:
+    # A method is built for a data set, of which it only wants to know a few numbers.
+    pixels = torch.zeros(1, 3, 1, 1, dtype=torch.uint8).expand(setting.batch, 3, setting.size, setting.size)
+    images = ArrayImages(pixels, torch.arange(setting.batch) % 8)
+    return ImageData(images, None, 8, list("abcdefgh"), (0.5,) * 3, (0.25,) * 3, setting.size, "none")
 
 
 def synchronize(device: torch.device) -> None:

@@ -8,9 +8,9 @@
 #   RESULTS  what is kept: everything but checkpoints, a few MB. Give the same folder again, on the same machine or on
 #            another, and the comparison goes on with the runs that are missing.
 #   MINUTES  after which it stops. Runs that have finished by then are kept, others go on only where their checkpoints are.
-#   KEY=VALUE  further settings for all runs: max_epochs=40, optimizer.batch_size=512, trainer=cpu, ...
+#   KEY=VALUE  further settings for all runs: max_epochs=40, optimizer.batch_size=512, ...
 # Environment: WORK, where the runs go (runs/gpu_comparison); JOBS, how many run at a time (6); SEEDS (0 1 2);
-# BASES (byol,simclr,simsiam).
+# BASES (byol,simclr,simsiam); TRAINER (gpu).
 set -euo pipefail
 data=$(realpath "${1:?"give the folder of the images"}")
 results=${2:?"give the folder for the results"}
@@ -55,7 +55,7 @@ for seed in ${SEEDS:-0 1 2}; do
             data=image_folder data.name="$name" data.train_path="$folder/train" \
             data.val_path="$folder/${held_out[$name]}" data.image_size="${size[$name]}" \
             augmentations=cifar_symmetric stem=cifar optimizer.batch_size=256 max_epochs=60 online_knn=10 mask_panels=20 \
-            trainer=gpu trainer.check_val_every_n_epoch=10 loader.device_cache=on \
+            trainer="${TRAINER:-gpu}" trainer.check_val_every_n_epoch=10 loader.device_cache=on \
             hydra/launcher=joblib hydra.launcher.n_jobs="$jobs" "$@" || echo "$name, seed $seed: not finished" >&2
         keep
     done

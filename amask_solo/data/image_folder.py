@@ -72,7 +72,7 @@ def load_image_folder(
         seed: Of the subset and of the split.
         mean: Channel means, or ``auto`` to measure them.
         std: Channel standard deviations, or ``auto`` to measure them.
-        name: What the set is called in summaries; by default as its folder.
+        name: What the set is called in summaries; by default as its folder, or as the one around ``train``.
 
     Raises:
         UserError: If a folder is missing or empty, or a file cannot be read.
@@ -96,9 +96,14 @@ def load_image_folder(
         if tree.files
     }
     mean, std = resolve_statistics(sets["train"], mean=mean, std=std)
-    name = name or Path(train_path).expanduser().resolve().name
+    name = name or _name(Path(train_path).expanduser().resolve())
     val = sets.get("val")
     return ImageData(sets["train"], val, max(1, len(class_names)), class_names, mean, std, image_size, name)
+
+
+def _name(folder: Path) -> str:
+    # `train` says nothing about whose training images they are.
+    return folder.parent.name if folder.name == "train" else folder.name
 
 
 def _check(*, image_size: int, load_size: int | None, labels: str, on_error: str) -> None:

@@ -173,3 +173,9 @@ def test_wrong_settings_are_refused(tmp_path, wrong):
     save(noise(), tmp_path / "a.png")
     with pytest.raises(Exception, match=r"Expected|violates|type"):
         load_image_folder(**({"train_path": str(tmp_path), "image_size": 16} | wrong))
+
+
+@pytest.mark.parametrize(("folder", "name"), [("birds", "birds"), ("birds/train", "birds")])
+def test_a_set_is_called_as_its_folder(tmp_path, folder, name):
+    save(noise(), tmp_path / folder / "a.png")
+    assert load_image_folder(train_path=str(tmp_path / folder), image_size=16).name == name

@@ -139,7 +139,7 @@ def _report(plan: Sequence[Run], cfg: DictConfig, protocols: dict[str, Any], com
         records,
         Path(cfg.folder).expanduser(),
         command=command,
-        settings=cfg.settings,
+        settings=[text.lstrip("+") for text in cfg.settings],
         commit=_commit(),
         arms={arm: arm_settings(cfg.definitions.get(arm, {})) for arm in cfg.arms},
         protocols=protocols,

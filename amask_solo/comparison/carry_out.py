@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from amask_solo.comparison.plan import Run
+from amask_solo.comparison.plan import SCORES, Run
 from amask_solo.errors import UserError
 
 LAST = Path("checkpoints", "last.ckpt")
@@ -37,7 +37,7 @@ def evaluate(run: Run, protocols: Sequence[str], settings: Sequence[str]) -> Non
     Raises:
         UserError: If it fails.
     """
-    call("evaluate", [f"ckpt={run.folder}", f"protocol=[{','.join(protocols)}]", *settings], log=_log(run))
+    call("evaluate", [f"ckpt={run.folder}", f"output={run.folder / SCORES}", f"protocol=[{','.join(protocols)}]", *settings], log=_log(run))
 
 
 def _log(run: Run) -> Path:

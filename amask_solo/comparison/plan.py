@@ -16,6 +16,9 @@ PREFIX = "amask_"
 GAME = ("adversary", "masker", "constraint", "fill", "update")
 """Settings of the masks, which a stock run does not have."""
 
+SCORES = "comparison.json"
+"""Where the scores of a run go that count here: what one measures beside it, on other images, say, does not mix in."""
+
 OWN = ("method", "run_folder", "name", "resume", "overwrite")
 """Settings of amask-pretrain that a comparison makes itself."""
 
@@ -54,7 +57,7 @@ class Run:
         Args:
             protocols: Each protocol with its settings; a result by other settings does not count.
         """
-        results = _read(self.folder / "evaluation.json").get("results", [])
+        results = _read(self.folder / SCORES).get("results", [])
         have = [(result["protocol"], result["settings"]) for result in results]
         return [name for name, settings in protocols.items() if (name, settings) not in have]
 

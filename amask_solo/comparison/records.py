@@ -8,6 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from amask_solo.comparison.plan import SCORES
 from amask_solo.errors import UserError
 
 NEEDED = ("status", "data", "steps", "seconds", "seconds_per_step", "peak_memory_mib", "masks", "device", "versions")
@@ -70,7 +71,7 @@ def read_record(
         seed=seed,
         folder=folder,
         summary=summary,
-        scores=_scores(folder / "evaluation.json", protocols, data=summary["data"]),
+        scores=_scores(folder / SCORES, protocols, data=summary["data"]),
         curve=_curve(folder / "metrics.csv", summary),
     )
 

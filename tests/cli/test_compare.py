@@ -54,7 +54,7 @@ def test_every_arm_is_pretrained_and_evaluated_with_the_same_settings(compared):
     for key in ("data", "train_images", "epochs", "batch_size", "seed", "steps"):
         assert len({summary[key] for summary in summaries}) == 1
     for folder in made.values():
-        (result,) = json.loads((folder / "evaluation.json").read_text())["results"]
+        (result,) = json.loads((folder / "comparison.json").read_text())["results"]
         assert result["protocol"] == "knn"
 
 
@@ -65,7 +65,7 @@ def test_the_report_has_the_numbers_of_the_runs_and_the_command(compared):
     with (compared / "out" / "report.csv").open() as file:
         rows = {row["arm"]: row for row in csv.DictReader(file)}
     for arm, row in rows.items():
-        evaluation = json.loads((runs(compared)[f"byol_{arm}_seed0"] / "evaluation.json").read_text())
+        evaluation = json.loads((runs(compared)[f"byol_{arm}_seed0"] / "comparison.json").read_text())
         assert float(row["knn/acc1"]) == pytest.approx(evaluation["results"][0]["scores"]["acc1"], abs=0.01)
     assert {picture.suffix for picture in (compared / "out").glob("*.png")} == {".png"}
 

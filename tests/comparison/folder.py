@@ -43,7 +43,7 @@ def make_run(folder: Path, base: str, arm: str, seed: int, *, accuracy: float) -
     run = folder / "runs" / f"{base}_{arm}_seed{seed}"
     (run / "masks").mkdir(parents=True)
     (run / "summary.json").write_text(json.dumps(_summary(base, arm, seed, accuracy)))
-    (run / "evaluation.json").write_text(json.dumps({"results": _results(accuracy)}))
+    (run / "comparison.json").write_text(json.dumps({"results": _results(accuracy)}))
     with (run / "metrics.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["step", "epoch", "val_acc1", "val_knn_acc1"])

@@ -70,7 +70,7 @@ def test_a_run_is_finished_when_it_says_so_and_lacks_what_was_not_measured_with_
     assert run.trained
     assert run.lacks({"knn": {"k": [5]}}) == ["knn"]
     done = {"results": [{"protocol": "knn", "settings": {"k": [5]}, "scores": {}}]}
-    (tmp_path / "evaluation.json").write_text(json.dumps(done))
+    (tmp_path / "comparison.json").write_text(json.dumps(done))
     assert run.lacks({"knn": {"k": [5]}, "linear": {}}) == ["linear"]
     assert run.lacks({"knn": {"k": [20]}}) == ["knn"]
 

@@ -50,9 +50,9 @@ def test_a_run_too_short_to_time_its_steps_has_its_seconds(run):
 
 
 def test_scores_on_other_data_keep_apart(run):
-    own, _ = json.loads((run / "evaluation.json").read_text())["results"]
+    own, _ = json.loads((run / "comparison.json").read_text())["results"]
     other = own | {"data": "stl10", "scores": {"acc1": 30.0, "acc5": None}}
-    change(run / "evaluation.json", results=[other, own])
+    change(run / "comparison.json", results=[other, own])
     assert read(run).scores == {"linear@stl10/acc1": 30.0, "linear/acc1": 60.0, "linear/acc5": 95.0}
 
 
@@ -62,7 +62,7 @@ def test_only_results_by_the_settings_asked_for_count(run):
         read(run, protocols=PROTOCOLS | {"knn": {"k": 5}})
 
 
-@pytest.mark.parametrize("name", ["summary.json", "evaluation.json", "metrics.csv"])
+@pytest.mark.parametrize("name", ["summary.json", "comparison.json", "metrics.csv"])
 def test_a_missing_file_is_named(run, name):
     (run / name).unlink()
     with pytest.raises(UserError, match=f"Cannot read .*{run.name}/{name}"):
@@ -75,9 +75,9 @@ def test_a_missing_file_is_named(run, name):
         ("summary.json", "{", "no valid JSON"),
         ("summary.json", "[1]", "lacks status"),
         ("summary.json", '{"status": "finished", "data": "x", "steps": 3}', "lacks seconds, seconds_per_step"),
-        ("evaluation.json", "{}", "lacks results"),
-        ("evaluation.json", '{"results": [{"protocol": "knn"}]}', "not what amask-evaluate writes"),
-        ("evaluation.json", '{"results": {"knn": 3}}', "not what amask-evaluate writes"),
+        ("comparison.json", "{}", "lacks results"),
+        ("comparison.json", '{"results": [{"protocol": "knn"}]}', "not what amask-evaluate writes"),
+        ("comparison.json", '{"results": {"knn": 3}}', "not what amask-evaluate writes"),
         ("metrics.csv", "epoch,val_knn_acc1\n0,20.0\n", "no table of a run's metrics"),
         ("metrics.csv", "step,epoch,val_knn_acc1\n3,0,high\n", "no table of a run's metrics"),
     ],

@@ -37,7 +37,11 @@ def evaluate(run: Run, protocols: Sequence[str], settings: Sequence[str]) -> Non
     Raises:
         UserError: If it fails.
     """
-    call("evaluate", [f"ckpt={run.folder}", f"output={run.folder / SCORES}", f"protocol=[{','.join(protocols)}]", *settings], log=_log(run))
+    call(
+        "evaluate",
+        [f"ckpt={run.folder}", f"output={run.folder / SCORES}", f"protocol=[{','.join(protocols)}]", *settings],
+        log=_log(run),
+    )
 
 
 def _log(run: Run) -> Path:

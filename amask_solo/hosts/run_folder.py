@@ -12,7 +12,17 @@ from amask_solo.hosts.callbacks import LAST
 
 CONFIG = "config.yaml"
 METRICS = "metrics.csv"
-WRITTEN = (CONFIG, METRICS, "summary.json", "evaluation.json", "evaluation", "comparison.json", "checkpoints", "masks", "wandb")
+WRITTEN = (
+    CONFIG,
+    METRICS,
+    "summary.json",
+    "evaluation.json",
+    "evaluation",
+    "comparison.json",
+    "checkpoints",
+    "masks",
+    "wandb",
+)
 """What a run and its evaluation write, and so what ``overwrite`` deletes; whatever else lies in the folder stays."""
 
 MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "run_folder", "name")

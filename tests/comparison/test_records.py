@@ -58,7 +58,7 @@ def test_scores_on_other_data_keep_apart(run):
 
 def test_only_results_by_the_settings_asked_for_count(run):
     assert read(run, protocols={"knn": PROTOCOLS["knn"]}).scores == {"knn/acc1": 55.0}
-    with pytest.raises(UserError, match=r"evaluation\.json has no result of knn by the settings"):
+    with pytest.raises(UserError, match=r"comparison\.json has no result of knn by the settings"):
         read(run, protocols=PROTOCOLS | {"knn": {"k": 5}})
 
 

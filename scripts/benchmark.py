@@ -13,7 +13,8 @@ Parts:
   method's: medians of steps that take turns in one process. Every step is one of a real Lightning ``Trainer``, with
   optimizer, teacher and callbacks; all use the same batch, which lies on the device already. On a GPU with bfloat16
   and channels_last; ``waits`` counts what waits for the device in a step, in the host as well: a masked method should
-  wait no oftener than the stock method.
+  wait no oftener than the stock method. ``cpu_ratio`` compares processor time: on a CPU that other programs use as
+  well (``load`` in the JSON file says so), trust it and not ``ratio``.
 - ``shares``: where the time of a masked step goes, by leaving parts out.
 - ``views``: images/s from uint8 images to two views, by this package, by Kornia's modules and by torchvision.
 - ``epoch``: an epoch of masked BYOL from image files, against stock BYOL with the host's own data pipeline.

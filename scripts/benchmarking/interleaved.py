@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -119,14 +119,27 @@ class Run:
             self._thread.join()
 
 
+class Times(NamedTuple):
+    """How long a turn took.
+
+    Attributes:
+        seconds: By the clock on the wall.
+        cpu_seconds: Of this process on all processors together. Other programs lengthen the one far more than the
+            other, so where a machine is shared this is the number to compare.
+    """
+
+    seconds: float
+    cpu_seconds: float
+
+
 @contextmanager
-def stopwatch(device: torch.device, report: Callable[[float], None]) -> Iterator[None]:
-    """Report the seconds until all work is done, on the device too."""
+def stopwatch(device: torch.device, report: Callable[[Times], None]) -> Iterator[None]:
+    """Report the time until all work is done, on the device too."""
     synchronize(device)
-    start = time.perf_counter()
+    start = Times(time.perf_counter(), time.process_time())
     yield
     synchronize(device)
-    report(time.perf_counter() - start)
+    report(Times(time.perf_counter() - start.seconds, time.process_time() - start.cpu_seconds))
 
 
 @contextmanager

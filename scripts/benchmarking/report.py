@@ -1,6 +1,7 @@
 """What the benchmark writes: one JSON file, and tables for the eye."""
 
 import json
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -38,12 +39,13 @@ DIGITS = {"images_per_second": 0, "peak_mib": 0}
 
 
 def environment(device: torch.device, seed: int) -> dict[str, Any]:
-    """Return what the numbers depend on: device, versions, threads, seed, commit, date."""
+    """Return what the numbers depend on: device, versions, threads, load of the machine, seed, commit, date."""
     cuda = device.type == "cuda"
     facts: dict[str, Any] = {
         "device": torch.cuda.get_device_name(device) if cuda else _processor(),
         "precision": "bf16-mixed, channels_last" if cuda else "32-true",
         "threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "seed": seed,
         "host": load_host().generation,
         "python": platform.python_version(),

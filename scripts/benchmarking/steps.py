@@ -13,7 +13,7 @@ from lightning.pytorch import LightningModule
 
 from amask_solo.fills import Zero
 from amask_solo.game import Game
-from benchmarking.interleaved import Run, peak_memory, stopwatch
+from benchmarking.interleaved import Run, Times, peak_memory, stopwatch
 from benchmarking.models import REFERENCE, GivenMasks, Setting, build
 
 METHODS = ("simclr", "byol", "simsiam")
@@ -45,21 +45,28 @@ def arms(setting: Setting, method: str, *, quick: bool) -> dict[str, Maker]:
 
 def measure_steps(setting: Setting, method: str, *, rounds: int, quick: bool) -> list[dict[str, Any]]:
     """Return a row for each arm: seconds a step, its ratio to the stock method's, images/s, memory."""
-    seconds, facts = interleave(setting, arms(setting, method, quick=quick), rounds=rounds)
+    times, facts = interleave(setting, arms(setting, method, quick=quick), rounds=rounds)
     common = {"method": method, "backbone": setting.backbone, "size": setting.size, "batch": setting.batch}
     rows = []
-    for name, times in seconds.items():
+    for name, taken in times.items():
         row = {**common, "arm": name, **facts[name]}
-        if times:
-            row |= {"seconds": median(times), "images_per_second": setting.batch / median(times)}
-            row["ratio"] = median(times) / median(seconds[STOCK])
+        if taken:
+            row |= _medians(taken)
+            row["images_per_second"] = setting.batch / row["seconds"]
+            stock = _medians(times[STOCK])
+            row |= {"ratio": row["seconds"] / stock["seconds"], "cpu_ratio": row["cpu_seconds"] / stock["cpu_seconds"]}
         rows.append(row)
     return rows
 
 
+def _medians(taken: list[Times]) -> dict[str, float]:
+    seconds, cpu_seconds = zip(*taken, strict=True)
+    return {"seconds": median(seconds), "cpu_seconds": median(cpu_seconds)}
+
+
 def interleave(
     setting: Setting, makers: Mapping[str, Maker], *, rounds: int, facts: bool = True
-) -> tuple[dict[str, list[float]], dict[str, dict[str, float]]]:
+) -> tuple[dict[str, list[Times]], dict[str, dict[str, float]]]:
     """Step all arms in turn.
 
     Args:
@@ -70,11 +77,11 @@ def interleave(
         facts: Whether to measure the memory, and to count what waits for the device, in a turn of its own.
 
     Returns:
-        Seconds a step, and further facts, of each arm. An arm for which there is not enough memory has no seconds.
+        Times of a step, and further facts, of each arm. An arm for which there is not enough memory has no times.
     """
     steps = 5 if setting.device.type == "cuda" else 1
     batch = setting.views()
-    runs, seconds, more = {}, {name: [] for name in makers}, {name: {} for name in makers}
+    runs, times, more = {}, {name: [] for name in makers}, {name: {} for name in makers}
     for name, make in makers.items():
         with _enough_memory(name, runs):
             runs[name] = Run(make(), batch, **setting.trainer())
@@ -84,12 +91,16 @@ def interleave(
     for _ in range(rounds):
         for name, run in list(runs.items()):
             with _enough_memory(name, runs):
-                run.turn(steps, stopwatch(setting.device, lambda took, n=name: seconds[n].append(took / steps)))
+                run.turn(steps, stopwatch(setting.device, partial(_note, times[name], steps)))
     for run in runs.values():
         run.stop()
     runs.clear()
     gc.collect()
-    return seconds, more
+    return times, more
+
+
+def _note(times: list[Times], steps: int, took: Times) -> None:
+    times.append(Times(took.seconds / steps, took.cpu_seconds / steps))
 
 
 def _facts(run: Run, device: torch.device) -> dict[str, float]:
@@ -136,8 +147,10 @@ def measure_shares(setting: Setting, *, rounds: int) -> list[dict[str, Any]]:
             "given masks": partial(_changed, masked, _given),
             "stock": partial(build, setting, "byol"),
         }
-        seconds, _ = interleave(setting, makers, rounds=rounds, facts=False)
-        full, frozen, given, stock = (median(times) for times in seconds.values())
+        times, _ = interleave(setting, makers, rounds=rounds, facts=False)
+        # On a CPU by processor time, which other programs disturb less; a GPU's work shows on the wall clock alone.
+        clock = "cpu_seconds" if setting.device.type == "cpu" else "seconds"
+        full, frozen, given, stock = (_medians(taken)[clock] for taken in times.values())
         shares = {
             "masker and constraint, forward": frozen - given,
             "masker and constraint, backward, with the gradient to the pixels": full - frozen,

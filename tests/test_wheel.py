@@ -52,10 +52,8 @@ def test_all_modules_are_there_and_nothing_else(wheel):
 def test_the_commands_are_declared(wheel):
     points = ConfigParser()
     points.read_string(wheel.read(f"amask_solo-{amask_solo.__version__}.dist-info/entry_points.txt").decode())
-    assert dict(points["console_scripts"]) == {
-        "amask-pretrain": "amask_solo.cli.pretrain:main",
-        "amask-export": "amask_solo.cli.export:main",
-    }
+    names = ("pretrain", "evaluate", "compare", "export")
+    assert dict(points["console_scripts"]) == {f"amask-{name}": f"amask_solo.cli.{name}:main" for name in names}
 
 
 def test_the_unpacked_wheel_finds_its_files(wheel, tmp_path):

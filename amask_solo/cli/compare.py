@@ -15,7 +15,7 @@ from amask_solo.cli.composed import composed
 from amask_solo.cli.main import launch, session
 from amask_solo.cli.overrides import checked
 from amask_solo.comparison.budget import equal_time
-from amask_solo.comparison.carry_out import evaluate, pretrain
+from amask_solo.comparison.carry_out import LAST, evaluate, pretrain
 from amask_solo.comparison.plan import Run, arm_settings, make_plan
 from amask_solo.errors import UserError
 
@@ -115,7 +115,8 @@ def _carry_out(cfg: DictConfig) -> None:
     run = next(run for run in make_runs(cfg) if run.name == cfg.run)
     protocols = _protocols(cfg)
     console = Console(highlight=False)
-    if not run.trained:
+    # A folder that was copied without its checkpoints can no longer be evaluated.
+    if not run.trained or (run.lacks(protocols) and not (run.folder / LAST).is_file()):
         console.print(f"{run.name}: pretraining")
         pretrain(run)
     if lacking := run.lacks(protocols):

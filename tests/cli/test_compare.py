@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -129,3 +130,14 @@ def test_mistakes_are_named_before_anything_is_run(tmp_path, argv, words):
     assert said.code == 2
     assert all(word in said.err for word in words), said.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_copied_without_its_checkpoint_is_made_again_only_if_a_score_is_missing(compared, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", PATH)
+    shutil.copytree(compared / "out", tmp_path / "out", ignore=shutil.ignore_patterns("*.ckpt"))
+    (runs(tmp_path)["byol_stock_seed0"] / "comparison.json").unlink()
+    said = compare(*ARGV, cwd=tmp_path)
+    assert said.code == 0, said.err
+    assert "byol_stock_seed0: pretraining" in said.out
+    assert "byol_random_seed0" not in said.out.partition("Wrote")[0].partition("┏")[0]
+    assert (runs(tmp_path)["byol_stock_seed0"] / "comparison.json").is_file()

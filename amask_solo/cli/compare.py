@@ -35,13 +35,12 @@ def main() -> None:
         plan = make_runs(cfg)
         protocols = _protocols(cfg)
         _refuse_other_settings(plan)
-        left = [run for run in plan if not _finished(run, protocols)]
+        left = _unfinished(plan, protocols)
         Console().print(f"{len(plan)} runs, {len(plan) - len(left)} of them finished before.", highlight=False)
         if left:
-            names = ",".join(run.name for run in left)
-            launch("compare", ["--multirun", *arguments, f"run={names}"], _carry_out, mistakes)
-        _report(plan, cfg, protocols, "amask-compare " + shlex.join(typed))
-        unfinished = [run.name for run in plan if not _finished(run, protocols)]
+            launch("compare", ["--multirun", *arguments, f"run={','.join(left)}"], _carry_out, mistakes)
+        unfinished = _unfinished(plan, protocols)
+        _report(plan, cfg, protocols, unfinished, command="amask-compare " + shlex.join(typed))
         if unfinished and not mistakes:
             raise UserError(f"Not finished: {', '.join(unfinished)}. The same command makes them.")
 
@@ -91,13 +90,8 @@ def make_runs(cfg: DictConfig) -> list[Run]:
 
 def _protocols(cfg: DictConfig) -> dict[str, Any]:
     """Return the settings of each protocol that is to be run."""
-    given = [text for text in cfg.evaluation if not text.startswith("++")]
-    made = composed("evaluate", ["ckpt=.", *given, *_values(cfg.evaluation)])
+    made = composed("evaluate", ["ckpt=.", *cfg.evaluation])
     return OmegaConf.to_container(made.protocol, resolve=True)
-
-
-def _values(texts: Sequence[str]) -> list[str]:
-    return [text for text in texts if text.startswith("++")]
 
 
 def _refuse_other_settings(plan: Sequence[Run]) -> None:
@@ -121,16 +115,18 @@ def _carry_out(cfg: DictConfig) -> None:
         pretrain(run)
     if lacking := run.lacks(protocols):
         console.print(f"{run.name}: {', '.join(lacking)}")
-        evaluate(run, lacking, _values(cfg.evaluation))
+        # Which protocols are to be run is known by now; their settings are not.
+        evaluate(run, lacking, [text for text in cfg.evaluation if text.startswith("++")])
 
 
-def _report(plan: Sequence[Run], cfg: DictConfig, protocols: dict[str, Any], command: str) -> None:
+def _report(
+    plan: Sequence[Run], cfg: DictConfig, protocols: dict[str, Any], unfinished: dict[str, str], *, command: str
+) -> None:
     from amask_solo.comparison.records import read_record
     from amask_solo.comparison.report import METRICS, write_report
     from amask_solo.comparison.statistics import compare
     from amask_solo.comparison.tables import console_table
 
-    unfinished = {run.name: _why(run, protocols) for run in plan if not _finished(run, protocols)}
     records = [
         read_record(run.folder, run.base, run.arm, run.seed, protocols=protocols)
         for run in plan
@@ -153,13 +149,15 @@ def _report(plan: Sequence[Run], cfg: DictConfig, protocols: dict[str, Any], com
     console.print(f"Wrote {report}", markup=False)
 
 
-def _finished(run: Run, protocols: dict[str, Any]) -> bool:
-    return run.trained and not run.lacks(protocols)
-
-
-def _why(run: Run, protocols: dict[str, Any]) -> str:
-    what = f"not evaluated by {', '.join(run.lacks(protocols))}" if run.trained else "not trained to its end"
-    return f"{what}; logs/{run.name}.txt may say why"
+def _unfinished(plan: Sequence[Run], protocols: dict[str, Any]) -> dict[str, str]:
+    """Return the runs that are still to be made or evaluated, by name, and what is missing."""
+    left = {}
+    for run in plan:
+        lacking = run.lacks(protocols)
+        if lacking or not run.trained:
+            what = f"not evaluated by {', '.join(lacking)}" if run.trained else "not trained to its end"
+            left[run.name] = f"{what}; logs/{run.name}.txt may say why"
+    return left
 
 
 def _commit() -> str | None:

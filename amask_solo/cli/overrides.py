@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 
+from amask_solo.cli.composed import composed
 from amask_solo.cli.keys import check_key
 from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError, unknown_key
@@ -138,8 +138,7 @@ def _compose(config_name: str, choices: Sequence[str], more: Sequence[Path]) -> 
     overrides = [c for c in choices if not c.startswith("hydra.searchpath")]
     overrides += [f"hydra.searchpath=[{own}]"] if own else []
     try:
-        with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
-            return compose(config_name, overrides)
+        return composed(config_name, overrides)
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file or "").rpartition("/")
         # Hydra knows no options if the name stands in a list.

@@ -1,8 +1,6 @@
 """Do images of a class lie together in feature space, without any training?"""
 
 import torch.nn.functional as F
-from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score, fowlkes_mallows_score, normalized_mutual_info_score
 
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Subject
@@ -44,6 +42,10 @@ class Clustering(Protocol):
                 f"Expected at least as many labeled validation images in '{subject.data.name}' as clusters "
                 f"({clusters}), but got {len(labels)}; add images or lower clusters."
             )
+        # amask-pretrain imports this package for its online kNN, and sklearn takes seconds to import.
+        from sklearn.cluster import KMeans
+        from sklearn.metrics import adjusted_rand_score, fowlkes_mallows_score, normalized_mutual_info_score
+
         means = KMeans(clusters, n_init=self.runs, random_state=subject.seed)
         found = means.fit_predict(F.normalize(features, dim=1).cpu().numpy())
         classes = labels.cpu().numpy()

@@ -70,7 +70,7 @@ class MaskMatch(Protocol):
         totals: dict[str, float] = defaultdict(float)
         # In parts of nearly equal size, of which none is a single image: it would be its own other image.
         for picks in order.tensor_split(-(-len(order) // max(subject.batch_size, 3))):
-            views = subject.view(torch.stack([images.image(index) for index in picks.tolist()]))
+            views = subject.view(images.select(picks.cpu()).stack())
             masks = subject.masker(views, generator=generator).float()
             for suffix, rivals in _rivals(masks, generator=generator).items():
                 for name, scores in match(rivals, objects[picks]).items():

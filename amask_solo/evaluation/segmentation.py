@@ -141,12 +141,8 @@ def object_masks(subject: Subject, split: Split) -> ObjectMasks:
 @torch.no_grad()
 def feature_maps(subject: Subject, split: Split) -> Maps:
     """Return the last feature map of all images of a split, in their order."""
-    images = subject.images(split)
-    parts = []
-    for batch in torch.arange(len(images)).split(subject.batch_size):
-        views = subject.view(torch.stack([images.image(index) for index in batch.tolist()]))
-        parts.append(subject.backbone.maps(views).float())
-    return torch.cat(parts)
+    batches = subject.batches(subject.images(split))
+    return torch.cat([subject.backbone.maps(subject.view(pixels)).float() for pixels, _ in batches])
 
 
 def _enlarge(logits: Float[Tensor, "n 1 i j"], size: tuple[int, int]) -> Float[Tensor, "n 1 s s"]:

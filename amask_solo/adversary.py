@@ -150,7 +150,7 @@ class Adversary(nn.Module):
             images: Normalised views.
             generator: Source of randomness, on the device of ``images``.
         """
-        masks = self.game.propose(images, generator=generator)
+        masks = self.masker(images, generator=generator)
         shown = self.game.show(masks, generator=generator)
         hard = self.game.entries([images], shown, 0, generator=generator)[-1].views[0]
         nan = images.new_full((), float("nan"))

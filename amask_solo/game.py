@@ -89,7 +89,12 @@ class Game(nn.Module):
         return 1 if self.draw == "one" else self.masker.num_masks
 
     def propose(self, view: Images, *, generator: torch.Generator | None = None) -> Masks:
-        """Return all N masks of a view; the constraint is paid on these."""
+        """Return the masks that are needed: all N, or one drawn for each image if nothing asks for the others.
+
+        The constraint is paid on these.
+        """
+        if self.draw == "one" and self.apply_ == "each" and self.constraint.free:
+            return self.masker.draw(view, generator=generator)
         return self.masker(view, generator=generator)
 
     def show(self, masks: Masks, *, generator: torch.Generator | None = None) -> Float[Tensor, "b shown h w"]:

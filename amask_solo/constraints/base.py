@@ -8,7 +8,13 @@ from amask_solo._types import Masks, Scalar
 
 
 class Constraint(nn.Module, ABC):
-    """A penalty on masks that the masker minimises while it maximises the loss."""
+    """A penalty on masks that the masker minimises while it maximises the loss.
+
+    Attributes:
+        free: Whether it asks nothing of any mask.
+    """
+
+    free = False
 
     @abstractmethod
     def forward(self, masks: Masks) -> Scalar:

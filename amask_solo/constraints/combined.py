@@ -43,6 +43,7 @@ class WeightedSum(Constraint):
             if not (math.isfinite(weight) and weight >= 0):
                 raise ValueError(f"Expected the weight of '{name}' to be 0 or more, but got {weight}.")
         self.weights = {name: (weights or {}).get(name, 1.0) for name in self.terms}
+        self.free = not any(self.weights.values())
 
     def forward(self, masks: Masks) -> Scalar:
         """Return the weighted sum of the penalties, in float32."""

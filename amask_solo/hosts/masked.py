@@ -82,7 +82,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
                 loss = HostLoss(self, base, batch, batch_idx, caches=caches, loud=loud)
                 if loud > 1:
                     loss.remember_clean_views()
-                board = Board(game, views, self.side, loss, self._stream("masks", batch_idx))
+                board = Board(game, views, self.side, loss, self.random_stream("masks", batch_idx))
                 turn = self.adversary.update.encoder_turn(board, moves=moves)
                 if self.loud == "clean":
                     loss(views)
@@ -110,7 +110,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
                 loss = HostLoss(self, base, batch, batch_idx, caches=caches, loud=None, before=self._before)
                 with quiet(self, self._before):
                     loss.remember_clean_views()
-                stream_ = self._stream("masker's turn", batch_idx)
+                stream_ = self.random_stream("masker's turn", batch_idx)
                 board = Board(self.adversary.game, batch[1], self.side, loss, stream_)
                 turn = self.adversary.update.masker_turn(board)
             self.adversary.gather(turn.objective / self.trainer.accumulate_grad_batches)
@@ -143,7 +143,8 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             networks = [getattr(self, name) for name in backbones if hasattr(self, name)]
             return encode_once(networks, views, grad=grad)
 
-        def _stream(self, name: str, batch_idx: int) -> torch.Generator:
+        def random_stream(self, name: str, batch_idx: int) -> torch.Generator:
+            """Return the random numbers of this step for one use; see :func:`~amask_solo._random.stream`."""
             attached = self._trainer is not None
             step = self.trainer.fit_loop.total_batch_idx if attached else batch_idx
             return stream(name, seed=self._seed, rank=self.global_rank, step=step, device=self.device)

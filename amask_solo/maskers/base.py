@@ -3,9 +3,12 @@
 from abc import ABC, abstractmethod
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from amask_solo._types import Images, Masks
+
+OneMask = Float[Tensor, "b 1 h w"]
 
 
 class Masker(nn.Module, ABC):
@@ -31,3 +34,17 @@ class Masker(nn.Module, ABC):
         Returns:
             Masks of shape ``(B, num_masks, H, W)`` in [0, 1], in the dtype of the images; 1 hides.
         """
+
+    def draw(self, images: Images, *, generator: torch.Generator | None = None) -> OneMask:
+        """Propose one mask for each image, drawn from all of its masks; a masker may spare itself the others.
+
+        Args:
+            images: As in :meth:`forward`.
+            generator: Source of randomness, on the device of ``images``.
+
+        Returns:
+            Masks of shape ``(B, 1, H, W)``, otherwise as those of :meth:`forward`.
+        """
+        masks = self(images, generator=generator)
+        drawn = torch.randint(self.num_masks, (len(masks),), generator=generator, device=masks.device)
+        return masks[torch.arange(len(masks), device=masks.device), drawn].unsqueeze(1)

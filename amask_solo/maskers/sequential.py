@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from amask_solo._types import Images, Masks
-from amask_solo.maskers.base import Masker
-from amask_solo.maskers.networks import NetworkFactory, UNet, check_resolution, enlarge, shrink
+from amask_solo._types import Images, Logits, Masks
+from amask_solo.maskers.base import Masker, OneMask
+from amask_solo.maskers.networks import NetworkFactory, SmallImages, UNet, check_resolution, enlarge, shrink
 from amask_solo.occlusion import occlude
 from amask_solo.projections import AreaBudget, Disjoint, Projection
+
+Sight = Float[Tensor, "b 4 small_h small_w"]
+"""What a step looks at: the small view without what is hidden, and what is hidden."""
 
 _QUARTER = Disjoint(AreaBudget(0.25))
 
@@ -83,17 +88,55 @@ class SequentialMasker(Masker):
         """Return the masks in the order in which they were made; nothing is drawn at random."""
         # The view is shrunk once; what is hidden is removed from the small view, which costs a
         # fraction.
-        view = shrink(images, self.resolution)
-        nothing = torch.zeros_like(view)
+        view, size = shrink(images, self.resolution), images.shape[-2:]
         hidden = torch.zeros_like(images[:, :1], dtype=torch.float32)
         # Soft masks are disjoint if their sum is at most one; their union would be less than that.
         taken = hidden
         masks: list[Masks] = []
         for project in self.projections:
-            small = shrink(hidden, self.resolution).to(view.dtype)
-            logits = self.network(torch.cat([occlude(view, small, nothing), small], dim=1))
-            masks.append(project(enlarge(logits, images.shape[-2:]), taken))
+            masks.append(project(self._logits(self._sight(view, hidden), size), taken))
             known = masks[-1] if self.through_earlier else masks[-1].detach()
-            hidden = torch.lerp(hidden, torch.ones_like(hidden), known)
-            taken = (taken + known).clamp(max=1)
+            hidden, taken = _hide(hidden, taken, known)
         return torch.cat(masks, dim=1).to(images.dtype)
+
+    def draw(self, images: Images, *, generator: torch.Generator | None = None) -> OneMask:
+        """Return one mask an image; each step is drawn for equally many of the images.
+
+        Of an image, only the steps that lead to its mask are made; and since a mask is not trained through earlier
+        ones, the last steps of all images are one pass through the network.
+        """
+        if self.through_earlier or len(images) < self.num_masks:
+            return super().draw(images, generator=generator)
+        order = torch.randperm(len(images), generator=generator, device=images.device)
+        view, size = shrink(images, self.resolution)[order], images.shape[-2:]
+        hidden = torch.zeros_like(images[:, :1], dtype=torch.float32)
+        taken, sights, rooms = hidden, [], []
+        for steps_left, project in zip(range(self.num_masks, 0, -1), self.projections, strict=True):
+            sight = self._sight(view, hidden)
+            ready = len(view) // steps_left
+            sights.append(sight[:ready])
+            rooms.append(taken[:ready])
+            view, hidden, taken = view[ready:], hidden[ready:], taken[ready:]
+            if steps_left > 1:
+                mask = project(self._logits(sight[ready:], size), taken).detach()
+                hidden, taken = _hide(hidden, taken, mask)
+        logits = self._logits(torch.cat(sights), size)
+        masks = self._project(logits, rooms)
+        return masks[order.argsort()].to(images.dtype)
+
+    def _sight(self, view: SmallImages, hidden: OneMask) -> Sight:
+        small = shrink(hidden, self.resolution).to(view.dtype)
+        return torch.cat([occlude(view, small, torch.zeros_like(view)), small], dim=1)
+
+    def _logits(self, sight: Sight, size: torch.Size) -> Logits:
+        return enlarge(self.network(sight), size)
+
+    def _project(self, logits: Logits, rooms: list[Tensor]) -> OneMask:
+        if all(project is self.projections[0] for project in self.projections):
+            return self.projections[0](logits, torch.cat(rooms))
+        parts = logits.split([len(room) for room in rooms])
+        return torch.cat([p(part, room) for p, part, room in zip(self.projections, parts, rooms, strict=True)])
+
+
+def _hide(hidden: OneMask, taken: OneMask, mask: OneMask) -> tuple[OneMask, OneMask]:
+    return torch.lerp(hidden, torch.ones_like(hidden), mask), (taken + mask).clamp(max=1)

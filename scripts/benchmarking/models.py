@@ -114,7 +114,7 @@ def uncached(masked: type[LightningModule]) -> type[LightningModule]:
             self.adversary.gather(turn.objective)
 
         def _board(self, batch: Sequence, batch_idx: int, loss: HostLoss) -> Board:
-            return Board(self.adversary.game, batch[1], self.side, loss, self._stream("masks", batch_idx))
+            return Board(self.adversary.game, batch[1], self.side, loss, self.random_stream("masks", batch_idx))
 
         def _encode_once(self, *args: Any, **kwargs: Any) -> AbstractContextManager[list[EncodeOnce]]:
             del args, kwargs

@@ -21,7 +21,7 @@ class Compare(Trace):
             # BatchNorm statistics are each process's own, as in the stock method, until DDP's next broadcast.
             if "running" not in name and "num_batches" not in name:
                 torch.testing.assert_close(mine, largest, msg=lambda m, n=name: f"{n} differs: {m}")
-        drawn = torch.rand(4, generator=model._stream("masks", 0))
+        drawn = torch.rand(4, generator=model.random_stream("masks", 0))
         both = [torch.empty(4), torch.empty(4)]
         distributed.all_gather(both, drawn)
         if torch.equal(*both):

@@ -83,7 +83,7 @@ class GameMonitor(Callback):
             return
         turn = getattr(getattr(pl_module, "adversary", None), "last", None)
         if turn is not None:
-            statistics = mask_statistics(turn.masks)
+            statistics = mask_statistics(_all_masks(pl_module, turn, batch_idx))
             self._seen.append(statistics)
             numbers = {f"masks/{name}": value for name, value in statistics.items()}
             numbers |= {"adversary/loss": turn.loss, "adversary/penalty": turn.penalty}
@@ -152,6 +152,15 @@ class GameMonitor(Callback):
             f" causes: too high optimizer.lr{adversary}, too short a warm-up, or half precision"
             f" (trainer.precision is {trainer.precision}; 32-true has the most range). {remedy}"
         )
+
+
+@torch.no_grad()
+def _all_masks(pl_module: LightningModule, turn: Any, batch_idx: int) -> Tensor:
+    """Return all masks of the masked view, also those that this step could do without."""
+    masker = pl_module.adversary.masker
+    if turn.masks.shape[1] == masker.num_masks:
+        return turn.masks
+    return masker(turn.view, generator=pl_module.random_stream("monitor", batch_idx))
 
 
 def _encoder(pl_module: LightningModule) -> list[nn.Parameter]:

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import nn
 
-from amask_solo._types import Images, Scalar
+from amask_solo._types import Images, Masks, Scalar
 from amask_solo.game import Game
 from amask_solo.updates import Reversal, Turn, UpdateRule
 
@@ -36,6 +36,13 @@ def schedule_factor(progress: float, *, schedule: Schedule, warmup: float) -> fl
     return (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
 
 
+class Preview(NamedTuple):
+    """All masks of some views, and the views with what the last occlusion hides."""
+
+    masks: Masks
+    hidden: Images
+
+
 class Adversary(nn.Module):
     """The masker with its game, its update rule and its optimizer.
 
@@ -49,6 +56,8 @@ class Adversary(nn.Module):
         warmup: The share of training over which that learning rate rises.
         every: The masker moves in every k-th step of the host's optimizer.
         start_epoch: Before this epoch (counted from 0) nothing is hidden: the method is the stock method.
+        memory_efficient: With ``draw="all"``, keep the graph of one masked view at a time: the memory of one mask, for
+            a few percent of time; see :mod:`amask_solo.memory`.
 
     Raises:
         ValueError: If a number is out of range.
@@ -64,6 +73,7 @@ class Adversary(nn.Module):
         warmup: float = 0.0,
         every: int = 1,
         start_epoch: int = 0,
+        memory_efficient: bool = False,
     ) -> None:
         super().__init__()
         if every < 1:
@@ -78,6 +88,7 @@ class Adversary(nn.Module):
         self.update = update or Reversal()
         self.every, self.start_epoch = every, start_epoch
         self.schedule, self.warmup = schedule, warmup
+        self.memory_efficient = memory_efficient
         self.last: Turn | None = None
         self._make_optimizer = optimizer
         self._optimizer: torch.optim.Optimizer | None = None
@@ -143,7 +154,7 @@ class Adversary(nn.Module):
         self._resumed = optimizer_state or None
 
     @torch.no_grad()
-    def preview(self, images: Images, *, generator: torch.Generator | None = None) -> Turn:
+    def preview(self, images: Images, *, generator: torch.Generator | None = None) -> Preview:
         """Return what the present masker would do to these views, without a host.
 
         Args:
@@ -152,6 +163,5 @@ class Adversary(nn.Module):
         """
         masks = self.masker(images, generator=generator)
         shown = self.game.show(masks, generator=generator)
-        hard = self.game.entries([images], shown, 0, generator=generator)[-1].views[0]
-        nan = images.new_full((), float("nan"))
-        return Turn(nan, nan, self.game.constraint(masks), images, masks, shown, hard)
+        *_, last = self.game.entries([images], shown, 0, generator=generator)
+        return Preview(masks, last.views[0])

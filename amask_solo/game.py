@@ -15,7 +15,7 @@ References:
     <https://arxiv.org/abs/2212.08277>`_, 2022.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 import torch
@@ -111,14 +111,15 @@ class Game(nn.Module):
 
     def entries(
         self, views: Views, shown: Masks, side: int, *, generator: torch.Generator | None = None
-    ) -> list[WeightedViews]:
-        """Return the sum as data: for each mask, the views with number ``side`` occluded, and a weight."""
+    ) -> Iterator[WeightedViews]:
+        """Yield the sum as data: for each mask, the views with number ``side`` occluded, and a weight."""
         content = self.fill(views[side], generator=generator)
         weight = 1.0 if self.reduction == "sum" else 1 / shown.shape[1]
-        hard = (occlude(views[side], mask, content) for mask in shown.split(1, dim=1))
-        return [WeightedViews((*views[:side], view, *views[side + 1 :]), weight) for view in hard]
+        for mask in shown.split(1, dim=1):
+            hard = occlude(views[side], mask, content)
+            yield WeightedViews((*views[:side], hard, *views[side + 1 :]), weight)
 
     @staticmethod
-    def value(entries: Sequence[WeightedViews], loss: BaseLoss) -> Scalar:
+    def value(entries: Iterable[WeightedViews], loss: BaseLoss) -> Scalar:
         """Return the weighted sum of the host's losses."""
         return torch.stack([entry.weight * loss(entry.views) for entry in entries]).sum()

@@ -1,6 +1,7 @@
 """How encoder and masker take turns."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -8,17 +9,29 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from amask_solo._types import BaseLoss, Images, Masks, Scalar, Views
-from amask_solo.game import Game
+from amask_solo.game import Game, WeightedViews
+from amask_solo.memory import Cut, cut, made_anew, value_one_by_one
 
 
 class Board(NamedTuple):
-    """All that a turn needs: the game, the clean views, which of them is masked, and the host's objective."""
+    """All that a turn needs.
+
+    Attributes:
+        game: What is played.
+        views: The clean views.
+        side: The number of the one that is masked.
+        loss: The host's objective.
+        generator: Source of randomness.
+        shared: What of the host gets a gradient in every entry, if each entry's graph is to be gone before the next
+            one is played; see :mod:`amask_solo.memory`. ``None`` keeps all graphs.
+    """
 
     game: Game
     views: Views
     side: int
     loss: BaseLoss
     generator: torch.Generator | None = None
+    shared: Sequence[Cut] | None = None
 
 
 class Turn(NamedTuple):
@@ -30,7 +43,6 @@ class Turn(NamedTuple):
     view: Images
     masks: Masks
     shown: Masks
-    hard: Images
 
     def detach(self) -> "Turn":
         """Return the turn without its graph."""
@@ -106,12 +118,28 @@ class Alternating(UpdateRule):
         return turn._replace(objective=turn.penalty - turn.loss)
 
 
-def _turn(board: Board, *, learns: bool, expose: Any = lambda masks: masks) -> Turn:
+def _turn(board: Board, *, learns: bool, expose: Callable[[Masks], Masks] = lambda masks: masks) -> Turn:
     game, view = board.game, board.views[board.side]
     with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
-        masks = game.propose(view, generator=board.generator)
+        masks = _propose(board)
         penalty = game.constraint(masks)
         shown = game.show(masks, generator=board.generator)
-    entries = game.entries(board.views, expose(shown), board.side, generator=board.generator)
-    loss = game.value(entries, board.loss)
-    return Turn(loss, loss, penalty, view, masks, shown, entries[-1].views[board.side])
+    loss = _value(board, expose(shown))
+    return Turn(loss, loss, penalty, view, masks, shown)
+
+
+def _propose(board: Board) -> Masks:
+    def propose(generator: torch.Generator | None) -> Masks:
+        return board.game.propose(board.views[board.side], generator=generator)
+
+    return propose(board.generator) if board.shared is None else made_anew(propose, board.generator)
+
+
+def _value(board: Board, shown: Masks) -> Scalar:
+    def entries(masks: Masks) -> Iterator[WeightedViews]:
+        return board.game.entries(board.views, masks, board.side, generator=board.generator)
+
+    if board.shared is None:
+        return board.game.value(entries(shown), board.loss)
+    known = cut(shown)
+    return value_one_by_one(entries(known.leaf), board.loss, [known, *board.shared])

@@ -23,7 +23,8 @@ ROOMS = {
     "constraints": {"_types", "errors"},
     "fills": {"_types", "errors"},
     "game": {"_types", "occlusion", "maskers.base", "constraints.base", "fills.base"},
-    "updates": {"_types", "game"},
+    "memory": {"_types", "game"},
+    "updates": {"_types", "game", "memory"},
     "adversary": {"_types", "game", "updates"},
     "monitor": {"_types"},
     "visualization": {"_types"},
@@ -32,8 +33,8 @@ ROOMS = {
     "augment": {"_types", "errors"},
     "data": {"_random", "errors"},
     "configuration": {"errors"},
-    "hosts": {"_types", "_random", "errors", "game", "updates", "adversary", "monitor", "visualization", "evaluation"}
-    | {"augment", "data", "configuration", "maskers.base"},
+    "hosts": {"_types", "_random", "errors", "game", "memory", "updates", "adversary", "monitor", "visualization"}
+    | {"evaluation", "augment", "data", "configuration", "maskers.base"},
     "cli": {"errors", "configuration", "game", "adversary", "hosts", "evaluation", "comparison", "data"},
     "_hydra": {"hosts.registry"},
     "__init__": {"hosts.registry", "hosts.host", "hosts.masked", "adversary", "game", "occlusion"},

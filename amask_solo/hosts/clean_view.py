@@ -8,6 +8,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from amask_solo._types import Images
+from amask_solo.memory import Cut, cut
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
@@ -41,6 +42,12 @@ class EncodeOnce:
             with torch.set_grad_enabled(self.grad and torch.is_grad_enabled()):
                 self.remembered[number] = self.network(self.views[number])
         return self.remembered[number]
+
+    def cut(self) -> list[Cut]:
+        """Cut what is remembered off from its graph; later calls return the leaves."""
+        cuts = {number: cut(output) for number, output in self.remembered.items()}
+        self.remembered = {number: made.leaf for number, made in cuts.items()}
+        return list(cuts.values())
 
 
 @contextmanager

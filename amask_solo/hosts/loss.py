@@ -10,6 +10,7 @@ from amask_solo._types import Scalar, Views
 from amask_solo.hosts.clean_view import EncodeOnce
 from amask_solo.hosts.online_evaluation import clean_online_evaluation
 from amask_solo.hosts.side_effects import Buffers, quiet
+from amask_solo.memory import Cut
 
 
 class HostLoss:
@@ -72,6 +73,15 @@ class HostLoss:
                 for teacher in self.caches[1:]:
                     with torch.no_grad():
                         teacher.view(number)
+
+    def shared(self) -> list[Cut]:
+        """Return all that every call gets a gradient for: the clean views' features, cut off, and the parameters.
+
+        The online classifiers have losses of their own, and the game's masks come from elsewhere.
+        """
+        apart = ("adversary.", "classifier.", "momentum_classifier.")
+        learned = (p for name, p in self.model.named_parameters() if p.requires_grad and not name.startswith(apart))
+        return [*self.caches[0].cut(), *(Cut(p, p) for p in learned)]
 
     def _hearing(self, views: Views) -> AbstractContextManager:
         large = slice(0, self.model.num_large_crops)

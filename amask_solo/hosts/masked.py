@@ -80,9 +80,11 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             with self._encode_once(views) as caches:
                 loud = game.num_shown + (self.loud == "clean")
                 loss = HostLoss(self, base, batch, batch_idx, caches=caches, loud=loud)
-                if loud > 1:
+                frugal = self.adversary.memory_efficient
+                if loud > 1 or frugal:
                     loss.remember_clean_views()
-                board = Board(game, views, self.side, loss, self.random_stream("masks", batch_idx))
+                shared = loss.shared() if frugal else None
+                board = Board(game, views, self.side, loss, self.random_stream("masks", batch_idx), shared)
                 turn = self.adversary.update.encoder_turn(board, moves=moves)
                 if self.loud == "clean":
                     loss(views)
@@ -111,7 +113,8 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
                 with quiet(self, self._before):
                     loss.remember_clean_views()
                 stream_ = self.random_stream("masker's turn", batch_idx)
-                board = Board(self.adversary.game, batch[1], self.side, loss, stream_)
+                shared = [] if self.adversary.memory_efficient else None
+                board = Board(self.adversary.game, batch[1], self.side, loss, stream_, shared)
                 turn = self.adversary.update.masker_turn(board)
             self.adversary.gather(turn.objective / self.trainer.accumulate_grad_batches)
             self.adversary.last = turn.detach()
@@ -157,10 +160,11 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
         def on_fit_start(self) -> None:
             """Make the masker's optimizer, with the same masker on every rank."""
             super().on_fit_start()
-            if self.trainer.precision == "16-mixed" and self.adversary.two_turns:
+            if self.trainer.precision == "16-mixed" and (self.adversary.two_turns or self.adversary.memory_efficient):
                 raise UserError(
-                    "update=alternating does not work with precision=16-mixed: the gradient scaler serves one backward"
-                    " pass a step. Use precision=bf16-mixed, or update=reversal."
+                    "update=alternating and adversary.memory_efficient do not work with precision=16-mixed: the"
+                    " gradient scaler serves one backward pass a step. Use precision=bf16-mixed, or update=reversal"
+                    " and adversary.memory_efficient=false."
                 )
             self._seed = torch.initial_seed()
             self._stepped = self.global_step

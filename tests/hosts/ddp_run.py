@@ -1,6 +1,8 @@
 """Train a masked method for five steps on two processes and compare them; run by test_ddp.py."""
 
+import json
 import sys
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer, seed_everything
@@ -28,10 +30,10 @@ class Compare(Trace):
             raise SystemExit("both processes draw the same random numbers")
 
 
-def main(update: str, every: int) -> None:
+def main(settings: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     seed_everything(0, verbose=False)
-    model = build("byol", masker_node(OneConvolution), **{"adversary.update": update, "adversary.every": every})
+    model = build("byol", masker_node(OneConvolution), **{f"adversary.{k}": v for k, v in settings.items()})
     # A masker that starts differently on each process must be the same after the first.
     with torch.no_grad():
         rank = Trainer(**QUIET, devices=2, strategy="ddp").global_rank
@@ -44,4 +46,4 @@ def main(update: str, every: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(json.loads(sys.argv[1]))

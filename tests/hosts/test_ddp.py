@@ -1,5 +1,6 @@
 """Two processes, as on two devices."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,10 +12,17 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("update", "every"), [("reversal", 1), ("alternating", 2)])
-def test_two_processes_are_in_sync_after_five_steps_of_the_stock_ddp_strategy(update, every):
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"update": "reversal"},
+        {"update": "alternating", "every": 2},
+        {"update": "reversal", "draw": "all", "memory_efficient": True},
+    ],
+)
+def test_two_processes_are_in_sync_after_five_steps_of_the_stock_ddp_strategy(settings):
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "tests/hosts/ddp_run.py", update, str(every)]
+    command = [sys.executable, "tests/hosts/ddp_run.py", json.dumps(settings)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"PYTHONPATH": path}
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -67,10 +67,10 @@ class MaskPanels(Callback):
         # masker learned.
         generator = torch.Generator(pl_module.device).manual_seed(0)
         with trainer.precision_plugin.forward_context():
-            turn = adversary.preview(view, generator=generator)
-        hidden = denormalize(turn.hard.float(), self.mean, self.std)
+            preview = adversary.preview(view, generator=generator)
+        hidden = denormalize(preview.hidden.float(), self.mean, self.std)
         path = self.folder / f"epoch_{epoch:04d}.png"
-        save_panel(mask_panel(self.images, turn.masks, hidden, title=f"epoch {epoch}"), path)
+        save_panel(mask_panel(self.images, preview.masks, hidden, title=f"epoch {epoch}"), path)
         self._upload(trainer, path, epoch=epoch)
 
     def _upload(self, trainer: Trainer, path: Path, *, epoch: int) -> None:

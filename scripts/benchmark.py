@@ -6,6 +6,7 @@ Usage::
     python scripts/benchmark.py                            # the best device there is, all parts
     python scripts/benchmark.py --device cpu --parts step  # writes into benchmarks/cpu.json
     python scripts/benchmark.py --quick                    # a first look within a minute or two
+    python scripts/benchmark.py --readme                   # measure nothing, put benchmarks/*.json into the README
 
 Parts:
 
@@ -15,7 +16,8 @@ Parts:
   and channels_last; ``waits`` counts what waits for the device in a step, in the host as well: a masked method should
   wait no oftener than the stock method. ``cpu_ratio`` compares processor time: on a CPU that other programs use as
   well (``load`` in the JSON file says so), trust it and not ``ratio``.
-- ``shares``: where the time of a masked step goes, by leaving parts out.
+- ``memory``: what eight masks take against one, with all graphs at once and memory-efficient; times against eight.
+- ``shares``: where the time of a masked step goes, under PyTorch's profiler.
 - ``views``: images/s from uint8 images to two views, by this package, by Kornia's modules and by torchvision.
 - ``epoch``: an epoch of masked BYOL from image files, against stock BYOL with the host's own data pipeline.
 
@@ -33,8 +35,10 @@ from typing import Any
 import torch
 from benchmarking.epochs import measure_epochs
 from benchmarking.models import Setting
+from benchmarking.readme import update_readme
 from benchmarking.report import environment, show, write
-from benchmarking.steps import METHODS, measure_shares, measure_steps
+from benchmarking.shares import measure_shares
+from benchmarking.steps import METHODS, measure_memory, measure_steps
 from benchmarking.views import measure_views
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -55,6 +59,9 @@ Rows = list[dict[str, Any]]
 def main() -> None:
     """Measure, print and write."""
     args = _arguments()
+    if args.readme:
+        update_readme(FOLDER.parent / "README.md", FOLDER)
+        return
     _be_quiet()
     device = torch.device(args.device)
     out = args.out or FOLDER / f"{device.type}.json"
@@ -78,10 +85,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1), help="of torchvision's loaders")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="the main arms alone, few rounds")
+    parser.add_argument("--readme", action="store_true", help="write the README's tables of costs, and measure nothing")
     parser.add_argument("--out", type=Path, help="the JSON file; benchmarks/DEVICE.json by default")
     args = parser.parse_args()
-    if args.rounds < 1:
-        parser.error("--rounds must be at least 1")
+    if args.rounds < 2:
+        parser.error("--rounds must be at least 2")
     if args.quick:
         args.rounds = min(args.rounds, 2)
     return args
@@ -110,6 +118,10 @@ def _step(args: argparse.Namespace, settings: list[Setting]) -> Rows:
     return rows
 
 
+def _memory(args: argparse.Namespace, settings: list[Setting]) -> Rows:
+    return [row for setting in settings for row in measure_memory(setting, "byol", rounds=args.rounds)]
+
+
 def _shares(args: argparse.Namespace, settings: list[Setting]) -> Rows:
     return [row for setting in settings for row in measure_shares(setting, rounds=args.rounds)]
 
@@ -126,6 +138,7 @@ def _epoch(args: argparse.Namespace, settings: list[Setting]) -> Rows:
 
 PARTS: dict[str, Callable[[argparse.Namespace, list[Setting]], Rows]] = {
     "step": _step,
+    "memory": _memory,
     "shares": _shares,
     "views": _views,
     "epoch": _epoch,

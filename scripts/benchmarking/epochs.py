@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -23,32 +22,45 @@ from amask_solo.data import make_shapes
 from amask_solo.hosts.datamodule import ViewsData
 from amask_solo.hosts.host import load_host
 from amask_solo.hosts.host_config import host_config, method_class
-from benchmarking.models import Setting, synchronize
+from benchmarking.interleaved import Run, stopwatch
+from benchmarking.models import Setting
 
 IMAGES_AN_EPOCH = 640
+STOCK = "stock, the host's pipeline"
+ARMS = {STOCK: ("byol", True), "stock, ours": ("byol", False), "amask, ours": ("amask_byol", False)}
+"""Name -> method, and whether the host's loader makes the views."""
 
 
 def measure_epochs(setting: Setting, *, epochs: int, workers: int) -> list[dict[str, Any]]:
     """Return seconds an epoch from image files: masked BYOL with our data, stock BYOL with our data and the host's.
 
+    The three take turns, epoch by epoch. The first epoch of each is not counted, nor is what is done once before it
+    (``start_seconds``: ours decodes all files then, the host's loader decodes them in every epoch).
+
     Args:
         setting: Device, backbone and sizes.
-        epochs: How many epochs to take the median of, after a first one that is not counted.
+        epochs: How many epochs to take the median of.
         workers: Processes of the host's loader.
     """
+    common = {"backbone": setting.backbone, "size": setting.size, "batch": setting.batch, "images": IMAGES_AN_EPOCH}
+    rows, runs, times = [], {}, {}
     with TemporaryDirectory() as folder:
         _write_images(Path(folder), setting.size)
-        took = {
-            "stock, the host's pipeline": _train(setting, "byol", folder, epochs=epochs, workers=workers),
-            "stock, ours": _train(setting, "byol", folder, epochs=epochs),
-            "amask, ours": _train(setting, "amask_byol", folder, epochs=epochs),
-        }
-    stock = median(took["stock, the host's pipeline"])
-    common = {"backbone": setting.backbone, "size": setting.size, "batch": setting.batch, "images": IMAGES_AN_EPOCH}
-    return [
-        {**common, "arm": arm, "workers": workers, "seconds": median(times), "ratio": median(times) / stock}
-        for arm, times in took.items()
-    ]
+        for arm, (method, processes) in ARMS.items():
+            start = time.perf_counter()
+            runs[arm] = _run(setting, method, folder, workers=workers if processes else None)
+            rows.append({**common, "arm": arm, "workers": workers, "start_seconds": time.perf_counter() - start})
+            times[arm] = []
+            runs[arm].turn(1)
+        for _ in range(epochs):
+            for arm, run in runs.items():
+                run.turn(1, stopwatch(setting.device, times[arm].append))
+        for run in runs.values():
+            run.stop()
+    took = {arm: median(taken.seconds for taken in times[arm]) for arm in ARMS}
+    for row in rows:
+        row |= {"seconds": took[row["arm"]], "ratio": took[row["arm"]] / took[STOCK]}
+    return rows
 
 
 def _write_images(folder: Path, size: int) -> None:
@@ -59,43 +71,20 @@ def _write_images(folder: Path, size: int) -> None:
         Image.fromarray(images.image(index).permute(1, 2, 0).numpy()).save(place / f"{index}.jpg", quality=95)
 
 
-class _Epochs(Callback):
-    """Note how long each epoch takes."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device, self.seconds, self.start = device, [], 0.0
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        del trainer, pl_module
-        synchronize(self.device)
-        self.start = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        del trainer, pl_module
-        synchronize(self.device)
-        self.seconds.append(time.perf_counter() - self.start)
-
-
-def _train(setting: Setting, method: str, folder: str, *, epochs: int, workers: int | None = None) -> list[float]:
+def _run(setting: Setting, method: str, folder: str, *, workers: int | None) -> Run:
     line = [f"method={method}", f"backbone.name={setting.backbone}", "data=image_folder", f"data.train_path={folder}"]
     line += ["data.val_fraction=0.0", f"data.image_size={setting.size}", f"data.load_size={setting.size}"]
     cfg = composed("pretrain", [*line, "run_folder=none", "trainer=cpu"])
-    cfg.optimizer.batch_size, cfg.max_epochs = setting.batch, epochs + 1
+    cfg.optimizer.batch_size = setting.batch
     images = instantiate(cfg.data, "data")
     views = Views(OmegaConf.to_container(cfg.augmentations, resolve=True), mean=images.mean, std=images.std)
     torch.manual_seed(setting.seed)
     model = setting.formatted(method_class(cfg.method)(host_config(cfg, images, views, devices=1)))
     if workers is None:
-        data: Any = {"datamodule": ViewsData(images, views, batch_size=setting.batch)}
+        data: dict[str, Any] = {"datamodule": ViewsData(images, views, batch_size=setting.batch)}
     else:
         data = {"train_dataloaders": _host_loader(cfg, views.recipes, folder, workers=workers)}
-    clock = _Epochs(setting.device)
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = Trainer(
-        **setting.trainer(), **quiet, callbacks=[clock], max_epochs=epochs + 1, enable_model_summary=False
-    )
-    trainer.fit(model, **data)
-    return clock.seconds[1:]
+    return Run(model, data, unit="epoch", **setting.trainer())
 
 
 def _host_loader(cfg: DictConfig, recipes: Sequence[Recipe], folder: str, *, workers: int) -> DataLoader:

@@ -1,15 +1,15 @@
 """Real training runs that take turns in one process.
 
-Each run is a Lightning ``Trainer.fit`` in a thread of its own, held at the start of a batch until it is its turn. So a
-step is all that a user's step is (forward and backward pass, optimizer, the teacher's average, callbacks, the trainer
-itself), only one run is ever at work, and whatever slows the machine down for a while slows all of them down.
+Each run is a Lightning ``Trainer.fit`` in a thread of its own, held at the start of a batch or an epoch until it is its
+turn. So a step is all that a user's step is (forward and backward pass, optimizer, the teacher's average, callbacks,
+the trainer itself), only one run is ever at work, and whatever slows the machine down for a while slows all down.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -23,20 +23,35 @@ class _Enough(Exception):  # noqa: N818 - the orderly end of a run
     pass
 
 
-class _Turns(Callback):
-    """Hold a run at the start of a batch until it may go on for some steps."""
+Unit = Literal["step", "epoch"]
 
-    def __init__(self) -> None:
+
+class _Turns(Callback):
+    """Hold a run until it may go on for some steps or epochs."""
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
         self.go, self.done = threading.Semaphore(0), threading.Semaphore(0)
         self.left = 0
         self.enough = False
         self.watch: AbstractContextManager = nullcontext()
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Hold before an epoch's first batch is fetched."""
+        del pl_module
+        if self.unit == "epoch":
+            self._hold(first=trainer.current_epoch == 0)
+
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """End a turn that is over, wait for the next one, and begin it."""
+        """Hold before a step."""
         del trainer, pl_module, batch
+        if self.unit == "step":
+            self._hold(first=batch_idx == 0)
+
+    def _hold(self, *, first: bool) -> None:
+        """End a turn that is over, wait for the next one, and begin it."""
         if self.left == 0:
-            if batch_idx > 0:
+            if not first:
                 self.watch.__exit__(None, None, None)
             self.done.release()
             self.go.acquire()
@@ -47,10 +62,10 @@ class _Turns(Callback):
         self.left -= 1
 
 
-class _SameBatch:
+class SameBatch:
     """A loader that costs nothing."""
 
-    def __init__(self, batch: list, length: int) -> None:
+    def __init__(self, batch: list, length: int = 100_000) -> None:
         self.batch, self.length = batch, length
 
     def __len__(self) -> int:
@@ -66,33 +81,34 @@ class Run:
 
     Args:
         model: A method of the host, stock or masked.
-        batch: The host's batch: indexes, views, labels; the same in every step.
+        data: Arguments of ``Trainer.fit``: loaders, or a data module.
+        unit: What turns are counted in.
         trainer: Arguments of Lightning's ``Trainer``.
 
     Raises:
         RuntimeError: Whatever the run itself raises, such as a lack of memory.
     """
 
-    def __init__(self, model: LightningModule, batch: list, **trainer: Any) -> None:
+    def __init__(self, model: LightningModule, data: dict[str, Any], *, unit: Unit = "step", **trainer: Any) -> None:
         self.model = model
-        self._turns = _Turns()
+        self._turns = _Turns(unit)
         self._trainer = Trainer(
             **trainer,
             callbacks=[self._turns],
-            max_epochs=1,
+            max_epochs=1 if unit == "step" else 100_000,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._fit, args=(_SameBatch(batch, 100_000),), daemon=True)
+        self._thread = threading.Thread(target=self._fit, args=(data,), daemon=True)
         self._thread.start()
         self._wait()
 
-    def _fit(self, loader: _SameBatch) -> None:
+    def _fit(self, data: dict[str, Any]) -> None:
         try:
-            self._trainer.fit(self.model, loader)
+            self._trainer.fit(self.model, **data)
         except _Enough:
             pass
         except BaseException as error:
@@ -105,9 +121,9 @@ class Run:
         if self._error is not None:
             raise self._error
 
-    def turn(self, steps: int, watch: AbstractContextManager | None = None) -> None:
-        """Go on for some steps, inside a context that lasts exactly as long."""
-        self._turns.left, self._turns.watch = steps, watch or nullcontext()
+    def turn(self, length: int, watch: AbstractContextManager | None = None) -> None:
+        """Go on for some steps or epochs, inside a context that lasts exactly as long."""
+        self._turns.left, self._turns.watch = length, watch or nullcontext()
         self._turns.go.release()
         self._wait()
 

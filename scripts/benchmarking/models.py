@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningModule
 from omegaconf import OmegaConf
 
-from amask_solo._types import Images, Masks, Scalar
+from amask_solo._types import Scalar
 from amask_solo.augment import Views
 from amask_solo.cli.composed import composed
 from amask_solo.data import ImageData
@@ -18,7 +18,6 @@ from amask_solo.hosts.clean_view import EncodeOnce
 from amask_solo.hosts.host_config import host_config, method_class
 from amask_solo.hosts.loss import HostLoss
 from amask_solo.hosts.side_effects import snapshot
-from amask_solo.maskers import Masker
 from amask_solo.updates import Board
 
 REFERENCE = ["adversary=adios", "++adversary.draw=all", "adversary.masker.num_masks=4"]
@@ -121,19 +120,3 @@ def uncached(masked: type[LightningModule]) -> type[LightningModule]:
             return nullcontext([])
 
     return Uncached
-
-
-class GivenMasks(Masker):
-    """Masks that cost nothing and do not learn, to see what the rest of a step costs."""
-
-    def __init__(self, num_masks: int) -> None:
-        super().__init__()
-        self.num_masks = num_masks
-
-    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
-        """Hide every N-th column of pixels by each mask."""
-        del generator
-        columns = torch.arange(images.shape[-1], device=images.device) % self.num_masks
-        numbers = torch.arange(self.num_masks, device=images.device)
-        masks = (columns == numbers[:, None]).to(images.dtype)[None, :, None, :]
-        return masks.expand(len(images), -1, *images.shape[-2:])

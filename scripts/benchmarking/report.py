@@ -31,9 +31,21 @@ COLUMNS = {
         "peak_mib",
         "waits",
     ),
-    "shares": ("backbone", "size", "batch", "arm", "part", "share", "to_stock", "seconds"),
+    "memory": (
+        "backbone",
+        "size",
+        "batch",
+        "method",
+        "arm",
+        "peak_mib",
+        "to_one_mask",
+        "ratio",
+        "cpu_ratio",
+        "seconds",
+    ),
+    "shares": ("backbone", "size", "batch", "arm", "part", "share"),
     "views": ("way", "size", "stored", "batch", "workers", "images_per_second"),
-    "epoch": ("backbone", "size", "batch", "images", "workers", "arm", "ratio", "seconds"),
+    "epoch": ("backbone", "size", "batch", "images", "workers", "arm", "ratio", "seconds", "start_seconds"),
 }
 """The columns of each part's table; the JSON has all that was measured."""
 

@@ -5,16 +5,14 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 
-from amask_solo.fills import Zero
-from amask_solo.game import Game
-from benchmarking.interleaved import Run, Times, peak_memory, stopwatch
-from benchmarking.models import REFERENCE, GivenMasks, Setting, build
+from benchmarking.interleaved import Run, SameBatch, Times, peak_memory, stopwatch
+from benchmarking.models import REFERENCE, Setting, build
 
 METHODS = ("simclr", "byol", "simsiam")
 SHOWN = {
@@ -46,6 +44,29 @@ def arms(setting: Setting, method: str, *, quick: bool) -> dict[str, Maker]:
 def measure_steps(setting: Setting, method: str, *, rounds: int, quick: bool) -> list[dict[str, Any]]:
     """Return a row for each arm: seconds a step, its ratio to the stock method's, images/s, memory."""
     times, facts = interleave(setting, arms(setting, method, quick=quick), rounds=rounds)
+    return _rows(setting, method, times, facts, against=STOCK)
+
+
+def measure_memory(setting: Setting, method: str, *, rounds: int) -> list[dict[str, Any]]:
+    """Return what eight masks take against one, with all graphs at once and with one at a time; times against N=8."""
+    makers = {}
+    for masks in (1, 8):
+        line = ["++adversary.draw=all", f"adversary.masker.num_masks={masks}"]
+        makers[f"N={masks}"] = partial(build, setting, f"amask_{method}", line)
+        line = [*line, "++adversary.memory_efficient=true"]
+        makers[f"N={masks}, memory-efficient"] = partial(build, setting, f"amask_{method}", line)
+    times, facts = interleave(setting, makers, rounds=rounds)
+    rows = _rows(setting, method, times, facts, against="N=8")
+    for name, arm in zip(times, rows, strict=True):
+        one = facts[name.replace("8", "1")]
+        if "peak_mib" in arm:
+            arm["to_one_mask"] = arm["peak_mib"] / one["peak_mib"]
+    return rows
+
+
+def _rows(
+    setting: Setting, method: str, times: Mapping[str, list[Times]], facts: Mapping[str, dict], *, against: str
+) -> list[dict[str, Any]]:
     common = {"method": method, "backbone": setting.backbone, "size": setting.size, "batch": setting.batch}
     rows = []
     for name, taken in times.items():
@@ -53,8 +74,12 @@ def measure_steps(setting: Setting, method: str, *, rounds: int, quick: bool) ->
         if taken:
             row |= _medians(taken)
             row["images_per_second"] = setting.batch / row["seconds"]
-            stock = _medians(times[STOCK])
+        if taken and times[against]:
+            stock = _medians(times[against])
             row |= {"ratio": row["seconds"] / stock["seconds"], "cpu_ratio": row["cpu_seconds"] / stock["cpu_seconds"]}
+            in_turn = [one.seconds / other.seconds for one, other in zip(taken, times[against], strict=True)]
+            low, _, high = quantiles(in_turn, n=4, method="inclusive")
+            row["quartiles"] = [low, high]
         rows.append(row)
     return rows
 
@@ -65,7 +90,7 @@ def _medians(taken: list[Times]) -> dict[str, float]:
 
 
 def interleave(
-    setting: Setting, makers: Mapping[str, Maker], *, rounds: int, facts: bool = True
+    setting: Setting, makers: Mapping[str, Maker], *, rounds: int
 ) -> tuple[dict[str, list[Times]], dict[str, dict[str, float]]]:
     """Step all arms in turn.
 
@@ -74,23 +99,21 @@ def interleave(
         makers: Arms by name.
         rounds: How many times each arm is measured; on a GPU one time is five steps, so that the launches of a step
             can hide behind the work of the one before.
-        facts: Whether to measure the memory, and to count what waits for the device, in a turn of its own.
 
     Returns:
         Times of a step, and further facts, of each arm. An arm for which there is not enough memory has no times.
     """
     steps = 5 if setting.device.type == "cuda" else 1
-    batch = setting.views()
+    data = {"train_dataloaders": SameBatch(setting.views())}
     runs, times, more = {}, {name: [] for name in makers}, {name: {} for name in makers}
     for name, make in makers.items():
-        with _enough_memory(name, runs):
-            runs[name] = Run(make(), batch, **setting.trainer())
+        with _enough_memory(name, runs, times):
+            runs[name] = Run(make(), data, **setting.trainer())
             runs[name].turn(steps + 1 if steps > 1 else 1)  # warm-up
-            if facts:
-                more[name] = _facts(runs[name], setting.device)
+            more[name] = _facts(runs[name], setting.device)
     for _ in range(rounds):
         for name, run in list(runs.items()):
-            with _enough_memory(name, runs):
+            with _enough_memory(name, runs, times):
                 run.turn(steps, stopwatch(setting.device, partial(_note, times[name], steps)))
     for run in runs.values():
         run.stop()
@@ -123,57 +146,11 @@ def _waits(run: Run) -> int:
 
 
 @contextmanager
-def _enough_memory(name: str, runs: dict[str, Run]) -> Iterator[None]:
+def _enough_memory(name: str, runs: dict[str, Run], times: dict[str, list[Times]]) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError:
         runs.pop(name, None)
+        times[name].clear()
         torch.cuda.empty_cache()
         warnings.warn(f"{name}: not enough memory.", stacklevel=2)
-
-
-def measure_shares(setting: Setting, *, rounds: int) -> list[dict[str, Any]]:
-    """Return what a step of masked BYOL is spent on, by taking its parts away one after another."""
-    rows = []
-    for title, line in {
-        "one, sequential": [],
-        "N=4, sequential": ["++adversary.draw=all", "adversary.masker.num_masks=4"],
-        "N=4, adios masks and penalty": ["masker=simultaneous", "constraint=inverse_sine", "++adversary.draw=all"],
-    }.items():
-        masked = partial(build, setting, "amask_byol", line)
-        makers = {
-            "everything": masked,
-            "a masker that does not learn": partial(_changed, masked, _frozen),
-            "given masks": partial(_changed, masked, _given),
-            "stock": partial(build, setting, "byol"),
-        }
-        times, _ = interleave(setting, makers, rounds=rounds, facts=False)
-        # On a CPU by processor time, which other programs disturb less; a GPU's work shows on the wall clock alone.
-        clock = "cpu_seconds" if setting.device.type == "cpu" else "seconds"
-        full, frozen, given, stock = (_medians(taken)[clock] for taken in times.values())
-        shares = {
-            "masker and constraint, forward": frozen - given,
-            "masker and constraint, backward, with the gradient to the pixels": full - frozen,
-            "more encoder passes, fill, bookkeeping": given - stock,
-            "host": stock,
-        }
-        rows += [
-            {"arm": title, "part": part, "seconds": took, "share": took / full, "to_stock": took / stock}
-            for part, took in shares.items()
-        ]
-    return rows
-
-
-def _changed(make: Maker, change: Callable[[Game], None]) -> LightningModule:
-    model = make()
-    change(model.adversary.game)
-    return model
-
-
-def _frozen(game: Game) -> None:
-    game.masker.requires_grad_(False)
-
-
-def _given(game: Game) -> None:
-    game.masker = GivenMasks(game.masker.num_masks)
-    game.fill = Zero()

@@ -1,0 +1,74 @@
+"""The benchmark: what it measures is real steps in turn, and the README shows what was measured."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "scripts"))
+
+from benchmarking.interleaved import Run, SameBatch  # noqa: E402
+from benchmarking.readme import BEGIN, END, cost_tables, update_readme  # noqa: E402
+from benchmarking.report import write  # noqa: E402
+
+from tests.hosts.players import OneConvolution, batch_of, build, masker_node  # noqa: E402
+from tests.hosts.tiny import tiny_loaders  # noqa: E402
+
+CPU = {"accelerator": "cpu"}
+
+
+def test_the_readme_shows_what_was_measured():
+    text = (ROOT / "README.md").read_text()
+    shown = text.partition(BEGIN)[2].partition(END)[0]
+    assert shown.strip() == cost_tables(ROOT / "benchmarks").strip()
+    assert "| --- |" in shown
+
+
+def test_a_readme_without_a_place_for_the_tables_is_left_alone(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("# Title\n")
+    with pytest.raises(ValueError, match="costs"):
+        update_readme(readme, ROOT / "benchmarks")
+    assert readme.read_text() == "# Title\n"
+
+
+@pytest.mark.host
+def test_runs_take_turns_of_as_many_steps_as_they_are_told():
+    models = [build("simclr"), build("simclr", masker_node(OneConvolution))]
+    runs = [Run(model, {"train_dataloaders": SameBatch(batch_of())}, **CPU) for model in models]
+    runs[0].turn(2)
+    runs[1].turn(1)
+    runs[0].turn(1)
+    assert [model.trainer.global_step for model in models] == [3, 1]
+    for run in runs:
+        run.stop()
+
+
+@pytest.mark.host
+def test_a_turn_may_be_an_epoch():
+    model = build("simclr")
+    run = Run(model, {"train_dataloaders": tiny_loaders(2)[0]}, unit="epoch", **CPU)
+    run.turn(1)
+    assert model.trainer.global_step == 2
+    run.turn(2)
+    assert model.trainer.global_step == 6
+    run.stop()
+
+
+@pytest.mark.host
+def test_what_breaks_a_run_is_raised():
+    with pytest.raises(TypeError):
+        Run(build("simclr"), {"no_such_argument": 1}, **CPU)
+
+
+def test_a_part_that_is_measured_again_replaces_the_old_one_alone(tmp_path):
+    path = tmp_path / "cpu.json"
+    write(path, "step", [{"ratio": 1.0}], {})
+    write(path, "views", [{"ratio": 2.0}], {})
+    write(path, "step", [{"ratio": 3.0}], {})
+    assert {part: found["rows"][0]["ratio"] for part, found in json.loads(path.read_text()).items()} == {
+        "step": 3.0,
+        "views": 2.0,
+    }

@@ -8,7 +8,7 @@ from typing import Any
 
 from amask_solo.hosts.registry import register, register_when_imported
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _LAZY = {
     "Adversary": "amask_solo.adversary",

@@ -118,7 +118,8 @@ class SequentialMasker(Masker):
             rooms.append(taken[:ready])
             view, hidden, taken = view[ready:], hidden[ready:], taken[ready:]
             if steps_left > 1:
-                mask = project(self._logits(sight[ready:], size), taken).detach()
+                with torch.no_grad():
+                    mask = project(self._logits(sight[ready:], size), taken)
                 hidden, taken = _hide(hidden, taken, mask)
         logits = self._logits(torch.cat(sights), size)
         masks = self._project(logits, rooms)

@@ -14,6 +14,9 @@ Images = Float[Tensor, "b c h w"]
 Masks = Float[Tensor, "b n h w"]
 """N masks an image, in [0, 1]; 1 = hidden."""
 
+OneMask = Float[Tensor, "b 1 h w"]
+"""One mask an image."""
+
 Logits = Float[Tensor, "b n h w"]
 """Unbounded scores of N masks, before a projection turns them into masks; higher hides more."""
 

@@ -56,8 +56,8 @@ class Adversary(nn.Module):
         warmup: The share of training over which that learning rate rises.
         every: The masker moves in every k-th step of the host's optimizer.
         start_epoch: Before this epoch (counted from 0) nothing is hidden: the method is the stock method.
-        memory_efficient: With ``draw="all"``, keep the graph of one masked view at a time: the memory of one mask, for
-            a few percent of time; see :mod:`amask_solo.memory`.
+        memory_efficient: If more than one mask is shown, keep the graph of one masked view at a time: the memory of one
+            mask, and a few percent of time; see :mod:`amask_solo.memory`. Under DDP, the plain strategy alone.
 
     Raises:
         ValueError: If a number is out of range.
@@ -88,7 +88,7 @@ class Adversary(nn.Module):
         self.update = update or Reversal()
         self.every, self.start_epoch = every, start_epoch
         self.schedule, self.warmup = schedule, warmup
-        self.memory_efficient = memory_efficient
+        self.memory_efficient = memory_efficient and game.num_shown > 1
         self.last: Turn | None = None
         self._make_optimizer = optimizer
         self._optimizer: torch.optim.Optimizer | None = None

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from amask_solo._types import BaseLoss, Images, Masks, Scalar, Views
 from amask_solo.constraints.base import Constraint
 from amask_solo.fills.base import Fill
-from amask_solo.maskers.base import Masker
+from amask_solo.maskers.base import Masker, draw_one
 from amask_solo.occlusion import occlude
 
 Apply = Literal["each", "cumulative"]
@@ -104,10 +104,9 @@ class Game(nn.Module):
         if self.share < 1:
             occluded = torch.rand(len(masks), generator=generator, device=masks.device) < self.share
             masks = masks * occluded[:, None, None, None]
-        if self.draw == "all":
+        if self.draw == "all" or masks.shape[1] == 1:
             return masks
-        drawn = torch.randint(masks.shape[1], (len(masks),), generator=generator, device=masks.device)
-        return masks[torch.arange(len(masks), device=masks.device), drawn].unsqueeze(1)
+        return draw_one(masks, generator=generator)
 
     def entries(
         self, views: Views, shown: Masks, side: int, *, generator: torch.Generator | None = None

@@ -1,7 +1,8 @@
 """N masks in the memory of one: the gradient of each entry of the game is taken before the next one is played. Ours.
 
 The sum is linear, so its gradient may be gathered entry by entry. What the entries share (clean features, masks) is cut
-off from its own graph, which is run through once, at the end, by the backward pass of whoever trains.
+off from its own graph, which is run through once, at the end, by the backward pass of whoever trains. What it costs is
+one more set of the networks' gradients, and the masker's forward pass twice.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from amask_solo._types import BaseLoss, Masks, Scalar
+from amask_solo._types import BaseLoss, Images, Masks, Scalar
 from amask_solo.game import WeightedViews
 
 
@@ -44,7 +45,7 @@ def value_one_by_one(entries: Iterable[WeightedViews], loss: BaseLoss, shared: S
             value = entry.weight * loss(entry.views)
             total = total + value.detach()
             with torch.autocast(value.device.type, enabled=False):
-                # Adds to what is there: a second set of gradients would be as large as the network.
+                # Adds to what is there; `grad` would return a set of gradients, as large as the network, each time.
                 torch.autograd.backward(value, inputs=leaves)
         gradients = [leaf.grad for leaf in leaves]
     return _Known.apply(total, gradients, *(known.origin for known in shared))
@@ -63,16 +64,17 @@ def _set_aside(leaves: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
             leaf.grad = gradient
 
 
-def made_anew(propose: Callable[[torch.Generator | None], Masks], generator: torch.Generator | None = None) -> Masks:
+def made_anew(propose: Callable[..., Masks], view: Images, *, generator: torch.Generator | None = None) -> Masks:
     """Return masks whose graph is not kept: the backward pass makes them again, from the same random numbers.
 
     Args:
-        propose: Makes the masks.
+        propose: Makes the masks of a view.
+        view: The view.
         generator: Source of randomness; afterwards it is where it would be if they had been made once.
     """
     again = None if generator is None else generator.clone_state()
     sources = iter([generator])
-    return checkpoint(lambda: propose(next(sources, again)), use_reentrant=False)
+    return checkpoint(lambda images: propose(images, generator=next(sources, again)), view, use_reentrant=False)
 
 
 class _Known(torch.autograd.Function):

@@ -14,10 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from amask_solo._types import Logits, Masks
-
-OneMask = Float[Tensor, "b 1 h w"]
-"""One mask an image: what is hidden already, or the room that is left, in [0, 1]."""
+from amask_solo._types import Logits, Masks, OneMask
 
 Areas = Float[Tensor, "b n 1 1"]
 """One number for each mask, with the shape of a pixel."""

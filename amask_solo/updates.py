@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -121,18 +122,12 @@ class Alternating(UpdateRule):
 def _turn(board: Board, *, learns: bool, expose: Callable[[Masks], Masks] = lambda masks: masks) -> Turn:
     game, view = board.game, board.views[board.side]
     with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
-        masks = _propose(board)
+        propose = game.propose if board.shared is None else partial(made_anew, game.propose)
+        masks = propose(view, generator=board.generator)
         penalty = game.constraint(masks)
         shown = game.show(masks, generator=board.generator)
     loss = _value(board, expose(shown))
     return Turn(loss, loss, penalty, view, masks, shown)
-
-
-def _propose(board: Board) -> Masks:
-    def propose(generator: torch.Generator | None) -> Masks:
-        return board.game.propose(board.views[board.side], generator=generator)
-
-    return propose(board.generator) if board.shared is None else made_anew(propose, board.generator)
 
 
 def _value(board: Board, shown: Masks) -> Scalar:

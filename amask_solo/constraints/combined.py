@@ -49,7 +49,8 @@ class WeightedSum(Constraint):
         """Return the weighted sum of the penalties, in float32."""
         total = torch.zeros((), device=masks.device)
         for name, term in self.terms.items():
-            total = total + self.weights[name] * term(masks)
+            if self.weights[name]:
+                total = total + self.weights[name] * term(masks)
         return total
 
 

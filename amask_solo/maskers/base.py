@@ -3,12 +3,9 @@
 from abc import ABC, abstractmethod
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from amask_solo._types import Images, Masks
-
-OneMask = Float[Tensor, "b 1 h w"]
+from amask_solo._types import Images, Masks, OneMask
 
 
 class Masker(nn.Module, ABC):
@@ -45,6 +42,10 @@ class Masker(nn.Module, ABC):
         Returns:
             Masks of shape ``(B, 1, H, W)``, otherwise as those of :meth:`forward`.
         """
-        masks = self(images, generator=generator)
-        drawn = torch.randint(self.num_masks, (len(masks),), generator=generator, device=masks.device)
-        return masks[torch.arange(len(masks), device=masks.device), drawn].unsqueeze(1)
+        return draw_one(self(images, generator=generator), generator=generator)
+
+
+def draw_one(masks: Masks, *, generator: torch.Generator | None = None) -> OneMask:
+    """Return one of its masks for each image."""
+    drawn = torch.randint(masks.shape[1], (len(masks),), generator=generator, device=masks.device)
+    return masks[torch.arange(len(masks), device=masks.device), drawn].unsqueeze(1)

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from amask_solo._types import Images, Logits, Masks
-from amask_solo.maskers.base import Masker, OneMask
+from amask_solo._types import Images, Logits, Masks, OneMask
+from amask_solo.maskers.base import Masker
 from amask_solo.maskers.networks import NetworkFactory, SmallImages, UNet, check_resolution, enlarge, shrink
 from amask_solo.occlusion import occlude
 from amask_solo.projections import AreaBudget, Disjoint, Projection
@@ -100,7 +100,7 @@ class SequentialMasker(Masker):
         return torch.cat(masks, dim=1).to(images.dtype)
 
     def draw(self, images: Images, *, generator: torch.Generator | None = None) -> OneMask:
-        """Return one mask an image; each step is drawn for equally many of the images.
+        """Return one mask an image; each step is drawn for equally many of the images, to one.
 
         Of an image, only the steps that lead to its mask are made; and since a mask is not trained through earlier
         ones, the last steps of all images are one pass through the network.

@@ -25,7 +25,9 @@ from amask_solo.hosts.host_config import host_config, method_class
 from benchmarking.interleaved import Run, stopwatch
 from benchmarking.models import Setting
 
-IMAGES_AN_EPOCH = 640
+BATCHES = 20
+"""Of an epoch."""
+
 STOCK = "stock, the host's pipeline"
 ARMS = {STOCK: ("byol", True), "stock, ours": ("byol", False), "amask, ours": ("amask_byol", False)}
 """Name -> method, and whether the host's loader makes the views."""
@@ -35,17 +37,19 @@ def measure_epochs(setting: Setting, *, epochs: int, workers: int) -> list[dict[
     """Return seconds an epoch from image files: masked BYOL with our data, stock BYOL with our data and the host's.
 
     The three take turns, epoch by epoch. The first epoch of each is not counted, nor is what is done once before it
-    (``start_seconds``: ours decodes all files then, the host's loader decodes them in every epoch).
+    (``start_seconds``: ours decodes all files then, the host's loader decodes them in every epoch). The host's workers
+    start anew in every epoch, as in its own script; the shorter the epoch, the more that counts.
 
     Args:
         setting: Device, backbone and sizes.
         epochs: How many epochs to take the median of.
         workers: Processes of the host's loader.
     """
-    common = {"backbone": setting.backbone, "size": setting.size, "batch": setting.batch, "images": IMAGES_AN_EPOCH}
+    images = BATCHES * setting.batch
+    common = {"backbone": setting.backbone, "size": setting.size, "batch": setting.batch, "images": images}
     rows, runs, times = [], {}, {}
     with TemporaryDirectory() as folder:
-        _write_images(Path(folder), setting.size)
+        _write_images(Path(folder), images, size=setting.size)
         for arm, (method, processes) in ARMS.items():
             start = time.perf_counter()
             runs[arm] = _run(setting, method, folder, workers=workers if processes else None)
@@ -63,8 +67,8 @@ def measure_epochs(setting: Setting, *, epochs: int, workers: int) -> list[dict[
     return rows
 
 
-def _write_images(folder: Path, size: int) -> None:
-    images = make_shapes(num_train=IMAGES_AN_EPOCH, num_val=0, image_size=size).train
+def _write_images(folder: Path, count: int, *, size: int) -> None:
+    images = make_shapes(num_train=count, num_val=0, image_size=size).train
     for index in range(len(images)):
         place = folder / f"class_{int(images.labels[index])}"
         place.mkdir(exist_ok=True)

@@ -86,7 +86,7 @@ class Run:
         trainer: Arguments of Lightning's ``Trainer``.
 
     Raises:
-        RuntimeError: Whatever the run itself raises, such as a lack of memory.
+        Exception: Whatever the run itself raises, such as a lack of memory.
     """
 
     def __init__(self, model: LightningModule, data: dict[str, Any], *, unit: Unit = "step", **trainer: Any) -> None:
@@ -119,7 +119,9 @@ class Run:
     def _wait(self) -> None:
         self._turns.done.acquire()
         if self._error is not None:
-            raise self._error
+            # Not kept: with it would be kept all that the run has allocated.
+            error, self._error = self._error, None
+            raise error
 
     def turn(self, length: int, watch: AbstractContextManager | None = None) -> None:
         """Go on for some steps or epochs, inside a context that lasts exactly as long."""

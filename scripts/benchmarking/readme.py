@@ -89,6 +89,7 @@ def _memory(rows: Rows) -> str:
     lines = [
         [f"{row['arm']} ({_setting(row)})", f"{row['peak_mib']:.0f} MiB", f"{row['to_one_mask']:.2f}", _ratio(row)]
         for row in rows
+        if "to_one_mask" in row
     ]
     return _table(["", "peak", "to N = 1", "time to N = 8"], lines)
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import nn
+from torch.autograd import DeviceType
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
@@ -93,6 +94,8 @@ def _spent(events: list[FunctionEvent], *, cuda: bool) -> Counter[tuple[str, str
     """Return the time of all operations of a step by part; a backward operation belongs to its forward operation."""
     part_of = partial(_ancestor, matches=lambda event: event.name in (MASKER, CONSTRAINT, CLEAN, MASKED))
     node_of = partial(_ancestor, matches=lambda event: event.name.startswith("autograd::engine::evaluate_function"))
+    # The work of a device is counted where it was asked for.
+    events = [event for event in events if event.device_type == DeviceType.CPU]
     parts = {}
     # An operation without a gradient bears the number of the next one with a gradient: the last to bear it is meant.
     for event in sorted(events, key=lambda event: event.time_range.start):

@@ -1,9 +1,9 @@
-"""The parts ``step`` and ``shares``: what one training step costs, and which part of it."""
+"""The parts ``step`` and ``memory``: what one training step costs."""
 
 import gc
+import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from statistics import median, quantiles
 from typing import Any
@@ -52,15 +52,15 @@ def measure_memory(setting: Setting, method: str, *, rounds: int) -> list[dict[s
     makers = {}
     for masks in (1, 8):
         line = ["++adversary.draw=all", f"adversary.masker.num_masks={masks}"]
+        line.append("adversary.masker.projection.inner.area=0.1")  # there is room for eight
         makers[f"N={masks}"] = partial(build, setting, f"amask_{method}", line)
         line = [*line, "++adversary.memory_efficient=true"]
         makers[f"N={masks}, memory-efficient"] = partial(build, setting, f"amask_{method}", line)
     times, facts = interleave(setting, makers, rounds=rounds)
     rows = _rows(setting, method, times, facts, against="N=8")
-    for name, arm in zip(times, rows, strict=True):
-        one = facts[name.replace("8", "1")]
+    for arm in rows:
         if "peak_mib" in arm:
-            arm["to_one_mask"] = arm["peak_mib"] / one["peak_mib"]
+            arm["to_one_mask"] = arm["peak_mib"] / facts["N=1"]["peak_mib"]
     return rows
 
 
@@ -97,24 +97,41 @@ def interleave(
     Args:
         setting: Where to run.
         makers: Arms by name.
-        rounds: How many times each arm is measured; on a GPU one time is five steps, so that the launches of a step
+        rounds: How many times each arm is measured; on a GPU one time is twenty steps, so that the launches of a step
             can hide behind the work of the one before.
 
     Returns:
         Times of a step, and further facts, of each arm. An arm for which there is not enough memory has no times.
     """
-    steps = 5 if setting.device.type == "cuda" else 1
+    steps = 20 if setting.device.type == "cuda" else 1
     data = {"train_dataloaders": SameBatch(setting.views())}
     runs, times, more = {}, {name: [] for name in makers}, {name: {} for name in makers}
-    for name, make in makers.items():
-        with _enough_memory(name, runs, times):
-            runs[name] = Run(make(), data, **setting.trainer())
-            runs[name].turn(steps + 1 if steps > 1 else 1)  # warm-up
-            more[name] = _facts(runs[name], setting.device)
-    for _ in range(rounds):
-        for name, run in list(runs.items()):
-            with _enough_memory(name, runs, times):
-                run.turn(steps, stopwatch(setting.device, partial(_note, times[name], steps)))
+
+    def attempt(name: str, do: Callable[[], None]) -> None:
+        try:
+            do()
+            return
+        except torch.OutOfMemoryError:
+            print(f"{name}: not enough memory.", file=sys.stderr)
+        # Here and not above: until then the error keeps all that the run has allocated.
+        runs.pop(name, None)
+        times[name].clear()
+        gc.collect()
+        torch.cuda.empty_cache()
+
+    def start(name: str) -> None:
+        runs[name] = Run(makers[name](), data, **setting.trainer())
+        runs[name].turn(2)  # warm-up
+        more[name] = _facts(runs[name], setting.device)
+
+    for name in makers:
+        attempt(name, partial(start, name))
+    for number in range(rounds):
+        # No arm shall always follow the same other one.
+        names = list(runs)
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            watch = stopwatch(setting.device, partial(_note, times[name], steps))
+            attempt(name, partial(runs[name].turn, steps, watch))
     for run in runs.values():
         run.stop()
     runs.clear()
@@ -140,17 +157,8 @@ def _waits(run: Run) -> int:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
-        run.turn(1)
-        torch.cuda.set_sync_debug_mode(before)
+        try:
+            run.turn(1)
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
     return sum("called a synchronizing" in str(warning.message) for warning in caught)
-
-
-@contextmanager
-def _enough_memory(name: str, runs: dict[str, Run], times: dict[str, list[Times]]) -> Iterator[None]:
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        runs.pop(name, None)
-        times[name].clear()
-        torch.cuda.empty_cache()
-        warnings.warn(f"{name}: not enough memory.", stacklevel=2)

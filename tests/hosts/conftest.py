@@ -31,3 +31,11 @@ def build(host: Host) -> Callable[..., LightningModule]:
 @pytest.fixture(autouse=True, scope="session")
 def _quiet_lightning() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+
+@pytest.fixture
+def double():
+    """Some hosts make layers inside their losses, in the default type."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

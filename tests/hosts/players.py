@@ -92,3 +92,9 @@ def batch_of(size: int = 8, pixels: int = 32, *, dtype: torch.dtype = torch.floa
     generator = torch.Generator().manual_seed(3)
     views = torch.randn(2, size, 3, pixels, pixels, generator=generator, dtype=dtype)
     return [torch.arange(size), list(views), torch.arange(size) % 4]
+
+
+def attach(model: LightningModule) -> None:
+    """Give the model a trainer that does not train, for what a single step asks of it."""
+    model.trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    model.muted = True  # there is no loop that could take its logs

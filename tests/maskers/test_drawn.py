@@ -53,6 +53,13 @@ def test_the_gradient_is_that_of_drawing_from_all_masks(count):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-8)
 
 
+def test_under_autocast_the_network_learns_though_it_ran_without_a_graph_before():
+    masker = SequentialMasker()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        masker.draw(images(9).float(), generator=source()).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in masker.parameters())
+
+
 def test_any_masker_can_draw():
     masks = RandomMasker(num_masks=3).draw(torch.zeros(4, 3, 16, 16), generator=source())
     assert masks.shape == (4, 1, 16, 16)

@@ -46,8 +46,10 @@ class GameMonitor(Callback):
         masker = {id(parameter) for parameter in adversary.parameters()}
 
         def measure(optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG001
+            if not self._due:
+                return
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            if self._due and parameters and id(parameters[0]) in masker:
+            if parameters and id(parameters[0]) in masker:
                 pl_module.log("adversary/grad_norm", _grad_norm(parameters), on_epoch=False)
 
         self._hook = register_optimizer_step_pre_hook(measure)
@@ -83,7 +85,9 @@ class GameMonitor(Callback):
             return
         turn = getattr(getattr(pl_module, "adversary", None), "last", None)
         if turn is not None:
-            statistics = mask_statistics(_all_masks(pl_module, turn, batch_idx))
+            with trainer.precision_plugin.forward_context():
+                masks = _all_masks(pl_module, turn, batch_idx)
+            statistics = mask_statistics(masks)
             self._seen.append(statistics)
             numbers = {f"masks/{name}": value for name, value in statistics.items()}
             numbers |= {"adversary/loss": turn.loss, "adversary/penalty": turn.penalty}
@@ -156,7 +160,10 @@ class GameMonitor(Callback):
 
 @torch.no_grad()
 def _all_masks(pl_module: LightningModule, turn: Any, batch_idx: int) -> Tensor:
-    """Return all masks of the masked view, also those that this step could do without."""
+    """Return the masks of the masked view; all of them are made anew if the step made one of each image alone.
+
+    They are then those of the masker after its step; masks that are drawn at random are drawn again.
+    """
     masker = pl_module.adversary.masker
     if turn.masks.shape[1] == masker.num_masks:
         return turn.masks

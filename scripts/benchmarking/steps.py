@@ -49,13 +49,16 @@ def measure_steps(setting: Setting, method: str, *, rounds: int, quick: bool) ->
 
 def measure_memory(setting: Setting, method: str, *, rounds: int) -> list[dict[str, Any]]:
     """Return what eight masks take against one, with all graphs at once and with one at a time; times against N=8."""
-    makers = {}
-    for masks in (1, 8):
-        line = ["++adversary.draw=all", f"adversary.masker.num_masks={masks}"]
-        line.append("adversary.masker.projection.inner.area=0.1")  # there is room for eight
-        makers[f"N={masks}"] = partial(build, setting, f"amask_{method}", line)
-        line = [*line, "++adversary.memory_efficient=true"]
-        makers[f"N={masks}, memory-efficient"] = partial(build, setting, f"amask_{method}", line)
+    # There is room for eight masks of a tenth.
+    line = ["++adversary.draw=all", "adversary.masker.projection.inner.area=0.1"]
+    one, eight = [*line, "adversary.masker.num_masks=1"], [*line, "adversary.masker.num_masks=8"]
+    makers = {
+        "N=1": partial(build, setting, f"amask_{method}", one),
+        "N=8": partial(build, setting, f"amask_{method}", eight),
+        "N=8, memory-efficient": partial(
+            build, setting, f"amask_{method}", [*eight, "++adversary.memory_efficient=true"]
+        ),
+    }
     times, facts = interleave(setting, makers, rounds=rounds)
     rows = _rows(setting, method, times, facts, against="N=8")
     for arm in rows:

@@ -9,6 +9,7 @@ from typing import Any
 BEGIN, END = "<!-- costs: made by scripts/benchmark.py --readme -->", "<!-- end of costs -->"
 METHODS = {"simclr": "SimCLR", "byol": "BYOL", "simsiam": "SimSiam"}
 ARMS = {
+    "stock": "the stock method against itself",
     "one, sequential, reversal": "one drawn mask, sequential, reversal (the default)",
     "one, simultaneous, reversal": "one drawn mask, simultaneous, reversal",
     "one, sequential, alternating": "one drawn mask, sequential, alternating",

@@ -26,7 +26,6 @@ COLUMNS = {
         "ratio",
         "cpu_ratio",
         "seconds",
-        "cpu_seconds",
         "images_per_second",
         "peak_mib",
         "waits",

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
@@ -26,6 +26,13 @@ STOCK, REFERENCE_NAME = "stock", "adios-reference"
 Maker = Callable[[], LightningModule]
 
 
+class Pair(NamedTuple):
+    """A step of an arm, and the step right before it of the arm that it is compared with."""
+
+    own: Times
+    other: Times
+
+
 def arms(setting: Setting, method: str, *, quick: bool) -> dict[str, Maker]:
     """Return name -> how to build it, for the stock method, all ways to mask it, and the reference."""
     made: dict[str, Maker] = {STOCK: partial(build, setting, method)}
@@ -43,8 +50,8 @@ def arms(setting: Setting, method: str, *, quick: bool) -> dict[str, Maker]:
 
 def measure_steps(setting: Setting, method: str, *, rounds: int, quick: bool) -> list[dict[str, Any]]:
     """Return a row for each arm: seconds a step, its ratio to the stock method's, images/s, memory."""
-    times, facts = interleave(setting, arms(setting, method, quick=quick), rounds=rounds)
-    return _rows(setting, method, times, facts, against=STOCK)
+    pairs, facts = interleave(setting, arms(setting, method, quick=quick), beside=STOCK, rounds=rounds)
+    return _rows(setting, method, pairs, facts)
 
 
 def measure_memory(setting: Setting, method: str, *, rounds: int) -> list[dict[str, Any]]:
@@ -59,8 +66,8 @@ def measure_memory(setting: Setting, method: str, *, rounds: int) -> list[dict[s
             build, setting, f"amask_{method}", [*eight, "++adversary.memory_efficient=true"]
         ),
     }
-    times, facts = interleave(setting, makers, rounds=rounds)
-    rows = _rows(setting, method, times, facts, against="N=8")
+    pairs, facts = interleave(setting, makers, beside="N=8", rounds=rounds)
+    rows = _rows(setting, method, pairs, facts)
     for arm in rows:
         if "peak_mib" in arm:
             arm["to_one_mask"] = arm["peak_mib"] / facts["N=1"]["peak_mib"]
@@ -68,82 +75,88 @@ def measure_memory(setting: Setting, method: str, *, rounds: int) -> list[dict[s
 
 
 def _rows(
-    setting: Setting, method: str, times: Mapping[str, list[Times]], facts: Mapping[str, dict], *, against: str
+    setting: Setting, method: str, pairs: Mapping[str, list[Pair]], facts: Mapping[str, dict]
 ) -> list[dict[str, Any]]:
     common = {"method": method, "backbone": setting.backbone, "size": setting.size, "batch": setting.batch}
     rows = []
-    for name, taken in times.items():
+    for name, taken in pairs.items():
         row = {**common, "arm": name, **facts[name]}
         if taken:
-            row |= _medians(taken)
-            row["images_per_second"] = setting.batch / row["seconds"]
-        if taken and times[against]:
-            stock = _medians(times[against])
-            row |= {"ratio": row["seconds"] / stock["seconds"], "cpu_ratio": row["cpu_seconds"] / stock["cpu_seconds"]}
-            in_turn = [one.seconds / other.seconds for one, other in zip(taken, times[against], strict=True)]
-            low, _, high = quantiles(in_turn, n=4, method="inclusive")
-            row["quartiles"] = [low, high]
+            seconds = median(own.seconds for own, _ in taken)
+            low, middle, high = quantiles(
+                (own.seconds / other.seconds for own, other in taken), n=4, method="inclusive"
+            )
+            cpu_ratio = median(own.cpu_seconds / other.cpu_seconds for own, other in taken)
+            row |= {"seconds": seconds, "images_per_second": setting.batch / seconds}
+            row |= {"ratio": middle, "quartiles": [low, high], "cpu_ratio": cpu_ratio}
         rows.append(row)
     return rows
 
 
-def _medians(taken: list[Times]) -> dict[str, float]:
-    seconds, cpu_seconds = zip(*taken, strict=True)
-    return {"seconds": median(seconds), "cpu_seconds": median(cpu_seconds)}
-
-
 def interleave(
-    setting: Setting, makers: Mapping[str, Maker], *, rounds: int
-) -> tuple[dict[str, list[Times]], dict[str, dict[str, float]]]:
-    """Step all arms in turn.
+    setting: Setting, makers: Mapping[str, Maker], *, beside: str, rounds: int
+) -> tuple[dict[str, list[Pair]], dict[str, dict[str, float]]]:
+    """Step all arms in turn, each right after a step of the same other arm: the machine is the same for both.
 
     Args:
         setting: Where to run.
         makers: Arms by name.
-        rounds: How many times each arm is measured; on a GPU one time is twenty steps, so that the launches of a step
-            can hide behind the work of the one before.
+        beside: The arm that all are compared with, itself among them: that shows how far the machine can be trusted.
+        rounds: How many times each arm is measured.
 
     Returns:
         Times of a step, and further facts, of each arm. An arm for which there is not enough memory has no times.
     """
-    steps = 20 if setting.device.type == "cuda" else 1
-    data = {"train_dataloaders": SameBatch(setting.views())}
-    runs, times, more = {}, {name: [] for name in makers}, {name: {} for name in makers}
+    arms = _Arms(setting, makers)
+    for name in makers:
+        arms.attempt(name, arms.start)
+    for _ in range(rounds if beside in arms.runs else 0):
+        for name in list(arms.runs):
+            arms.attempt(name, partial(arms.measure, beside=beside))
+    arms.stop()
+    return arms.pairs, arms.facts
 
-    def attempt(name: str, do: Callable[[], None]) -> None:
+
+class _Arms:
+    def __init__(self, setting: Setting, makers: Mapping[str, Maker]) -> None:
+        self.setting, self.makers = setting, makers
+        # On a GPU the launches of a step hide behind the work of the one before.
+        self.steps = 20 if setting.device.type == "cuda" else 1
+        self.data = {"train_dataloaders": SameBatch(setting.views())}
+        self.runs: dict[str, Run] = {}
+        self.pairs: dict[str, list[Pair]] = {name: [] for name in makers}
+        self.facts: dict[str, dict[str, float]] = {name: {} for name in makers}
+
+    def attempt(self, name: str, do: Callable[[str], None]) -> None:
+        """Do something to an arm; leave it out from now on if there is not enough memory for that."""
         try:
-            do()
+            do(name)
             return
         except torch.OutOfMemoryError:
             print(f"{name}: not enough memory.", file=sys.stderr)
         # Here and not above: until then the error keeps all that the run has allocated.
-        runs.pop(name, None)
-        times[name].clear()
+        self.runs.pop(name, None)
+        self.pairs[name].clear()
         gc.collect()
         torch.cuda.empty_cache()
 
-    def start(name: str) -> None:
-        runs[name] = Run(makers[name](), data, **setting.trainer())
-        runs[name].turn(2)  # warm-up
-        more[name] = _facts(runs[name], setting.device)
+    def start(self, name: str) -> None:
+        self.runs[name] = Run(self.makers[name](), self.data, **self.setting.trainer())
+        self.runs[name].turn(2)  # warm-up
+        self.facts[name] = _facts(self.runs[name], self.setting.device)
 
-    for name in makers:
-        attempt(name, partial(start, name))
-    for number in range(rounds):
-        # No arm shall always follow the same other one.
-        names = list(runs)
-        for name in names[number % len(names) :] + names[: number % len(names)]:
-            watch = stopwatch(setting.device, partial(_note, times[name], steps))
-            attempt(name, partial(runs[name].turn, steps, watch))
-    for run in runs.values():
-        run.stop()
-    runs.clear()
-    gc.collect()
-    return times, more
+    def measure(self, name: str, *, beside: str) -> None:
+        took: list[Times] = []
+        for run in (self.runs[beside], self.runs[name]):
+            run.turn(self.steps, stopwatch(self.setting.device, took.append))
+        other, own = (Times(*(clock / self.steps for clock in times)) for times in took)
+        self.pairs[name].append(Pair(own, other))
 
-
-def _note(times: list[Times], steps: int, took: Times) -> None:
-    times.append(Times(took.seconds / steps, took.cpu_seconds / steps))
+    def stop(self) -> None:
+        for run in self.runs.values():
+            run.stop()
+        self.runs.clear()
+        gc.collect()
 
 
 def _facts(run: Run, device: torch.device) -> dict[str, float]:

@@ -42,41 +42,52 @@ def cost_tables(benchmarks: Path) -> str:
     texts = []
     for path in sorted(benchmarks.glob("*.json")):
         measured = json.loads(path.read_text())
-        texts += [
-            _about(path.name, part, measured[part]["environment"]) + table(measured[part]["rows"])
-            for part, table in parts.items()
-            if part in measured
-        ]
+        for part, table in parts.items():
+            if part in measured:
+                rows, facts = measured[part]["rows"], measured[part]["environment"]
+                texts.append(_about(path.name, part, rows, facts) + table(rows))
     return "\n".join(texts)
 
 
-def _about(file: str, part: str, facts: dict[str, Any]) -> str:
-    title = {
-        "step": "Seconds a training step, relative to the stock method's (half of the measured ratios lie in brackets)",
-        "memory": "Peak memory of a step of masked BYOL, and its time",
-        "shares": "Where the time of a step of masked BYOL goes, in %",
-        "epoch": "An epoch of BYOL from image files",
-        "views": "Two views of each uint8 image, images/s",
-    }[part]
-    threads = f", {facts['threads']} threads" if "cuda" not in facts["versions"] else ""
-    where = f"{facts['device']}{threads}, {facts['precision']}, torch {facts['versions']['torch']}"
-    return f"**{title}.** {where}, {facts['date'][:10]} (`benchmarks/{file}`).\n\n"
+TITLES = {
+    "step": "Seconds a training step, relative to the stock method's (half of the measured ratios lie in brackets)",
+    "memory": "Peak memory of a step of masked BYOL, and its time",
+    "shares": "Where the time of a step of masked BYOL goes, in %",
+    "epoch": "An epoch of BYOL from image files",
+    "views": "Two views of each uint8 image, images/s",
+}
+
+
+def _about(file: str, part: str, rows: Rows, facts: dict[str, Any]) -> str:
+    threads = f", {facts['threads']} thread{'s' * (facts['threads'] > 1)}" if "cuda" not in facts["versions"] else ""
+    where = (
+        f"{facts['device']}{threads}, {facts['precision']}, torch {facts['versions']['torch']}, {facts['date'][:10]}"
+    )
+    settings = _unique(_setting(row) for row in rows if "backbone" in row)
+    common = f" {settings[0]};" if len(settings) == 1 else ""
+    return f"**{TITLES[part]}.**{common} {where} (`benchmarks/{file}`).\n\n"
 
 
 def _setting(row: dict[str, Any]) -> str:
     return f"{row['backbone']}, {row['size']} px, batch {row['batch']}"
 
 
+def _told_apart(name: str, row: dict[str, Any], rows: Rows) -> str:
+    """Return a name with its setting, if there are several."""
+    return name if len(_unique(map(_setting, rows))) == 1 else f"{name}, {_setting(row)}"
+
+
 def _steps(rows: Rows) -> str:
-    columns = _unique((row["method"], _setting(row)) for row in rows)
-    head = [f"{METHODS[method]}, {setting}" for method, setting in columns]
+    columns: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        columns.setdefault(_told_apart(METHODS[row["method"]], row, rows), row)
     by_place = {(row["arm"], row["method"], _setting(row)): row for row in rows}
     lines = []
     for arm, title in ARMS.items():
-        cells = [by_place.get((arm, *column), {}) for column in columns]
+        cells = [by_place.get((arm, row["method"], _setting(row)), {}) for row in columns.values()]
         if any(cells):
             lines.append([title, *(_ratio(cell) for cell in cells)])
-    return _table(["", *head], lines)
+    return _table(["", *columns], lines)
 
 
 def _ratio(row: dict[str, Any]) -> str:
@@ -88,7 +99,7 @@ def _ratio(row: dict[str, Any]) -> str:
 
 def _memory(rows: Rows) -> str:
     lines = [
-        [f"{row['arm']} ({_setting(row)})", f"{row['peak_mib']:.0f} MiB", f"{row['to_one_mask']:.2f}", _ratio(row)]
+        [_told_apart(row["arm"], row, rows), f"{row['peak_mib']:.0f} MiB", f"{row['to_one_mask']:.2f}", _ratio(row)]
         for row in rows
         if "to_one_mask" in row
     ]
@@ -96,30 +107,29 @@ def _memory(rows: Rows) -> str:
 
 
 def _shares(rows: Rows) -> str:
-    arms, parts = _unique(row["arm"] for row in rows), _unique(row["part"] for row in rows)
-    settings = _unique(_setting(row) for row in rows)
-    by_place = {(_setting(row), row["arm"], row["part"]): row["share"] for row in rows}
-    lines = [
-        [f"{part} ({setting})", *(f"{100 * by_place[setting, arm, part]:.0f}" for arm in arms)]
-        for setting in settings
-        for part in parts
-    ]
-    return _table(["", *arms], lines)
+    arms = _unique(row["arm"] for row in rows)
+    lines: dict[str, list[str]] = {}
+    for row in rows:
+        lines.setdefault(_told_apart(row["part"], row, rows), []).append(f"{100 * row['share']:.1f}")
+    return _table(["", *arms], ([part, *shares] for part, shares in lines.items()))
 
 
 def _epochs(rows: Rows) -> str:
     lines = [
         [row["arm"], f"{row['ratio']:.2f}", f"{row['seconds']:.1f} s", f"{row['start_seconds']:.1f} s"] for row in rows
     ]
-    setting = f"{rows[0]['images']} images, {_setting(rows[0])}, {rows[0]['workers']} workers"
-    return _table([setting, "ratio", "an epoch", "once, before"], lines)
+    return _table(
+        [f"{rows[0]['images']} images, {rows[0]['workers']} workers", "ratio", "an epoch", "once, before"], lines
+    )
 
 
 def _views(rows: Rows) -> str:
-    ways, sizes = _unique(row["way"] for row in rows), _unique(row["size"] for row in rows)
-    rates = {(row["way"], row["size"]): row["images_per_second"] for row in rows}
-    lines = [[way, *(f"{rates[way, size]:,.0f}" for size in sizes)] for way in ways]
-    return _table(["", *(f"{size} px" for size in sizes)], lines)
+    sizes = _unique(row["size"] for row in rows)
+    lines: dict[str, list[str]] = {}
+    for row in rows:
+        way = f"{row['way']}, {row['workers']} workers" if "per image" in row["way"] else row["way"]
+        lines.setdefault(way, []).append(f"{row['images_per_second']:,.0f}")
+    return _table(["", *(f"{size} px" for size in sizes)], ([way, *rates] for way, rates in lines.items()))
 
 
 def _unique(values: Iterable[Any]) -> list[Any]:

@@ -46,7 +46,7 @@ def measure_epochs(setting: Setting, *, epochs: int, workers: int) -> list[dict[
         workers: Processes of the host's loader.
     """
     images = BATCHES * setting.batch
-    common = {"backbone": setting.backbone, "size": setting.size, "batch": setting.batch, "images": images}
+    common = {**setting.facts(), "images": images}
     rows, runs, times = [], {}, {}
     with TemporaryDirectory() as folder:
         _write_images(Path(folder), images, size=setting.size)

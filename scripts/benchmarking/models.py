@@ -20,7 +20,10 @@ from amask_solo.hosts.loss import HostLoss
 from amask_solo.hosts.side_effects import snapshot
 from amask_solo.updates import Board
 
-REFERENCE = ["adversary=adios", "++adversary.draw=all", "adversary.masker.num_masks=4"]
+ALL_OF_FOUR = ["++adversary.draw=all", "adversary.masker.num_masks=4"]
+"""Four masks, each shown in every step."""
+
+REFERENCE = ["adversary=adios", *ALL_OF_FOUR]
 """ADIOS with four masks: one look at the whole image by a wider U-Net, 1/sin penalty, the masker's own turn."""
 
 
@@ -33,6 +36,10 @@ class Setting:
     size: int
     batch: int
     seed: int
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a row of a table says about the setting."""
+        return {"backbone": self.backbone, "size": self.size, "batch": self.batch}
 
     def trainer(self) -> dict[str, Any]:
         """Return what Lightning's Trainer is told about the device."""

@@ -15,17 +15,12 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from amask_solo.hosts.host import load_host
 from benchmarking.interleaved import Run, SameBatch
-from benchmarking.models import Setting, build
+from benchmarking.models import ALL_OF_FOUR, Setting, build
 
 LINES = {
     "one drawn mask": [],
-    "N=4": ["++adversary.draw=all", "adversary.masker.num_masks=4"],
-    "N=4, ADIOS's masks and penalty": [
-        "masker=simultaneous",
-        "constraint=inverse_sine",
-        "++adversary.draw=all",
-        "adversary.masker.num_masks=4",
-    ],
+    "N=4": ALL_OF_FOUR,
+    "N=4, ADIOS's masks and penalty": ["masker=simultaneous", "constraint=inverse_sine", *ALL_OF_FOUR],
 }
 MASKER, CONSTRAINT, CLEAN, MASKED = "masker", "constraint", "first layer, clean views", "first layer, masked views"
 REST = "host"
@@ -57,7 +52,7 @@ def measure_shares(setting: Setting, *, rounds: int) -> list[dict[str, Any]]:
             for part in _parts():
                 found[part].append(spent[part] / spent.total())
         run.stop()
-        common = {"backbone": setting.backbone, "size": setting.size, "batch": setting.batch, "arm": title}
+        common = {**setting.facts(), "arm": title}
         rows += [{**common, "part": " ".join(part), "share": median(shares)} for part, shares in found.items()]
     return rows
 

@@ -12,12 +12,12 @@ import torch
 from lightning.pytorch import LightningModule
 
 from benchmarking.interleaved import Run, SameBatch, Times, peak_memory, stopwatch
-from benchmarking.models import REFERENCE, Setting, build
+from benchmarking.models import ALL_OF_FOUR, REFERENCE, Setting, build
 
 METHODS = ("simclr", "byol", "simsiam")
 SHOWN = {
     "one": ["adversary.masker.num_masks={default}"],
-    "N=4": ["++adversary.draw=all", "adversary.masker.num_masks=4"],
+    "N=4": ALL_OF_FOUR,
 }
 MASKERS = {"sequential": 3, "simultaneous": 4}
 UPDATES = ("reversal", "alternating")
@@ -77,10 +77,9 @@ def measure_memory(setting: Setting, method: str, *, rounds: int) -> list[dict[s
 def _rows(
     setting: Setting, method: str, pairs: Mapping[str, list[Pair]], facts: Mapping[str, dict]
 ) -> list[dict[str, Any]]:
-    common = {"method": method, "backbone": setting.backbone, "size": setting.size, "batch": setting.batch}
     rows = []
     for name, taken in pairs.items():
-        row = {**common, "arm": name, **facts[name]}
+        row = {"method": method, **setting.facts(), "arm": name, **facts[name]}
         if taken:
             seconds = median(own.seconds for own, _ in taken)
             low, middle, high = quantiles(

@@ -6,16 +6,16 @@ Importing this package registers ``amask_<name>`` beside every method of the hos
 from importlib import import_module
 from typing import Any
 
-from amask_solo.hosts.registry import register, register_when_imported
+from amask_solo.masked.registry import register, register_when_imported
 
 __version__ = "0.3.0"
 
 _LAZY = {
-    "Adversary": "amask_solo.adversary",
-    "Game": "amask_solo.game",
-    "load_host": "amask_solo.hosts.host",
+    "Adversary": "amask_solo.game.adversary",
+    "Game": "amask_solo.game.game",
+    "load_host": "amask_solo.hosts.installed",
     "occlude": "amask_solo.occlusion",
-    "wrap": "amask_solo.hosts.masked",
+    "wrap": "amask_solo.masked.method",
 }
 
 __all__ = ["Adversary", "Game", "load_host", "occlude", "register", "wrap"]

@@ -13,8 +13,8 @@ from benchmarking.interleaved import Run, SameBatch  # noqa: E402
 from benchmarking.readme import BEGIN, END, cost_tables, update_readme  # noqa: E402
 from benchmarking.report import write  # noqa: E402
 
-from tests.hosts.players import OneConvolution, batch_of, build, masker_node  # noqa: E402
-from tests.hosts.tiny import tiny_loaders  # noqa: E402
+from tests.players import OneConvolution, batch_of, build, masker_node  # noqa: E402
+from tests.tiny import tiny_loaders  # noqa: E402
 
 CPU = {"accelerator": "cpu"}
 

@@ -13,9 +13,9 @@ from amask_solo.augment import Views
 from amask_solo.configuration import config_folder, instantiate
 from amask_solo.data import ImageData, make_shapes
 from amask_solo.evaluation.protocol import Protocol
-from amask_solo.hosts.host import load_host
-from amask_solo.hosts.host_config import host_config, method_class
-from amask_solo.hosts.settings import PARTS, build_settings
+from amask_solo.hosts.installed import load_host
+from amask_solo.masked.settings import PARTS, build_settings
+from amask_solo.runs.host_config import host_config, method_class
 
 CONFIGS = config_folder()
 

@@ -17,7 +17,7 @@ import amask_solo
 from amask_solo.cli.compare import make_runs, sort_arguments
 from amask_solo.cli.composed import composed
 from amask_solo.cli.overrides import checked
-from tests.hosts.tiny import BATCH, TwoViews, tiny_cfg
+from tests.tiny import BATCH, TwoViews, tiny_cfg
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -96,7 +96,7 @@ def _protocols(cfg: DictConfig) -> dict[str, Any]:
 
 def _refuse_other_settings(plan: Sequence[Run]) -> None:
     """Compose each run's configuration: all of them can be made, and those in the folder are the ones asked for."""
-    from amask_solo.hosts.run_folder import check_same_run
+    from amask_solo.runs.run_folder import check_same_run
 
     for run in plan:
         cfg = composed("pretrain", checked("pretrain", run.settings))

@@ -19,7 +19,7 @@ def main() -> None:
 def _run(cfg: DictConfig) -> None:
     console = Console(highlight=False, soft_wrap=True)
     with console.status("starting") as status:
-        from amask_solo.hosts.evaluate import evaluate
+        from amask_solo.runs.evaluate import evaluate
 
         outcome = evaluate(cfg, status.update)
     if outcome.results:

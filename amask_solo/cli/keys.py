@@ -75,12 +75,12 @@ def _arguments(node: DictConfig | ListConfig, where: str) -> Iterable[str]:
     if "_target_" in node:
         return target_arguments(node["_target_"], where)
     if where == "trainer":
-        from amask_solo.hosts.preflight import trainer_arguments
+        from amask_solo.runs.preflight import trainer_arguments
 
         return trainer_arguments()
     if where == "adversary":
-        from amask_solo.adversary import Adversary
-        from amask_solo.game import Game
+        from amask_solo.game.adversary import Adversary
+        from amask_solo.game.game import Game
 
         return arguments(Game) | (arguments(Adversary) - {"game"}) | {"side", "loud"}
     return ()

@@ -17,7 +17,7 @@ def main() -> None:
 
 
 def _run(cfg: DictConfig) -> Any:
-    from amask_solo.hosts.pretrain import pretrain
+    from amask_solo.runs.pretrain import pretrain
 
     summary = pretrain(cfg)
     if summary:

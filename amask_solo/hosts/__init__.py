@@ -1,1 +1,1 @@
-"""The only package that imports solo-learn or Lightning: everything that a host needs and must not notice."""
+"""Adapters of both generations of solo-learn, nothing else."""

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from amask_solo.hosts.host import Host
-from amask_solo.hosts.registry import base_methods
+from amask_solo.hosts.names import base_methods
 from amask_solo.hosts.repairs import Repairs, check, construction, leaf
 
 

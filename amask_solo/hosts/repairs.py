@@ -12,7 +12,7 @@ from torch import Tensor
 
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.knn import WeightedKNN
-from amask_solo.hosts.registry import PREFIX
+from amask_solo.hosts.names import PREFIX
 
 STATE = "amask_host"
 """Where in a checkpoint the state lies that the host forgets to save."""

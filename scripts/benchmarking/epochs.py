@@ -19,9 +19,9 @@ from amask_solo.augment.schema import Recipe
 from amask_solo.cli.composed import composed
 from amask_solo.configuration import instantiate
 from amask_solo.data import make_shapes
-from amask_solo.hosts.datamodule import ViewsData
-from amask_solo.hosts.host import load_host
-from amask_solo.hosts.host_config import host_config, method_class
+from amask_solo.hosts.installed import load_host
+from amask_solo.runs.datamodule import ViewsData
+from amask_solo.runs.host_config import host_config, method_class
 from benchmarking.interleaved import Run, stopwatch
 from benchmarking.models import Setting
 

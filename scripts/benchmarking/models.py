@@ -14,11 +14,11 @@ from amask_solo.augment import Views
 from amask_solo.cli.composed import composed
 from amask_solo.data import ImageData
 from amask_solo.data.base import ArrayImages
-from amask_solo.hosts.clean_view import EncodeOnce
-from amask_solo.hosts.host_config import host_config, method_class
-from amask_solo.hosts.loss import HostLoss
-from amask_solo.hosts.side_effects import snapshot
-from amask_solo.updates import Board
+from amask_solo.game.updates import Board
+from amask_solo.masked.clean_view import EncodeOnce
+from amask_solo.masked.loss import HostLoss
+from amask_solo.masked.side_effects import snapshot
+from amask_solo.runs.host_config import host_config, method_class
 
 ALL_OF_FOUR = ["++adversary.draw=all", "adversary.masker.num_masks=4"]
 """Four masks, each shown in every step."""

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from amask_solo.hosts.host import load_host
+from amask_solo.hosts.installed import load_host
 
 PACKAGES = ("torch", "torchvision", "lightning", "kornia", "timm", "solo-learn")
 COLUMNS = {

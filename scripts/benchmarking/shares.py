@@ -13,7 +13,7 @@ from torch.autograd import DeviceType
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from amask_solo.hosts.host import load_host
+from amask_solo.hosts.installed import load_host
 from benchmarking.interleaved import Run, SameBatch
 from benchmarking.models import ALL_OF_FOUR, Setting, build
 

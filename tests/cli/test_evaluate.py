@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-import amask_solo.hosts.evaluate  # noqa: F401 - so that beartype says here what it has to say
-from amask_solo.hosts.host import load_host
+import amask_solo.runs.evaluate  # noqa: F401 - so that beartype says here what it has to say
+from amask_solo.hosts.installed import load_host
 from tests.cli.command import BARE, SMALL, TINY, Said, call, pretrain
 
 IMAGES = [setting for setting in TINY if setting.startswith("data")]

@@ -6,8 +6,8 @@ Tensors on ``meta`` have shapes and no numbers: who looks at a number there (and
 import pytest
 import torch
 
-from amask_solo.game import Game
-from amask_solo.updates import Alternating, Board, Reversal
+from amask_solo.game.game import Game
+from amask_solo.game.updates import Alternating, Board, Reversal
 from tests.contracts.configs import build, names
 
 PARTS = {"masker": "sequential", "fill": "zero", "constraint": "none"}

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback
 from amask_solo.hosts.knn import WeightedKNN
 from amask_solo.hosts.lars import LARS
 from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR
-from tests.hosts.tiny import tiny_loaders, tiny_trainer
+from tests.tiny import tiny_loaders, tiny_trainer
 
 # ---------------------------------------------------------------- LARS
 

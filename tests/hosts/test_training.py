@@ -9,8 +9,8 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from amask_solo.hosts.host import load_host
-from tests.hosts.tiny import tiny_loaders, tiny_trainer
+from amask_solo.hosts.installed import load_host
+from tests.tiny import tiny_loaders, tiny_trainer
 
 pytestmark = pytest.mark.host
 

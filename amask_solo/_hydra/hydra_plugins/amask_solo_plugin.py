@@ -6,6 +6,6 @@ Hydra imports this module in every application; it does nothing unless the host 
 import sys
 
 if "solo.methods" in sys.modules:
-    from amask_solo.hosts.registry import register
+    from amask_solo.masked.registry import register
 
     register()

@@ -1,0 +1,1 @@
+"""The equation, read `game.py` first, and its players; they need nothing but torch."""

@@ -1,0 +1,167 @@
+"""The masker's side of the game: how it takes turns with the encoder, and its private optimizer."""
+
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import nn
+
+from amask_solo._types import Images, Masks, Scalar
+from amask_solo.game.game import Game
+from amask_solo.game.updates import Reversal, Turn, UpdateRule
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+ADAMW = partial(torch.optim.AdamW, lr=1e-3)
+Schedule = Literal["constant", "cosine"]
+
+
+def schedule_factor(progress: float, *, schedule: Schedule, warmup: float) -> float:
+    """Return the factor on the masker's learning rate.
+
+    Args:
+        progress: The share of all optimizer steps taken so far, in [0, 1].
+        schedule: ``"constant"``, or ``"cosine"`` down to 0.
+        warmup: The share of all steps over which the factor rises linearly from 0.
+
+    Example:
+        >>> [schedule_factor(p, schedule="cosine", warmup=0.1) for p in (0.05, 0.1, 1.0)]
+        [0.5, 1.0, 0.0]
+    """
+    if progress < warmup:
+        return progress / warmup
+    if schedule == "constant":
+        return 1.0
+    return (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
+
+
+class Preview(NamedTuple):
+    """All masks of some views, and the views with what the last occlusion hides."""
+
+    masks: Masks
+    hidden: Images
+
+
+class Adversary(nn.Module):
+    """The masker with its game, its update rule and its optimizer.
+
+    The optimizer is private: the host's optimizer, schedule and step counter never see it.
+
+    Args:
+        game: What is played.
+        update: How the players take turns; one backward pass for both by default.
+        optimizer: Makes the masker's optimizer from its parameters. ADIOS uses SGD with momentum 0.9.
+        schedule: The course of the masker's learning rate; see :func:`schedule_factor`.
+        warmup: The share of training over which that learning rate rises.
+        every: The masker moves in every k-th step of the host's optimizer.
+        start_epoch: Before this epoch (counted from 0) nothing is hidden: the method is the stock method.
+        memory_efficient: If more than one mask is shown, keep the graph of one masked view at a time: the memory of one
+            mask, and a few percent of time; see :mod:`amask_solo.game.memory`. Under DDP, the plain strategy alone.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    def __init__(
+        self,
+        game: Game,
+        *,
+        update: UpdateRule | None = None,
+        optimizer: OptimizerFactory = ADAMW,
+        schedule: Schedule = "constant",
+        warmup: float = 0.0,
+        every: int = 1,
+        start_epoch: int = 0,
+        memory_efficient: bool = False,
+    ) -> None:
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"Expected every to be at least 1, but got {every}.")
+        if start_epoch < 0:
+            raise ValueError(f"Expected start_epoch to be 0 or more, but got {start_epoch}.")
+        if not 0 <= warmup < 1:
+            raise ValueError(f"Expected warmup to be a share in [0, 1), but got {warmup}.")
+        if schedule not in ("constant", "cosine"):
+            raise ValueError(f"Expected schedule 'constant' or 'cosine', but got {schedule!r}.")
+        self.game = game
+        self.update = update or Reversal()
+        self.every, self.start_epoch = every, start_epoch
+        self.schedule, self.warmup = schedule, warmup
+        self.memory_efficient = memory_efficient and game.num_shown > 1
+        self.last: Turn | None = None
+        self._make_optimizer = optimizer
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._resumed: dict[str, Any] | None = None
+
+    @property
+    def masker(self) -> nn.Module:
+        """The network that proposes masks."""
+        return self.game.masker
+
+    @property
+    def two_turns(self) -> bool:
+        """Whether the masker takes a turn of its own, after the encoder's step."""
+        return not isinstance(self.update, Reversal)
+
+    def learned(self) -> list[nn.Parameter]:
+        """Return the masker's parameters; an unlearned masker has none and is never stepped."""
+        return [p for p in self.masker.parameters() if p.requires_grad]
+
+    def moves(self, step: int) -> bool:
+        """Return whether the masker learns in this step of the host's optimizer."""
+        return step % self.every == 0 and bool(self.learned())
+
+    def start(self) -> None:
+        """Make the optimizer; called when the parameters are on the device where they are trained."""
+        if not self.learned():
+            return
+        self._optimizer = self._make_optimizer(self.learned())
+        for group in self._optimizer.param_groups:
+            group["base_lr"] = group["lr"]
+        if self._resumed is not None:
+            self._optimizer.load_state_dict(self._resumed)
+
+    def gather(self, objective: Scalar) -> None:
+        """Add the gradients of what the masker minimizes to those that it has gathered; no other network gets any."""
+        parameters = self.learned()
+        gradients = torch.autograd.grad(objective, parameters, allow_unused=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+
+    def step(self, progress: float, apply: Callable[[torch.optim.Optimizer], Any]) -> None:
+        """Move the masker by the gradients that it has gathered.
+
+        Args:
+            progress: The share of all optimizer steps taken so far.
+            apply: How to step an optimizer; the place for a gradient scaler.
+        """
+        if self._optimizer is None or all(p.grad is None for p in self.learned()):
+            return
+        factor = schedule_factor(progress, schedule=self.schedule, warmup=self.warmup)
+        for group in self._optimizer.param_groups:
+            group["lr"] = factor * group["base_lr"]
+        apply(self._optimizer)
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def optimizer_state(self) -> dict[str, Any]:
+        """Return the optimizer's state as tensors and plain containers."""
+        return {} if self._optimizer is None else self._optimizer.state_dict()
+
+    def resume(self, optimizer_state: dict[str, Any]) -> None:
+        """Keep the state of a checkpoint until :meth:`start` makes the optimizer."""
+        self._resumed = optimizer_state or None
+
+    @torch.no_grad()
+    def preview(self, images: Images, *, generator: torch.Generator | None = None) -> Preview:
+        """Return what the present masker would do to these views, without a host.
+
+        Args:
+            images: Normalised views.
+            generator: Source of randomness, on the device of ``images``.
+        """
+        masks = self.masker(images, generator=generator)
+        shown = self.game.show(masks, generator=generator)
+        *_, last = self.game.entries([images], shown, 0, generator=generator)
+        return Preview(masks, last.views[0])

@@ -1,0 +1,140 @@
+"""How encoder and masker take turns."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from amask_solo._types import BaseLoss, Images, Masks, Scalar, Views
+from amask_solo.game.game import Game, WeightedViews
+from amask_solo.game.memory import Cut, cut, made_anew, value_one_by_one
+
+
+class Board(NamedTuple):
+    """All that a turn needs.
+
+    Attributes:
+        game: What is played.
+        views: The clean views.
+        side: The number of the one that is masked.
+        loss: The host's objective.
+        generator: Source of randomness.
+        shared: What of the host gets a gradient in every entry, if each entry's graph is to be gone before the next
+            one is played; see :mod:`amask_solo.game.memory`. ``None`` keeps all graphs.
+    """
+
+    game: Game
+    views: Views
+    side: int
+    loss: BaseLoss
+    generator: torch.Generator | None = None
+    shared: Sequence[Cut] | None = None
+
+
+class Turn(NamedTuple):
+    """One pass through the game: what to minimize, and what was seen on the way."""
+
+    objective: Scalar
+    loss: Scalar
+    penalty: Scalar
+    view: Images
+    masks: Masks
+    shown: Masks
+
+    def detach(self) -> "Turn":
+        """Return the turn without its graph."""
+        return Turn(*(tensor.detach() for tensor in self))
+
+
+class _Reverse(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, masks: Tensor) -> Tensor:  # noqa: ARG004
+        return masks.view_as(masks)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ARG004
+        return -grad
+
+
+def reverse_gradient(masks: Masks) -> Masks:
+    """Return the masks unchanged; the gradient changes its sign on the way back.
+
+    References:
+        Ganin and Lempitsky, `Unsupervised Domain Adaptation by Backpropagation
+        <https://arxiv.org/abs/1409.7495>`_, ICML 2015.
+    """
+    return _Reverse.apply(masks)
+
+
+class UpdateRule(ABC):
+    """When the masker learns from the game."""
+
+    @abstractmethod
+    def encoder_turn(self, board: Board, *, moves: bool) -> Turn:
+        """Play for the batch's backward pass; ``moves`` says whether the masker learns in this step."""
+
+    @abstractmethod
+    def masker_turn(self, board: Board) -> Turn | None:
+        """Play for the masker alone, after the encoder has moved; ``None`` if it has learned already."""
+
+
+class Reversal(UpdateRule):
+    """One forward and one backward pass for both players.
+
+    The gradient changes its sign between mask and pixels: the encoder descends and the masker ascends on the same loss.
+    About half the cost of :class:`Alternating`. Ours.
+    """
+
+    def encoder_turn(self, board: Board, *, moves: bool) -> Turn:
+        """Play once for both players."""
+        if not moves:
+            return _turn(board, learns=False)
+        turn = _turn(board, learns=True, expose=reverse_gradient)
+        return turn._replace(objective=turn.loss + turn.penalty)
+
+    def masker_turn(self, board: Board) -> None:
+        """Do nothing: the masker's gradient came with the encoder's."""
+
+
+class Alternating(UpdateRule):
+    """The encoder steps against given masks, then the masker steps against the new encoder, with masks drawn anew.
+
+    References:
+        Shi et al., `Adversarial Masking for Self-Supervised Learning <https://arxiv.org/abs/2201.13100>`_,
+        ICML 2022; the order of the two steps follows the authors' code.
+    """
+
+    def encoder_turn(self, board: Board, *, moves: bool) -> Turn:  # noqa: ARG002
+        """Play for the encoder."""
+        return _turn(board, learns=False)
+
+    def masker_turn(self, board: Board) -> Turn:
+        """Play for the masker: it minimizes the penalty minus the loss."""
+        turn = _turn(board, learns=True)
+        return turn._replace(objective=turn.penalty - turn.loss)
+
+
+def _turn(board: Board, *, learns: bool, expose: Callable[[Masks], Masks] = lambda masks: masks) -> Turn:
+    game, view = board.game, board.views[board.side]
+    with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+        propose = game.propose if board.shared is None else partial(made_anew, game.propose)
+        masks = propose(view, generator=board.generator)
+        penalty = game.constraint(masks)
+        shown = game.show(masks, generator=board.generator)
+    loss = _value(board, expose(shown))
+    return Turn(loss, loss, penalty, view, masks, shown)
+
+
+def _value(board: Board, shown: Masks) -> Scalar:
+    def entries(masks: Masks) -> Iterator[WeightedViews]:
+        return board.game.entries(board.views, masks, board.side, generator=board.generator)
+
+    if board.shared is None:
+        return board.game.value(entries(shown), board.loss)
+    known = cut(shown)
+    return value_one_by_one(entries(known.leaf), board.loss, [known, *board.shared])

@@ -1,0 +1,1 @@
+"""Any method of the host, masked: the leaf class, quiet calls, clean views encoded once."""

@@ -1,0 +1,94 @@
+"""Encode each clean view once, however many masked views stand beside it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from amask_solo._types import Images
+from amask_solo.game.memory import Cut, cut
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    # A view that the host passes on untouched may come back as another Python object on the same memory.
+    return a is b or (a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.stride() == b.stride())
+
+
+class EncodeOnce:
+    """A network that remembers its outputs for given inputs.
+
+    Args:
+        network: The network, or its ``forward``.
+        views: The inputs worth remembering; they must stay alive and unchanged meanwhile.
+        grad: Whether the remembered outputs carry a graph.
+    """
+
+    def __init__(self, network: Callable[[Images], Tensor], views: Sequence[Images], *, grad: bool = True) -> None:
+        self.network, self.views, self.grad = network, views, grad
+        self.remembered: dict[int, Tensor] = {}
+
+    def __call__(self, images: Images) -> Tensor:
+        """Return the network's output, computed on the first call for a known input."""
+        for number, view in enumerate(self.views):
+            if _same(images, view):
+                return self.view(number)
+        return self.network(images)
+
+    def view(self, number: int) -> Tensor:
+        """Return the output for the view of that number."""
+        if number not in self.remembered:
+            with torch.set_grad_enabled(self.grad and torch.is_grad_enabled()):
+                self.remembered[number] = self.network(self.views[number])
+        return self.remembered[number]
+
+    def cut(self) -> list[Cut]:
+        """Cut what is remembered off from its graph; later calls return the leaves."""
+        cuts = {number: cut(output) for number, output in self.remembered.items()}
+        self.remembered = {number: made.leaf for number, made in cuts.items()}
+        return list(cuts.values())
+
+
+@contextmanager
+def _replaced(network: nn.Module, name: str, value: object) -> Iterator[None]:
+    before = dict(network.__dict__)
+    setattr(network, name, value)
+    try:
+        yield
+    finally:
+        if name in before:
+            setattr(network, name, before[name])
+        else:
+            delattr(network, name)
+
+
+@contextmanager
+def encode_once(
+    networks: Sequence[nn.Module], views: Sequence[Images], *, grad: bool = True
+) -> Iterator[list[EncodeOnce]]:
+    """Let each network remember the clean views for as long as the context lasts.
+
+    Args:
+        networks: Backbones, online first.
+        views: The clean views, in the memory format that the host uses, so that it does not copy them.
+        grad: Whether the remembered features carry a graph. The masker's own turn needs none.
+    """
+    with ExitStack() as stack:
+        caches = []
+        for network in networks:
+            caches.append(EncodeOnce(network.forward, views, grad=grad))
+            stack.enter_context(_replaced(network, "forward", caches[-1]))
+        yield caches
+
+
+def in_memory_format(model: LightningModule, batch: Sequence) -> list:
+    """Return the batch with its views as the host's networks get them.
+
+    The current host converts each view to channels_last; one that needs no conversion is recognized as the same.
+    """
+    index, views, targets = batch
+    views = [views] if isinstance(views, Tensor) else list(views)
+    if not getattr(model, "no_channel_last", True):
+        views = [view.contiguous(memory_format=torch.channels_last) for view in views]
+    return [index, views, targets]

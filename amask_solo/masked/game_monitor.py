@@ -1,0 +1,185 @@
+"""Watches both players while they play."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from amask_solo.errors import UserError
+from amask_solo.game.monitor import all_finite, diagnose, mask_statistics
+
+
+class GameMonitor(Callback):
+    """Log how the game goes, name what goes wrong, and stop a run that is lost.
+
+    Every ``log_every_n_steps`` steps it logs ``masks/*`` (see
+    :func:`~amask_solo.game.monitor.mask_statistics`), ``adversary/loss``, ``adversary/penalty``, and the
+    norms of both players' gradients before clipping. The row of an epoch holds the mean of
+    ``masks/*`` over what was logged in it.
+
+    A loss that is NaN without a NaN gradient is not taken for a failure: DeepCluster-v2 has one in
+    its first epoch.
+
+    Args:
+        stop_on_nan: Whether NaN or infinite numbers end the run, with the last sound checkpoint
+            kept.
+    """
+
+    def __init__(self, *, stop_on_nan: bool = True) -> None:
+        self.stop_on_nan = stop_on_nan
+        self._warned: set[str] = set()
+        self._seen: list[dict[str, Tensor]] = []
+        self._grad_norm: Tensor | None = None
+        self._due = False
+        self._hook: Any = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Watch the masker's optimizer, which is private and may step at any time."""
+        adversary = getattr(pl_module, "adversary", None)
+        if adversary is None:
+            return
+        masker = {id(parameter) for parameter in adversary.parameters()}
+
+        def measure(optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG001
+            if not self._due:
+                return
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            if parameters and id(parameters[0]) in masker:
+                pl_module.log("adversary/grad_norm", _grad_norm(parameters), on_epoch=False)
+
+        self._hook = register_optimizer_step_pre_hook(measure)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Find out whether this step is logged."""
+        del pl_module, batch
+        # What Lightning's own monitors ask; counting steps here would fall out of step
+        # after a resume.
+        logged = trainer._logger_connector.should_update_logs
+        # An epoch shorter than that is looked at all the same, once.
+        self._due = logged or batch_idx + 1 == trainer.num_training_batches
+        self._grad_norm = None
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        """Measure the encoder's gradient, before it is clipped."""
+        del trainer, optimizer
+        if self._due:
+            self._grad_norm = _grad_norm(_encoder(pl_module))
+            pl_module.log("encoder/grad_norm", self._grad_norm, on_step=True, on_epoch=False)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Log the masks and check for NaN."""
+        del batch
+        if not self._due:
+            return
+        turn = getattr(getattr(pl_module, "adversary", None), "last", None)
+        if turn is not None:
+            with trainer.precision_plugin.forward_context():
+                masks = _all_masks(pl_module, turn, batch_idx)
+            statistics = mask_statistics(masks)
+            self._seen.append(statistics)
+            numbers = {f"masks/{name}": value for name, value in statistics.items()}
+            numbers |= {"adversary/loss": turn.loss, "adversary/penalty": turn.penalty}
+            pl_module.log_dict(numbers, on_step=True, on_epoch=False)
+        broken = self._broken(trainer, outputs["loss"], turn)
+        # All processes stop together; one that waited for another would wait forever.
+        if trainer.strategy.reduce_boolean_decision(broken is not None, all=False):
+            self._stop(trainer, broken or "loss of another process", batch_idx)
+
+    def _broken(self, trainer: Trainer, loss: Tensor, turn: Any) -> str | None:
+        if turn is not None and not all_finite([turn.masks]):
+            return "masks"
+        if self._grad_norm is None or all_finite([self._grad_norm]):
+            return None
+        # A gradient scaler skips steps whose gradients overflow, and finds a smaller scale.
+        scaled = trainer.precision == "16-mixed"
+        if not all_finite([loss]):
+            return "loss"
+        return None if scaled else "gradient"
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check the parameters before they are saved, and name what is wrong with the masks."""
+        if not all_finite(pl_module.parameters()):
+            self._stop(trainer, "parameters", None)
+        if not self._seen:
+            return
+        names = set.intersection(*({*seen} for seen in self._seen))
+        means = {name: torch.stack([seen[name] for seen in self._seen]).mean() for name in names}
+        self._seen.clear()
+        pl_module.log_dict({f"masks/{name}": value for name, value in means.items()}, sync_dist=True)
+        if not pl_module.adversary.learned():
+            return  # Masks that nobody learns are as they are by design.
+        for finding in diagnose(means):
+            if finding.kind not in self._warned:
+                self._warned.add(finding.kind)
+                rank_zero_warn(f"Epoch {trainer.current_epoch}: {finding}")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Stop watching."""
+        self._unhook()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Stop watching."""
+        del trainer, pl_module, exception
+        self._unhook()
+
+    def _unhook(self) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+
+    def _stop(self, trainer: Trainer, what: str, batch_idx: int | None) -> None:
+        if not self.stop_on_nan:
+            return
+        where = f"epoch {trainer.current_epoch}"
+        where += "" if batch_idx is None else f", batch {batch_idx}"
+        kept = _newest_checkpoint(trainer)
+        remedy = (
+            f"The last good checkpoint is kept: {kept}; go on from it with resume=true."
+            if kept
+            else "No checkpoint was written yet; start again."
+        )
+        adversary = ", adversary.optimizer.lr or a weight of a constraint" if what == "masks" else ""
+        raise UserError(
+            f"The {what} became NaN or infinite in {where} (step {trainer.global_step}). Likely"
+            f" causes: too high optimizer.lr{adversary}, too short a warm-up, or half precision"
+            f" (trainer.precision is {trainer.precision}; 32-true has the most range). {remedy}"
+        )
+
+
+def _newest_checkpoint(trainer: Trainer) -> Path | None:
+    written = [Path(path) for c in trainer.checkpoint_callbacks if (path := getattr(c, "best_model_path", ""))]
+    return max((path for path in written if path.is_file()), key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+@torch.no_grad()
+def _all_masks(pl_module: LightningModule, turn: Any, batch_idx: int) -> Tensor:
+    """Return the masks of the masked view; all of them are made anew if the step made one of each image alone.
+
+    They are then those of the masker after its step; masks that are drawn at random are drawn again.
+    """
+    masker = pl_module.adversary.masker
+    if turn.masks.shape[1] == masker.num_masks:
+        return turn.masks
+    return masker(turn.view, generator=pl_module.random_stream("monitor", batch_idx))
+
+
+def _encoder(pl_module: LightningModule) -> list[nn.Parameter]:
+    named = pl_module.named_parameters()
+    return [parameter for name, parameter in named if not name.startswith("adversary.")]
+
+
+def _grad_norm(parameters: list[nn.Parameter]) -> Tensor:
+    gradients = [p.grad.detach() for p in parameters if p.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients)

@@ -1,0 +1,88 @@
+"""The host's objective as a function of its views: all that the game ever sees of a method."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import torch
+from lightning.pytorch import LightningModule
+
+from amask_solo._types import Scalar, Views
+from amask_solo.game.memory import Cut
+from amask_solo.masked.clean_view import EncodeOnce
+from amask_solo.masked.online_evaluation import clean_online_evaluation
+from amask_solo.masked.side_effects import Buffers, quiet
+
+
+class HostLoss:
+    """Call a host's ``training_step`` on other views, without the loss of its online classifier.
+
+    Args:
+        model: The masked method.
+        base: The class of the host whose ``training_step`` is called.
+        batch: The host's batch: indexes, clean views, labels.
+        batch_idx: Its number in the epoch.
+        caches: Remembered features of the clean views: of the backbone, then of the momentum backbone.
+        loud: The number (from 1) of the one call that may write logs, statistics, queues and memory banks; it comes
+            last, so that every call sees the same queues. ``None`` if no call may.
+        before: Buffers that quiet calls see instead of the present ones.
+
+    Attributes:
+        class_loss: The loss of the online classifiers in the loud call. It has no gradient to views or backbone.
+    """
+
+    def __init__(
+        self,
+        model: LightningModule,
+        base: type[LightningModule],
+        batch: Sequence,
+        batch_idx: int,
+        *,
+        caches: Sequence[EncodeOnce],
+        loud: int | None,
+        before: Buffers | None = None,
+    ) -> None:
+        self.model, self.base, self.batch_idx = model, base, batch_idx
+        self.indexes, self.clean, self.targets = batch
+        self.caches, self.loud, self.before = caches, loud, before
+        self.calls = 0
+        self.class_loss: Scalar | float = 0.0
+
+    def __call__(self, views: Views) -> Scalar:
+        """Return the self-supervised loss of these views."""
+        self.calls += 1
+        loud = self.calls == self.loud
+        self.model.class_losses.clear()
+        with self._hearing(views) if loud else quiet(self.model, self.before):
+            batch = [self.indexes, list(views), self.targets]
+            loss = self.base.training_step(self.model, batch, self.batch_idx)
+        class_loss = sum(self.model.class_losses)
+        if loud:
+            self.class_loss = class_loss
+        return loss - class_loss
+
+    def remember_clean_views(self) -> None:
+        """Encode the clean views now, aloud, so that the statistics of the backbones see them once.
+
+        Needed when quiet calls come first; a single loud call encodes them on its way.
+        """
+        for number in range(len(self.clean)):
+            if number == self.model.side:
+                continue
+            self.caches[0].view(number)
+            if number < self.model.num_large_crops:
+                for teacher in self.caches[1:]:
+                    with torch.no_grad():
+                        teacher.view(number)
+
+    def shared(self) -> list[Cut]:
+        """Return all that every call gets a gradient for: the clean views' features, cut off, and the parameters.
+
+        The online classifiers have losses of their own, and the game's masks come from elsewhere.
+        """
+        apart = ("adversary.", "classifier.", "momentum_classifier.")
+        learned = (p for name, p in self.model.named_parameters() if p.requires_grad and not name.startswith(apart))
+        return [*self.caches[0].cut(), *(Cut(p, p) for p in learned)]
+
+    def _hearing(self, views: Views) -> AbstractContextManager:
+        large = slice(0, self.model.num_large_crops)
+        return clean_online_evaluation(self.model, self.clean[large], views[large], self.targets, self.caches)

@@ -1,0 +1,186 @@
+"""Any method of the host, adversarially masked: the dynamic leaf class.
+
+A subclass, made at run time, is the only inheritance that the host allows: a child module cannot log, and the host's
+own evaluation looks for ``backbone.*`` at the root of the checkpoint.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule
+from omegaconf import DictConfig
+from torch import Tensor
+
+from amask_solo._random import stream
+from amask_solo._types import Images, Scalar
+from amask_solo.errors import UserError
+from amask_solo.game.adversary import Adversary
+from amask_solo.game.updates import Board
+from amask_solo.hosts.installed import load_host
+from amask_solo.masked.clean_view import EncodeOnce, encode_once, in_memory_format
+from amask_solo.masked.distributed import average_gradients, same_on_all_ranks
+from amask_solo.masked.game_monitor import GameMonitor
+from amask_solo.masked.loss import HostLoss
+from amask_solo.masked.settings import build_settings
+from amask_solo.masked.side_effects import Buffers, quiet, snapshot
+from amask_solo.masked.traits import first_signal_epoch, masked_side, refuse_unmaskable
+
+CLASS_LOSSES = ("train_class_loss", "train_momentum_class_loss")
+
+
+@cache
+def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - the class is made at run time, in here
+    """Return an adversarially masked version of a method.
+
+    Args:
+        base: A method of the host, or your own subclass of its ``BaseMethod`` or ``BaseMomentumMethod``.
+
+    Returns:
+        A subclass that takes the same configuration, with an optional node ``adversary``.
+
+    Raises:
+        UserError: If the method cannot be masked (MAE hides patches by itself).
+    """
+    refuse_unmaskable(base)
+    host = load_host()
+    base = host.adapt(base)
+    backbones = (host.backbone, host.momentum_backbone)
+
+    class Masked(base):
+        """The host's method with an adversary; read :meth:`training_step`."""
+
+        adversary: Adversary
+        muted = False
+        _seed = 0
+        _stepped = 0
+
+        def __init__(self, cfg: DictConfig) -> None:
+            super().__init__(cfg)
+            settings = build_settings(cfg)
+            self.adversary = settings.adversary
+            self.side = masked_side(base) if settings.side is None else settings.side
+            self.loud = settings.loud
+            self.class_losses: list[Tensor] = []
+            self._before: Buffers | None = None
+            # DDP must not wait for gradients of a masker that does not move in every step; see `distributed`.
+            self._ddp_params_and_buffers_to_ignore = [f"adversary.{name}" for name in self.adversary.state_dict()]
+
+        def training_step(self, batch: Sequence, batch_idx: int) -> Scalar:
+            """Hand the host harder views and read its loss back."""
+            if not self.signal(self.current_epoch):
+                return super().training_step(batch, batch_idx)
+            batch = in_memory_format(self, batch)
+            views, game = batch[1], self.adversary.game
+            moves = self.adversary.moves(self.global_step)
+            if moves and self.adversary.two_turns:
+                self._before = snapshot(self, skip_statistics=True)
+            with self._encode_once(views) as caches:
+                loud = game.num_shown + (self.loud == "clean")
+                loss = HostLoss(self, base, batch, batch_idx, caches=caches, loud=loud)
+                frugal = self.adversary.memory_efficient
+                if loud > 1 or frugal:
+                    loss.remember_clean_views()
+                shared = loss.shared() if frugal else None
+                board = Board(game, views, self.side, loss, self.random_stream("masks", batch_idx), shared)
+                turn = self.adversary.update.encoder_turn(board, moves=moves)
+                if self.loud == "clean":
+                    loss(views)
+            self.adversary.last = turn.detach()
+            return turn.objective + loss.class_loss
+
+        def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+            """Move the masker with the encoder, if its gradient came with the encoder's."""
+            super().on_before_optimizer_step(optimizer)
+            if not self.adversary.two_turns:
+                self._move()
+
+        def on_train_batch_end(self, outputs: Any, batch: Sequence, batch_idx: int) -> None:
+            """Give the masker its own turn, if it takes one, before the host updates its teacher."""
+            if self._before is not None:
+                self._masker_turn(in_memory_format(self, batch), batch_idx)
+                self._before = None
+            if self.adversary.two_turns and self.global_step > self._stepped:
+                self._stepped = self.global_step
+                self._move()
+            super().on_train_batch_end(outputs, batch, batch_idx)
+
+        def _masker_turn(self, batch: Sequence, batch_idx: int) -> None:
+            with self.trainer.precision_plugin.train_step_context(), self._encode_once(batch[1], grad=False) as caches:
+                loss = HostLoss(self, base, batch, batch_idx, caches=caches, loud=None, before=self._before)
+                with quiet(self, self._before):
+                    loss.remember_clean_views()
+                stream_ = self.random_stream("masker's turn", batch_idx)
+                shared = [] if self.adversary.memory_efficient else None
+                board = Board(self.adversary.game, batch[1], self.side, loss, stream_, shared)
+                turn = self.adversary.update.masker_turn(board)
+            self.adversary.gather(turn.objective / self.trainer.accumulate_grad_batches)
+            self.adversary.last = turn.detach()
+
+        def _move(self) -> None:
+            average_gradients(self.adversary.learned())
+            scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+            progress = self.global_step / max(1, self.trainer.estimated_stepping_batches)
+            self.adversary.step(progress, scaler.step if scaler else lambda o: o.step())
+
+        def signal(self, epoch: int) -> bool:
+            """Return whether the game is on: the adversary has started and the objective has a gradient."""
+            return epoch >= max(self.adversary.start_epoch, first_signal_epoch(base))
+
+        def log(self, *args: Any, **kwargs: Any) -> None:
+            """Log, unless the call is a quiet one."""
+            if not self.muted:
+                super().log(*args, **kwargs)
+
+        def log_dict(self, dictionary: Any, *args: Any, **kwargs: Any) -> None:
+            """Log, unless the call is a quiet one; keep the online classifier's loss, which is not the game's."""
+            self.class_losses += [dictionary[key] for key in CLASS_LOSSES if key in dictionary]
+            if not self.muted:
+                super().log_dict(dictionary, *args, **kwargs)
+
+        def _encode_once(
+            self, views: Sequence[Images], *, grad: bool = True
+        ) -> AbstractContextManager[list[EncodeOnce]]:
+            networks = [getattr(self, name) for name in backbones if hasattr(self, name)]
+            return encode_once(networks, views, grad=grad)
+
+        def random_stream(self, name: str, batch_idx: int) -> torch.Generator:
+            """Return the random numbers of this step for one use; see :func:`~amask_solo._random.stream`."""
+            attached = self._trainer is not None
+            step = self.trainer.fit_loop.total_batch_idx if attached else batch_idx
+            return stream(name, seed=self._seed, rank=self.global_rank, step=step, device=self.device)
+
+        def configure_callbacks(self) -> list[Callback]:
+            """Watch the game in the host's own scripts too, which know no callback of ours."""
+            watched = any(isinstance(callback, GameMonitor) for callback in self.trainer.callbacks)
+            return [] if watched else [GameMonitor()]
+
+        def on_fit_start(self) -> None:
+            """Make the masker's optimizer, with the same masker on every rank."""
+            super().on_fit_start()
+            if self.trainer.precision == "16-mixed" and (self.adversary.two_turns or self.adversary.memory_efficient):
+                raise UserError(
+                    "update=alternating and adversary.memory_efficient do not work with precision=16-mixed: the"
+                    " gradient scaler serves one backward pass a step. Use precision=bf16-mixed, or update=reversal"
+                    " and adversary.memory_efficient=false."
+                )
+            self._seed = torch.initial_seed()
+            self._stepped = self.global_step
+            same_on_all_ranks(self.adversary)
+            self.adversary.start()
+
+        def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+            """Add the state of the masker's optimizer."""
+            super().on_save_checkpoint(checkpoint)
+            checkpoint["adversary"] = {"optimizer": self.adversary.optimizer_state()}
+
+        def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+            """Take up the state of the masker's optimizer."""
+            super().on_load_checkpoint(checkpoint)
+            self.adversary.resume(checkpoint.get("adversary", {}).get("optimizer", {}))
+
+    Masked.__name__ = Masked.__qualname__ = f"Amask{base.__name__}"
+    Masked.__module__ = __name__
+    return Masked

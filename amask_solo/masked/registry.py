@@ -1,0 +1,83 @@
+"""``METHODS["amask_byol"]``: every method of the host under a second name, as soon as the host is imported."""
+
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+from amask_solo.hosts.names import PREFIX, REGISTRY, base_methods
+
+
+def register() -> None:
+    """Add ``amask_<name>`` to the host's ``METHODS`` for each of its methods; a second call changes nothing.
+
+    Raises:
+        UserError: If the host is not installed.
+    """
+    from amask_solo.hosts.installed import load_host
+
+    load_host()
+    for name, method in base_methods().items():
+        sys.modules[REGISTRY].METHODS.setdefault(PREFIX + name, _masked(method))
+
+
+def register_when_imported() -> None:
+    """Call :func:`register` now if the host has been imported, else right after its import.
+
+    Importing this package stays cheap, and the order of the two imports does not matter.
+    """
+    if REGISTRY in sys.modules:
+        register()
+    elif not any(isinstance(finder, _AfterImport) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _AfterImport())
+
+
+def _masked(base: type) -> Any:
+    from amask_solo.errors import UserError
+    from amask_solo.masked.method import wrap
+
+    try:
+        return wrap(base)
+    except UserError as error:
+        message = str(error)
+
+        def refuse(cfg: Any) -> None:  # noqa: ARG001 - the signature of a method
+            raise UserError(message)
+
+        return refuse
+
+
+class _AfterImport(MetaPathFinder):
+    """Find the host as usual, but let :class:`_Registering` load it; the release imports its methods at once."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Any,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        if fullname not in ("solo", REGISTRY):
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Registering(spec.loader)
+        return spec
+
+
+class _Registering(Loader):
+    """Load a module by its own loader, with the release's missing imports stood in for, then register."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        from amask_solo.hosts.aliases import stand_ins
+
+        with stand_ins():
+            self.loader.exec_module(module)
+        if module.__name__ == REGISTRY:
+            register()

@@ -1,0 +1,98 @@
+"""From the node ``adversary`` of a configuration to the objects it names."""
+
+from typing import Any, Literal, NamedTuple
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from amask_solo.configuration import arguments, config_folder, instantiate
+from amask_solo.errors import UserError, unknown_key
+from amask_solo.game.adversary import Adversary
+from amask_solo.game.game import Game
+
+PARTS = {"masker": "sequential", "fill": "zero", "constraint": "none", "update": "reversal"}
+"""The exchangeable parts, each a group of configuration files, with the default choice."""
+
+OPTIMIZER = {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 1e-3}
+"""What ``adversary.optimizer`` is if it names no class: the adversary's default, of which single values may differ."""
+
+
+class Settings(NamedTuple):
+    """The adversary, and what only the host's side needs to know.
+
+    Attributes:
+        adversary: The masker's side of the game.
+        side: The number of the view that is masked; ``None`` chooses the one through which a mask gets a gradient.
+        loud: Which call of the host writes logs, BatchNorm statistics, queues and memory banks: that on the (last)
+            ``"masked"`` view, which costs nothing, or an extra one on ``"clean"`` views, one encoder pass more.
+    """
+
+    adversary: Adversary
+    side: Literal[0, 1] | None
+    loud: Literal["masked", "clean"]
+
+
+def build_settings(cfg: DictConfig) -> Settings:
+    """Build the adversary that a configuration asks for.
+
+    Args:
+        cfg: The host's configuration. Its optional node ``adversary`` holds the arguments of
+            :class:`~amask_solo.game.game.Game` and :class:`~amask_solo.game.adversary.Adversary`, ``side`` and
+            ``loud``. A part (masker, fill, constraint, update) is the name of a configuration file, or a node with
+            ``name`` and what differs from that file, or a node with its own ``_target_``.
+
+    Raises:
+        UserError: If a key or a name is unknown, or a value is refused; it names the nearest known one.
+    """
+    node = OmegaConf.select(cfg, "adversary") or {}
+    game_keys, adversary_keys = arguments(Game), arguments(Adversary) - {"game"}
+    for key in node:
+        if key not in game_keys | adversary_keys | {"side", "loud"}:
+            known = game_keys | adversary_keys | {"side", "loud"}
+            raise unknown_key(str(key), known, "adversary")
+    side, loud = node.get("side"), node.get("loud", "masked")
+    if side not in (None, 0, 1):
+        raise UserError(f"Expected adversary.side to be 0, 1 or null, but got {side!r}.")
+    if loud not in ("masked", "clean"):
+        raise UserError(f"Expected adversary.loud to be 'masked' or 'clean', but got {loud!r}.")
+
+    # The host's random numbers must be those of the stock method, so that both see the same data in the same order.
+    with torch.random.fork_rng(devices=[]):
+        made = {part: _build(cfg, part, node.get(part) or name) for part, name in PARTS.items()}
+        if "optimizer" in node:
+            optimizer = node["optimizer"]
+            chosen = optimizer if "_target_" in optimizer else OmegaConf.merge(OPTIMIZER, optimizer)
+            made["optimizer"] = instantiate(chosen, "adversary.optimizer")
+        chosen = {key: node[key] for key in node if key not in ("side", "loud", *made)} | made
+        game = _call(Game, {k: v for k, v in chosen.items() if k in game_keys})
+        rest = {k: v for k, v in chosen.items() if k in adversary_keys}
+        adversary = _call(Adversary, {"game": game, **rest})
+    return Settings(adversary, side, loud)
+
+
+def _build(cfg: DictConfig, part: str, choice: Any) -> Any:
+    if isinstance(choice, str):
+        choice = {"name": choice}
+    choice = dict(choice)
+    if "name" in choice:
+        choice = {**_load(part, choice.pop("name")), **choice}
+    if "_target_" not in choice:
+        raise UserError(f"adversary.{part} needs a 'name' or a '_target_', but has {sorted(choice)}.")
+    # Interpolations in a part's file refer to the whole configuration (a ViT's patch size).
+    whole = OmegaConf.merge({k: v for k, v in cfg.items() if k != "adversary"}, {part: choice})
+    return instantiate(whole[part], f"adversary.{part}")
+
+
+def _load(part: str, name: str) -> dict[str, Any]:
+    folder = config_folder() / part
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in names:
+        raise unknown_key(name, names, f"adversary.{part}")
+    return dict(OmegaConf.load(folder / f"{name}.yaml"))
+
+
+def _call(target: type, arguments: dict[str, Any]) -> Any:
+    try:
+        return target(**arguments)
+    except ValueError as error:
+        raise UserError(f"adversary: {error}") from error

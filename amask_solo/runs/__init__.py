@@ -1,0 +1,1 @@
+"""From a configuration to a run folder: pretraining, evaluation, export, and what watches them."""

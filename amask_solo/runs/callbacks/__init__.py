@@ -1,0 +1,25 @@
+"""What watches, pictures, measures and keeps a run."""
+
+from amask_solo.runs.callbacks.checkpoints import LAST, KeepOnInterrupt, checkpoints
+from amask_solo.runs.callbacks.loggers import MetricsFile, csv, finish, wandb
+from amask_solo.runs.callbacks.online_knn import OnlineKNN, spread
+from amask_solo.runs.callbacks.panels import MaskPanels
+from amask_solo.runs.callbacks.progress import progress_bar
+from amask_solo.runs.callbacks.summary import Summary, device_name, versions
+
+__all__ = [
+    "LAST",
+    "KeepOnInterrupt",
+    "MaskPanels",
+    "MetricsFile",
+    "OnlineKNN",
+    "Summary",
+    "checkpoints",
+    "csv",
+    "device_name",
+    "finish",
+    "progress_bar",
+    "spread",
+    "versions",
+    "wandb",
+]

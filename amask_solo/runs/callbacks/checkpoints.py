@@ -1,0 +1,72 @@
+"""Which states of a run are kept: the last, the best, an interrupted one, never a broken one."""
+
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from amask_solo.game.monitor import all_finite
+
+LAST = "last.ckpt"
+
+
+def checkpoints(folder: str | Path, *, monitor: str | None = None, every_n_epochs: int = 1) -> list[Callback]:
+    """Return the callbacks that write ``last.ckpt`` (each epoch, and on Ctrl-C) and ``best.ckpt``.
+
+    Args:
+        folder: Where the files go.
+        monitor: The metric, higher is better, that decides which checkpoint is the best; without
+            one (as for images without labels) there is no ``best.ckpt``.
+        every_n_epochs: How often ``monitor`` is measured.
+    """
+    callbacks: list[Callback] = [KeepOnInterrupt(folder)]
+    if monitor is not None:
+        callbacks.append(
+            ModelCheckpoint(
+                folder,
+                filename="best",
+                monitor=monitor,
+                mode="max",
+                every_n_epochs=every_n_epochs,
+                save_on_train_epoch_end=True,
+                enable_version_counter=False,
+            )
+        )
+    last = ModelCheckpoint(
+        folder,
+        filename=LAST.removesuffix(".ckpt"),
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    return [*callbacks, last]
+
+
+class KeepOnInterrupt(Callback):
+    """Write ``last.ckpt`` when the user or the scheduler of a cluster ends the run before its time.
+
+    An error leaves the last checkpoint alone: nobody knows whether the state is sound then.
+
+    Args:
+        folder: Where the file goes.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.path = Path(folder) / LAST
+        self._running = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Begin: before this the state of a resumed run may not be complete."""
+        self._running = not trainer.fast_dev_run
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """End: the last epoch has been saved."""
+        self._running = False
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Save, if it was an interruption and the state is sound."""
+        interrupted = isinstance(exception, KeyboardInterrupt | SIGTERMException)
+        if interrupted and self._running and trainer.global_step and all_finite(pl_module.parameters()):
+            trainer.save_checkpoint(self.path)
+            rank_zero_info(f"Interrupted; continue with resume=true from {self.path}.")

@@ -1,0 +1,171 @@
+"""An evaluation, from its configuration to ``evaluation.json``."""
+
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+
+from amask_solo.configuration import check_keys, instantiate
+from amask_solo.errors import UserError
+from amask_solo.evaluation.protocol import Protocol, Subject
+from amask_solo.evaluation.results import add_result, read_results
+from amask_solo.runs import callbacks as watch
+from amask_solo.runs.checkpoints import Checkpoint, fingerprint, history, read
+from amask_solo.runs.run_folder import find_checkpoint
+from amask_solo.runs.subjects import (
+    check_size,
+    config_of,
+    data_settings,
+    load_backbone,
+    load_masker,
+    pick_device,
+)
+from amask_solo.maskers.base import Masker
+
+Tell = Callable[[str], Any]
+"""Hears what is going on."""
+
+
+class Outcome(NamedTuple):
+    """What came out.
+
+    Attributes:
+        path: The file with all results.
+        results: Those of this time, as they stand in the file.
+        mistakes: Protocol -> why it has no result.
+    """
+
+    path: Path
+    results: list[dict[str, Any]]
+    mistakes: dict[str, UserError]
+
+
+def evaluate(cfg: DictConfig, tell: Tell) -> Outcome:
+    """Run protocols on a checkpoint, each result written as it comes.
+
+    Args:
+        cfg: The composed configuration, as in ``configs/evaluate.yaml``.
+        tell: Called with a few words before each part of the work.
+
+    Raises:
+        UserError: If a setting, the checkpoint or the data are wrong; a mistake in one protocol is kept in the outcome.
+    """
+    _check(cfg)
+    protocols = {name: _protocol(node, f"protocol.{name}") for name, node in cfg.protocol.items()}
+    file = find_checkpoint(cfg.ckpt)
+    path = _place(cfg.output, Path(cfg.ckpt).expanduser(), file)
+    tell("reading the checkpoint")
+    subject, facts, images = _subject(cfg, file, tell)
+    outcome = Outcome(path, [], {})
+    loggers = _loggers(cfg.get("logger"), path)
+    try:
+        for number, (name, protocol) in enumerate(protocols.items(), start=1):
+            tell(f"{name} on {subject.data.name} ({number} of {len(protocols)})")
+            try:
+                result = _result(name, protocol, subject, images=images, settings=_plain(cfg.protocol[name]))
+            except UserError as error:
+                outcome.mistakes[name] = error
+                continue
+            add_result(path, facts, result)
+            outcome.results.append(result)
+            for logger in loggers:
+                logger.log_metrics({f"{name}/{k}": score for k, score in result["scores"].items()}, facts["epochs"])
+    finally:
+        watch.finish(loggers)
+    return outcome
+
+
+def _check(cfg: DictConfig) -> None:
+    check_keys(cfg, "")
+    if not cfg.get("protocol"):
+        raise UserError("Choose at least one protocol: protocol=[knn,linear].")
+    for key, least in (("batch_size", 1), ("seed", 0)):
+        if type(cfg[key]) is not int or cfg[key] < least:
+            raise UserError(f"Expected {key} to be a whole number of at least {least}, but got {cfg[key]!r}.")
+
+
+def _result(name: str, protocol: Protocol, subject: Subject, **made_by: Any) -> dict[str, Any]:
+    start = time.perf_counter()
+    scores = protocol(subject)
+    return {
+        "protocol": name,
+        "data": subject.data.name,
+        "scores": scores,
+        "seconds": round(time.perf_counter() - start, 2),
+        "seed": subject.seed,
+        **made_by,
+    }
+
+
+def _plain(node: DictConfig) -> Any:
+    return OmegaConf.to_container(node, resolve=True)
+
+
+def _protocol(node: DictConfig, where: str) -> Protocol:
+    protocol = instantiate(node, where)
+    if not isinstance(protocol, Protocol):
+        raise UserError(f"{where}: {node._target_} is no subclass of amask_solo.evaluation.protocol.Protocol.")
+    return protocol
+
+
+def _place(output: str | None, given: Path, file: Path) -> Path:
+    """Return the file for the results, which can be written."""
+    beside = given / "evaluation.json" if given.is_dir() else file.with_name(f"{file.stem}_evaluation.json")
+    path = Path(output).expanduser() if output else beside
+    folder = next(folder for folder in (path.parent, *path.absolute().parents) if folder.exists())
+    if path.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"Cannot write {path}; give output=... for another file.")
+    read_results(path)
+    return path
+
+
+def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str, Any], Any]:
+    """Return what is evaluated, what is known about it, and the settings of its images."""
+    device = pick_device(cfg.device)
+    run, checkpoint = config_of(file), read(file)
+    images = data_settings(cfg.get("data"), run)
+    backbone, arch = load_backbone(checkpoint, cfg.arch, image_size=images.get("image_size"))
+    masker = _masker(checkpoint, run)
+    tell("reading the images")
+    data = instantiate(images, "data")
+    check_size(backbone, data.image_size)
+    subject = Subject(
+        backbone=backbone.to(device),
+        data=data,
+        masker=masker.to(device) if masker else None,
+        device=device,
+        batch_size=cfg.batch_size,
+        seed=cfg.seed,
+    )
+    facts = {
+        "checkpoint": str(file.resolve()),
+        "state": fingerprint(checkpoint),
+        "method": None,
+        "epochs": None,
+        **history(checkpoint),
+        "arch": arch,
+        "device": watch.device_name(device),
+        "versions": watch.versions(),
+    }
+    return subject, facts, _plain(images)
+
+
+def _masker(checkpoint: Checkpoint, run: DictConfig | None) -> Masker | None:
+    try:
+        return load_masker(checkpoint, run)
+    except UserError as error:
+        # The backbone is whole, and most protocols need no masker.
+        warnings.warn(f"Evaluated without its masker. {error}", stacklevel=1)
+        return None
+
+
+def _loggers(node: DictConfig | None, path: Path) -> list[Logger]:
+    # In a folder of its own, so that nothing is added to the curves and rows of the training.
+    folder = path.with_suffix("")
+    name = f"{folder.absolute().parent.name}_{folder.name}"
+    return instantiate(node, "logger", save_dir=folder, name=name) if node else []

@@ -1,0 +1,112 @@
+"""The backbone alone, in a file that torchvision, timm or any other library loads."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from amask_solo.errors import UserError, unknown_key
+from amask_solo.hosts.architectures import (
+    CIFAR_STEM,
+    RESNETS,
+    TIMM_NAMES,
+    State,
+    build_timm,
+    build_torchvision,
+    check_fit,
+    find_arch,
+    has_cifar_stem,
+    timm_options,
+)
+from amask_solo.runs.checkpoints import Checkpoint, backbone_state, history, read, saved_arch
+
+Format = Literal["torchvision", "timm", "safetensors"]
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written.
+
+    Attributes:
+        path: The file with the tensors; the metadata lie beside it as ``.json``.
+        tensors: How many tensors were written.
+        missing: Tensors of the target that the backbone does not have; at most its classifier
+            ``fc``.
+        metadata: ``arch``, ``load`` (the code that loads the file), ``stem`` if it is the one for
+            CIFAR, and as far as the checkpoint says so ``method`` and ``epochs``.
+    """
+
+    path: Path
+    tensors: int
+    missing: tuple[str, ...]
+    metadata: dict[str, str]
+
+
+def export_backbone(
+    source: str | Path | Checkpoint,
+    path: str | Path,
+    *,
+    format: Format,  # noqa: A002 - the name of the option
+    arch: str | None = None,
+) -> Export:
+    """Write the backbone of a checkpoint, after checking that every tensor fits the target.
+
+    Args:
+        source: A checkpoint of either generation, or its path.
+        path: Where to write.
+        format: ``"torchvision"`` (ResNets; all but ``fc`` is there), ``"timm"`` (all of it, for a
+            model without classifier), or ``"safetensors"`` (any backbone, in the host's own names).
+        arch: The host's name of the backbone; read from the checkpoint or found by its shapes by
+            default.
+
+    Raises:
+        UserError: If there is no backbone, or if it does not fit ``arch`` or the format.
+    """
+    if format not in get_args(Format):
+        raise unknown_key(str(format), get_args(Format), "format")
+    path, checkpoint = Path(path), read(source)
+    state = {k: v.detach().cpu().clone().contiguous() for k, v in backbone_state(checkpoint).items()}
+    arch = arch or saved_arch(checkpoint) or find_arch(state)
+    metadata = {"arch": arch or "unknown", "format": format, **{k: str(v) for k, v in history(checkpoint).items()}}
+    if has_cifar_stem(state):
+        metadata["stem"] = f"CIFAR (3x3, no pooling); before loading: {CIFAR_STEM}"
+    missing: tuple[str, ...] = ()
+    if format == "safetensors":
+        metadata["load"] = f'safetensors.torch.load_file("{path.name}")'
+    else:
+        target, metadata["load"] = _target(state, arch, format, path.name)
+        missing = check_fit(state, target, arch)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if format == "safetensors":
+        safetensors.torch.save_file(state, path, metadata)
+    else:
+        torch.save(state, path)
+    path.with_suffix(".json").write_text(json.dumps(metadata, indent=2) + "\n")
+    return Export(path, len(state), missing, metadata)
+
+
+def _target(
+    state: State,
+    arch: str | None,
+    format: Format,  # noqa: A002
+    file: str,
+) -> tuple[nn.Module, str]:
+    known = RESNETS if format == "torchvision" else tuple(TIMM_NAMES)
+    if arch not in known:
+        other = "timm or format=safetensors" if arch in TIMM_NAMES else "safetensors"
+        raise UserError(
+            f"{format} has no counterpart of the backbone '{arch or 'unknown'}', only of "
+            f"{', '.join(known)}. Use format={other}."
+        )
+    if format == "timm":
+        options = timm_options(state, arch)
+        named = "".join(f", {name}={value!r}" for name, value in options.items())
+        load = f'timm.create_model("{TIMM_NAMES[arch]}", num_classes=0{named})'
+        load += f'.load_state_dict(torch.load("{file}"))'
+        return build_timm(state, arch), load
+    load = f'torchvision.models.{arch}().load_state_dict(torch.load("{file}"), strict=False)'
+    return build_torchvision(state, arch), f"{load}  # all but fc"

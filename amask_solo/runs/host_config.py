@@ -1,0 +1,108 @@
+"""From the configuration of a run to the one that a method of the host is built from."""
+
+from typing import Any
+
+from lightning.pytorch import LightningModule
+from omegaconf import DictConfig, OmegaConf
+
+from amask_solo.augment import Views
+from amask_solo.data import ImageData
+from amask_solo.errors import UserError
+from amask_solo.hosts.installed import load_host
+from amask_solo.masked.method import wrap
+from amask_solo.runs.preflight import check_method, optimizer_kwargs
+from amask_solo.hosts.names import PREFIX
+
+HOST_KEYS = (
+    "accumulate_grad_batches",
+    "adversary",
+    "backbone",
+    "knn_eval",
+    "max_epochs",
+    "method",
+    "method_kwargs",
+    "momentum",
+    "optimizer",
+    "performance",
+    "scheduler",
+)
+SMALL = 32
+"""Up to this many pixels ``stem=auto`` takes the small stem: the large one leaves a single feature pixel."""
+
+
+def method_class(name: str, base_class: str | None = None) -> type[LightningModule]:
+    """Return the class of a method: ``byol`` is the stock method, ``amask_byol`` the masked one.
+
+    Args:
+        name: The method's name.
+        base_class: The dotted path of your own subclass of the host's ``BaseMethod``; otherwise the host's own.
+
+    Raises:
+        UserError: If there is no such method or class.
+    """
+    host = load_host()
+    base = host.adapt(_imported(base_class)) if base_class else host.stock(name.removeprefix(PREFIX))
+    return wrap(base) if name.startswith(PREFIX) else host.adapt(base)
+
+
+def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: int) -> DictConfig:
+    """Return the configuration in the current host's schema.
+
+    Learning rates are those of 256 images a step; they are scaled to the run's, as the host's scripts do. Of a recipe's
+    ``optimizer.kwargs`` only those are kept that the chosen optimizer takes.
+
+    Args:
+        cfg: The configuration of the run.
+        images: The data set; it says how many classes there are.
+        views: The augmentations; they say how many crops there are.
+        devices: All processes of the run.
+
+    Raises:
+        UserError: If the crops are not in the host's order, or the method does not fit the batch, the data or the
+            views.
+    """
+    keys = [key for key in HOST_KEYS if key in cfg]
+    made = OmegaConf.create({key: OmegaConf.to_container(cfg, resolve=True)[key] for key in keys})
+    for node in ("backbone.kwargs", "optimizer.kwargs", "method_kwargs"):
+        OmegaConf.update(made, node, OmegaConf.select(made, node) or {}, merge=False)
+    made.optimizer.kwargs = optimizer_kwargs(made.optimizer)
+    scale = made.optimizer.batch_size * devices / 256
+    made.optimizer.lr *= scale
+    made.optimizer.classifier_lr *= scale
+    if made.scheduler.warmup_epochs is None:
+        made.scheduler.warmup_epochs = min(10, made.max_epochs / 10)
+    large, small = _crops(views)
+    made.data = {
+        "dataset": _stem(cfg.stem, images.image_size),
+        "num_classes": images.num_classes,
+        "num_large_crops": large,
+        "num_small_crops": small,
+    }
+    check_method(made, images=len(images.train), devices=devices, many_views=cfg.base_class is not None)
+    return made
+
+
+def _stem(stem: str, image_size: int) -> str:
+    # The host picks the 3x3 stem by the data set's name.
+    small = stem == "cifar" or (stem == "auto" and image_size <= SMALL)
+    return "cifar10" if small else "imagenet100"
+
+
+def _crops(views: Views) -> tuple[int, int]:
+    sizes = [size for recipe in views.recipes for size in [recipe.crop_size] * recipe.num_crops]
+    large = sizes.count(max(sizes))
+    if sizes != sorted(sizes, reverse=True):
+        raise UserError(f"Expected augmentations with the large crops first, but got {sizes} px.")
+    return large, len(sizes) - large
+
+
+def _imported(path: str) -> Any:
+    import hydra
+
+    try:
+        return hydra.utils.get_class(path)
+    except (ImportError, ValueError) as error:
+        raise UserError(
+            f"base_class={path} cannot be imported: {error.__cause__ or error}. Give the dotted path of a class that"
+            " lies in the working directory or on PYTHONPATH."
+        ) from error

@@ -1,0 +1,148 @@
+"""A pretraining run, from its configuration to its summary."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
+from torch.utils.data import DataLoader
+
+from amask_solo.augment import Views
+from amask_solo.configuration import instantiate
+from amask_solo.data import ImageData
+from amask_solo.errors import UserError
+from amask_solo.masked.game_monitor import GameMonitor
+from amask_solo.runs import callbacks as watch
+from amask_solo.runs.datamodule import ViewsData
+from amask_solo.hosts.installed import load_host
+from amask_solo.runs.host_config import host_config, method_class
+from amask_solo.runs.preflight import check_settings
+from amask_solo.runs.run_folder import claim, find, release
+
+
+def pretrain(cfg: DictConfig) -> dict[str, Any]:
+    """Pretrain one method on one data set.
+
+    Args:
+        cfg: The composed configuration, as in ``configs/pretrain.yaml``.
+
+    Returns:
+        What stands in ``summary.json``.
+
+    Raises:
+        UserError: If a setting, a path or a file is wrong.
+    """
+    check_settings(cfg)
+    method = method_class(cfg.method, cfg.base_class)
+    folder, checkpoint = find(cfg)
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    images: ImageData = instantiate(cfg.data, "data")
+    augmentations = OmegaConf.to_container(cfg.augmentations, resolve=True)
+    views = Views(augmentations, mean=images.mean, std=images.std)
+    data = ViewsData(images, views, batch_size=cfg.optimizer.batch_size, seed=cfg.seed, **cfg.loader)
+    trainer = _trainer(cfg, folder, _callbacks(cfg, folder, data))
+    model = _build(method, host_config(cfg, images, views, devices=trainer.world_size))
+    if checkpoint is None:
+        claim(folder, cfg)
+    try:
+        trainer.loggers = _loggers(cfg, folder)
+        with lightning_errors():
+            trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+    except UserError:
+        release(folder)
+        raise
+    finally:
+        watch.finish(trainer.loggers)
+    return json.loads((folder / "summary.json").read_text()) if trainer.is_global_zero else {}
+
+
+def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
+    with lightning_errors(ValueError, TypeError):
+        return Trainer(
+            **OmegaConf.to_container(cfg.trainer, resolve=True),
+            max_epochs=cfg.max_epochs,
+            accumulate_grad_batches=cfg.accumulate_grad_batches,
+            default_root_dir=folder,
+            logger=False,
+            callbacks=chosen,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+        )
+
+
+@contextmanager
+def lightning_errors(*more: type[Exception]) -> Iterator[None]:
+    """Turn Lightning's complaints about its settings, and further errors, into the user's."""
+    try:
+        yield
+    except (MisconfigurationException, *more) as error:
+        raise UserError(f"trainer: {error}") from error
+
+
+def _build(method: type[LightningModule], cfg: DictConfig) -> LightningModule:
+    try:
+        model = method(cfg)
+    except TypeError as error:
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        for node in ("backbone.kwargs", "method_kwargs"):
+            if unknown and unknown[1] in (OmegaConf.select(cfg, node) or ()):
+                raise UserError(f"{node}: {cfg.method} with {cfg.backbone.name} takes no '{unknown[1]}'.") from error
+        raise
+    if not getattr(model, "no_channel_last", True):
+        return model.to(memory_format=torch.channels_last)
+    return model
+
+
+def _loggers(cfg: DictConfig, folder: Path) -> list[Logger]:
+    return instantiate(cfg.logger, "logger", save_dir=folder, name=cfg.name)
+
+
+def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]:
+    images = data.images
+    measured = cfg.online_knn and images.labeled and images.val is not None
+    chosen: list[Callback] = [GameMonitor()]
+    if measured:
+        loaders = [DataLoader(watch.spread(part), batch_size=256) for part in (images.train, images.val)]
+        network = load_host().backbone
+        chosen.append(watch.OnlineKNN(*loaders, prepare=data.prepare, backbone=network, every_n_epochs=cfg.online_knn))
+    if cfg.mask_panels:
+        shown = images.val or images.train
+        # Not every so many-th image: sets are often sorted by class, or go through the classes in turn.
+        picks = torch.randperm(len(shown), generator=torch.Generator().manual_seed(0))[:8].tolist()
+        sample = torch.stack([shown.image(place) for place in picks])
+        chosen.append(
+            watch.MaskPanels(
+                sample,
+                mean=images.mean,
+                std=images.std,
+                folder=folder / "masks",
+                every=cfg.mask_panels,
+            )
+        )
+    # The bar shows what the others have measured, so it comes after them.
+    chosen += [watch.Summary(folder, _facts(cfg, images)), watch.progress_bar()]
+    monitor = "val_knn_acc1" if measured else None
+    return [*chosen, *watch.checkpoints(folder / "checkpoints", monitor=monitor, every_n_epochs=cfg.online_knn or 1)]
+
+
+def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:
+    return {
+        "method": cfg.method,
+        "data": images.name,
+        "train_images": len(images.train),
+        "val_images": len(images.val) if images.val is not None else 0,
+        "image_size": images.image_size,
+        "backbone": cfg.backbone.name,
+        "epochs": cfg.max_epochs,
+        "batch_size": cfg.optimizer.batch_size,
+        "seed": cfg.seed,
+        "host": load_host().generation,
+    }

@@ -1,0 +1,121 @@
+"""The folder of a run: claimed before training, so that no run is lost to another."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+
+from amask_solo.errors import UserError
+from amask_solo.runs.callbacks import LAST
+
+CONFIG = "config.yaml"
+METRICS = "metrics.csv"
+WRITTEN = (
+    CONFIG,
+    METRICS,
+    "summary.json",
+    "evaluation.json",
+    "evaluation",
+    "comparison.json",
+    "checkpoints",
+    "masks",
+    "wandb",
+)
+"""What a run and its evaluation write, and so what ``overwrite`` deletes; whatever else lies in the folder stays."""
+
+MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "run_folder", "name")
+"""What may differ when a run is resumed: where it runs, not what it is."""
+
+
+def find(cfg: DictConfig) -> tuple[Path, Path | None]:
+    """Return the run folder, and the checkpoint to go on from if the run is resumed; write nothing.
+
+    Raises:
+        UserError: If the folder holds a run already, or the run to resume is missing or another one.
+    """
+    folder = Path(cfg.run_folder).expanduser()
+    last = folder / "checkpoints" / LAST
+    if cfg.resume:
+        if not last.is_file() or not (folder / CONFIG).is_file():
+            missing = last if not last.is_file() else folder / CONFIG
+            raise UserError(f"Nothing to resume: {missing} does not exist. Check run_folder, or leave out resume=true.")
+        check_same_run(folder, cfg)
+        return folder, last
+    # The other processes start when the first has claimed the folder.
+    if rank_zero_only.rank == 0 and (folder / CONFIG).exists() and not cfg.overwrite:
+        resume = "resume=true continues it" if last.is_file() else "It has no checkpoint to resume from"
+        raise UserError(
+            f"{folder} already holds a run. {resume}, overwrite=true replaces it, name=... or run_folder=... puts this "
+            "one elsewhere."
+        )
+    return folder, None
+
+
+@rank_zero_only
+def claim(folder: Path, cfg: DictConfig) -> None:
+    """Make room for a new run and write its ``config.yaml``.
+
+    Raises:
+        UserError: If the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in WRITTEN:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        OmegaConf.save(cfg, folder / CONFIG, resolve=True)
+    except OSError as error:
+        raise UserError(f"Cannot write to run_folder={folder}: {error.strerror}.") from error
+
+
+@rank_zero_only
+def release(folder: Path) -> None:
+    """Give a claimed folder back, unless something was trained in it."""
+    if not (folder / METRICS).exists():
+        (folder / CONFIG).unlink(missing_ok=True)
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """Return the last checkpoint of a run folder; a file is returned as it is.
+
+    Raises:
+        UserError: If there is no such file, or the folder holds no run.
+    """
+    path = Path(path).expanduser()
+    checkpoint = path / "checkpoints" / LAST if path.is_dir() else path
+    if not checkpoint.is_file():
+        remedy = "Give a run folder or a checkpoint file."
+        raise UserError(f"There is no checkpoint {checkpoint}. {remedy}")
+    return checkpoint
+
+
+def check_same_run(folder: Path, cfg: DictConfig) -> None:
+    """Compare the settings of a run with those of the run in a folder.
+
+    Raises:
+        UserError: If they differ in more than where it runs.
+    """
+    before = _flat(OmegaConf.to_container(OmegaConf.load(folder / CONFIG)))
+    now = _flat(OmegaConf.to_container(cfg, resolve=True))
+    changed = sorted(
+        key
+        for key in before.keys() | now.keys()
+        if before.get(key) != now.get(key) and key.split(".")[0] not in MAY_CHANGE
+    )
+    if changed:
+        shown = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed[:5])
+        raise UserError(
+            f"The run in {folder} had other settings ({shown}). Resume it with its own, which are in "
+            f"{folder / CONFIG}, or start a new run under another name=..."
+        )
+
+
+def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(node, dict):
+        return {prefix: node}
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat

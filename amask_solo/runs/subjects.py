@@ -1,0 +1,150 @@
+"""From a run or a checkpoint to the networks that are evaluated."""
+
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from amask_solo.configuration import check_keys
+from amask_solo.errors import UserError, unknown_key
+from amask_solo.evaluation.backbone import Backbone
+from amask_solo.hosts.architectures import TIMM_NAMES, build_timm, check_fit, nearest_arch
+from amask_solo.runs.checkpoints import Checkpoint, backbone_state, read, saved_arch
+from amask_solo.hosts.names import PREFIX
+from amask_solo.runs.run_folder import CONFIG
+from amask_solo.masked.settings import build_settings
+from amask_solo.maskers.base import Masker
+
+ADVERSARY = "adversary."
+"""The prefix of the masker's side in a checkpoint."""
+
+
+def load_backbone(
+    source: str | Path | Checkpoint, arch: str | None = None, *, image_size: int | None = None
+) -> tuple[Backbone, str]:
+    """Return the backbone of a checkpoint, every tensor of it checked, and the host's name of it.
+
+    Args:
+        source: A checkpoint of either generation of the host, stock or masked, or an exported backbone; or its path.
+        arch: The host's name of the backbone; read from the checkpoint or found by its tensors by default.
+        image_size: Height and width of its images; only a Swin is told.
+
+    Returns:
+        The backbone, in evaluation mode on the CPU, and its name.
+
+    Raises:
+        UserError: If there is no backbone, or if it is not ``arch`` to the last tensor.
+    """
+    checkpoint = read(source)
+    state = backbone_state(checkpoint)
+    if arch is not None and arch not in TIMM_NAMES:
+        raise unknown_key(arch, TIMM_NAMES, "arch", kind="choice")
+    arch = arch or saved_arch(checkpoint) or nearest_arch(state, image_size=image_size)
+    if arch not in TIMM_NAMES:
+        raise UserError(
+            f"Cannot build the backbone '{arch or 'unknown'}' of the checkpoint, only {', '.join(TIMM_NAMES)}. "
+            "If it is one of these, name it by arch=..."
+        )
+    check_fit(state, build_timm(state, arch, image_size=image_size), arch)
+    model = build_timm(state, arch, image_size=image_size, device="cpu")
+    model.load_state_dict(state)
+    return Backbone(model).eval(), arch
+
+
+def check_size(backbone: Backbone, image_size: int) -> None:
+    """Compare the size of images with the one that a ViT has positions for.
+
+    Raises:
+        UserError: If they differ.
+    """
+    own = getattr(getattr(backbone.model, "patch_embed", None), "img_size", None) or (image_size,)
+    if own[0] != image_size:
+        raise UserError(
+            f"The backbone takes images of {own[0]} px alone, but those of the data have {image_size} px; set "
+            f"data.image_size={own[0]}."
+        )
+
+
+def config_of(checkpoint: Path) -> DictConfig | None:
+    """Return the ``config.yaml`` of the run of this plugin that a checkpoint belongs to, if there is one.
+
+    Args:
+        checkpoint: A file in the run's folder ``checkpoints``.
+
+    Raises:
+        UserError: If it cannot be read.
+    """
+    path = checkpoint.parent.parent / CONFIG
+    if checkpoint.parent.name != "checkpoints" or not path.is_file():
+        return None
+    try:
+        cfg = OmegaConf.load(path)
+    except Exception as error:  # whatever a broken file makes the readers of YAML raise
+        raise UserError(f"Cannot read {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(cfg, DictConfig) or "method" not in cfg or "data" not in cfg:
+        raise UserError(f"{path} is not the configuration of a run: it names no method or no data.")
+    return cfg
+
+
+def load_masker(source: str | Path | Checkpoint, cfg: DictConfig | None) -> Masker | None:
+    """Return the masker of a masked run, learned or not, every tensor of it checked; ``None`` for a stock run.
+
+    Args:
+        source: The checkpoint of the run, or its path.
+        cfg: The configuration of the run, which describes the masker; see :func:`config_of`.
+
+    Returns:
+        The masker, in evaluation mode on the CPU.
+
+    Raises:
+        UserError: If there is a masker that cannot be built again.
+    """
+    state = read(source)["state_dict"]
+    own = {key.removeprefix(ADVERSARY): value for key, value in state.items() if key.startswith(ADVERSARY)}
+    if cfg is None and own:
+        raise UserError("The checkpoint has a masker, but lies in no run folder, whose config.yaml would describe it.")
+    if cfg is None or not str(cfg.method).startswith(PREFIX):
+        return None
+    adversary = build_settings(cfg).adversary
+    try:
+        adversary.load_state_dict(own)
+    except RuntimeError as error:
+        first = " ".join(str(error).split()[:40])
+        raise UserError(f"The masker of the checkpoint is not the one that config.yaml describes: {first}") from error
+    return adversary.masker.eval()
+
+
+def data_settings(given: DictConfig | None, cfg: DictConfig | None) -> DictConfig:
+    """Return the node of the images that a subject is evaluated on.
+
+    Args:
+        given: What the command line says about ``data``: nothing, a whole data set, or what differs from the run's.
+        cfg: The configuration of the run, whose own data are the default.
+
+    Raises:
+        UserError: If neither names a data set.
+    """
+    if given and "_target_" in given:
+        return given
+    if cfg is None:
+        raise UserError("This checkpoint lies in no run folder, which would say what its images are; give data=...")
+    node = OmegaConf.merge(cfg.data, given or {})
+    check_keys(node, "data")
+    return node
+
+
+def pick_device(name: str) -> torch.device:
+    """Return a device; ``auto`` is the first GPU, if there is one.
+
+    Raises:
+        UserError: If there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f"device={name} is not there: {first} Use device=auto, cpu or cuda.") from error
+    return device

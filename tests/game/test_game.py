@@ -1,0 +1,67 @@
+import pytest
+import torch
+
+from amask_solo.constraints import WeightedSum
+from amask_solo.fills import Zero
+from amask_solo.game.game import Game
+from amask_solo.maskers import RandomMasker, SequentialMasker
+
+
+def game(masker=None, **settings):
+    return Game(masker or SequentialMasker(), Zero(), WeightedSum({}), **settings)
+
+
+def source(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def masks(count=6, number=3, size=8):
+    return torch.rand(count, number, size, size, generator=source(1))
+
+
+def test_one_drawn_mask_is_one_of_the_image_s_own():
+    proposed = masks()
+    shown = game(draw="one").show(proposed, generator=source())
+    assert shown.shape == (6, 1, 8, 8)
+    assert (shown == proposed).flatten(2).all(dim=2).any(dim=1).all()
+
+
+def test_growing_occlusion_hides_what_all_masks_so_far_hide():
+    proposed = masks().round()
+    shown = game(draw="all", apply="cumulative").show(proposed)
+    assert torch.equal(shown[:, 2], proposed.amax(dim=1))
+    assert (shown.diff(dim=1) >= 0).all()
+
+
+@pytest.mark.parametrize("share", [0.25, 0.75])
+def test_a_share_of_the_images_is_occluded_and_the_others_are_shown_whole(share):
+    proposed = masks(count=2000, number=2, size=2) + 0.1
+    shown = game(draw="all", share=share).show(proposed, generator=source())
+    occluded = shown.flatten(1).any(dim=1)
+    assert occluded.float().mean().item() == pytest.approx(share, abs=0.04)
+    assert torch.equal(shown[occluded], proposed[occluded])
+
+
+def test_a_share_of_one_draws_no_random_numbers():
+    before, after = source(), source()
+    game(draw="all").show(masks(), generator=after)
+    assert torch.equal(before.get_state(), after.get_state())
+
+
+@pytest.mark.parametrize(("reduction", "total"), [("mean", 1.0), ("sum", 3.0)])
+def test_weights_of_the_entries(reduction, total):
+    views = [torch.randn(6, 3, 8, 8, generator=source(seed)) for seed in (2, 3)]
+    entries = list(game(draw="all", reduction=reduction).entries(views, masks(), 1, generator=source()))
+    assert sum(entry.weight for entry in entries) == pytest.approx(total)
+    assert all(entry.views[0] is views[0] for entry in entries)
+
+
+def test_masks_of_an_unlearned_masker_have_their_area():
+    found = game(RandomMasker(area=0.25)).propose(torch.zeros(4, 3, 32, 32), generator=source())
+    torch.testing.assert_close(found.mean(dim=(2, 3)), torch.full((4, 1), 0.25), atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("wrong", [{"share": 0.0}, {"share": 1.5}, {"share": float("nan")}])
+def test_a_share_out_of_range_is_refused(wrong):
+    with pytest.raises(ValueError, match="Expected"):
+        game(**wrong)

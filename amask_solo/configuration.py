@@ -1,7 +1,7 @@
 """From nodes with a ``_target_`` to objects, with errors that a user can act on."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -10,10 +10,12 @@ import hydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from amask_solo.errors import UserError, unknown_key
+from amask_solo.signatures import Arguments, read_arguments
 
 SETTINGS_REFUSED = (ValueError, TypeError, OSError, ImportError)
 """What a constructor raises about its arguments; anything else is a bug and keeps its traceback."""
 
+VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
 """Types of which a value on the command line can be, in words."""
 
@@ -66,47 +68,49 @@ def check_keys(node: Any, where: str) -> None:
 
 
 def _check_arguments(node: DictConfig | Mapping, where: str) -> None:
-    known = target_arguments(node["_target_"], where)
-    types = _plain_types(hydra.utils.get_object(node["_target_"]))
+    target = target_arguments(node["_target_"], where)
     for key, value in node.items():
-        if known and key not in known and not str(key).startswith("_"):
-            raise unknown_key(str(key), known, where)
-        if key in types and not _is_one_of(value, types[key]):
-            expected = " or ".join(words for kind, words in PLAIN.items() if kind in types[key])
+        if key not in target.names and not target.any_name and not str(key).startswith("_"):
+            raise unknown_key(str(key), target.names, where)
+        types = target.plain.get(str(key))
+        if types and not _is_one_of(value, types):
+            expected = " or ".join(words for kind, words in PLAIN.items() if kind in types)
             raise UserError(f"Expected {_below(where, key)} to be {expected}, but got {value!r}.")
 
 
-def _is_one_of(value: Any, types: set[type]) -> bool:
+def _is_one_of(value: Any, types: Collection[type]) -> bool:
     return type(value) in types or (type(value) is int and float in types)
-
-
-def _plain_types(target: Any) -> dict[str, set[type]]:
-    """Return the types that each argument may have, of those arguments that take plain values alone."""
-    annotations = inspect.get_annotations(target.__init__ if inspect.isclass(target) else target)
-    # `get_args` of a list's type are those of its items.
-    options = {
-        name: set(get_args(kind)) if get_origin(kind) in (Union, UnionType) else {kind}
-        for name, kind in annotations.items()
-        if name != "return"
-    }
-    return {name: kinds for name, kinds in options.items() if kinds <= PLAIN.keys()}
 
 
 def _below(where: str, key: Any) -> str:
     return f"{where}.{key}" if where else str(key)
 
 
-def target_arguments(path: str, where: str) -> set[str]:
-    """Return the names of the arguments that a dotted path takes; none if it takes any name."""
+def target_arguments(path: str, where: str) -> Arguments:
+    """Return what a dotted path takes; read from its source if that is possible, which takes no import.
+
+    Raises:
+        UserError: If there is no such class or function.
+    """
+    read = read_arguments(path)
+    if read is not None:
+        return read
     try:
         return arguments(hydra.utils.get_object(path))
     except (ImportError, ValueError) as error:
         raise UserError(f"{where}: cannot find {path}: {error}") from error
 
 
-def arguments(target: Any) -> set[str]:
-    """Return the names of the arguments of a class or function; none if it takes any name."""
+def arguments(target: Any) -> Arguments:
+    """Return what a class or function takes."""
     parameters = inspect.signature(target).parameters.values()
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
-        return set()
-    return {p.name for p in parameters}
+    any_name = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    names = frozenset(p.name for p in parameters if p.kind not in VARIADIC)
+    annotations = inspect.get_annotations(target.__init__ if inspect.isclass(target) else target)
+    options = {
+        name: frozenset(get_args(kind)) if get_origin(kind) in (Union, UnionType) else frozenset({kind})
+        for name, kind in annotations.items()
+    }
+    return Arguments(
+        names, any_name, {name: options[name] for name in names & options.keys() if options[name] <= PLAIN.keys()}
+    )

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 
-from amask_solo.augment import Views
+from amask_solo.augment.views import Views
 from amask_solo.configuration import config_folder, instantiate
 from amask_solo.data import ImageData, make_shapes
 from amask_solo.evaluation.protocol import Protocol

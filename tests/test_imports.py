@@ -18,6 +18,7 @@ ROOMS = {
     "_types": set(),
     "_random": set(),
     "errors": set(),
+    "signatures": set(),
     "occlusion": {"_types"},
     "projections": {"_types"},
     "maskers": {"_types", "errors", "occlusion", "projections"},
@@ -29,8 +30,8 @@ ROOMS = {
     "visualization": {"_types"},
     "evaluation": {"_types", "_random", "errors", "augment", "data", "maskers", "occlusion"},
     "comparison": {"errors", "visualization"},
-    "configuration": {"errors"},
-    "hosts": {"_types", "errors"},
+    "configuration": {"errors", "signatures"},
+    "hosts": {"_types", "errors", "signatures"},
     "masked": {"_types", "_random", "errors", "configuration", "game", "hosts"},
     "runs": {"_types", "_random", "errors", "configuration", "game", "hosts", "masked", "maskers.base"}
     | {"augment", "data", "evaluation", "visualization"},

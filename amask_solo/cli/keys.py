@@ -6,11 +6,15 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from amask_solo.configuration import arguments, target_arguments
+from amask_solo.configuration import target_arguments
 from amask_solo.errors import UserError, unknown_key
+from amask_solo.runs.preflight import trainer_arguments
 
 FREE = ("backbone.kwargs", "optimizer.kwargs", "momentum", "definitions")
 """Nodes that are handed on to the host or a library, which know their keys; and the arms of a comparison."""
+
+ADVERSARY = ("amask_solo.game.game.Game", "amask_solo.game.adversary.Adversary")
+"""Whose arguments stand below ``adversary``."""
 
 
 def check_key(key: str, cfg: DictConfig, *, given: Sequence[Override] = ()) -> None:
@@ -71,16 +75,11 @@ def _refuse_unless_known(part: str, node: Any, where: str) -> None:
 
 
 def _arguments(node: DictConfig | ListConfig, where: str) -> Iterable[str]:
-    # The imports are slow; most command lines name keys that the files have.
     if "_target_" in node:
-        return target_arguments(node["_target_"], where)
+        return target_arguments(node["_target_"], where).names
     if where == "trainer":
-        from amask_solo.runs.preflight import trainer_arguments
-
         return trainer_arguments()
     if where == "adversary":
-        from amask_solo.game.adversary import Adversary
-        from amask_solo.game.game import Game
-
-        return arguments(Game) | (arguments(Adversary) - {"game"}) | {"side", "loud"}
+        game, adversary = (target_arguments(path, where).names for path in ADVERSARY)
+        return game | (adversary - {"game"}) | {"side", "loud"}
     return ()

@@ -23,6 +23,10 @@ from amask_solo.cli.keys import check_key
 from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError, unknown_key
 
+HYDRA_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir", "hydra.job.chdir")
+PLACES = {"pretrain": "run_folder=...", "evaluate": "output=...", "export": "path=...", "compare": "folder=..."}
+"""The key of each command that says where its files go."""
+
 
 def checked(config_name: str, argv: Sequence[str]) -> list[str]:
     """Return the command line with every value override marked as known to be right.
@@ -40,6 +44,7 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
     """
     flags = _flags(argv)
     overrides = [_parsed(text) for text in flags.overrides]
+    _refuse_folders(config_name, overrides)
     swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
     if swept and not flags.multirun and not any(o.key_or_group == "hydra.mode" for o in overrides):
         raise UserError(f"Several values for {swept[0]}: one run for each needs the flag -m; a list needs brackets.")
@@ -55,6 +60,13 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
     for text in flags.overrides:
         rest.remove(text)
     return [f"++{o.input_line.lstrip('+')}" if o in values else o.input_line for o in overrides] + rest
+
+
+def _refuse_folders(config_name: str, overrides: Sequence[Override]) -> None:
+    """Refuse Hydra's own folders: each command has a key that says where its files go, and one place for them."""
+    for override in overrides:
+        if override.key_or_group in HYDRA_FOLDERS:
+            raise UserError(f"{override.key_or_group} has no effect; {PLACES[config_name]} says where the files go.")
 
 
 def _keys(key: str, value: Any) -> Iterator[str]:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from amask_solo.cli.main import command
+from amask_solo.runs.preflight import check_settings
 
 
 def main() -> None:
@@ -17,6 +18,8 @@ def main() -> None:
 
 
 def _run(cfg: DictConfig) -> Any:
+    # Before the imports, which take seconds.
+    check_settings(cfg)
     from amask_solo.runs.pretrain import pretrain
 
     summary = pretrain(cfg)

@@ -1,7 +1,5 @@
 """Constraints on what a mask looks like, whatever it hides."""
 
-from kornia.losses import total_variation
-
 from amask_solo._types import Masks, Scalar
 from amask_solo.constraints.base import Constraint
 
@@ -24,6 +22,8 @@ def smoothness(masks: Masks) -> Scalar:
         Rudin, Osher, Fatemi, `Nonlinear total variation based noise removal algorithms
         <https://doi.org/10.1016/0167-2789(92)90242-F>`_, 1992; the anisotropic form.
     """
+    from kornia.losses import total_variation  # not at the top: it would be most of the time that a refusal takes
+
     return total_variation(masks.float(), reduction="mean").sum(dim=1).mean()
 
 

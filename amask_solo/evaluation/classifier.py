@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from amask_solo._random import stream
 from amask_solo._types import Images, Scalar
-from amask_solo.augment import Views
+from amask_solo.augment.views import Views
 from amask_solo.data import ImageData, ImageSet, make_loader
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.protocol import Subject

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from amask_solo._types import Images
-from amask_solo.augment import evaluation_view
+from amask_solo.augment.views import evaluation_view
 from amask_solo.data import ImageData, ImageSet, make_loader
 from amask_solo.data.base import Pixels
 from amask_solo.errors import UserError

@@ -1,7 +1,6 @@
 """Fills that keep the coarse or the fine part of an image."""
 
 import torch
-from kornia.filters import gaussian_blur2d
 
 from amask_solo._types import Images
 from amask_solo.fills.base import Fill
@@ -22,6 +21,8 @@ def gaussian_blur(images: Images, kernel_size: int, sigma: float) -> Images:
         >>> gaussian_blur(torch.ones(1, 3, 8, 8), 31, 10.0).mean()
         tensor(1.)
     """
+    from kornia.filters import gaussian_blur2d  # not at the top: a refusal need not wait for it
+
     height, width = (min(kernel_size, side - 1 + side % 2) for side in images.shape[-2:])
     blurred = gaussian_blur2d(images.float(), (height, width), (sigma, sigma))
     return blurred.to(images.dtype)

@@ -36,6 +36,14 @@ def schedule_factor(progress: float, *, schedule: Schedule, warmup: float) -> fl
     return (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
 
 
+def _refuse_optimizer(make: OptimizerFactory) -> None:
+    """Raise an error if an optimizer refuses its settings, which it is asked for when training starts only."""
+    try:
+        make([nn.Parameter(torch.zeros(1))])
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"optimizer: {error}") from error
+
+
 class Preview(NamedTuple):
     """All masks of some views, and the views with what the last occlusion hides."""
 
@@ -60,7 +68,7 @@ class Adversary(nn.Module):
             mask, and a few percent of time; see :mod:`amask_solo.game.memory`. Under DDP, the plain strategy alone.
 
     Raises:
-        ValueError: If a number is out of range.
+        ValueError: If a number is out of range, also one of the optimizer's.
     """
 
     def __init__(
@@ -84,6 +92,7 @@ class Adversary(nn.Module):
             raise ValueError(f"Expected warmup to be a share in [0, 1), but got {warmup}.")
         if schedule not in ("constant", "cosine"):
             raise ValueError(f"Expected schedule 'constant' or 'cosine', but got {schedule!r}.")
+        _refuse_optimizer(optimizer)
         self.game = game
         self.update = update or Reversal()
         self.every, self.start_epoch = every, start_epoch

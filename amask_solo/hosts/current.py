@@ -8,7 +8,8 @@ from omegaconf import DictConfig
 
 from amask_solo.hosts.host import Host
 from amask_solo.hosts.names import base_methods
-from amask_solo.hosts.repairs import Repairs, check, construction, leaf
+from amask_solo.hosts.refusals import check
+from amask_solo.hosts.repairs import Repairs, construction, leaf
 
 
 class CurrentRepairs(Repairs):

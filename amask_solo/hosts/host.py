@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from amask_solo.errors import UserError, unknown_key
-
-ONLY_CURRENT = frozenset({"all4one", "mae", "mocov3", "vibcreg"})
-"""Methods that the release of the host does not have."""
+from amask_solo.errors import unknown_key
+from amask_solo.hosts.refusals import refuse_only_current
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,5 @@ class Host:
         methods = self.methods()
         if name in methods:
             return self.adapt(methods[name])
-        if name in ONLY_CURRENT:
-            raise UserError(
-                f"Method '{name}' exists only in solo-learn's GitHub version, but the release is "
-                "installed. Install the GitHub version (README, 'Install'), or choose one of "
-                f"{', '.join(sorted(methods))}."
-            )
+        refuse_only_current(name, methods)
         raise unknown_key(name, methods, f"the methods of the host ({self.generation})")

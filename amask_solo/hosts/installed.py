@@ -2,19 +2,11 @@
 
 import importlib
 from functools import cache
-from importlib.util import find_spec
 
 from amask_solo.errors import UserError
 from amask_solo.hosts.aliases import stand_ins
 from amask_solo.hosts.host import Host
-
-MISSING = """\
-solo-learn, the host of this plugin, is not installed. Install it in one of three ways:
-  1. uv:     `make install`, or `uv pip install ".[host]"` in a clone of this project, whose
-             pyproject lifts the host's old pins.
-  2. pip:    `pip install . einops`, then `pip install --no-deps solo-learn==1.0.2`.
-  3. GitHub: clone https://github.com/vturrisi/solo-learn, then put the clone on PYTHONPATH, or
-             `PIP_CONSTRAINT=<file with the line "setuptools<81"> pip install --no-deps <clone>`."""
+from amask_solo.hosts.refusals import MISSING, refuse_missing
 
 
 @cache
@@ -24,8 +16,7 @@ def load_host() -> Host:
     Raises:
         UserError: If no host is installed, or one of its own dependencies is missing.
     """
-    if find_spec("solo") is None:
-        raise UserError(MISSING)
+    refuse_missing()
     try:
         with stand_ins():
             base = importlib.import_module("solo.methods").BaseMethod

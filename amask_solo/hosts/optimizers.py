@@ -2,18 +2,16 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pkgutil import resolve_name
 from typing import Any
 
 from lightning.pytorch import LightningModule
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 
 from amask_solo.errors import unknown_key
-from amask_solo.hosts.lars import LARS
+from amask_solo.hosts.names import OPTIMIZERS, SCHEDULERS
 from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR, Number
-
-OPTIMIZERS = {"sgd": SGD, "lars": LARS, "adam": Adam, "adamw": AdamW}
-SCHEDULERS = ("warmup_cosine", "step", "none")
 
 
 def configure(module: LightningModule) -> Optimizer | tuple[list[Optimizer], list[dict[str, Any]]]:
@@ -32,7 +30,7 @@ def configure(module: LightningModule) -> Optimizer | tuple[list[Optimizer], lis
     if cfg.optimizer.exclude_bias_n_norm_wd:
         groups = without_bias_decay(groups)
     static = [index for index, group in enumerate(groups) if group.pop("static_lr", False)]
-    optimizer = OPTIMIZERS[cfg.optimizer.name](
+    optimizer = resolve_name(OPTIMIZERS[cfg.optimizer.name])(
         groups, lr=module.lr, weight_decay=module.weight_decay, **cfg.optimizer.kwargs
     )
     if cfg.scheduler.name.lower() == "none":

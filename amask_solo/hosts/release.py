@@ -15,8 +15,9 @@ from amask_solo.errors import UserError
 from amask_solo.hosts.host import Host
 from amask_solo.hosts.names import base_methods
 from amask_solo.hosts.optimizers import configure
+from amask_solo.hosts.refusals import check
 from amask_solo.hosts.release_cfg import fill_defaults, to_kwargs
-from amask_solo.hosts.repairs import Repairs, check, construction, leaf
+from amask_solo.hosts.repairs import Repairs, construction, leaf
 
 
 class CholeskyWhitening(nn.Module):

@@ -1,6 +1,6 @@
 """What is broken in both generations of the host, repaired in a subclass."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,28 +10,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError
 from torch import Tensor
 
-from amask_solo.errors import UserError, unknown_key
+from amask_solo.errors import UserError
 from amask_solo.hosts.knn import WeightedKNN
 from amask_solo.hosts.names import PREFIX
 
 STATE = "amask_host"
 """Where in a checkpoint the state lies that the host forgets to save."""
-
-
-def check(cfg: DictConfig, backbones: Iterable[str]) -> None:
-    """Refuse settings that the host would answer with a bare assertion.
-
-    Raises:
-        UserError: If the backbone is unknown, or DINO's warm-up is longer than the training.
-    """
-    if cfg.backbone.name not in backbones:
-        raise unknown_key(cfg.backbone.name, backbones, "backbone.name")
-    warmup = OmegaConf.select(cfg, "method_kwargs.warmup_teacher_temperature_epochs", default=0)
-    if warmup > cfg.max_epochs:
-        raise UserError(
-            "Expected method_kwargs.warmup_teacher_temperature_epochs to be at most "
-            f"max_epochs={cfg.max_epochs}, but got {warmup}. Shorten the warm-up, or train longer."
-        )
 
 
 @contextmanager

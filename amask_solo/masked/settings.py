@@ -45,7 +45,7 @@ def build_settings(cfg: DictConfig) -> Settings:
         UserError: If a key or a name is unknown, or a value is refused; it names the nearest known one.
     """
     node = OmegaConf.select(cfg, "adversary") or {}
-    game_keys, adversary_keys = arguments(Game), arguments(Adversary) - {"game"}
+    game_keys, adversary_keys = arguments(Game).names, arguments(Adversary).names - {"game"}
     for key in node:
         if key not in game_keys | adversary_keys | {"side", "loud"}:
             known = game_keys | adversary_keys | {"side", "loud"}

@@ -44,8 +44,8 @@ class SequentialMasker(Masker):
             has seen. If not, each mask is trained by what it itself hides.
 
     Raises:
-        ValueError: If there is no mask, the number of projections is not that of masks, or the
-            resolution is not in (0, 1].
+        ValueError: If there is no mask, the number of projections is not that of masks, disjoint masks have no room in
+            one image, or the resolution is not in (0, 1].
 
     Example:
         >>> SequentialMasker()(torch.randn(2, 3, 32, 32)).mean(dim=(-2, -1))[0]
@@ -73,6 +73,7 @@ class SequentialMasker(Masker):
                 f"{num_masks} masks and {len(projections)} projections; "
                 "a single one, not in a list, serves all steps."
             )
+        _check_room(projections)
         self.num_masks = num_masks
         self.resolution = check_resolution(resolution)
         self.projections = projections
@@ -137,6 +138,16 @@ class SequentialMasker(Masker):
             return self.projections[0](logits, torch.cat(rooms))
         parts = logits.split([len(room) for room in rooms])
         return torch.cat([p(part, room) for p, part, room in zip(self.projections, parts, rooms, strict=True)])
+
+
+def _check_room(projections: Sequence[Projection]) -> None:
+    """Refuse disjoint masks of which the last ones would find nothing left to hide."""
+    least = sum(p.inner.low for p in projections if isinstance(p, Disjoint) and isinstance(p.inner, AreaBudget))
+    if least > 1 + 1e-6:
+        raise ValueError(
+            f"Expected disjoint masks with room for all of them, but {len(projections)} masks take {least:g} times the "
+            "image; take fewer masks, a smaller area for each, or AreaBudget without Disjoint, which lets them overlap."
+        )
 
 
 def _hide(hidden: OneMask, taken: OneMask, mask: OneMask) -> tuple[OneMask, OneMask]:

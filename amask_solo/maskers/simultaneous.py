@@ -21,7 +21,7 @@ class SimultaneousMasker(Masker):
             before they are projected, so budgets hold at full size.
 
     Raises:
-        ValueError: If there is no mask, or the resolution is not in (0, 1].
+        ValueError: If there is no mask, or a single one that shares the image out, or the resolution is not in (0, 1].
 
     Example:
         >>> SimultaneousMasker()(torch.randn(2, 3, 32, 32)).sum(dim=1).allclose(torch.ones(()))
@@ -43,6 +43,11 @@ class SimultaneousMasker(Masker):
         super().__init__()
         if num_masks < 1:
             raise ValueError(f"Expected num_masks of 1 or more, but got {num_masks}.")
+        if num_masks == 1 and isinstance(projection, Softmax):
+            raise ValueError(
+                "Expected two masks or more to share the pixels out, but got num_masks=1, which would hide everything; "
+                "take more masks, or the projection Sigmoid or AreaBudget."
+            )
         self.num_masks = num_masks
         self.resolution = check_resolution(resolution)
         self.projection = projection

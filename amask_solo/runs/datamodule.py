@@ -8,8 +8,7 @@ from lightning.pytorch import LightningDataModule
 
 from amask_solo._random import stream
 from amask_solo._types import Images
-from amask_solo.augment import Views, evaluation_view
-from amask_solo.augment.views import Pixels
+from amask_solo.augment.views import Pixels, Views, evaluation_view
 from amask_solo.data import ImageData, make_loader
 
 

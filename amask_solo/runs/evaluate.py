@@ -14,6 +14,7 @@ from amask_solo.configuration import check_keys, instantiate
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.results import add_result, read_results
+from amask_solo.maskers.base import Masker
 from amask_solo.runs import callbacks as watch
 from amask_solo.runs.checkpoints import Checkpoint, fingerprint, history, read
 from amask_solo.runs.run_folder import find_checkpoint
@@ -25,7 +26,6 @@ from amask_solo.runs.subjects import (
     load_masker,
     pick_device,
 )
-from amask_solo.maskers.base import Masker
 
 Tell = Callable[[str], Any]
 """Hears what is going on."""

@@ -5,13 +5,13 @@ from typing import Any
 from lightning.pytorch import LightningModule
 from omegaconf import DictConfig, OmegaConf
 
-from amask_solo.augment import Views
+from amask_solo.augment.views import Views
 from amask_solo.data import ImageData
 from amask_solo.errors import UserError
 from amask_solo.hosts.installed import load_host
-from amask_solo.masked.method import wrap
-from amask_solo.runs.preflight import check_method, optimizer_kwargs
 from amask_solo.hosts.names import PREFIX
+from amask_solo.masked.method import wrap
+from amask_solo.runs.method_demands import check_method, optimizer_kwargs
 
 HOST_KEYS = (
     "accumulate_grad_batches",
@@ -26,6 +26,9 @@ HOST_KEYS = (
     "performance",
     "scheduler",
 )
+TRANSFORMERS = ("vit_", "swin_")
+"""How the names of backbones begin that are built for one size of views."""
+
 SMALL = 32
 """Up to this many pixels ``stem=auto`` takes the small stem: the large one leaves a single feature pixel."""
 
@@ -49,7 +52,8 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
     """Return the configuration in the current host's schema.
 
     Learning rates are those of 256 images a step; they are scaled to the run's, as the host's scripts do. Of a recipe's
-    ``optimizer.kwargs`` only those are kept that the chosen optimizer takes.
+    ``optimizer.kwargs`` only those are kept that the chosen optimizer takes. A vision transformer is built for the size
+    of the views, unless ``backbone.kwargs.img_size`` says another one.
 
     Args:
         cfg: The configuration of the run.
@@ -66,6 +70,8 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
     for node in ("backbone.kwargs", "optimizer.kwargs", "method_kwargs"):
         OmegaConf.update(made, node, OmegaConf.select(made, node) or {}, merge=False)
     made.optimizer.kwargs = optimizer_kwargs(made.optimizer)
+    if made.backbone.name.startswith(TRANSFORMERS) and "img_size" not in made.backbone.kwargs:
+        made.backbone.kwargs.img_size = max(recipe.crop_size for recipe in views.recipes)
     scale = made.optimizer.batch_size * devices / 256
     made.optimizer.lr *= scale
     made.optimizer.classifier_lr *= scale

@@ -1,15 +1,18 @@
-"""Settings that would fail deep inside the host or Lightning, refused before anything is made."""
+"""Settings that would fail deep inside the host or Lightning, refused before these are imported, which takes long."""
 
-import inspect
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from lightning.pytorch import Trainer
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from amask_solo.augment.schema import read_recipes
+from amask_solo.configuration import check_keys, target_arguments
 from amask_solo.errors import UserError, unknown_key
-from amask_solo.hosts.optimizers import OPTIMIZERS, SCHEDULERS
-from amask_solo.hosts.names import PREFIX
+from amask_solo.hosts.names import OPTIMIZERS, PREFIX, SCHEDULERS, written_backbones, written_methods
+from amask_solo.hosts.refusals import check, refuse_missing, refuse_only_current
+from amask_solo.runs.method_demands import optimizer_kwargs
 
 
 class Rule(NamedTuple):
@@ -23,13 +26,20 @@ def _whole(least: int) -> Rule:
     return Rule(f"a whole number of at least {least}", lambda value: type(value) is int and value >= least)
 
 
-NUMBER = Rule("a number of at least 0", lambda value: value is None or (type(value) in (int, float) and value >= 0))
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+NUMBER = Rule("a number of at least 0", lambda value: value is None or (_is_number(value) and value >= 0))
+POSITIVE = Rule("a number above 0", lambda value: _is_number(value) and value > 0)
+SHARE = Rule("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
 SWITCH = Rule("true or false", lambda value: type(value) is bool)
 RULES = {
     "seed": Rule("a whole number from 0 to 2^32 - 1", lambda value: type(value) is int and 0 <= value < 2**32),
     "max_epochs": _whole(1),
     "accumulate_grad_batches": _whole(1),
-    "optimizer.batch_size": _whole(1),
+    # Batch normalization has no variance to divide by in a batch of one.
+    "optimizer.batch_size": _whole(2),
     "optimizer.lr": NUMBER,
     "optimizer.classifier_lr": NUMBER,
     "optimizer.weight_decay": NUMBER,
@@ -46,6 +56,22 @@ RULES = {
     "resume": SWITCH,
     "overwrite": SWITCH,
 }
+RULES_IF_THERE = {
+    "method_kwargs.*_dim": _whole(1),
+    "method_kwargs.queue_size": _whole(0),
+    "method_kwargs.*_iters": _whole(1),
+    "method_kwargs.*_epochs": _whole(0),
+    "method_kwargs.*temperature*": POSITIVE,
+    "method_kwargs.*_weight": NUMBER,
+    "method_kwargs.lamb": NUMBER,
+    "method_kwargs.scale_loss": NUMBER,
+    "momentum.*_tau": SHARE,
+    "momentum.classifier": SWITCH,
+    "adversary.optimizer.lr": NUMBER,
+    "adversary.optimizer.weight_decay": NUMBER,
+}
+"""Patterns of keys that not every run has; of several that fit, the first counts."""
+
 CHOICES = {
     "optimizer.name": tuple(OPTIMIZERS),
     "scheduler.name": SCHEDULERS,
@@ -56,131 +82,139 @@ CHOICES = {
 }
 
 SET_BY_US = frozenset(
-    {"self", "max_epochs", "accumulate_grad_batches", "default_root_dir", "logger", "callbacks"}
+    {"max_epochs", "accumulate_grad_batches", "default_root_dir", "logger", "callbacks"}
     | {"use_distributed_sampler", "num_sanity_val_steps", "enable_model_summary"}
 )
 """Arguments of the trainer that do not stand below ``trainer``."""
 
-RESERVED = frozenset({"params", "lr", "weight_decay"})
-"""Arguments of an optimizer that have a key of their own."""
-
-MANY_VIEWS = frozenset({"byol", "simclr", "supcon", "swav", "wmse"})
-"""Methods that take more than two views; the others unpack exactly two."""
+PATCHES = "amask_solo.maskers.PatchHead"
+PATCH_SIZE = 16
+"""Of the host's ViTs, unless ``backbone.kwargs.patch_size`` says another."""
 
 
 def trainer_arguments() -> set[str]:
     """Return the keys that the node ``trainer`` may have."""
-    return set(inspect.signature(Trainer).parameters) - SET_BY_US
+    return set(target_arguments("lightning.pytorch.Trainer", "trainer").names - SET_BY_US)
 
 
 def check_settings(cfg: DictConfig) -> None:
-    """Check the settings of a run one by one.
+    """Check the settings of a run one by one, and build its adversary, for which torch alone is imported.
 
     Args:
         cfg: The configuration of a run.
 
     Raises:
-        UserError: If a value is missing, of the wrong kind or out of range, or a stock method has an adversary.
+        UserError: If a value is missing, of the wrong kind or out of range, if two do not go together, or if the host
+            is not installed or has no such method.
     """
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         raise UserError(f"Missing setting: {' and '.join(f'{key}=...' for key in missing)} must be given.")
-    for key, rule in RULES.items():
+    _check_values(cfg)
+    _check_schedule(cfg)
+    optimizer_kwargs(cfg.optimizer)
+    sizes = {recipe.crop_size for recipe in read_recipes(OmegaConf.to_container(cfg.augmentations, resolve=True))}
+    if cfg.backbone.name.startswith("vit_"):
+        _check_vit(cfg.backbone, sizes)
+    _check_host(cfg)
+    _check_adversary(cfg)
+
+
+def _check_values(cfg: DictConfig) -> None:
+    for key, rule in _rules(cfg):
         value = OmegaConf.select(cfg, key)
         if not rule.holds(value):
             raise UserError(f"Expected {key} to be {rule.what}, but got {value!r}.")
     for key, known in CHOICES.items():
         if OmegaConf.select(cfg, key) not in known:
             raise unknown_key(str(OmegaConf.select(cfg, key)), known, key, kind="choice")
+    for key in cfg.trainer:
+        if key not in trainer_arguments():
+            raise unknown_key(str(key), trainer_arguments(), "trainer")
+    for node in ("data", "logger"):
+        check_keys(cfg[node], node)
+
+
+def _rules(cfg: DictConfig) -> Iterator[tuple[str, Rule]]:
+    """Yield each key that is to be checked, and its rule."""
+    yield from RULES.items()
+    nodes = ("method_kwargs", "momentum", "adversary.optimizer")
+    for key in (f"{node}.{key}" for node in nodes for key in OmegaConf.select(cfg, node) or ()):
+        rule = next((rule for pattern, rule in RULES_IF_THERE.items() if fnmatchcase(key, pattern)), None)
+        if rule:
+            yield key, rule
+
+
+def _check_schedule(cfg: DictConfig) -> None:
+    warmup = cfg.scheduler.warmup_epochs
+    if cfg.scheduler.name == "warmup_cosine" and warmup is not None and warmup > cfg.max_epochs:
+        raise UserError(
+            f"Expected scheduler.warmup_epochs of at most max_epochs={cfg.max_epochs}, but got {warmup}; the learning "
+            "rate would never reach optimizer.lr. Shorten the warm-up, or train longer."
+        )
     if cfg.scheduler.name == "step" and not OmegaConf.is_list(cfg.scheduler.lr_decay_steps):
         raise UserError("scheduler.name=step needs scheduler.lr_decay_steps=[EPOCH,...].")
-    if "adversary" in cfg and not cfg.method.startswith(PREFIX):
-        raise UserError(f"method={cfg.method} is not masked, so it has no adversary; choose {PREFIX}{cfg.method}.")
 
 
-def check_method(cfg: DictConfig, *, images: int, devices: int, many_views: bool) -> None:
-    """Check what single methods demand of the batch, the data set and the views.
-
-    Args:
-        cfg: The configuration in the current host's schema.
-        images: How many the training set has.
-        devices: All processes of the run.
-        many_views: Whether the method may take other than two views, as nobody knows of a user's own.
-
-    Raises:
-        UserError: If the host would stop at an assertion.
-    """
-    _check_views(cfg, many=many_views or cfg.method.removeprefix(PREFIX) in MANY_VIEWS)
-    kwargs, batch = cfg.get("method_kwargs") or {}, cfg.optimizer.batch_size
-    rules: dict[str, Callable[[], None]] = {
-        "whitening_size": lambda: _check_whitening(kwargs, batch),
-        "queue_size": lambda: _check_queue(kwargs, batch, devices),
-        "num_prototypes": lambda: _check_prototypes(kwargs, images // devices // batch * batch),
-    }
-    for key, rule in rules.items():
-        if kwargs.get(key) is not None:
-            rule()
-
-
-def _check_views(cfg: DictConfig, *, many: bool) -> None:
-    large, small = cfg.data.num_large_crops, cfg.data.num_small_crops
-    if large < 2:
-        raise UserError(f"Expected two views of the largest size, but augmentations make {large}; change num_crops.")
-    if (large, small) != (2, 0) and not many:
-        raise UserError(
-            f"method={cfg.method} takes exactly two views, but augmentations make {large + small}; change num_crops, "
-            f"or choose one of {', '.join(sorted(MANY_VIEWS))}."
-        )
-
-
-def optimizer_kwargs(cfg: DictConfig) -> dict[str, Any]:
-    """Return those of ``optimizer.kwargs`` that the chosen optimizer takes.
-
-    The recipe of a method has those of its own optimizer; with another one they are left out.
-
-    Raises:
-        UserError: If no optimizer takes a key; it names the nearest one.
-    """
-    takes = {name: set(inspect.signature(made).parameters) - RESERVED for name, made in OPTIMIZERS.items()}
-    kwargs = OmegaConf.to_container(cfg.kwargs, resolve=True)
-    for key in kwargs:
-        if key not in set.union(*takes.values()):
-            raise unknown_key(str(key), takes[cfg.name], f"optimizer.kwargs of {cfg.name}")
-    return {key: value for key, value in kwargs.items() if key in takes[cfg.name]}
-
-
-def _check_whitening(kwargs: DictConfig, batch: int) -> None:
-    size, width = kwargs.whitening_size, kwargs.get("proj_output_dim", 0)
-    if size > batch or batch % size:
-        raise UserError(
-            f"Expected optimizer.batch_size to be a multiple of method_kwargs.whitening_size={size}, but got {batch}."
-        )
-    if size <= width and not kwargs.get("whitening_eps"):
-        raise UserError(
-            f"Expected method_kwargs.whitening_size to exceed method_kwargs.proj_output_dim={width}, but got {size}; a "
-            "positive method_kwargs.whitening_eps allows it."
-        )
-
-
-def _check_queue(kwargs: DictConfig, batch: int, devices: int) -> None:
-    size = kwargs.queue_size
-    step = batch * devices
-    if "epoch_queue_starts" in kwargs:  # SwAV's, which may be left out, and need not hold whole batches
-        if 0 < size < step:
-            raise UserError(f"Expected method_kwargs.queue_size to be 0 or at least {step} (a step), but got {size}.")
-    elif size < step or size % step:
-        raise UserError(
-            f"Expected method_kwargs.queue_size to be a multiple of the {step} images of a step, but got {size}; "
-            "change it or optimizer.batch_size."
-        )
-
-
-def _check_prototypes(kwargs: DictConfig, remembered: int) -> None:
-    # A list stands for DeepCluster-v2, which draws its first centers from the images of an epoch. Of too few images for
-    # a single batch the loader speaks.
-    if not remembered or not OmegaConf.is_list(kwargs.num_prototypes) or max(kwargs.num_prototypes) <= remembered:
+def _check_vit(backbone: DictConfig, sizes: set[int]) -> None:
+    """Compare the views with what a vision transformer has positions for."""
+    kwargs, size = backbone.get("kwargs") or {}, max(sizes)
+    patch, own = kwargs.get("patch_size", PATCH_SIZE), kwargs.get("img_size", size)
+    if kwargs.get("dynamic_img_size"):
         return
-    raise UserError(
-        f"Expected method_kwargs.num_prototypes of at most {remembered}, the images that a process sees in an epoch, "
-        f"but got {list(kwargs.num_prototypes)}; give method_kwargs.num_prototypes=[{max(remembered // 4, 2)}]."
-    )
+    if sizes != {own}:
+        raise UserError(
+            f"{backbone.name} takes views of one size, backbone.kwargs.img_size={own}, but augmentations make views of "
+            f"{', '.join(map(str, sorted(sizes)))} px; '++backbone.kwargs.dynamic_img_size=true' lifts that."
+        )
+    if not isinstance(patch, int) or patch < 1 or size % patch:
+        raise UserError(
+            f"Expected views that are cut into whole patches, but {size} px are no multiple of {patch}; set "
+            "++backbone.kwargs.patch_size, or data.image_size."
+        )
+
+
+def _check_host(cfg: DictConfig) -> None:
+    """Compare method and backbone with what stands in the source of the host, without importing it."""
+    refuse_missing()
+    methods, backbones = written_methods(), written_backbones()
+    if methods and not cfg.base_class:
+        refuse_only_current(cfg.method.removeprefix(PREFIX), methods)
+    check(cfg, backbones or [cfg.backbone.name])
+
+
+def _check_adversary(cfg: DictConfig) -> None:
+    if not cfg.method.startswith(PREFIX):
+        if "adversary" in cfg:
+            raise UserError(f"method={cfg.method} is not masked, so it has no adversary; choose {PREFIX}{cfg.method}.")
+        return
+    node = cfg.get("adversary")
+    check_keys(node, "adversary")
+    _check_patches(cfg)
+    from amask_solo.masked.settings import build_settings
+
+    build_settings(cfg)
+
+
+def _check_patches(cfg: DictConfig) -> None:
+    """Compare the patches of a masker with those of the backbone, whose grid they are meant to follow."""
+    own = (cfg.backbone.get("kwargs") or {}).get("patch_size", PATCH_SIZE)
+    for head in _nodes(OmegaConf.select(cfg, "adversary.masker"), PATCHES):
+        if not cfg.backbone.name.startswith("vit_"):
+            raise UserError(
+                "The masker masks the patches of a vision transformer, but backbone.name="
+                f"{cfg.backbone.name} has none; choose masker=sequential or masker=simultaneous, or a ViT."
+            )
+        if head.get("patch_size", own) != own:
+            raise UserError(
+                f"Expected adversary.masker.network.patch_size={own}, as the backbone's, but got {head.patch_size}."
+            )
+
+
+def _nodes(node: Any, target: str) -> Iterator[DictConfig]:
+    """Yield the nodes, at any depth, that describe an object of a class."""
+    if isinstance(node, DictConfig) and node.get("_target_") == target:
+        yield node
+    if isinstance(node, DictConfig | ListConfig):
+        for child in node if isinstance(node, ListConfig) else node.values():
+            yield from _nodes(child, target)

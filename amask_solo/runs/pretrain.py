@@ -14,16 +14,15 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader
 
-from amask_solo.augment import Views
+from amask_solo.augment.views import Views
 from amask_solo.configuration import instantiate
 from amask_solo.data import ImageData
 from amask_solo.errors import UserError
+from amask_solo.hosts.installed import load_host
 from amask_solo.masked.game_monitor import GameMonitor
 from amask_solo.runs import callbacks as watch
 from amask_solo.runs.datamodule import ViewsData
-from amask_solo.hosts.installed import load_host
 from amask_solo.runs.host_config import host_config, method_class
-from amask_solo.runs.preflight import check_settings
 from amask_solo.runs.run_folder import claim, find, release
 
 
@@ -31,7 +30,8 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     """Pretrain one method on one data set.
 
     Args:
-        cfg: The composed configuration, as in ``configs/pretrain.yaml``.
+        cfg: The composed configuration, as in ``configs/pretrain.yaml``, checked by
+            :func:`~amask_solo.runs.preflight.check_settings`.
 
     Returns:
         What stands in ``summary.json``.
@@ -39,7 +39,6 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         UserError: If a setting, a path or a file is wrong.
     """
-    check_settings(cfg)
     method = method_class(cfg.method, cfg.base_class)
     folder, checkpoint = find(cfg)
     seed_everything(cfg.seed, workers=True, verbose=False)

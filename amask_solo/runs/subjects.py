@@ -9,11 +9,11 @@ from amask_solo.configuration import check_keys
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.hosts.architectures import TIMM_NAMES, build_timm, check_fit, nearest_arch
-from amask_solo.runs.checkpoints import Checkpoint, backbone_state, read, saved_arch
 from amask_solo.hosts.names import PREFIX
-from amask_solo.runs.run_folder import CONFIG
 from amask_solo.masked.settings import build_settings
 from amask_solo.maskers.base import Masker
+from amask_solo.runs.checkpoints import Checkpoint, backbone_state, read, saved_arch
+from amask_solo.runs.run_folder import CONFIG
 
 ADVERSARY = "adversary."
 """The prefix of the masker's side in a checkpoint."""

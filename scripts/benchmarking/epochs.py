@@ -14,8 +14,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
-from amask_solo.augment import Views
 from amask_solo.augment.schema import Recipe
+from amask_solo.augment.views import Views
 from amask_solo.cli.composed import composed
 from amask_solo.configuration import instantiate
 from amask_solo.data import make_shapes

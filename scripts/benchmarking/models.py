@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule
 from omegaconf import OmegaConf
 
 from amask_solo._types import Scalar
-from amask_solo.augment import Views
+from amask_solo.augment.views import Views
 from amask_solo.cli.composed import composed
 from amask_solo.data import ImageData
 from amask_solo.data.base import ArrayImages

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from amask_solo.augment import Views
 from amask_solo.augment.schema import Recipe
+from amask_solo.augment.views import Views
 from amask_solo.cli.composed import composed
 from benchmarking.models import synchronize
 

@@ -6,7 +6,7 @@ from scipy.stats import ks_2samp
 from torch.nn.functional import avg_pool2d
 from torchvision import transforms
 
-from amask_solo.augment import Views, evaluation_view
+from amask_solo.augment.views import Views, evaluation_view
 from tests.augment.inputs import ALL, PLAIN, noise, seeded
 
 

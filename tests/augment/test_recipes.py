@@ -6,7 +6,7 @@ import torch
 import yaml
 from hydra import compose, initialize_config_dir
 
-from amask_solo.augment import Views
+from amask_solo.augment.views import Views
 from tests.augment.inputs import PLAIN, noise, seeded
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,7 +1,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from amask_solo.augment import read_recipes
+from amask_solo.augment.schema import read_recipes
 from amask_solo.errors import UserError
 
 

@@ -2,7 +2,7 @@ import jaxtyping
 import pytest
 import torch
 
-from amask_solo.augment import Views, evaluation_view
+from amask_solo.augment.views import Views, evaluation_view
 from tests.augment.inputs import ALL, PLAIN, STRONG, noise, seeded
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from amask_solo.augment import evaluation_view
+from amask_solo.augment.views import evaluation_view
 from amask_solo.data import load_image_masks
 from amask_solo.errors import UserError
 from tests.data.pictures import noise, save, truncate

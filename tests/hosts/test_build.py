@@ -7,8 +7,8 @@ import torch
 from omegaconf import OmegaConf
 
 from amask_solo.errors import UserError
-from amask_solo.hosts.host import ONLY_CURRENT
 from amask_solo.hosts.installed import load_host
+from amask_solo.hosts.refusals import ONLY_CURRENT
 from tests.tiny import METHOD_KWARGS, tiny_cfg
 
 METHODS = sorted(load_host().methods())

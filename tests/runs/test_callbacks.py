@@ -1,8 +1,6 @@
 """Callbacks on real runs of real methods."""
 
-import csv as csv_format
 import json
-import signal
 from pathlib import Path
 
 import pytest
@@ -11,14 +9,11 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
-from torch.utils.data import DataLoader
 
-from amask_solo.errors import UserError
+from amask_solo.masked.game_monitor import GameMonitor
 from amask_solo.runs.callbacks import (
     LAST,
-    MaskPanels,
     MetricsFile,
-    OnlineKNN,
     Summary,
     checkpoints,
     csv,
@@ -26,15 +21,11 @@ from amask_solo.runs.callbacks import (
     spread,
     wandb,
 )
-from amask_solo.hosts.installed import load_host
-from tests.players import OneConvolution, build, fit, masker_node
+from tests.players import fit
+from tests.runs.watched import ON, At, interrupt, knn, masked, panels, rows, stumble
 from tests.tiny import tiny_loaders
 
 pytestmark = pytest.mark.host
-
-from amask_solo.masked.game_monitor import GameMonitor
-from tests.runs.watched import ON, At, images, interrupt, knn, masked, panels, poison, rows, stumble
-
 
 # ---------------------------------------------------------------------- checkpoints
 

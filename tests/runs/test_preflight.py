@@ -1,100 +1,108 @@
-"""Settings that the host would answer with a bare assertion are refused before it sees them."""
+"""Settings are refused before the host and Lightning are imported."""
 
 import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from lightning.pytorch import Trainer
 from omegaconf import OmegaConf
 
+import amask_solo
+from amask_solo.cli.composed import composed
 from amask_solo.errors import UserError
-from amask_solo.hosts.optimizers import OPTIMIZERS
-from amask_solo.runs.preflight import SET_BY_US, check_method, optimizer_kwargs, trainer_arguments
+from amask_solo.runs.preflight import SET_BY_US, check_settings, trainer_arguments
 
-
-def cfg(method="amask_byol", batch=8, large=2, small=0, **method_kwargs):
-    return OmegaConf.create(
-        {
-            "method": method,
-            "optimizer": {"batch_size": batch},
-            "data": {"num_large_crops": large, "num_small_crops": small},
-            "method_kwargs": method_kwargs,
-        }
-    )
-
-
-def check(made, *, images=64, devices=1, many_views=False):
-    check_method(made, images=images, devices=devices, many_views=many_views)
-
-
-SWAV = {"epoch_queue_starts": 1}
-
-
-@pytest.mark.parametrize(
-    ("method_kwargs", "devices"),
-    [
-        ({}, 1),
-        ({"whitening_size": 4, "proj_output_dim": 2}, 1),
-        ({"whitening_size": 8, "proj_output_dim": 8, "whitening_eps": 0.1}, 1),
-        ({"queue_size": 16}, 2),
-        ({"queue_size": 0, **SWAV}, 1),
-        ({"queue_size": 20, **SWAV}, 1),
-        ({"num_prototypes": [64, 10]}, 1),
-        ({"num_prototypes": 3000}, 1),
-    ],
-)
-def test_what_the_host_accepts_passes(method_kwargs, devices):
-    check(cfg(**method_kwargs), devices=devices)
-
-
-@pytest.mark.parametrize(
-    ("method_kwargs", "devices", "words"),
-    [
-        ({"whitening_size": 16, "proj_output_dim": 2}, 1, "multiple of method_kwargs.whitening_size=16"),
-        ({"whitening_size": 3, "proj_output_dim": 2}, 1, "multiple of method_kwargs.whitening_size=3"),
-        ({"whitening_size": 8, "proj_output_dim": 8}, 1, "whitening_size to exceed"),
-        ({"queue_size": 20}, 1, "multiple of the 8 images"),
-        ({"queue_size": 8}, 2, "multiple of the 16 images"),
-        ({"queue_size": 0}, 1, "multiple of the 8 images"),
-        ({"queue_size": 4, **SWAV}, 1, "0 or at least 8"),
-        ({"num_prototypes": [65, 10]}, 1, "at most 64"),
-        ({"num_prototypes": [33]}, 2, "at most 32"),
-    ],
-)
-def test_what_the_host_does_not_accept_is_an_error_that_says_so(method_kwargs, devices, words):
-    with pytest.raises(UserError, match=words):
-        check(cfg(**method_kwargs), devices=devices)
-
-
-@pytest.mark.parametrize("method", ["simsiam", "amask_simsiam"])
-def test_most_methods_take_two_views(method):
-    check(cfg(method))
-    for large, small in ((3, 0), (2, 2)):
-        with pytest.raises(UserError, match="exactly two views"):
-            check(cfg(method, large=large, small=small))
-    check(cfg("amask_byol", large=2, small=4))
-    check(cfg(method, large=3), many_views=True)
-
-
-def test_a_single_large_view_is_too_few():
-    with pytest.raises(UserError, match="two views of the largest size"):
-        check(cfg("byol", large=1, small=4), many_views=True)
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_an_optimizer_gets_what_it_takes_of_a_recipe(name):
-    recipe = {"momentum": 0.9, "eta": 0.02, "clip_lr": True, "exclude_bias_n_norm": True}
-    kept = optimizer_kwargs(OmegaConf.create({"name": name, "kwargs": recipe}))
-    assert set(kept) == set(recipe) & set(inspect.signature(OPTIMIZERS[name]).parameters)
-    assert ("eta" in kept) == (name == "lars")
-
-
-@pytest.mark.parametrize("key", ["momentun", "lr", "weight_decay", "params"])
-def test_what_no_optimizer_takes_there_is_an_error(key):
-    with pytest.raises(UserError, match=f"Unknown key '{key}'"):
-        optimizer_kwargs(OmegaConf.create({"name": "sgd", "kwargs": {key: 1}}))
+ROOT = str(Path(amask_solo.__file__).parents[1])
+ASK = """
+import sys
+from amask_solo.cli.pretrain import main
+try:
+    main()
+except SystemExit as end:
+    print(end.code, *(name for name in ("torch", "lightning", "solo") if name in sys.modules))
+"""
 
 
 def test_the_trainer_still_has_the_arguments_that_the_run_sets():
     parameters = set(inspect.signature(Trainer).parameters)
-    assert SET_BY_US - {"self"} <= parameters
-    assert trainer_arguments() | SET_BY_US - {"self"} == parameters
+    assert parameters >= SET_BY_US
+    assert trainer_arguments() | SET_BY_US == parameters
+
+
+def check(*changes: str) -> None:
+    check_settings(composed("pretrain", ["run_folder=none", *changes]))
+
+
+EIGHT = ("++backbone.kwargs.patch_size=8", "adversary.masker.network.patch_size=8")
+VIT = ("backbone.name=vit_tiny", "data.image_size=32")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (),
+        ("method=byol",),
+        VIT,
+        (*VIT, "masker=sequential_patches"),
+        (*VIT, "masker=simultaneous_patches", *EIGHT),
+        (*VIT, "augmentations.0.crop_size=48", "++backbone.kwargs={img_size: 32, dynamic_img_size: true}"),
+    ],
+    ids=" ".join,
+)
+def test_what_works_passes(changes):
+    check(*changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ((*VIT, "++backbone.kwargs.img_size=224"), "img_size=224, but augmentations make views of 32 px"),
+        ((*VIT, "data.image_size=40"), "40 px are no multiple of 16"),
+        ((*VIT, "masker=sequential_patches", "++backbone.kwargs.patch_size=8"), "patch_size=8, as the backbone's"),
+        (("masker=sequential_patches",), "resnet18 has none"),
+        (("++adversary.masker.num_masks=5",), "room for all of them"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_does_not_go_together_is_refused(changes, words):
+    with pytest.raises(UserError, match=words):
+        check(*changes)
+
+
+def test_a_warm_up_longer_than_the_training_is_refused():
+    cfg = composed("pretrain", ["run_folder=none", "max_epochs=3", "scheduler.warmup_epochs=4"])
+    with pytest.raises(UserError, match=r"warmup_epochs of at most max_epochs=3, but got 4"):
+        check_settings(cfg)
+    OmegaConf.update(cfg, "scheduler.name", "none")
+    check_settings(cfg)
+
+
+@pytest.mark.parametrize(
+    ("argument", "word"),
+    [
+        ("max_epochs=-1", "max_epochs"),
+        ("adversary.masker.num_masks=few", "a whole number"),
+        ("adversary.optimizer.lr=nan", "adversary.optimizer.lr"),
+        ("data.num_train=many", "data.num_train"),
+        ("trainer.frobnicate=1", "frobnicate"),
+        ("optimizer.kwargs.momentun=0.9", "momentum"),
+        ("method_kwargs.proj_hidden_dim=0", "proj_hidden_dim"),
+        ("momentum.base_tau=2", "base_tau"),
+        ("backbone.name=resnet19", "resnet18"),
+        ("augmentations.0.rrc.crop_min_scale=big", "crop_min_scale"),
+        ("masker=sequential_patches", "patches"),
+        ("hydra.run.dir=elsewhere", "run_folder"),
+    ],
+)
+def test_a_wrong_setting_is_refused_without_importing_torch(argument, word, tmp_path):
+    command = [sys.executable, "-c", ASK, argument]
+    path = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
+    said = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    assert said.stdout.split() == ["2"], said.stdout + said.stderr
+    assert word in said.stderr
+    assert list(tmp_path.iterdir()) == []

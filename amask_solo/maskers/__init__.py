@@ -2,12 +2,15 @@
 
 from amask_solo.maskers.base import Masker
 from amask_solo.maskers.networks import PatchHead, UNet
-from amask_solo.maskers.random import Block, Focal, Grid, RandomMasker
+from amask_solo.maskers.patterns import BandNoise, Block, Centered, Focal, Grid
+from amask_solo.maskers.random import RandomMasker
 from amask_solo.maskers.sequential import SequentialMasker
 from amask_solo.maskers.simultaneous import SimultaneousMasker
 
 __all__ = [
+    "BandNoise",
     "Block",
+    "Centered",
     "Focal",
     "Grid",
     "Masker",

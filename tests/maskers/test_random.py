@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amask_solo.maskers import Block, Focal, Grid, RandomMasker
+from amask_solo.maskers import BandNoise, Block, Centered, Focal, Grid, RandomMasker
 
 areas = st.floats(0.05, 0.95)
 sizes = st.integers(8, 70)
@@ -27,13 +27,20 @@ def test_the_area_is_right_to_half_a_column(pattern, area, height, width):
 
 
 @settings(deadline=None, max_examples=30)
+@given(st.sampled_from([Centered(), BandNoise(), BandNoise([0.01, 0.5])]), areas, sizes, sizes)
+def test_the_area_is_right_to_half_a_pixel(pattern, area, height, width):
+    masks = draw(pattern, area, height, width)
+    assert (area_of(masks) - area).abs().max() <= 0.5 / (height * width) + 1e-6
+
+
+@settings(deadline=None, max_examples=30)
 @given(areas, st.integers(1, 9), st.integers(1, 9), st.integers(1, 12))
 def test_the_area_of_a_grid_is_right_to_half_a_patch(area, rows, columns, patch):
     masks = draw(Grid(patch), area, rows * patch, columns * patch)
     assert (area_of(masks) - area).abs().max() <= 0.5 / (rows * columns) + 1e-6
 
 
-@pytest.mark.parametrize("pattern", [Block(), Focal(), Grid(8)])
+@pytest.mark.parametrize("pattern", [Block(), Focal(), Grid(8), BandNoise()])
 def test_masks_are_binary_and_differ_between_images_and_masks(pattern):
     masks = draw(pattern, 0.4, 32, 40)
     assert set(masks.unique().tolist()) == {0.0, 1.0}
@@ -72,9 +79,38 @@ def test_a_grid_hides_whole_patches():
         assert (patches == patches[..., :1]).all()
 
 
+def test_a_centered_mask_is_the_same_disk_for_all_images():
+    masks = draw(Centered(), 0.25, 32, 48).flatten(0, 1)
+    assert (masks == masks[0]).all()
+    assert torch.equal(masks[0].flip(0), masks[0])
+    y, x = torch.meshgrid(torch.arange(32) - 15.5, torch.arange(48) - 23.5, indexing="ij")
+    distance = y.hypot(x)
+    assert distance[masks[0] > 0].max() <= distance[masks[0] == 0].min()
+
+
+def runs(masks):
+    """Return the mean length of the hidden stretches in the rows of masks."""
+    starts = (masks.diff(dim=-1) > 0).sum() + masks[..., 0].sum()
+    return (masks.sum() / starts).item()
+
+
+def test_the_spots_of_noise_grow_with_the_image_and_with_the_deviation():
+    small, large = (runs(draw(BandNoise(), 0.25, size, size)) for size in (32, 64))
+    assert large / small == pytest.approx(2, rel=0.15)
+    assert runs(draw(BandNoise([1 / 16, 1 / 4]), 0.25, 32, 32)) > 1.5 * small
+
+
+def test_noise_hides_every_place_equally_often():
+    coverage = draw(BandNoise(), 0.25, 32, 32, count=400).flatten(0, 1).mean(dim=0)
+    assert coverage.min() > 0.15
+    assert coverage.max() < 0.36
+
+
 @pytest.mark.parametrize(
     "make",
     [
+        lambda: BandNoise([0.1, 0.1]),
+        lambda: BandNoise([0.0, 0.1]),
         lambda: Block([0.0, 1.0]),
         lambda: Block([2.0, 1.0]),
         lambda: Grid(0),

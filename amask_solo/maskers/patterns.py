@@ -1,0 +1,206 @@
+"""What masks look like that do not depend on the image."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Stack = Float[Tensor, "count h w"]
+"""Masks of many images, one after another."""
+
+
+class Pattern(ABC):
+    """Draw masks of a given area, each independently of the others."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        area: float,
+        shape: tuple[int, int, int],
+        *,
+        device: torch.device,
+        generator: torch.Generator | None,
+    ) -> Stack:
+        """Return masks of zeros and ones.
+
+        Args:
+            area: The share of the image to hide, in (0, 1).
+            shape: How many masks, their height and width.
+            device: Where to make them.
+            generator: Source of randomness on this device.
+        """
+
+
+class Block(Pattern):
+    """Hide one rectangle of random shape and place, all of it inside the image.
+
+    Sides are whole pixels: the hidden area is right to half a column of the rectangle.
+
+    Args:
+        aspect: Lowest and highest ratio of height to width; its logarithm is drawn uniformly. The
+            ratio yields where a rectangle of the area would not fit into the image.
+
+    Raises:
+        ValueError: If the ratios are not positive and in order.
+    """
+
+    def __init__(self, aspect: Sequence[float] = (0.3, 1 / 0.3)) -> None:
+        if len(aspect) != 2 or not 0 < aspect[0] <= aspect[1]:
+            raise ValueError(f"Expected aspect as [low, high] with 0 < low <= high, but got {aspect}.")
+        self.aspect = list(aspect)
+
+    def __call__(
+        self,
+        area: float,
+        shape: tuple[int, int, int],
+        *,
+        device: torch.device,
+        generator: torch.Generator | None,
+    ) -> Stack:
+        """Return masks of one rectangle each."""
+        count, height, width = shape
+        draw, down, right = torch.rand(3, count, 1, device=device, generator=generator)
+        low, high = (math.log(ratio) for ratio in self.aspect)
+        pixels = area * height * width
+        tall = (pixels * (low + (high - low) * draw).exp()).sqrt()
+        tall = tall.clamp(-(-pixels // width), height).round().clamp_min(1)
+        wide = (pixels / tall).round().clamp(1, width)
+        rows = _interval(tall, height, down)
+        columns = _interval(wide, width, right)
+        return rows[:, :, None] * columns[:, None, :]
+
+
+class Focal(Pattern):
+    """Hide everything but a window as wide as high, as the focal masks of MSCN do.
+
+    The hidden area is right to half a column of the window.
+
+    References:
+        Jing et al., `Masked Siamese ConvNets <https://arxiv.org/abs/2206.07700>`_, 2022; known to
+        us only from what others wrote about it.
+    """
+
+    def __call__(
+        self,
+        area: float,
+        shape: tuple[int, int, int],
+        *,
+        device: torch.device,
+        generator: torch.Generator | None,
+    ) -> Stack:
+        """Return masks that spare one window each."""
+        return 1 - Block((1.0, 1.0))(1 - area, shape, device=device, generator=generator)
+
+
+class Grid(Pattern):
+    """Hide random patches of a grid, always the same number of them.
+
+    The hidden area is right to half a patch, if the patches fill the image.
+
+    Args:
+        patch: Side of a patch in pixels; at the right and lower edge, patches may be cut off.
+
+    Raises:
+        ValueError: If the patch is smaller than one pixel.
+    """
+
+    def __init__(self, patch: int = 8) -> None:
+        if patch < 1:
+            raise ValueError(f"Expected a patch of 1 pixel or more, but got {patch}.")
+        self.patch = patch
+
+    def __call__(
+        self,
+        area: float,
+        shape: tuple[int, int, int],
+        *,
+        device: torch.device,
+        generator: torch.Generator | None,
+    ) -> Stack:
+        """Return masks that hide the patches of lowest random rank."""
+        count, height, width = shape
+        rows, columns = -(-height // self.patch), -(-width // self.patch)
+        draws = torch.rand(count, rows * columns, device=device, generator=generator)
+        grid = _highest(draws, area).unflatten(1, (rows, columns))
+        pixels = grid.repeat_interleave(self.patch, dim=1).repeat_interleave(self.patch, dim=2)
+        return pixels[:, :height, :width]
+
+
+class Centered(Pattern):
+    """Hide a disk in the middle, the same of every image: where photographs have their object. Nothing is drawn.
+
+    The control for masks that learned no more than that.
+    """
+
+    def __call__(
+        self,
+        area: float,
+        shape: tuple[int, int, int],
+        *,
+        device: torch.device,
+        generator: torch.Generator | None,  # noqa: ARG002
+    ) -> Stack:
+        """Return masks of the pixels that are nearest to the center."""
+        count, height, width = shape
+        y, x = (torch.arange(side, device=device) - (side - 1) / 2 for side in (height, width))
+        disk = _highest(-(y[:, None].square() + x.square()).flatten()[None], area)
+        return disk.unflatten(1, (height, width)).expand(count, -1, -1)
+
+
+class BandNoise(Pattern):
+    r"""Hide where noise of one scale is high: scattered spots of alike size, at no cost and without data.
+
+    White noise passes the difference of two Gaussians, whose transfer function at :math:`f` cycles a pixel is
+    :math:`e^{-2 \pi^2 \sigma_1^2 f^2} - e^{-2 \pi^2 \sigma_2^2 f^2}`; the highest pixels are hidden.
+
+    Args:
+        sigmas: The smaller and the larger standard deviation, as shares of the shorter side of the image. The
+            defaults are ours: spots of about an eighth of the image.
+
+    Raises:
+        ValueError: If the deviations are not positive and in order.
+
+    References:
+        Hinojosa et al., `ColorMAE: Exploring data-independent masking strategies in Masked AutoEncoders
+        <https://arxiv.org/abs/2407.13036>`_, ECCV 2024; there for the patches of a masked autoencoder.
+    """
+
+    def __init__(self, sigmas: Sequence[float] = (1 / 32, 1 / 8)) -> None:
+        if len(sigmas) != 2 or not 0 < sigmas[0] < sigmas[1]:
+            raise ValueError(f"Expected sigmas as [low, high] with 0 < low < high, but got {sigmas}.")
+        self.sigmas = list(sigmas)
+
+    def __call__(
+        self,
+        area: float,
+        shape: tuple[int, int, int],
+        *,
+        device: torch.device,
+        generator: torch.Generator | None,
+    ) -> Stack:
+        """Return masks of the pixels where the noise is highest."""
+        height, width = shape[1:]
+        noise = torch.randn(shape, device=device, generator=generator)
+        down, right = torch.fft.fftfreq(height, device=device), torch.fft.rfftfreq(width, device=device)
+        squared = down[:, None].square() + right.square()
+        low, high = ((-2 * (math.pi * share * min(height, width)) ** 2 * squared).exp() for share in self.sigmas)
+        band = torch.fft.irfft2(torch.fft.rfft2(noise) * (low - high), s=(height, width))
+        return _highest(band.flatten(1), area).unflatten(1, (height, width))
+
+
+def _highest(scores: Float[Tensor, "count n"], area: float) -> Float[Tensor, "count n"]:
+    """Return ones at the given share of the entries of each row, those of the highest scores."""
+    ranks = scores.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    return (ranks < round(area * scores.shape[1])).float()
+
+
+def _interval(
+    length: Float[Tensor, "count 1"], size: int, place: Float[Tensor, "count 1"]
+) -> Float[Tensor, "count size"]:
+    """Return ones on ``length`` pixels of ``size``, shifted by a random place in [0, 1)."""
+    start = (place * (size - length + 1)).floor()
+    pixel = torch.arange(size, device=length.device)
+    return ((pixel >= start) & (pixel < start + length)).float()

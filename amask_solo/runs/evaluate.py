@@ -14,6 +14,7 @@ from amask_solo.configuration import check_keys, instantiate
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.results import add_result, read_results
+from amask_solo.maskers.base import Masker
 from amask_solo.runs import callbacks as watch
 from amask_solo.runs.checkpoints import Checkpoint, fingerprint, history, read
 from amask_solo.runs.run_folder import find_checkpoint
@@ -25,7 +26,6 @@ from amask_solo.runs.subjects import (
     load_masker,
     pick_device,
 )
-from amask_solo.maskers.base import Masker
 
 Tell = Callable[[str], Any]
 """Hears what is going on."""
@@ -87,6 +87,8 @@ def _check(cfg: DictConfig) -> None:
     for key, least in (("batch_size", 1), ("seed", 0)):
         if type(cfg[key]) is not int or cfg[key] < least:
             raise UserError(f"Expected {key} to be a whole number of at least {least}, but got {cfg[key]!r}.")
+    if not OmegaConf.is_list(cfg.trust) or not all(isinstance(name, str) for name in cfg.trust):
+        raise UserError(f"Expected trust=[MODULE,...], but got {cfg.trust!r}.")
 
 
 def _result(name: str, protocol: Protocol, subject: Subject, **made_by: Any) -> dict[str, Any]:
@@ -127,7 +129,7 @@ def _place(output: str | None, given: Path, file: Path) -> Path:
 def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str, Any], Any]:
     """Return what is evaluated, what is known about it, and the settings of its images."""
     device = pick_device(cfg.device)
-    run, checkpoint = config_of(file), read(file)
+    run, checkpoint = config_of(file, trust=cfg.trust), read(file)
     images = data_settings(cfg.get("data"), run)
     backbone, arch = load_backbone(checkpoint, cfg.arch, image_size=images.get("image_size"))
     masker = _masker(checkpoint, run)

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.errors import UserError
 from amask_solo.runs.callbacks import LAST
+from amask_solo.runs.stored import read_stored
 
 CONFIG = "config.yaml"
 METRICS = "metrics.csv"
@@ -97,7 +98,7 @@ def check_same_run(folder: Path, cfg: DictConfig) -> None:
     Raises:
         UserError: If they differ in more than where it runs.
     """
-    before = _flat(OmegaConf.to_container(OmegaConf.load(folder / CONFIG)))
+    before = _flat(OmegaConf.to_container(read_stored(folder / CONFIG)))
     now = _flat(OmegaConf.to_container(cfg, resolve=True))
     changed = sorted(
         key

@@ -11,8 +11,8 @@ from torch import nn
 
 from amask_solo.errors import UserError
 from amask_solo.hosts.architectures import find_arch
-from amask_solo.runs.export import export_backbone
 from amask_solo.hosts.installed import load_host
+from amask_solo.runs.export import export_backbone
 from tests.tiny import tiny_loaders, tiny_trainer
 
 VIT = {"backbone": {"name": "vit_tiny", "kwargs": {"img_size": 64, "patch_size": 16}}}

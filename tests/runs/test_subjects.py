@@ -7,10 +7,10 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from amask_solo.errors import UserError
-from amask_solo.runs.checkpoints import fingerprint, read
-from amask_solo.runs.export import export_backbone
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.method import wrap
+from amask_solo.runs.checkpoints import fingerprint, read
+from amask_solo.runs.export import export_backbone
 from amask_solo.runs.subjects import check_size, config_of, data_settings, load_backbone, load_masker, pick_device
 from tests.tiny import tiny_cfg
 

@@ -131,7 +131,8 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
     device = pick_device(cfg.device)
     run, checkpoint = config_of(file, trust=cfg.trust), read(file)
     images = data_settings(cfg.get("data"), run)
-    backbone, arch = load_backbone(checkpoint, cfg.arch, image_size=images.get("image_size"))
+    size = images.get("image_size")
+    backbone, arch = load_backbone(checkpoint, cfg.arch, image_size=None if size == "auto" else size)
     masker = _masker(checkpoint, run)
     tell("reading the images")
     data = instantiate(images, "data")
@@ -154,7 +155,7 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         "device": watch.device_name(device),
         "versions": watch.versions(),
     }
-    return subject, facts, _plain(images)
+    return subject, facts, {**_plain(images), "image_size": data.image_size}
 
 
 def _masker(checkpoint: Checkpoint, run: DictConfig | None) -> Masker | None:

@@ -20,7 +20,10 @@ from amask_solo.comparison.plan import Run, arm_settings, make_plan
 from amask_solo.errors import UserError
 
 OWN = ("base", "arms", "seed", "budget", "folder", "definitions", "hydra")
-"""What the command line says to amask-compare itself; protocols are for amask-evaluate, the rest for amask-pretrain."""
+"""What the command line says to amask-compare itself."""
+
+EVALUATION = ("protocol", "trust")
+"""What it says to amask-evaluate; the rest is for amask-pretrain."""
 
 
 def main() -> None:
@@ -52,7 +55,7 @@ def sort_arguments(typed: Sequence[str]) -> list[str]:
         key = text.lstrip("+~").partition("=")[0].replace("/", ".")
         # Own configuration files are those of the runs.
         key = key if key == "hydra.searchpath" else key.split(".")[0]
-        (own if key in OWN else evaluation if key == "protocol" else settings).append(text)
+        (own if key in OWN else evaluation if key in EVALUATION else settings).append(text)
     packed = {
         "settings": checked("pretrain", settings),
         # The folder is another one for each run.

@@ -31,6 +31,7 @@ def _run(cfg: DictConfig) -> Any:
 def _table(summary: dict[str, Any], folder: Path) -> Table:
     table = Table(title=f"{summary['method']} on {summary['data']}", show_header=False, title_justify="left")
     rows = {
+        "image size": f"{summary['image_size']} px",
         "epochs": summary["epochs_done"],
         "online kNN accuracy": _number(summary["knn_acc1"], " %"),
         "online linear accuracy": _number(summary["linear_acc1"], " %"),

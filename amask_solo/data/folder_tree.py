@@ -1,6 +1,8 @@
 """A folder tree as a list of image files and their classes."""
 
 import os
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -54,7 +56,7 @@ class FolderTree:
 def scan_folder(root: str | Path, *, labels: Literal["auto", "none"], key: str) -> FolderTree:
     """Find the images below a folder, at any depth.
 
-    Links are followed; hidden files are not images.
+    Links are followed, each real folder is read once, so a link to a parent does no harm; hidden files are not images.
 
     Args:
         root: The folder.
@@ -69,10 +71,7 @@ def scan_folder(root: str | Path, *, labels: Literal["auto", "none"], key: str) 
     if not root.is_dir():
         raise UserError(f"Expected a folder of images at {key}={root}, but there is none; check the path.")
     files = sorted(
-        Path(folder, name)
-        for folder, _, names in os.walk(root, followlinks=True)
-        for name in names
-        if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
+        file for file in _files_below(root) if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
     )
     if not files:
         known = ", ".join(sorted(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES))
@@ -84,6 +83,27 @@ def scan_folder(root: str | Path, *, labels: Literal["auto", "none"], key: str) 
             "set data.train_path and data.val_path to those, or data.labels=none to take all."
         )
     return FolderTree(root, files, classes)
+
+
+def _files_below(root: Path) -> Iterator[Path]:
+    """Yield every file below a folder, those of a folder that several paths lead to once.
+
+    Links to folders wait until the folders themselves are read: what lies in ``b`` belongs to ``b``, not to a link to
+    it in ``a``. A link to a folder around it leads in a circle, and out of the root, so nobody goes there.
+    """
+    read: set[str] = set()
+    waiting = deque([str(root)])
+    while waiting:
+        for folder, inside, names in os.walk(waiting.popleft()):
+            real = os.path.realpath(folder)
+            if real in read:
+                inside.clear()
+                continue
+            read.add(real)
+            inside.sort()
+            links = (path for name in inside if os.path.islink(path := os.path.join(folder, name)))
+            waiting += (link for link in links if not Path(real).is_relative_to(os.path.realpath(link)))
+            yield from (Path(folder, name) for name in names)
 
 
 def _find_classes(files: list[Path], root: Path) -> list[str]:

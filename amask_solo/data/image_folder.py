@@ -7,12 +7,12 @@ from typing import Literal
 
 import torch
 from jaxtyping import UInt8
-from PIL import Image
 from torch import Tensor
 
 from amask_solo.data.base import ImageData, ImageSet, Labels, Pixels, resolve_statistics
 from amask_solo.data.decode import decode_all, decode_image, map_files, readable
 from amask_solo.data.folder_tree import FolderTree, scan_folder
+from amask_solo.data.sizes import check_image_size, resolve_image_size, sampled_sizes
 from amask_solo.data.subsets import Picks, balanced_subset, stratified_split
 from amask_solo.errors import UserError
 
@@ -41,7 +41,7 @@ class FolderImages(ImageSet):
 def load_image_folder(
     *,
     train_path: str,
-    image_size: int,
+    image_size: int | Literal["auto"] = "auto",
     val_path: str | None = None,
     val_fraction: float = 0.1,
     labels: Literal["auto", "none"] = "auto",
@@ -57,7 +57,8 @@ def load_image_folder(
 
     Args:
         train_path: The folder to learn from.
-        image_size: Height and width of the views.
+        image_size: Height and width of the views, or ``auto``: the median of the shorter sides of the files, at most
+            224; see :func:`~amask_solo.data.sizes.resolve_image_size`.
         val_path: The folder to validate on; its classes are some of the training folder's.
         val_fraction: Without ``val_path``, this share of each class is held out; 0, or no labels,
             holds out nothing.
@@ -78,7 +79,8 @@ def load_image_folder(
         UserError: If a folder is missing or empty, or a file cannot be read.
         ValueError: If a setting is out of range.
     """
-    _check(image_size=image_size, load_size=load_size, labels=labels, on_error=on_error)
+    check_image_size(image_size)
+    _check(load_size=load_size, labels=labels, on_error=on_error)
     folders = {"train": scan_folder(train_path, labels=labels, key="data.train_path")}
     if val_path is not None:
         folders["val"] = scan_folder(val_path, labels=labels, key="data.val_path")
@@ -89,6 +91,7 @@ def load_image_folder(
         folders[split] = kept.select(balanced_subset(kept.labels(class_names), max_images, seed=seed))
     if val_path is None and class_names:
         folders |= _split(folders["train"], val_fraction, seed=seed)
+    image_size = resolve_image_size(image_size, folders["train"].files)
     size = load_size or _guess_load_size(folders["train"].files, image_size)
     sets = {
         split: FolderImages(tree.files, tree.labels(class_names), size=size)
@@ -106,9 +109,9 @@ def _name(folder: Path) -> str:
     return folder.parent.name if folder.name == "train" else folder.name
 
 
-def _check(*, image_size: int, load_size: int | None, labels: str, on_error: str) -> None:
-    if image_size < 1 or (load_size is not None and load_size < 1):
-        raise ValueError(f"Expected sizes of at least 1, but got image_size={image_size}, load_size={load_size}.")
+def _check(*, load_size: int | None, labels: str, on_error: str) -> None:
+    if load_size is not None and load_size < 1:
+        raise ValueError(f"Expected load_size to be at least 1, but got {load_size}.")
     if labels not in ("auto", "none"):
         raise ValueError(f"Expected labels to be 'auto' or 'none', but got {labels!r}.")
     if on_error not in ("raise", "skip"):
@@ -146,15 +149,6 @@ def _drop_unreadable(tree: FolderTree) -> FolderTree:
 
 def _guess_load_size(files: Sequence[Path], image_size: int) -> int:
     """Return 8/7 of the image size, or the size itself if a sample of the files has it."""
-    sample = files[:: -(-len(files) // 64)]
-    if all(_file_size(file) == (image_size, image_size) for file in sample):
+    if all(size == (image_size, image_size) for size in sampled_sizes(files)):
         return image_size
     return round(image_size * 256 / 224)
-
-
-def _file_size(file: Path) -> tuple[int, int] | None:
-    try:
-        with Image.open(file) as image:
-            return image.size
-    except OSError:  # Whoever decodes the file says what is wrong with it.
-        return None

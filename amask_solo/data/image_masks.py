@@ -9,6 +9,7 @@ from PIL import Image
 from amask_solo.data.base import ArrayImages, ImageData, ObjectMasks, resolve_statistics
 from amask_solo.data.decode import decode_all, decode_all_masks
 from amask_solo.data.folder_tree import FolderTree, scan_folder
+from amask_solo.data.sizes import check_image_size, resolve_image_size
 from amask_solo.data.subsets import balanced_subset, stratified_split
 from amask_solo.errors import UserError
 
@@ -20,7 +21,7 @@ def load_image_masks(
     *,
     images_path: str,
     masks_path: str,
-    image_size: int,
+    image_size: int | Literal["auto"] = "auto",
     val_fraction: float = 0.2,
     labels: Literal["auto", "none"] = "auto",
     max_images: int | None = None,
@@ -38,7 +39,8 @@ def load_image_masks(
     Args:
         images_path: The folder of images, at any depth.
         masks_path: The folder of masks, of any image format, gray or of one bit.
-        image_size: Height and width of images, masks and views.
+        image_size: Height and width of images, masks and views, or ``auto``: the median of the shorter sides of the
+            images, at most 224; see :func:`~amask_solo.data.sizes.resolve_image_size`.
         val_fraction: This share is held out, of each class if there are any; 0 holds out nothing.
         labels: ``auto`` takes the sub-folders as classes if there are at least two and every image
             lies in one; ``none`` takes no labels.
@@ -53,8 +55,7 @@ def load_image_masks(
             of a pair differ in shape, or no mask shows any object.
         ValueError: If a setting is out of range.
     """
-    if image_size < 1:
-        raise ValueError(f"Expected image_size of at least 1, but got {image_size}.")
+    check_image_size(image_size)
     if labels not in ("auto", "none"):
         raise ValueError(f"Expected labels to be 'auto' or 'none', but got {labels!r}.")
     tree = scan_folder(images_path, labels=labels, key="data.images_path")
@@ -62,6 +63,7 @@ def load_image_masks(
     classes = tree.class_names
     tree = tree.select(balanced_subset(tree.labels(classes), max_images, seed=seed))
     all_labels = tree.labels(classes)
+    image_size = resolve_image_size(image_size, tree.files)
     images = decode_all(tree.files, size=image_size)
     objects = _read_masks([masks[file] for file in tree.files], tree.files, size=image_size)
     train, val = (

@@ -87,6 +87,8 @@ def _check(cfg: DictConfig) -> None:
     for key, least in (("batch_size", 1), ("seed", 0)):
         if type(cfg[key]) is not int or cfg[key] < least:
             raise UserError(f"Expected {key} to be a whole number of at least {least}, but got {cfg[key]!r}.")
+    if not OmegaConf.is_list(cfg.trust) or not all(isinstance(name, str) for name in cfg.trust):
+        raise UserError(f"Expected trust=[MODULE,...], but got {cfg.trust!r}.")
 
 
 def _result(name: str, protocol: Protocol, subject: Subject, **made_by: Any) -> dict[str, Any]:
@@ -127,9 +129,10 @@ def _place(output: str | None, given: Path, file: Path) -> Path:
 def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str, Any], Any]:
     """Return what is evaluated, what is known about it, and the settings of its images."""
     device = pick_device(cfg.device)
-    run, checkpoint = config_of(file), read(file)
+    run, checkpoint = config_of(file, trust=cfg.trust), read(file)
     images = data_settings(cfg.get("data"), run)
-    backbone, arch = load_backbone(checkpoint, cfg.arch, image_size=images.get("image_size"))
+    size = images.get("image_size")
+    backbone, arch = load_backbone(checkpoint, cfg.arch, image_size=None if size == "auto" else size)
     masker = _masker(checkpoint, run)
     tell("reading the images")
     data = instantiate(images, "data")
@@ -152,7 +155,7 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         "device": watch.device_name(device),
         "versions": watch.versions(),
     }
-    return subject, facts, _plain(images)
+    return subject, facts, {**_plain(images), "image_size": data.image_size}
 
 
 def _masker(checkpoint: Checkpoint, run: DictConfig | None) -> Masker | None:

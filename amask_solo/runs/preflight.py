@@ -113,11 +113,32 @@ def check_settings(cfg: DictConfig) -> None:
     _check_values(cfg)
     _check_schedule(cfg)
     optimizer_kwargs(cfg.optimizer)
-    sizes = {recipe.crop_size for recipe in read_recipes(OmegaConf.to_container(cfg.augmentations, resolve=True))}
-    if cfg.backbone.name.startswith("vit_"):
-        _check_vit(cfg.backbone, sizes)
+    if OmegaConf.select(cfg, "data.image_size") == "auto":
+        # Any size will do to check the rest; `pretrain` comes back when the files have been measured.
+        _view_sizes(OmegaConf.merge(cfg, {"data": {"image_size": 224}}))
+    else:
+        check_views(cfg)
     _check_host(cfg)
     _check_adversary(cfg)
+
+
+def check_views(cfg: DictConfig) -> None:
+    """Check the recipes of the views, and whether these suit the backbone.
+
+    Args:
+        cfg: The configuration of a run, whose ``data.image_size`` is a number.
+
+    Raises:
+        UserError: If a recipe is wrong, or views are of a size that the backbone does not take.
+    """
+    sizes = _view_sizes(cfg)
+    if cfg.backbone.name.startswith("vit_"):
+        _check_vit(cfg.backbone, sizes)
+
+
+def _view_sizes(cfg: DictConfig) -> set[int]:
+    recipes = read_recipes(OmegaConf.to_container(cfg.augmentations, resolve=True))
+    return {recipe.crop_size for recipe in recipes}
 
 
 def _check_values(cfg: DictConfig) -> None:

@@ -23,7 +23,8 @@ from amask_solo.masked.game_monitor import GameMonitor
 from amask_solo.runs import callbacks as watch
 from amask_solo.runs.datamodule import ViewsData
 from amask_solo.runs.host_config import host_config, method_class
-from amask_solo.runs.run_folder import claim, find, release
+from amask_solo.runs.preflight import check_views
+from amask_solo.runs.run_folder import claim, find, release, settle_image_size
 
 
 def pretrain(cfg: DictConfig) -> dict[str, Any]:
@@ -43,6 +44,8 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     folder, checkpoint = find(cfg)
     seed_everything(cfg.seed, workers=True, verbose=False)
     images: ImageData = instantiate(cfg.data, "data")
+    if settle_image_size(cfg, images.image_size):
+        check_views(cfg)
     augmentations = OmegaConf.to_container(cfg.augmentations, resolve=True)
     views = Views(augmentations, mean=images.mean, std=images.std)
     data = ViewsData(images, views, batch_size=cfg.optimizer.batch_size, seed=cfg.seed, **cfg.loader)

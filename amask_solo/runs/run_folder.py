@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.errors import UserError
 from amask_solo.runs.callbacks import LAST
+from amask_solo.runs.stored import read_stored
 
 CONFIG = "config.yaml"
 METRICS = "metrics.csv"
@@ -92,12 +93,14 @@ def find_checkpoint(path: str | Path) -> Path:
 
 
 def check_same_run(folder: Path, cfg: DictConfig) -> None:
-    """Compare the settings of a run with those of the run in a folder.
+    """Compare the settings of a run with those of the run in a folder, whose measured image size it takes over.
 
     Raises:
         UserError: If they differ in more than where it runs.
     """
-    before = _flat(OmegaConf.to_container(OmegaConf.load(folder / CONFIG)))
+    stored = read_stored(folder / CONFIG)
+    settle_image_size(cfg, OmegaConf.select(stored, "data.image_size"))
+    before = _flat(OmegaConf.to_container(stored))
     now = _flat(OmegaConf.to_container(cfg, resolve=True))
     changed = sorted(
         key
@@ -110,6 +113,18 @@ def check_same_run(folder: Path, cfg: DictConfig) -> None:
             f"The run in {folder} had other settings ({shown}). Resume it with its own, which are in "
             f"{folder / CONFIG}, or start a new run under another name=..."
         )
+
+
+def settle_image_size(cfg: DictConfig, size: Any) -> bool:
+    """Write the size that ``data.image_size=auto`` has turned out to be where the augmentations find it.
+
+    Returns:
+        Whether it was open until now.
+    """
+    is_open = OmegaConf.select(cfg, "data.image_size") == "auto"
+    if is_open:
+        cfg.data.image_size = size
+    return is_open
 
 
 def _flat(node: Any, prefix: str = "") -> dict[str, Any]:

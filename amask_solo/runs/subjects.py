@@ -1,5 +1,6 @@
 """From a run or a checkpoint to the networks that are evaluated."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +15,8 @@ from amask_solo.masked.settings import build_settings
 from amask_solo.maskers.base import Masker
 from amask_solo.runs.checkpoints import Checkpoint, backbone_state, read, saved_arch
 from amask_solo.runs.run_folder import CONFIG
+from amask_solo.runs.stored import read_stored
+from amask_solo.runs.trust import trusted
 
 ADVERSARY = "adversary."
 """The prefix of the masker's side in a checkpoint."""
@@ -65,25 +68,24 @@ def check_size(backbone: Backbone, image_size: int) -> None:
         )
 
 
-def config_of(checkpoint: Path) -> DictConfig | None:
+def config_of(checkpoint: Path, *, trust: Sequence[str] = ()) -> DictConfig | None:
     """Return the ``config.yaml`` of the run of this plugin that a checkpoint belongs to, if there is one.
 
     Args:
         checkpoint: A file in the run's folder ``checkpoints``.
+        trust: Modules from which it may build; see :func:`~amask_solo.runs.trust.trusted`.
 
     Raises:
-        UserError: If it cannot be read.
+        UserError: If it cannot be read, or names what is not trusted.
     """
     path = checkpoint.parent.parent / CONFIG
     if checkpoint.parent.name != "checkpoints" or not path.is_file():
         return None
-    try:
-        cfg = OmegaConf.load(path)
-    except Exception as error:  # whatever a broken file makes the readers of YAML raise
-        raise UserError(f"Cannot read {path}: {' '.join(str(error).split())}") from error
-    if not isinstance(cfg, DictConfig) or "method" not in cfg or "data" not in cfg:
+    cfg = read_stored(path)
+    nodes = (cfg.get("data"), cfg.get("adversary", OmegaConf.create({})))
+    if "method" not in cfg or not all(isinstance(node, DictConfig) for node in nodes):
         raise UserError(f"{path} is not the configuration of a run: it names no method or no data.")
-    return cfg
+    return trusted(cfg, path, trust=trust)
 
 
 def load_masker(source: str | Path | Checkpoint, cfg: DictConfig | None) -> Masker | None:

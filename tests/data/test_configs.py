@@ -15,7 +15,7 @@ def test_every_key_is_an_argument_and_the_image_size_is_given(path):
     config = OmegaConf.load(path)
     builder = hydra.utils.get_method(config["_target_"])
     assert set(config) - {"_target_"} <= set(signature(builder).parameters)
-    assert config.image_size > 0
+    assert config.image_size == "auto" or config.image_size > 0
     assert path.read_text().startswith("# ")
 
 
@@ -31,5 +31,6 @@ def test_folders_build_from_their_configs(tmp_path, name):
     train, val = (str(labeled_tree(tmp_path / split, classes={"a": 3, "b": 3})) for split in ("train", "val"))
     data = hydra.utils.instantiate(config, train_path=train, val_path=val)
     assert data.num_classes == 2
-    assert data.train.size == round(config.image_size * 8 / 7)
+    # Only the size that is taken from the files needs no enlarging.
+    assert data.train.size == (16 if config.image_size == "auto" else round(config.image_size * 8 / 7))
     assert len(data.mean) == len(data.std) == 3

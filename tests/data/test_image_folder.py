@@ -32,6 +32,39 @@ def test_links_to_class_folders_are_followed(tmp_path):
     assert (data.class_names, len(data.train)) == (["a", "b"], 4)
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("target", ["..", ".", "../..", "../b"])
+def test_a_link_that_leads_in_a_circle_is_walked_once(tmp_path, target):
+    root = labeled_tree(tmp_path / "set", classes={"a": 2, "b": 2})
+    save(noise(), tmp_path / "elsewhere.png")
+    for number in range(12):
+        os.symlink(target, root / "a" / f"loop{number}")
+    os.symlink("../a", root / "b" / "back")
+    data = load_image_folder(train_path=str(root), image_size=16, val_fraction=0.0)
+    assert [file.relative_to(root).as_posix() for file in data.train.files] == [
+        f"{name}/{item:03}.png" for name in "ab" for item in range(2)
+    ]
+
+
+def test_a_folder_that_two_links_lead_to_is_taken_once(tmp_path):
+    labeled_tree(tmp_path / "elsewhere", classes={"x": 3})
+    root = labeled_tree(tmp_path / "set", classes={"a": 1, "b": 1})
+    for name in "ab":
+        os.symlink(tmp_path / "elsewhere" / "x", root / name / "more")
+    data = load_image_folder(train_path=str(root), image_size=16, val_fraction=0.0)
+    assert data.train.labels.tolist() == [0, 0, 0, 0, 1]
+
+
+def test_links_that_lead_nowhere_are_no_folders_and_a_picture_that_is_gone_is_named(tmp_path):
+    labeled_tree(tmp_path, classes={"a": 1, "b": 1})
+    os.symlink("nowhere", tmp_path / "c")
+    os.symlink("itself", tmp_path / "itself")
+    assert load_image_folder(train_path=str(tmp_path), image_size=16, val_fraction=0.0).class_names == ["a", "b"]
+    os.symlink("nowhere.png", tmp_path / "a" / "gone.png")
+    with pytest.warns(UserWarning, match=r"Skipped 1 unreadable of 3 images: .*gone\.png"):
+        load_image_folder(train_path=str(tmp_path), image_size=16, val_fraction=0.0, on_error="skip")
+
+
 @pytest.mark.parametrize("layout", ["flat", "mixed", "one_folder", "asked"])
 def test_other_trees_have_no_labels(tmp_path, layout):
     folders = {"flat": ["", ""], "mixed": ["", "a"], "one_folder": ["a", "a"], "asked": ["a", "b"]}

@@ -1,0 +1,56 @@
+"""``data.image_size=auto`` through the commands: measured once, written down, and the same ever after."""
+
+import json
+
+import pytest
+from omegaconf import OmegaConf
+
+from tests.cli.command import BARE, SMALL, call
+from tests.data.pictures import labeled_tree
+
+SETTINGS = ["optimizer.batch_size=4", "trainer=cpu", *SMALL, *BARE, "data=image_folder", "data.train_path=photos"]
+
+
+@pytest.fixture
+def place(tmp_path):
+    labeled_tree(tmp_path / "photos", classes={"a": 10, "b": 10}, size=24)
+    return tmp_path
+
+
+def test_small_images_are_not_enlarged_and_the_command_says_so(place):
+    said = call("pretrain", *SETTINGS, "max_epochs=1", "name=first", cwd=place)
+    assert said.code == 0, said.err
+    assert "24 px" in said.out
+    run = place / "runs" / "first_image_folder_seed0"
+    assert json.loads((run / "summary.json").read_text())["image_size"] == 24
+    cfg = OmegaConf.load(run / "config.yaml")
+    assert (cfg.data.image_size, [recipe.crop_size for recipe in cfg.augmentations]) == (24, [24, 24])
+
+    # Larger files that come later change neither the run that goes on nor the one that is evaluated.
+    labeled_tree(place / "photos", classes={"a": 10, "b": 10}, size=40)
+    said = call("pretrain", *SETTINGS, "max_epochs=1", "name=first", "resume=true", cwd=place)
+    assert said.code == 0, said.err
+    said = call("evaluate", f"ckpt={run}", "protocol=knn", cwd=place)
+    assert said.code == 0, said.err
+    (result,) = json.loads((run / "evaluation.json").read_text())["results"]
+    assert result["images"]["image_size"] == 24
+    assert OmegaConf.load(run / "config.yaml").data.image_size == 24
+
+
+def test_a_run_is_not_resumed_with_another_size(place):
+    said = call("pretrain", *SETTINGS, "max_epochs=1", "name=first", cwd=place)
+    assert said.code == 0, said.err
+    said = call("pretrain", *SETTINGS, "max_epochs=1", "name=first", "resume=true", "data.image_size=32", cwd=place)
+    assert said.code == 2
+    assert "data.image_size: 24 -> 32" in said.err
+
+
+def test_a_checkpoint_is_evaluated_on_other_images_at_their_size(place):
+    said = call("pretrain", *SETTINGS, "max_epochs=1", "name=first", cwd=place)
+    assert said.code == 0, said.err
+    labeled_tree(place / "others", classes={"a": 4, "b": 4}, size=40)
+    run = place / "runs" / "first_image_folder_seed0"
+    argv = [f"ckpt={run}", "protocol=knn", "data=image_folder", "data.train_path=others", "data.val_fraction=0.5"]
+    assert call("evaluate", *argv, cwd=place).code == 0
+    (result,) = json.loads((run / "evaluation.json").read_text())["results"]
+    assert result["images"]["image_size"] == 40

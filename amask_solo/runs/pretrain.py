@@ -26,6 +26,7 @@ from amask_solo.runs.datamodule import ViewsData
 from amask_solo.runs.host_config import host_config, method_class
 from amask_solo.runs.last_checkpoint import FOLDER
 from amask_solo.runs.lock import hold
+from amask_solo.runs.peers import end_together
 from amask_solo.runs.preflight import check_views
 from amask_solo.runs.run_folder import claim, find, release, settle_image_size, tidy
 
@@ -62,7 +63,7 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
             # Beside them lie the one before the last, and the one that is being written.
             check_space(folder / FOLDER, model, copies=len(trainer.checkpoint_callbacks) + 2)
             trainer.loggers = _loggers(cfg, folder)
-            with lightning_errors():
+            with lightning_errors(), end_together(trainer):
                 trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
         except UserError:
             release(folder)

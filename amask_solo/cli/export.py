@@ -23,7 +23,7 @@ def _run(cfg: DictConfig) -> None:
     if cfg.format not in SUFFIX:
         raise unknown_key(str(cfg.format), SUFFIX, "format", kind="choice")
     from amask_solo.runs.export import export_backbone
-    from amask_solo.runs.run_folder import find_checkpoint
+    from amask_solo.runs.last_checkpoint import find_checkpoint
 
     checkpoint = find_checkpoint(cfg.ckpt)
     path = Path(cfg.path).expanduser() if cfg.path else _beside(checkpoint, cfg.format)

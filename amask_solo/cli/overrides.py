@@ -6,6 +6,7 @@ beside it, and an unknown one is an error that names the nearest.
 """
 
 import argparse
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -64,6 +65,8 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
 
 def _refuse_folders(config_name: str, overrides: Sequence[Override]) -> None:
     """Refuse Hydra's own folders: each command has a key that says where its files go, and one place for them."""
+    if int(os.environ.get("LOCAL_RANK", "0")):
+        return  # Lightning sets them for the processes that it starts
     for override in overrides:
         if override.key_or_group in HYDRA_FOLDERS:
             raise UserError(f"{override.key_or_group} has no effect; {PLACES[config_name]} says where the files go.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from amask_solo.comparison.carry_out import call
 from amask_solo.comparison.plan import STOCK, Run
+from amask_solo.files import write_whole
 
 STEPS = 25
 ROUNDS = 2
@@ -34,7 +35,7 @@ def equal_time(runs: Sequence[Run], *, epochs: int, folder: Path) -> dict[tuple[
             seconds = _seconds_per_step(run, folder / "speed" / _name(*pair))
             speed[_name(*pair)] = min(seconds, speed.get(_name(*pair), seconds))
     if new:
-        file.write_text(json.dumps(speed, indent=2) + "\n")
+        write_whole(file, json.dumps(speed, indent=2) + "\n")
     return {
         (base, arm): max(1, round(epochs * speed[_name(base, STOCK)] / speed[_name(base, arm)])) for base, arm in first
     }

@@ -1,6 +1,7 @@
 """The report of a comparison: ``report.md``, ``report.csv``, plots and mask panels."""
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
@@ -14,6 +15,7 @@ from amask_solo.comparison.statistics import CONFIDENCE, Row, arm_order, compare
 from amask_solo.comparison.tables import accuracy_table, cost_table, facts_table, mask_table
 from amask_solo.comparison.wording import answer, caution, metric_name
 from amask_solo.errors import UserError
+from amask_solo.files import write_whole
 
 METRICS = ("linear/acc1", "knn/acc1")
 
@@ -81,7 +83,7 @@ def write_report(
         _unfinished_last(unfinished or {}),
     ]
     path = folder / "report.md"
-    path.write_text("\n\n".join(part for part in parts if part) + "\n")
+    write_whole(path, "\n\n".join(part for part in parts if part) + "\n")
     return path
 
 
@@ -159,10 +161,11 @@ def _definition(arm: str, overrides: Sequence[str]) -> str:
 def _write_csv(records: Sequence[Record], path: Path) -> None:
     rows = [{"base": r.base, "arm": r.arm, "seed": r.seed, **r.scores, **_flat(r.summary)} for r in records]
     columns = dict.fromkeys(name for row in rows for name in row) or ("base", "arm", "seed")
-    with path.open("w", newline="") as file:
-        table = csv.DictWriter(file, list(columns), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, list(columns), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_whole(path, text.getvalue())
 
 
 def _flat(summary: Mapping[str, Any], prefix: str = "") -> dict[str, Real]:

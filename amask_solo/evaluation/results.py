@@ -2,12 +2,12 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from amask_solo.errors import UserError
+from amask_solo.files import write_whole
 
 SAME = ("protocol", "data", "images")
 """Entries of a result that another one must share to take its place."""
@@ -67,22 +67,7 @@ def add_result(path: Path, facts: Mapping[str, Any], result: Mapping[str, Any]) 
         UserError: If the file cannot be read or written.
     """
     # Read anew each time: another process may have added to it.
-    write_atomically(path, json.dumps(merged(read_results(path), facts, result), indent=2, allow_nan=False) + "\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file in one step.
-
-    Raises:
-        UserError: If that is not possible.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text)
-        part.replace(path)
-    except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror}. Give output=... for another file.") from error
+    write_whole(path, json.dumps(merged(read_results(path), facts, result), indent=2, allow_nan=False) + "\n")
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ from amask_solo.evaluation.results import add_result, read_results
 from amask_solo.maskers.base import Masker
 from amask_solo.runs import callbacks as watch
 from amask_solo.runs.checkpoints import Checkpoint, fingerprint, history, read
-from amask_solo.runs.run_folder import find_checkpoint
+from amask_solo.runs.last_checkpoint import find_checkpoint
 from amask_solo.runs.subjects import (
     check_size,
     config_of,

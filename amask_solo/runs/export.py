@@ -1,5 +1,6 @@
 """The backbone alone, in a file that torchvision, timm or any other library loads."""
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from amask_solo.errors import UserError, unknown_key
+from amask_solo.files import write_whole
 from amask_solo.hosts.architectures import (
     CIFAR_STEM,
     RESNETS,
@@ -80,13 +82,17 @@ def export_backbone(
     else:
         target, metadata["load"] = _target(state, arch, format, path.name)
         missing = check_fit(state, target, arch)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if format == "safetensors":
-        safetensors.torch.save_file(state, path, metadata)
-    else:
-        torch.save(state, path)
-    path.with_suffix(".json").write_text(json.dumps(metadata, indent=2) + "\n")
+    write_whole(path, _content(state, metadata, format))
+    write_whole(path.with_suffix(".json"), json.dumps(metadata, indent=2) + "\n")
     return Export(path, len(state), missing, metadata)
+
+
+def _content(state: State, metadata: dict[str, str], format: Format) -> bytes | memoryview:  # noqa: A002
+    if format == "safetensors":
+        return safetensors.torch.save(state, metadata)
+    content = io.BytesIO()
+    torch.save(state, content)
+    return content.getbuffer()
 
 
 def _target(

@@ -82,7 +82,7 @@ CHOICES = {
 }
 
 SET_BY_US = frozenset(
-    {"max_epochs", "accumulate_grad_batches", "default_root_dir", "logger", "callbacks"}
+    {"max_epochs", "accumulate_grad_batches", "default_root_dir", "logger", "callbacks", "plugins"}
     | {"use_distributed_sampler", "num_sanity_val_steps", "enable_model_summary"}
 )
 """Arguments of the trainer that do not stand below ``trainer``."""

@@ -21,10 +21,14 @@ from amask_solo.errors import UserError
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.game_monitor import GameMonitor
 from amask_solo.runs import callbacks as watch
+from amask_solo.runs.checkpoint_io import WholeCheckpoints, check_space
 from amask_solo.runs.datamodule import ViewsData
 from amask_solo.runs.host_config import host_config, method_class
+from amask_solo.runs.last_checkpoint import FOLDER
+from amask_solo.runs.lock import hold
+from amask_solo.runs.peers import end_together
 from amask_solo.runs.preflight import check_views
-from amask_solo.runs.run_folder import claim, find, release, settle_image_size
+from amask_solo.runs.run_folder import claim, find, release, settle_image_size, tidy
 
 
 def pretrain(cfg: DictConfig) -> dict[str, Any]:
@@ -51,33 +55,41 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     data = ViewsData(images, views, batch_size=cfg.optimizer.batch_size, seed=cfg.seed, **cfg.loader)
     trainer = _trainer(cfg, folder, _callbacks(cfg, folder, data))
     model = _build(method, host_config(cfg, images, views, devices=trainer.world_size))
-    if checkpoint is None:
-        claim(folder, cfg)
-    try:
-        trainer.loggers = _loggers(cfg, folder)
-        with lightning_errors():
-            trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
-    except UserError:
-        release(folder)
-        raise
-    finally:
-        watch.finish(trainer.loggers)
+    with hold(folder):
+        if checkpoint is None:
+            claim(folder, cfg)
+        tidy(folder)
+        try:
+            # Beside them lie the one before the last, and the one that is being written.
+            check_space(folder / FOLDER, model, copies=len(trainer.checkpoint_callbacks) + 2)
+            trainer.loggers = _loggers(cfg, folder)
+            with lightning_errors(), end_together(trainer):
+                trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+        except UserError:
+            release(folder)
+            raise
+        finally:
+            watch.finish(trainer.loggers)
     return json.loads((folder / "summary.json").read_text()) if trainer.is_global_zero else {}
 
 
 def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
     with lightning_errors(ValueError, TypeError):
-        return Trainer(
+        trainer = Trainer(
             **OmegaConf.to_container(cfg.trainer, resolve=True),
             max_epochs=cfg.max_epochs,
             accumulate_grad_batches=cfg.accumulate_grad_batches,
             default_root_dir=folder,
             logger=False,
             callbacks=chosen,
+            plugins=[WholeCheckpoints()],
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             enable_model_summary=False,
         )
+    if cfg.trainer.get("sync_batchnorm") and trainer.world_size > 1 and trainer.strategy.root_device.type == "cpu":
+        raise UserError("trainer.sync_batchnorm works on GPUs only; on CPUs give trainer.sync_batchnorm=false.")
+    return trainer
 
 
 @contextmanager
@@ -132,7 +144,7 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
     # The bar shows what the others have measured, so it comes after them.
     chosen += [watch.Summary(folder, _facts(cfg, images)), watch.progress_bar()]
     monitor = "val_knn_acc1" if measured else None
-    return [*chosen, *watch.checkpoints(folder / "checkpoints", monitor=monitor, every_n_epochs=cfg.online_knn or 1)]
+    return [*chosen, *watch.checkpoints(folder / FOLDER, monitor=monitor, every_n_epochs=cfg.online_knn or 1)]
 
 
 def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:

@@ -4,11 +4,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.errors import UserError
-from amask_solo.runs.callbacks import LAST
+from amask_solo.files import PART, cannot_write, write_whole
+from amask_solo.runs.last_checkpoint import FOLDER, LAST, last_whole
+from amask_solo.runs.lock import check_free
 from amask_solo.runs.stored import read_stored
 
 CONFIG = "config.yaml"
@@ -20,7 +22,7 @@ WRITTEN = (
     "evaluation.json",
     "evaluation",
     "comparison.json",
-    "checkpoints",
+    FOLDER,
     "masks",
     "wandb",
 )
@@ -37,16 +39,19 @@ def find(cfg: DictConfig) -> tuple[Path, Path | None]:
         UserError: If the folder holds a run already, or the run to resume is missing or another one.
     """
     folder = Path(cfg.run_folder).expanduser()
-    last = folder / "checkpoints" / LAST
+    check_free(folder)
     if cfg.resume:
-        if not last.is_file() or not (folder / CONFIG).is_file():
-            missing = last if not last.is_file() else folder / CONFIG
+        last = last_whole(folder, rank_zero_warn)
+        if last is None or not (folder / CONFIG).is_file():
+            missing = folder / (CONFIG if last else f"{FOLDER}/{LAST}")
             raise UserError(f"Nothing to resume: {missing} does not exist. Check run_folder, or leave out resume=true.")
         check_same_run(folder, cfg)
         return folder, last
     # The other processes start when the first has claimed the folder.
     if rank_zero_only.rank == 0 and (folder / CONFIG).exists() and not cfg.overwrite:
-        resume = "resume=true continues it" if last.is_file() else "It has no checkpoint to resume from"
+        resume = (
+            "resume=true continues it" if (folder / FOLDER / LAST).is_file() else "It has no checkpoint to resume from"
+        )
         raise UserError(
             f"{folder} already holds a run. {resume}, overwrite=true replaces it, name=... or run_folder=... puts this "
             "one elsewhere."
@@ -62,13 +67,19 @@ def claim(folder: Path, cfg: DictConfig) -> None:
         UserError: If the folder cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name in WRITTEN:
             path = folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        OmegaConf.save(cfg, folder / CONFIG, resolve=True)
     except OSError as error:
-        raise UserError(f"Cannot write to run_folder={folder}: {error.strerror}.") from error
+        raise cannot_write(folder, error) from error
+    write_whole(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
+
+
+@rank_zero_only
+def tidy(folder: Path) -> None:
+    """Delete what a killed process was about to write when it was killed."""
+    for part in (folder / FOLDER).glob(f".*{PART}"):
+        part.unlink(missing_ok=True)
 
 
 @rank_zero_only
@@ -76,20 +87,6 @@ def release(folder: Path) -> None:
     """Give a claimed folder back, unless something was trained in it."""
     if not (folder / METRICS).exists():
         (folder / CONFIG).unlink(missing_ok=True)
-
-
-def find_checkpoint(path: str | Path) -> Path:
-    """Return the last checkpoint of a run folder; a file is returned as it is.
-
-    Raises:
-        UserError: If there is no such file, or the folder holds no run.
-    """
-    path = Path(path).expanduser()
-    checkpoint = path / "checkpoints" / LAST if path.is_dir() else path
-    if not checkpoint.is_file():
-        remedy = "Give a run folder or a checkpoint file."
-        raise UserError(f"There is no checkpoint {checkpoint}. {remedy}")
-    return checkpoint
 
 
 def check_same_run(folder: Path, cfg: DictConfig) -> None:

@@ -1,5 +1,6 @@
 """Pictures of masks: what each hides, what all of them hide, and what is left to see."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from amask_solo._types import Images, Masks
+from amask_solo.files import write_whole
 
 PALETTE = ("#E69F00", "#0072B2", "#CC79A7", "#009E73", "#D55E00", "#56B4E9", "#F0E442")
 """Colors of the masks, in turn; they stay apart for color-blind readers (Okabe and Ito, `Color
@@ -94,11 +96,9 @@ def mask_panel(images: Images, masks: Masks, hidden_views: Images, *, title: str
 
 def save_panel(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG; folders are made, and a half-written file never takes the name."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    FigureCanvasAgg(figure).print_figure(part, format="png")
-    part.replace(path)
+    picture = io.BytesIO()
+    FigureCanvasAgg(figure).print_figure(picture, format="png")
+    write_whole(path, picture.getbuffer())
 
 
 def _rgb(color: str) -> tuple[float, ...]:

@@ -6,7 +6,8 @@ import torch
 from amask_solo.errors import UserError
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.game_monitor import GameMonitor
-from amask_solo.runs.callbacks import LAST, checkpoints, csv
+from amask_solo.runs.callbacks import checkpoints, csv
+from amask_solo.runs.last_checkpoint import LAST
 from tests.players import OneConvolution, build, fit, masker_node
 from tests.runs.watched import ON, At, interrupt, knn, masked, panels, poison, rows
 

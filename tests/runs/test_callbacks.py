@@ -12,7 +12,6 @@ from PIL import Image
 
 from amask_solo.masked.game_monitor import GameMonitor
 from amask_solo.runs.callbacks import (
-    LAST,
     MetricsFile,
     Summary,
     checkpoints,
@@ -21,6 +20,7 @@ from amask_solo.runs.callbacks import (
     spread,
     wandb,
 )
+from amask_solo.runs.last_checkpoint import LAST
 from tests.players import fit
 from tests.runs.watched import ON, At, interrupt, knn, masked, panels, rows, stumble
 from tests.tiny import tiny_loaders

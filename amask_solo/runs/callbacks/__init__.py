@@ -1,6 +1,6 @@
 """What watches, pictures, measures and keeps a run."""
 
-from amask_solo.runs.callbacks.checkpoints import LAST, KeepOnInterrupt, checkpoints
+from amask_solo.runs.callbacks.checkpoints import KeepOnInterrupt, checkpoints
 from amask_solo.runs.callbacks.loggers import MetricsFile, csv, finish, wandb
 from amask_solo.runs.callbacks.online_knn import OnlineKNN, spread
 from amask_solo.runs.callbacks.panels import MaskPanels
@@ -8,7 +8,6 @@ from amask_solo.runs.callbacks.progress import progress_bar
 from amask_solo.runs.callbacks.summary import Summary, device_name, versions
 
 __all__ = [
-    "LAST",
     "KeepOnInterrupt",
     "MaskPanels",
     "MetricsFile",

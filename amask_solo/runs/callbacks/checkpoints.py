@@ -8,8 +8,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from amask_solo.game.monitor import all_finite
-
-LAST = "last.ckpt"
+from amask_solo.runs.last_checkpoint import LAST
 
 
 def checkpoints(folder: str | Path, *, monitor: str | None = None, every_n_epochs: int = 1) -> list[Callback]:

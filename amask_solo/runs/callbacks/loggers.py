@@ -2,6 +2,7 @@
 
 import csv as csv_format
 import io
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from amask_solo.errors import UserError
+from amask_solo.files import cannot_write, write_whole
 
 
 class MetricsFile(Logger):
@@ -68,10 +70,17 @@ class MetricsFile(Logger):
         if new:
             self._columns += sorted(new)
             self._rewrite([row for row in self._rows() if int(row["step"]) != step])
-        with self.path.open("r+", newline="") as file:
-            file.truncate(self._end)
-            file.seek(self._end)
-            file.write(self._text([self._row]))
+        self._write_last(self._text([self._row]))
+
+    def _write_last(self, row: str) -> None:
+        try:
+            with self.path.open("r+", newline="") as file:
+                file.truncate(self._end)
+                file.seek(self._end)
+                file.write(row)
+        except OSError as error:
+            os.truncate(self.path, self._end)
+            raise cannot_write(self.path, error) from error
 
     def _take_up(self, step: int) -> None:
         rows = [row for row in self._rows() if int(row["step"]) < step]
@@ -81,15 +90,14 @@ class MetricsFile(Logger):
     def _rows(self) -> list[dict[str, str]]:
         if not self.path.is_file():
             return []
-        with self.path.open(newline="") as file:
-            return list(csv_format.DictReader(file))
+        text = self.path.read_bytes().decode()
+        # A row that a crash has cut off has no end.
+        whole = text[: text.rfind("\n") + 1]
+        return list(csv_format.DictReader(io.StringIO(whole, newline="")))
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
         text = ",".join(self._columns) + "\r\n" + self._text(rows)
-        part = self.path.with_name(".metrics.csv.part")
-        part.write_bytes(text.encode())
-        part.replace(self.path)
+        write_whole(self.path, text)
         self._end = len(text.encode())
 
     def _text(self, rows: list[dict[str, Any]]) -> str:

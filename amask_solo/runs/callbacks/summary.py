@@ -9,12 +9,16 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+from amask_solo.errors import UserError
+from amask_solo.files import write_whole
 
 PACKAGES = ("amask-solo", "torch", "torchvision", "lightning", "kornia", "solo-learn")
 WARM_UP = 5  # steps that are not timed: compilation, caches, the first batch of the loader
@@ -85,7 +89,9 @@ class Summary(Callback):
         """Write the file if training had begun."""
         if self._running:
             interrupted = isinstance(exception, KeyboardInterrupt)
-            self._write(trainer, pl_module, status="interrupted" if interrupted else "failed")
+            # What went wrong is said by the exception: perhaps the disk is full.
+            with suppress(UserError):
+                self._write(trainer, pl_module, status="interrupted" if interrupted else "failed")
 
     def _write(self, trainer: Trainer, pl_module: LightningModule, *, status: str) -> None:
         seconds = self._seconds()
@@ -111,8 +117,7 @@ class Summary(Callback):
             "precision": trainer.precision,
             "versions": versions(),
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
+        write_whole(self.path, json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
 
 def _plain(value: Any) -> float | None:

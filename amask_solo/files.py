@@ -1,0 +1,63 @@
+"""Files that are there whole or not at all, whatever happens to the process or the disk meanwhile."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from amask_solo.errors import UserError
+
+PART = ".part"
+"""How the name of a file ends that is still being written; a killed process leaves it behind."""
+
+
+def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Path | None = None) -> None:
+    """Write a file beside its place, and put it there in one step when it has reached the disk.
+
+    Args:
+        path: The file; its folder is made if need be.
+        content: What to write; text as UTF-8, its line ends as they are.
+        keep: Where the file goes that had the name until now; by default it is gone.
+
+    Raises:
+        UserError: If that is not possible, as on a full disk. What was there before is still there.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            if keep is not None and path.exists():
+                _keep(path, keep)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    _sync_folder(path.parent)
+
+
+def cannot_write(path: Path, error: OSError) -> UserError:
+    """Return the error of a file that cannot be written."""
+    return UserError(f"Cannot write {path}: {error.strerror or error}.")
+
+
+def _keep(path: Path, copy: Path) -> None:
+    copy.unlink(missing_ok=True)
+    try:
+        os.link(path, copy)
+    except OSError:  # a file system without links
+        path.replace(copy)
+
+
+def _sync_folder(folder: Path) -> None:
+    # The new name reaches the disk with the folder; not every system can open one.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,9 +1,8 @@
 """Settings that would fail deep inside the host or Lightning, refused before these are imported, which takes long."""
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -12,63 +11,44 @@ from amask_solo.configuration import check_keys, target_arguments
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.names import OPTIMIZERS, PREFIX, SCHEDULERS, written_backbones, written_methods
 from amask_solo.hosts.refusals import check, refuse_missing, refuse_only_current
+from amask_solo.rules import AT_LEAST_0, POSITIVE, SEED, SHARE, SWITCH, Rule, or_null, whole
 from amask_solo.runs.method_demands import optimizer_kwargs
 
-
-class Rule(NamedTuple):
-    """What a value must be, in words and as a test."""
-
-    what: str
-    holds: Callable[[Any], bool]
-
-
-def _whole(least: int) -> Rule:
-    return Rule(f"a whole number of at least {least}", lambda value: type(value) is int and value >= least)
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
-NUMBER = Rule("a number of at least 0", lambda value: value is None or (_is_number(value) and value >= 0))
-POSITIVE = Rule("a number above 0", lambda value: _is_number(value) and value > 0)
-SHARE = Rule("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
-SWITCH = Rule("true or false", lambda value: type(value) is bool)
 RULES = {
-    "seed": Rule("a whole number from 0 to 2^32 - 1", lambda value: type(value) is int and 0 <= value < 2**32),
-    "max_epochs": _whole(1),
-    "accumulate_grad_batches": _whole(1),
+    "seed": SEED,
+    "max_epochs": whole(1),
+    "accumulate_grad_batches": whole(1),
     # Batch normalization has no variance to divide by in a batch of one.
-    "optimizer.batch_size": _whole(2),
-    "optimizer.lr": NUMBER,
-    "optimizer.classifier_lr": NUMBER,
-    "optimizer.weight_decay": NUMBER,
+    "optimizer.batch_size": whole(2),
+    "optimizer.lr": AT_LEAST_0,
+    "optimizer.classifier_lr": AT_LEAST_0,
+    "optimizer.weight_decay": AT_LEAST_0,
     "optimizer.exclude_bias_n_norm_wd": SWITCH,
-    "scheduler.warmup_epochs": NUMBER,
-    "scheduler.warmup_start_lr": NUMBER,
-    "scheduler.min_lr": NUMBER,
+    "scheduler.warmup_epochs": or_null(AT_LEAST_0),
+    "scheduler.warmup_start_lr": AT_LEAST_0,
+    "scheduler.min_lr": AT_LEAST_0,
     "knn_eval.enabled": SWITCH,
-    "knn_eval.k": _whole(1),
+    "knn_eval.k": whole(1),
     "performance.disable_channel_last": SWITCH,
-    "loader.num_workers": _whole(0),
-    "mask_panels": _whole(0),
-    "online_knn": _whole(0),
+    "loader.num_workers": whole(0),
+    "mask_panels": whole(0),
+    "online_knn": whole(0),
     "resume": SWITCH,
     "overwrite": SWITCH,
 }
 RULES_IF_THERE = {
-    "method_kwargs.*_dim": _whole(1),
-    "method_kwargs.queue_size": _whole(0),
-    "method_kwargs.*_iters": _whole(1),
-    "method_kwargs.*_epochs": _whole(0),
+    "method_kwargs.*_dim": whole(1),
+    "method_kwargs.queue_size": whole(0),
+    "method_kwargs.*_iters": whole(1),
+    "method_kwargs.*_epochs": whole(0),
     "method_kwargs.*temperature*": POSITIVE,
-    "method_kwargs.*_weight": NUMBER,
-    "method_kwargs.lamb": NUMBER,
-    "method_kwargs.scale_loss": NUMBER,
+    "method_kwargs.*_weight": AT_LEAST_0,
+    "method_kwargs.lamb": AT_LEAST_0,
+    "method_kwargs.scale_loss": AT_LEAST_0,
     "momentum.*_tau": SHARE,
     "momentum.classifier": SWITCH,
-    "adversary.optimizer.lr": NUMBER,
-    "adversary.optimizer.weight_decay": NUMBER,
+    "adversary.optimizer.lr": AT_LEAST_0,
+    "adversary.optimizer.weight_decay": AT_LEAST_0,
 }
 """Patterns of keys that not every run has; of several that fit, the first counts."""
 
@@ -107,6 +87,19 @@ def check_settings(cfg: DictConfig) -> None:
         UserError: If a value is missing, of the wrong kind or out of range, if two do not go together, or if the host
             is not installed or has no such method.
     """
+    check_values_and_names(cfg)
+    check_adversary(cfg)
+
+
+def check_values_and_names(cfg: DictConfig) -> None:
+    """Check the settings of a run one by one, and the names in it; this imports nothing heavy.
+
+    Args:
+        cfg: The configuration of a run.
+
+    Raises:
+        UserError: As :func:`check_settings`.
+    """
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         raise UserError(f"Missing setting: {' and '.join(f'{key}=...' for key in missing)} must be given.")
@@ -119,7 +112,12 @@ def check_settings(cfg: DictConfig) -> None:
     else:
         check_views(cfg)
     _check_host(cfg)
-    _check_adversary(cfg)
+    if not cfg.method.startswith(PREFIX):
+        if "adversary" in cfg:
+            raise UserError(f"method={cfg.method} is not masked, so it has no adversary; choose {PREFIX}{cfg.method}.")
+        return
+    check_keys(cfg.get("adversary"), "adversary")
+    _check_patches(cfg)
 
 
 def check_views(cfg: DictConfig) -> None:
@@ -204,17 +202,19 @@ def _check_host(cfg: DictConfig) -> None:
     check(cfg, backbones or [cfg.backbone.name])
 
 
-def _check_adversary(cfg: DictConfig) -> None:
-    if not cfg.method.startswith(PREFIX):
-        if "adversary" in cfg:
-            raise UserError(f"method={cfg.method} is not masked, so it has no adversary; choose {PREFIX}{cfg.method}.")
-        return
-    node = cfg.get("adversary")
-    check_keys(node, "adversary")
-    _check_patches(cfg)
-    from amask_solo.masked.settings import build_settings
+def check_adversary(cfg: DictConfig) -> None:
+    """Build the adversary of a masked run, for which torch alone is imported.
 
-    build_settings(cfg)
+    Args:
+        cfg: The configuration of a run, checked by :func:`check_values_and_names`.
+
+    Raises:
+        UserError: If a constructor refuses its arguments.
+    """
+    if cfg.method.startswith(PREFIX):
+        from amask_solo.masked.settings import build_settings
+
+        build_settings(cfg)
 
 
 def _check_patches(cfg: DictConfig) -> None:

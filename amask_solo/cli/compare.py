@@ -133,12 +133,15 @@ def check_comparison(cfg: DictConfig) -> None:
     check_evaluation(composed("evaluate", ["ckpt=.", *cfg.evaluation]))
     # The seed changes nothing about what is wrong, and the runs come seed by seed.
     runs = [run for run in _plan(cfg) if run.seed == cfg.seed[0]]
-    made = [composed("pretrain", checked("pretrain", run.settings)) for run in runs]
-    # First what needs no torch.
-    for check in (check_values_and_names, check_adversary):
-        for run, settings in zip(runs, made, strict=True):
-            with _of_run(run, shared=run is runs[0]):
-                check(settings)
+    made = {}
+    for run in runs:
+        with _of_run(run, shared=run is runs[0]):
+            made[run] = composed("pretrain", checked("pretrain", run.settings))
+            check_values_and_names(made[run])
+    # Only then what needs torch.
+    for run in runs:
+        with _of_run(run, shared=False):
+            check_adversary(made[run])
 
 
 @contextmanager

@@ -20,7 +20,7 @@ def check_arch(arch: str) -> None:
         raise unknown_key(arch, TIMM_NAMES, "arch", kind="choice")
 
 
-def check_format(name: str) -> None:
+def check_format(name: object) -> None:
     """Refuse an unknown format of an export.
 
     Raises:

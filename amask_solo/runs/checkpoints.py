@@ -65,10 +65,15 @@ def read(source: str | Path | Checkpoint) -> dict[str, Any]:
     if isinstance(checkpoint, Mapping) and "state_dict" not in checkpoint:
         checkpoint = {"state_dict": checkpoint}
     state = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
-    if not isinstance(state, Mapping) or not any(isinstance(v, Tensor) for v in state.values()):
+    if not _has_tensors_by_name(state):
         where = "the mapping" if isinstance(source, Mapping) else f"'{source}'"
         raise UserError(f"Found no tensors in {where}; expected a checkpoint or a state_dict.")
     return dict(checkpoint)
+
+
+def _has_tensors_by_name(state: Any) -> bool:
+    by_name = isinstance(state, Mapping) and all(isinstance(key, str) for key in state)
+    return by_name and any(isinstance(value, Tensor) for value in state.values())
 
 
 def _load(path: Path) -> Any:

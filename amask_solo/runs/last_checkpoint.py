@@ -1,5 +1,6 @@
 """The last checkpoint of a run that is whole."""
 
+import os
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -20,8 +21,9 @@ def find_checkpoint(path: str | Path) -> Path:
         UserError: If there is no such file, or the folder holds no run.
     """
     path = Path(path).expanduser()
-    checkpoint = last_whole(path) if path.is_dir() else path
-    if checkpoint is None or not checkpoint.is_file():
+    # `Path.is_dir` raises an error of its own about a name that is too long.
+    checkpoint = last_whole(path) if os.path.isdir(path) else path
+    if checkpoint is None or not os.path.isfile(checkpoint):
         wanted = checkpoint or path / FOLDER / LAST
         raise UserError(f"There is no checkpoint {wanted}. Give a run folder or a checkpoint file.")
     return checkpoint

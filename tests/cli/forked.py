@@ -8,6 +8,9 @@ import warnings
 from importlib import import_module
 from pathlib import Path
 
+import amask_solo.runs.evaluate
+import amask_solo.runs.export
+import amask_solo.runs.pretrain  # noqa: F401 - what the commands import in the end
 from tests.cli.command import Said
 
 PATIENCE = 60

@@ -171,6 +171,8 @@ def _compose(config_name: str, choices: Sequence[str], more: Sequence[Path]) -> 
         raise unknown_key(name, options, group or "the commands", kind="choice") from error
     except ConfigCompositionException as error:
         raise UserError(_short(error, choices)) from error
+    except RecursionError as error:
+        raise UserError(f"A configuration file of {' '.join(choices)} lists itself among its defaults.") from error
     except yaml.YAMLError as error:
         raise UserError(f"A configuration file is no valid YAML: {' '.join(str(error).split())}") from error
 

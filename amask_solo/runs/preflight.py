@@ -11,10 +11,17 @@ from amask_solo.configuration import check_keys, target_arguments
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.names import OPTIMIZERS, PREFIX, SCHEDULERS, written_backbones, written_methods
 from amask_solo.hosts.refusals import check, refuse_missing, refuse_only_current
-from amask_solo.rules import AT_LEAST_0, POSITIVE, SEED, SHARE, SWITCH, Rule, or_null, whole
+from amask_solo.rules import AT_LEAST_0, POSITIVE, SEED, SHARE, SWITCH, TEXT, Rule, or_null, several, whole
 from amask_solo.runs.method_demands import optimizer_kwargs
 
+NODES = ("data", "augmentations", "trainer", "logger", "backbone", "optimizer", "scheduler", "method_kwargs", "loader")
+"""Keys below which others stand; of the groups among them one is always chosen."""
+
 RULES = {
+    "name": TEXT,
+    "run_folder": TEXT,
+    "base_class": or_null(TEXT),
+    "backbone.name": TEXT,
     "seed": SEED,
     "max_epochs": whole(1),
     "accumulate_grad_batches": whole(1),
@@ -37,6 +44,10 @@ RULES = {
     "overwrite": SWITCH,
 }
 RULES_IF_THERE = {
+    "data.image_size": Rule(
+        "a whole number of at least 1, or auto", lambda value: value == "auto" or whole(1).holds(value)
+    ),
+    "data.max_images": or_null(whole(1)),
     "method_kwargs.*_dim": whole(1),
     "method_kwargs.queue_size": whole(0),
     "method_kwargs.*_iters": whole(1),
@@ -61,6 +72,7 @@ CHOICES = {
     "stem": ("auto", "cifar", "imagenet"),
 }
 
+TRAINER = "lightning.pytorch.Trainer"
 SET_BY_US = frozenset(
     {"max_epochs", "accumulate_grad_batches", "default_root_dir", "logger", "callbacks", "plugins"}
     | {"use_distributed_sampler", "num_sanity_val_steps", "enable_model_summary"}
@@ -74,7 +86,7 @@ PATCH_SIZE = 16
 
 def trainer_arguments() -> set[str]:
     """Return the keys that the node ``trainer`` may have."""
-    return set(target_arguments("lightning.pytorch.Trainer", "trainer").names - SET_BY_US)
+    return set(target_arguments(TRAINER, "trainer").names - SET_BY_US)
 
 
 def check_settings(cfg: DictConfig) -> None:
@@ -140,6 +152,9 @@ def _view_sizes(cfg: DictConfig) -> set[int]:
 
 
 def _check_values(cfg: DictConfig) -> None:
+    for node in NODES:
+        if not isinstance(cfg.get(node), DictConfig | ListConfig):
+            raise UserError(f"Expected {node} to have keys below it, but got {cfg.get(node)!r}.")
     for key, rule in _rules(cfg):
         value = OmegaConf.select(cfg, key)
         if not rule.holds(value):
@@ -150,14 +165,17 @@ def _check_values(cfg: DictConfig) -> None:
     for key in cfg.trainer:
         if key not in trainer_arguments():
             raise unknown_key(str(key), trainer_arguments(), "trainer")
+    check_keys({"_target_": TRAINER, **cfg.trainer}, "trainer")
     for node in ("data", "logger"):
+        if "_target_" not in cfg[node]:
+            raise UserError(f"{node} has no _target_, which would say what is built of it; see configs/{node}/.")
         check_keys(cfg[node], node)
 
 
 def _rules(cfg: DictConfig) -> Iterator[tuple[str, Rule]]:
     """Yield each key that is to be checked, and its rule."""
     yield from RULES.items()
-    nodes = ("method_kwargs", "momentum", "adversary.optimizer")
+    nodes = ("data", "method_kwargs", "momentum", "adversary.optimizer")
     for key in (f"{node}.{key}" for node in nodes for key in OmegaConf.select(cfg, node) or ()):
         rule = next((rule for pattern, rule in RULES_IF_THERE.items() if fnmatchcase(key, pattern)), None)
         if rule:
@@ -171,7 +189,7 @@ def _check_schedule(cfg: DictConfig) -> None:
             f"Expected scheduler.warmup_epochs of at most max_epochs={cfg.max_epochs}, but got {warmup}; the learning "
             "rate would never reach optimizer.lr. Shorten the warm-up, or train longer."
         )
-    if cfg.scheduler.name == "step" and not OmegaConf.is_list(cfg.scheduler.lr_decay_steps):
+    if cfg.scheduler.name == "step" and not several(whole(1)).holds(cfg.scheduler.lr_decay_steps):
         raise UserError("scheduler.name=step needs scheduler.lr_decay_steps=[EPOCH,...].")
 
 

@@ -83,3 +83,7 @@ BETWEEN = Rule("a number between 0 and 1", lambda value: is_number(value) and 0 
 SWITCH = Rule("true or false", lambda value: type(value) is bool)
 TEXT = Rule("text", lambda value: isinstance(value, str) and value != "")
 SEED = Rule("a whole number from 0 to 2^32 - 1", lambda value: is_whole(value) and 0 <= value < 2**32)
+PATH = Rule(
+    "a path, of names with at most 255 bytes",
+    lambda value: TEXT.holds(value) and all(len(name.encode()) <= 255 for name in value.split("/")),
+)

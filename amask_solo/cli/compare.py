@@ -21,7 +21,7 @@ from amask_solo.comparison.plan import PREFIX, Run, arm_settings, make_plan
 from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.files import check_place, make_folder
-from amask_solo.rules import SEED, TEXT, Rule, check_values, one_of, several
+from amask_solo.rules import PATH, SEED, TEXT, Rule, check_values, one_of, several
 from amask_solo.runs.evaluation_preflight import check_evaluation
 from amask_solo.runs.preflight import check_adversary, check_values_and_names
 
@@ -41,7 +41,7 @@ RULES = {
     "arms": several(TEXT),
     "seed": several(SEED),
     "budget": one_of("epochs", "time"),
-    "folder": TEXT,
+    "folder": PATH,
     "definitions": Rule("arms by name, each with its settings", _are_arms),
 }
 

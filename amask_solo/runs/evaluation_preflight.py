@@ -12,7 +12,7 @@ from amask_solo.errors import UserError
 from amask_solo.evaluation import settings
 from amask_solo.evaluation.results import read_results
 from amask_solo.files import check_place
-from amask_solo.rules import SEED, TEXT, Rule, check_values, or_null, several, whole
+from amask_solo.rules import PATH, SEED, TEXT, Rule, check_values, or_null, several, whole
 from amask_solo.runs.backbone_choice import check_arch, check_counterpart, check_format
 from amask_solo.runs.last_checkpoint import find_checkpoint
 
@@ -20,9 +20,9 @@ PROTOCOLS = f"{settings.__package__}."
 """How the targets of this package's own protocols begin; others check themselves when they are built."""
 
 EVALUATION = {
-    "ckpt": TEXT,
+    "ckpt": PATH,
     "arch": or_null(TEXT),
-    "output": or_null(TEXT),
+    "output": or_null(PATH),
     "device": Rule(
         "auto, cpu, cuda or cuda:NUMBER",
         lambda value: isinstance(value, str) and re.fullmatch(r"auto|cpu|(cuda|mps|xpu)(:\d+)?", value) is not None,
@@ -31,7 +31,7 @@ EVALUATION = {
     "seed": SEED,
     "trust": several(TEXT, least=0),
 }
-EXPORT = {"ckpt": TEXT, "path": or_null(TEXT), "arch": or_null(TEXT)}
+EXPORT = {"ckpt": PATH, "path": or_null(PATH), "arch": or_null(TEXT)}
 
 
 class Places(NamedTuple):

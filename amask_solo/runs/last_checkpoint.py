@@ -1,6 +1,5 @@
 """The last checkpoint of a run that is whole."""
 
-import os
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -21,9 +20,8 @@ def find_checkpoint(path: str | Path) -> Path:
         UserError: If there is no such file, or the folder holds no run.
     """
     path = Path(path).expanduser()
-    # `Path.is_dir` raises an error of its own about a name that is too long.
-    checkpoint = last_whole(path) if os.path.isdir(path) else path
-    if checkpoint is None or not os.path.isfile(checkpoint):
+    checkpoint = last_whole(path) if path.is_dir() else path
+    if checkpoint is None or not checkpoint.is_file():
         wanted = checkpoint or path / FOLDER / LAST
         raise UserError(f"There is no checkpoint {wanted}. Give a run folder or a checkpoint file.")
     return checkpoint

@@ -11,7 +11,7 @@ from amask_solo.configuration import check_keys, target_arguments
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.names import OPTIMIZERS, PREFIX, SCHEDULERS, written_backbones, written_methods
 from amask_solo.hosts.refusals import check, refuse_missing, refuse_only_current
-from amask_solo.rules import AT_LEAST_0, POSITIVE, SEED, SHARE, SWITCH, TEXT, Rule, or_null, several, whole
+from amask_solo.rules import AT_LEAST_0, PATH, POSITIVE, SEED, SHARE, SWITCH, TEXT, Rule, or_null, several, whole
 from amask_solo.runs.method_demands import optimizer_kwargs
 
 NODES = ("data", "augmentations", "trainer", "logger", "backbone", "optimizer", "scheduler", "method_kwargs", "loader")
@@ -19,7 +19,7 @@ NODES = ("data", "augmentations", "trainer", "logger", "backbone", "optimizer", 
 
 RULES = {
     "name": TEXT,
-    "run_folder": TEXT,
+    "run_folder": PATH,
     "base_class": or_null(TEXT),
     "backbone.name": TEXT,
     "seed": SEED,
@@ -115,6 +115,7 @@ def check_values_and_names(cfg: DictConfig) -> None:
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         raise UserError(f"Missing setting: {' and '.join(f'{key}=...' for key in missing)} must be given.")
+    _check_nodes(cfg)
     _check_values(cfg)
     _check_schedule(cfg)
     optimizer_kwargs(cfg.optimizer)
@@ -151,10 +152,17 @@ def _view_sizes(cfg: DictConfig) -> set[int]:
     return {recipe.crop_size for recipe in recipes}
 
 
-def _check_values(cfg: DictConfig) -> None:
+def _check_nodes(cfg: DictConfig) -> None:
     for node in NODES:
         if not isinstance(cfg.get(node), DictConfig | ListConfig):
             raise UserError(f"Expected {node} to have keys below it, but got {cfg.get(node)!r}.")
+    for node in ("data", "logger"):
+        if "_target_" not in cfg[node]:
+            raise UserError(f"{node} has no _target_, which would say what is built of it; see configs/{node}/.")
+        check_keys(cfg[node], node)
+
+
+def _check_values(cfg: DictConfig) -> None:
     for key, rule in _rules(cfg):
         value = OmegaConf.select(cfg, key)
         if not rule.holds(value):
@@ -166,10 +174,6 @@ def _check_values(cfg: DictConfig) -> None:
         if key not in trainer_arguments():
             raise unknown_key(str(key), trainer_arguments(), "trainer")
     check_keys({"_target_": TRAINER, **cfg.trainer}, "trainer")
-    for node in ("data", "logger"):
-        if "_target_" not in cfg[node]:
-            raise UserError(f"{node} has no _target_, which would say what is built of it; see configs/{node}/.")
-        check_keys(cfg[node], node)
 
 
 def _rules(cfg: DictConfig) -> Iterator[tuple[str, Rule]]:

@@ -411,7 +411,7 @@ def test_a_mistake_is_one_line_and_nothing_is_written(case, finished, wrong, tmp
     before = _state(finished.folder, wrong)
     said = call_forked(name, *_small(name, argv), *argv, cwd=cwd, log=log)
     refused(said, *(_filled(word, places) for word in TABLE[name][typed].split("|")))
-    assert list(cwd.iterdir()) == []
+    assert [path for path in cwd.rglob("*") if not path.is_dir()] == []
     assert _state(finished.folder, wrong) == before
 
 

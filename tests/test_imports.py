@@ -147,9 +147,9 @@ def test_every_room_has_a_rule_and_every_rule_a_room():
     assert {room(file) for file in FILES} == set(ROOMS)
 
 
-def test_the_package_and_its_commands_start_without_torch():
-    modules = ["amask_solo", "amask_solo.cli.pretrain", "amask_solo.cli.export"]
-    modules += ["amask_solo.cli.evaluate", "amask_solo.cli.compare"]
+def test_the_package_and_what_checks_settings_start_without_torch():
+    modules = ["amask_solo", "amask_solo.runs.preflight", "amask_solo.runs.evaluation_preflight"]
+    modules += [f"amask_solo.cli.{name}" for name in ("pretrain", "evaluate", "export", "compare")]
     code = f"import sys, {', '.join(modules)}; print([m for m in ('torch', 'lightning', 'solo') if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"

@@ -1,5 +1,6 @@
 """Call a command in a process of its own that has imported everything already, so that a call costs little."""
 
+import gc
 import os
 import signal
 import sys
@@ -39,6 +40,8 @@ def call_forked(name: str, *argv: str, cwd: Path, log: Path) -> Said:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(PATIENCE)
             _redirect(out, err)
+            # A collection would touch, and so copy, all that is shared with the process that was forked.
+            gc.disable()
             os.chdir(cwd)
             sys.argv = [f"amask-{name}", *argv]
             code = _ended(main)

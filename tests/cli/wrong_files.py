@@ -54,7 +54,6 @@ def _checkpoints(folder: Path, good: Path) -> None:
     torch.save({f"{number}.w": torch.zeros(1) for number in range(3)}, folder / "names.ckpt")
     torch.save({1: torch.zeros(1), 2: torch.zeros(1)}, folder / "keys.ckpt")
     (folder / "evil.ckpt").write_bytes(pickle.dumps(Evil(folder / "ran")))
-    torch.save({"state_dict": backbone, "more": Evil(folder / "ran")}, folder / "evil_too.ckpt")
     torch.save({"state_dict": Evil(folder / "ran")}, folder / "evil_state.ckpt")
     for name, data in (("cut", b"\x10\0\0\0\0\0\0\0{"), ("text", b"tensors"), ("huge", b"\xff" * 16)):
         (folder / f"{name}.safetensors").write_bytes(data)

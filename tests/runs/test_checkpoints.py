@@ -1,6 +1,7 @@
 """Checkpoints of either generation, stock or masked, are read; nothing else is."""
 
 import functools
+import pickle
 
 import pytest
 import torch
@@ -70,6 +71,25 @@ def test_a_checkpoint_with_pickled_objects_is_read_without_running_them(tmp_path
     source["callbacks"] = {"bad": Alarm()}
     torch.save(source, tmp_path / "stock.ckpt")
     assert backbone_state(tmp_path / "stock.ckpt")["conv1.weight"].equal(WEIGHT)
+
+
+def test_a_bare_pickle_is_refused_without_running_it(tmp_path):
+    (tmp_path / "bare.ckpt").write_bytes(pickle.dumps(Alarm()))
+    with pytest.raises(UserError, match=r"bare\.ckpt"):
+        read(tmp_path / "bare.ckpt")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_the_older_format_of_torch_is_read_without_running_what_is_in_it(zipped, tmp_path):
+    source = {**checkpoint("encoder", "momentum_encoder"), "callbacks": Alarm()}
+    torch.save(source, tmp_path / "old.ckpt", _use_new_zipfile_serialization=zipped)
+    assert backbone_state(tmp_path / "old.ckpt")["conv1.weight"].equal(WEIGHT)
+
+
+def test_tensors_without_names_are_no_checkpoint(tmp_path):
+    torch.save({1: WEIGHT}, tmp_path / "numbers.ckpt")
+    with pytest.raises(UserError, match="Found no tensors"):
+        read(tmp_path / "numbers.ckpt")
 
 
 def test_a_stock_simsiam_checkpoint_is_read(host, build, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@
 Usage::
 
     python scripts/soak.py --kills 20                                            # into results/soak/
-    python scripts/soak.py --kills 20 --name alternating adversary/update=alternating
+    python scripts/soak.py --kills 20 --name alternating update=alternating
     python scripts/soak.py --kills 8 --name ddp --processes 2
 
 Each kill is a SIGKILL, at a random moment or, every third time, while a checkpoint is being written; then the same

@@ -18,13 +18,14 @@ from amask_solo.augment.views import Views
 from amask_solo.configuration import instantiate
 from amask_solo.data import ImageData
 from amask_solo.errors import UserError
+from amask_solo.files import WriteError
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.game_monitor import GameMonitor
 from amask_solo.runs import callbacks as watch
 from amask_solo.runs.checkpoint_io import WholeCheckpoints, check_space
 from amask_solo.runs.datamodule import ViewsData
 from amask_solo.runs.host_config import host_config, method_class
-from amask_solo.runs.last_checkpoint import FOLDER
+from amask_solo.runs.last_checkpoint import FOLDER, LAST
 from amask_solo.runs.lock import hold
 from amask_solo.runs.peers import end_together
 from amask_solo.runs.preflight import check_views
@@ -58,19 +59,33 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     with hold(folder):
         if checkpoint is None:
             claim(folder, cfg)
-        tidy(folder)
         try:
-            # Beside them lie the one before the last, and the one that is being written.
-            check_space(folder / FOLDER, model, copies=len(trainer.checkpoint_callbacks) + 2)
-            trainer.loggers = _loggers(cfg, folder)
-            with lightning_errors(), end_together(trainer):
-                trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
-        except UserError:
+            _fit(cfg, folder, checkpoint, trainer, model, data)
+        except UserError as error:
             release(folder)
+            if isinstance(error, WriteError) and (folder / FOLDER / LAST).exists():
+                raise UserError(f"{error} The last checkpoint is whole: make room and give resume=true.") from error
             raise
-        finally:
-            watch.finish(trainer.loggers)
     return json.loads((folder / "summary.json").read_text()) if trainer.is_global_zero else {}
+
+
+def _fit(
+    cfg: DictConfig,
+    folder: Path,
+    checkpoint: Path | None,
+    trainer: Trainer,
+    model: LightningModule,
+    data: ViewsData,
+) -> None:
+    tidy(folder)
+    # Beside them lie the one before the last, and the one that is being written.
+    check_space(folder / FOLDER, model, copies=len(trainer.checkpoint_callbacks) + 2)
+    try:
+        trainer.loggers = _loggers(cfg, folder)
+        with lightning_errors(), end_together(trainer):
+            trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+    finally:
+        watch.finish(trainer.loggers)
 
 
 def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:

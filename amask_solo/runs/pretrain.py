@@ -60,7 +60,8 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
         if checkpoint is None:
             claim(folder, cfg)
         try:
-            _fit(cfg, folder, checkpoint, trainer, model, data)
+            trainer.loggers = _loggers(cfg, folder)
+            _fit(trainer, model, data, folder, checkpoint)
         except UserError as error:
             release(folder)
             if isinstance(error, WriteError) and (folder / FOLDER / LAST).exists():
@@ -69,19 +70,11 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     return json.loads((folder / "summary.json").read_text()) if trainer.is_global_zero else {}
 
 
-def _fit(
-    cfg: DictConfig,
-    folder: Path,
-    checkpoint: Path | None,
-    trainer: Trainer,
-    model: LightningModule,
-    data: ViewsData,
-) -> None:
-    tidy(folder)
-    # Beside them lie the one before the last, and the one that is being written.
-    check_space(folder / FOLDER, model, copies=len(trainer.checkpoint_callbacks) + 2)
+def _fit(trainer: Trainer, model: LightningModule, data: ViewsData, folder: Path, checkpoint: Path | None) -> None:
     try:
-        trainer.loggers = _loggers(cfg, folder)
+        tidy(folder)
+        # Beside them lie the one before the last, and the one that is being written.
+        check_space(folder / FOLDER, model, copies=len(trainer.checkpoint_callbacks) + 2)
         with lightning_errors(), end_together(trainer):
             trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
     finally:

@@ -7,8 +7,8 @@ Usage::
     python scripts/soak.py --kills 20 --name alternating update=alternating
     python scripts/soak.py --kills 8 --name ddp --processes 2
 
-Each kill is a SIGKILL, at a random moment or, every third time, while a checkpoint is being written; then the same
-command goes on with ``resume=true``. At the end the same are: every number of the last checkpoint (networks,
+Each kill is a SIGKILL: right after a checkpoint, while the next one is being written, or at a random moment, in turn.
+Then the same command goes on with ``resume=true``. At the end the same are: every number of the last checkpoint (networks,
 optimizers, schedulers, random numbers, progress) to the last bit, ``metrics.csv`` and the pictures of the
 masks. With several processes one of them is killed, and the others must be gone within a minute.
 """
@@ -186,7 +186,8 @@ def soak(run: Run, unbroken: Path, *, kills: int) -> list[dict[str, Any]]:
     done: list[dict[str, Any]] = []
     for number in range(kills):
         pids = run.start()
-        writing, delay = number % 3 == 1, random.uniform(0, epoch)
+        # Right after a checkpoint, while the next one is being written, at any moment.
+        writing, delay = number % 3 == 1, random.uniform(0, epoch) if number % 3 else 0.0
         gone = run.kill(pids, delay=delay, writing=writing)
         moment = "writing" if run.is_writing else "training"
         done.append({"moment": moment, "delay": round(delay, 3), "seconds": round(gone, 2)})

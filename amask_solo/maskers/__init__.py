@@ -1,6 +1,7 @@
 """Maskers: which parts of a view to hide."""
 
 from amask_solo.maskers.base import Masker
+from amask_solo.maskers.mixture import MixtureMasker
 from amask_solo.maskers.networks import PatchHead, UNet
 from amask_solo.maskers.patterns import BandNoise, Block, Centered, Focal, Grid
 from amask_solo.maskers.random import RandomMasker
@@ -14,6 +15,7 @@ __all__ = [
     "Focal",
     "Grid",
     "Masker",
+    "MixtureMasker",
     "PatchHead",
     "RandomMasker",
     "SequentialMasker",

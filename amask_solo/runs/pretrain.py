@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
@@ -74,7 +75,8 @@ def _fit(trainer: Trainer, model: LightningModule, data: ViewsData, folder: Path
     try:
         tidy(folder)
         # Beside them lie the one before the last, and the one that is being written.
-        check_space(folder / FOLDER, model, copies=len(trainer.checkpoint_callbacks) + 2)
+        kinds = sum(isinstance(callback, ModelCheckpoint) for callback in trainer.checkpoint_callbacks)
+        check_space(folder / FOLDER, model, copies=kinds + 2)
         with lightning_errors(), end_together(trainer):
             trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
     finally:

@@ -24,7 +24,7 @@ ROOMS = {
     "maskers": {"_types", "errors", "occlusion", "projections"},
     "constraints": {"_types", "errors"},
     "fills": {"_types", "errors"},
-    "game": {"_types", "occlusion", "maskers.base", "constraints.base", "fills.base"},
+    "game": {"_types", "occlusion", "maskers.base", "maskers.patterns", "constraints.base", "fills.base"},
     "augment": {"_types", "errors"},
     "data": {"_random", "errors"},
     "visualization": {"_types"},

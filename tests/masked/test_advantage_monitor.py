@@ -1,0 +1,170 @@
+"""The strength of the adversary, measured in real runs of real methods."""
+
+import math
+
+import pytest
+import torch
+
+from amask_solo.game import advantage
+from amask_solo.masked import advantage_monitor
+from amask_solo.masked.advantage_monitor import AdvantageMonitor
+from amask_solo.masked.game_monitor import GameMonitor
+from amask_solo.maskers import RandomMasker
+from amask_solo.runs.callbacks import csv
+from tests.players import METHODS, QUIET, NothingHidden, OneConvolution, Trace, build, fit, masker_node
+from tests.runs.watched import masked, rows
+from tests.tiny import tiny_loaders
+
+pytestmark = pytest.mark.host
+
+RATIOS = {f"adversary/{name}{suffix}" for name in ("advantage", "attention") for suffix in ("", "_1", "_2")}
+LIFTS = {"adversary/lift", "adversary/lift_blocks", "adversary/lift_others"}
+
+
+def state(model) -> dict[str, torch.Tensor]:
+    gradients = {f"{name}.grad": p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return {**model.state_dict(), **gradients, "random": torch.get_rng_state()}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_measuring_leaves_no_trace_in_any_method(name):
+    plain, _ = fit(build(name, masker_node(OneConvolution)), callbacks=[GameMonitor()])
+    expected = {key: value.clone() for key, value in state(plain.model).items()}
+    watched, _ = fit(build(name, masker_node(OneConvolution)), callbacks=[GameMonitor(), AdvantageMonitor()])
+    got = state(watched.model)
+    assert got.keys() == expected.keys()
+    for key, value in expected.items():
+        assert torch.equal(got[key], value), key
+    metrics = watched.callback_metrics
+    assert RATIOS | LIFTS == metrics.keys() - plain.callback_metrics.keys()
+    assert all(metrics[key].isfinite() for key in LIFTS)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"adversary.update": "alternating"},
+        {"adversary.draw": "all", "adversary.apply": "cumulative"},
+        {"adversary.draw": "all", "adversary.memory_efficient": True},
+        {"adversary.loud": "clean", "adversary.side": 0},
+        {"adversary.fill": "noise", "adversary.share": 0.5},
+    ],
+    ids=str,
+)
+def test_measuring_leaves_no_trace_in_any_game(setting):
+    plain, _ = fit(masked(**setting), callbacks=[GameMonitor()])
+    expected = {key: value.clone() for key, value in state(plain.model).items()}
+    watched, _ = fit(masked(**setting), callbacks=[GameMonitor(), AdvantageMonitor()])
+    for key, value in state(watched.model).items():
+        assert torch.equal(expected[key], value), key
+    assert watched.callback_metrics["adversary/lift"].isfinite()
+
+
+@pytest.mark.parametrize("masker", ["sequential", "simultaneous", "random_block", "random_noise", "centered"])
+def test_it_is_measured_for_learned_and_unlearned_masks(masker):
+    trainer, _ = fit(build("simclr", {"name": masker}), callbacks=[AdvantageMonitor()])
+    assert trainer.callback_metrics["adversary/lift_blocks"].isfinite()
+    if masker == "centered":
+        found = trainer.callback_metrics
+        torch.testing.assert_close(found["adversary/lift"], found["adversary/lift_others"])
+
+
+def test_where_nothing_is_hidden_nothing_is_lifted_and_there_is_no_ratio():
+    trainer, _ = fit(build("simclr", masker_node(NothingHidden)), callbacks=[AdvantageMonitor()])
+    assert trainer.callback_metrics["adversary/lift"].abs() < 1e-5
+    assert trainer.callback_metrics["adversary/advantage"].isnan()
+
+
+def test_random_blocks_are_as_hard_as_random_blocks():
+    masker = masker_node(RandomMasker, area=0.4)
+    settings = {"optimizer.lr": 0.0, "scheduler.warmup_start_lr": 0.0}
+    trainer, _ = fit(build("simclr", masker, **settings), callbacks=[AdvantageMonitor()], epochs=12, batches=1)
+    found = trainer.callback_metrics
+    assert found["adversary/advantage"] == pytest.approx(1, abs=0.35)
+    assert found["adversary/attention"] == pytest.approx(1, abs=0.35)
+
+
+def test_each_epoch_has_its_numbers_and_the_first_no_ratio_yet(tmp_path):
+    fit(masked(), epochs=3, callbacks=[AdvantageMonitor()], logger=csv(tmp_path, "run"), log_every_n_steps=1)
+    found = [row for row in rows(tmp_path) if row["adversary/lift"]]
+    assert len(found) == 3
+    assert math.isnan(float(found[0]["adversary/advantage"]))
+
+
+@pytest.mark.parametrize(
+    ("batches", "measured"), [(1, [0]), (150, [149]), (250, [124, 249]), (1000, [249, 499, 749, 999])]
+)
+def test_one_batch_in_a_hundred_is_measured_up_to_four(batches, measured):
+    class Fake:
+        current_epoch, max_epochs, num_training_batches = 0, 5, batches
+
+    assert [n for n in range(batches) if AdvantageMonitor()._due(Fake, n)] == measured
+    assert not any(AdvantageMonitor(every=2)._due(Fake, n) for n in range(batches))
+
+
+def test_an_epoch_of_unknown_length_is_measured_too():
+    class Fake:
+        current_epoch, max_epochs, num_training_batches = 0, 5, math.inf
+
+    assert [n for n in range(250) if AdvantageMonitor()._due(Fake, n)] == [0, 100, 200]
+
+
+def test_before_the_game_starts_nothing_is_measured():
+    trainer, _ = fit(masked(**{"adversary.start_epoch": 2}), callbacks=[AdvantageMonitor()])
+    assert not LIFTS & trainer.callback_metrics.keys()
+
+
+def test_a_stock_method_has_nothing_to_measure():
+    trainer, _ = fit(build("simclr"), callbacks=[AdvantageMonitor()])
+    assert not LIFTS & trainer.callback_metrics.keys()
+
+
+def test_half_precision_does_not_round_the_lifts(monkeypatch):
+    seen = []
+    monkeypatch.setattr(advantage_monitor, "measure_lifts", lambda *a, **k: seen.append(measure(*a, **k)) or seen[-1])
+    measure = advantage.measure_lifts
+    fit(masked(), callbacks=[AdvantageMonitor()], precision="bf16-mixed", epochs=1)
+    assert not torch.equal(seen[0], seen[0].bfloat16().float())
+
+
+def test_weak_masks_are_named_once_and_not_before_five_epochs(monkeypatch, recwarn):
+    weak = torch.tensor([[0.1, 0.3], [0.2, 0.2], [0.2, 0.2]])
+    monkeypatch.setattr(advantage_monitor, "measure_lifts", lambda *args, **kwargs: weak)
+    fit(masked(), epochs=7, callbacks=[AdvantageMonitor()])
+    named = [str(w.message) for w in recwarn if "Likely cause" in str(w.message)]
+    assert len(named) == 2
+    assert named[0].startswith("Epoch 4: Masks that are weaker than chance: number 1 (0.50) of 2")
+    assert "do not look at the image: number 1 (0.50) of 2" in named[1]
+
+
+def test_masks_that_nobody_learns_are_not_called_weak(monkeypatch, recwarn):
+    weak = torch.tensor([[0.1], [0.2], [0.2]])
+    monkeypatch.setattr(advantage_monitor, "measure_lifts", lambda *args, **kwargs: weak)
+    fit(build("simclr", masker_node(RandomMasker)), epochs=6, callbacks=[AdvantageMonitor()])
+    assert not [w for w in recwarn if "Likely cause" in str(w.message)]
+
+
+def test_a_resumed_run_reports_what_the_uninterrupted_one_does(tmp_path):
+    class Stop(Trace):
+        def on_train_epoch_end(self, trainer, module):
+            if trainer.current_epoch == 1:
+                trainer.save_checkpoint(tmp_path / "half.ckpt")
+
+    whole, _ = fit(masked(), epochs=4, callbacks=[AdvantageMonitor(), Stop()])
+    torch.manual_seed(1)
+    resumed = type(whole)(**QUIET, max_epochs=4, callbacks=[AdvantageMonitor(), Stop()])
+    resumed.fit(masked(), *tiny_loaders(2), ckpt_path=tmp_path / "half.ckpt", weights_only=True)
+    for key in RATIOS | LIFTS:
+        torch.testing.assert_close(
+            resumed.callback_metrics[key], whole.callback_metrics[key], rtol=1e-3, atol=1e-5, equal_nan=True
+        )
+
+
+def test_the_hosts_own_scripts_get_it_without_asking():
+    trainer, _ = fit(masked())
+    assert RATIOS | LIFTS <= trainer.callback_metrics.keys()
+
+
+def test_a_period_that_is_not_positive_is_refused():
+    with pytest.raises(ValueError, match="Expected every"):
+        AdvantageMonitor(every=0)

@@ -20,6 +20,23 @@ STRIDE, MOST = 100, 4
 """One batch in so many is measured, at least one an epoch and at most so many."""
 
 
+def is_measured(batch_idx: int, batches: int | float) -> bool:
+    """Return whether a batch of an epoch is measured on.
+
+    Args:
+        batch_idx: Its number, from 0.
+        batches: How many there are in the epoch; infinity if that is not known.
+
+    Example:
+        >>> [[n for n in range(250) if is_measured(n, batches)] for batches in (30, 250, float("inf"))]
+        [[29], [124, 249], [0, 100, 200]]
+    """
+    if not isfinite(batches):
+        return batch_idx % STRIDE == 0
+    count = min(MOST, max(1, int(batches) // STRIDE))
+    return batch_idx + 1 in {int(batches) * stretch // count for stretch in range(1, count + 1)}
+
+
 class AdvantageMonitor(Callback):
     """Log ``adversary/advantage`` and ``adversary/attention``, in all and by mask, and name masks that are too easy.
 
@@ -66,11 +83,7 @@ class AdvantageMonitor(Callback):
         epoch = trainer.current_epoch + 1
         if epoch % self.every and epoch != trainer.max_epochs:
             return False
-        batches = trainer.num_training_batches
-        if not isfinite(batches):
-            return batch_idx % STRIDE == 0
-        count = min(MOST, max(1, int(batches) // STRIDE))
-        return batch_idx + 1 in {int(batches) * stretch // count for stretch in range(1, count + 1)}
+        return is_measured(batch_idx, trainer.num_training_batches)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log, and name what is wrong, once."""

@@ -164,9 +164,10 @@ def test_a_resumed_run_reports_what_the_uninterrupted_one_does(tmp_path):
                 trainer.save_checkpoint(tmp_path / "half.ckpt")
 
     whole, _ = fit(masked(), epochs=4, callbacks=[GameMonitor(), AdvantageMonitor(), Stop()])
+    model = masked()
     torch.manual_seed(1)
     resumed = Trainer(**QUIET, max_epochs=4, callbacks=[GameMonitor(), AdvantageMonitor(), Stop()])
-    resumed.fit(masked(), *tiny_loaders(2), ckpt_path=tmp_path / "half.ckpt", weights_only=True)
+    resumed.fit(model, *tiny_loaders(2), ckpt_path=tmp_path / "half.ckpt", weights_only=True)
     for key in RATIOS | LIFTS:
         torch.testing.assert_close(
             resumed.callback_metrics[key], whole.callback_metrics[key], rtol=1e-3, atol=1e-5, equal_nan=True

@@ -28,7 +28,7 @@ ROOMS = {
     "augment": {"_types", "errors"},
     "data": {"_random", "errors"},
     "visualization": {"_types"},
-    "evaluation": {"_types", "_random", "errors", "augment", "data", "maskers", "occlusion"},
+    "evaluation": {"_types", "_random", "errors", "augment", "data", "maskers", "occlusion", "projections"},
     "comparison": {"errors", "visualization"},
     "configuration": {"errors", "signatures"},
     "hosts": {"_types", "errors", "signatures"},

@@ -31,9 +31,9 @@ Embedding = Float[Tensor, "b d"]
 class Attack(Protocol):
     r"""Train fresh maskers against the frozen backbone, keep the strongest, and see what it does. Ours.
 
-    A mask moves the embedding :math:`z` of an image: its *lift* is :math:`1 - \cos(z, z_m)`, 0 if nothing is hidden. The
-    embedding is that of the run's projection head, if it has one, else the features themselves. An attacker hides a
-    given share of each image in the mean color of the data set, by one mask; it learns on training images that are not
+    A mask moves the embedding :math:`z` of an image: its *lift* is :math:`1 - \cos(z, z_m)`, 0 if nothing is hidden.
+    The embedding is that of the run's projector, if it has one, else the features themselves. An attacker hides a given
+    share of each image in the mean color of the data set, by one mask; it learns on training images that are not
     augmented.
 
     The lift is close to the game's loss, but not the same: there are no negatives, no predictor and no second

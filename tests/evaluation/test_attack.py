@@ -142,7 +142,7 @@ def test_a_seed_decides_everything():
 
 
 def test_without_labels_there_are_lifts_alone():
-    found = Attack(**{**QUICK, "steps": 2})(subject(data=replace(corners(labeled=False), num_classes=1)))
+    found = Attack(**{**QUICK, "steps": 2})(subject(data=replace(corners(labeled=False), class_names=[])))
     assert set(found) == {"lift", "lift_random", "advantage", "area"}
 
 

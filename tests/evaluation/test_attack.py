@@ -85,7 +85,7 @@ def test_a_masker_that_plays_its_best_response_leaves_no_gap():
 def test_a_masker_that_never_hides_what_counts_is_far_from_it():
     found = Attack(**QUICK)(subject(RandomMasker(Centered(), area=0.125)))
     assert math.isnan(found["gap"])
-    assert (found["lift_own"], found["advantage_own"]) == pytest.approx((0, 0), abs=1e-6)
+    assert (found["lift_own"], found["advantage_own"]) == pytest.approx((0, 0), abs=1e-4)
     assert found["acc1_own"] == 100
 
 

@@ -80,7 +80,8 @@ class Attack(Protocol):
         - ``lift``, ``lift_random``: of the attack, its masks made binary, and of random blocks of the same area;
           ``advantage`` is their ratio. ``area`` is the hidden share.
         - ``lift_own``, ``advantage_own``: the same of the run's masks as they are, mean over them, beside random blocks
-          of their areas; ``gap`` is ``lift / lift_own``: how far the game is from its best response, 1 if it is there.
+          of their areas; ``lift_own_1`` ... by mask. ``gap`` is ``lift / lift_own``: how far the game is from its best
+          response, 1 if it is there.
         - ``acc1``, ``acc1_attack``, ``acc1_random``, ``acc1_own``: of the linear probe, fitted on clean images, in
           percent, where there are labels.
         """
@@ -200,10 +201,12 @@ def _batch(subject: Subject, views: Images, kinds: dict[str, Masks], hits: Hits)
     if hits:
         yield "acc1", 100 * hits(clean)
     for name, masks in kinds.items():
-        for mask in masks.split(1, dim=1):
+        for n, mask in enumerate(masks.split(1, dim=1), start=1):
             features = _features(subject, _hidden(views, mask))
-            lift = _lift(_embed(subject, clean), _embed(subject, features))
-            yield f"lift{name}", float(lift.sum()) / masks.shape[1]
+            lift = float(_lift(_embed(subject, clean), _embed(subject, features)).sum())
+            yield f"lift{name}", lift / masks.shape[1]
+            if name == "_own":
+                yield f"lift_own_{n}", lift
             if hits and name != "_own_random":
                 yield f"acc1{name or '_attack'}", 100 * hits(features) / masks.shape[1]
 

@@ -77,7 +77,9 @@ class AdvantageMonitor(Callback):
         if not self._due(trainer, batch_idx) or getattr(pl_module, "adversary", None) is None:
             return
         if pl_module.signal(trainer.current_epoch):
-            self._seen.append(_lifts(pl_module, batch, batch_idx))
+            precision = trainer.precision_plugin
+            with precision.forward_context():
+                self._seen.append(_lifts(pl_module, precision.convert_input(batch), batch_idx))
 
     def _due(self, trainer: Trainer, batch_idx: int) -> bool:
         epoch = trainer.current_epoch + 1

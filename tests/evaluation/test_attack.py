@@ -106,6 +106,7 @@ def test_own_masks_count_by_their_mean():
     settings = {**QUICK, "steps": 2, "restarts": 1}
     one, two = Attack(**settings)(subject(Corner())), Attack(**settings)(subject(Both()))
     assert two["lift_own"] == pytest.approx(one["lift_own"] / 2)
+    assert (two["lift_own_1"], two["lift_own_2"]) == pytest.approx((one["lift_own"], 0), abs=1e-6)
     assert two["acc1_own"] == pytest.approx((one["acc1_own"] + 100) / 2)
 
 

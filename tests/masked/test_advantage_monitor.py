@@ -140,6 +140,11 @@ def test_half_precision_does_not_round_the_lifts(monkeypatch):
     assert not torch.equal(seen[0], seen[0].bfloat16().float())
 
 
+def test_networks_in_half_precision_are_measured_too():
+    trainer, _ = fit(masked(), callbacks=[AdvantageMonitor()], precision="bf16-true", epochs=1)
+    assert trainer.callback_metrics["adversary/lift"].isfinite()
+
+
 def test_weak_masks_are_named_once_and_not_before_five_epochs(monkeypatch, recwarn):
     weak = torch.tensor([[0.1, 0.3], [0.2, 0.2], [0.2, 0.2]])
     monkeypatch.setattr(advantage_monitor, "measure_lifts", lambda *args, **kwargs: weak)

@@ -14,6 +14,7 @@ and
 
 from collections.abc import Mapping
 from math import nan, sqrt
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -30,11 +31,15 @@ Lifts = Float[Tensor, "batches 3 n"]
 Samples = Float[Tensor, " batches"]
 """One number of each batch."""
 
-WEAK = 0.9
-"""Below this advantage a mask is called weaker than chance."""
+BLIND = 1.25
+"""A mask whose attention is clearly below this is called the same as that of any other image."""
 
-BLIND = 1.05
-"""Below this attention a mask is called the same as that of any other image."""
+
+class Ratio(NamedTuple):
+    """A ratio of lifts and its standard error; both NaN where there is none."""
+
+    value: float
+    error: float
 
 
 @torch.no_grad()
@@ -60,22 +65,26 @@ def measure_lifts(
     return losses.unflatten(0, (3, -1)) - loss(views).float()
 
 
-def ratio(tops: Samples, bottoms: Samples) -> float:
+def ratio(tops: Samples, bottoms: Samples) -> Ratio:
     """Return the sum of some lifts over that of others; NaN where the latter is not clearly above zero.
 
     That is, unless their mean is above twice its standard error, which takes two batches to know.
 
     Example:
-        >>> ratio(torch.tensor([0.3, 0.1]), torch.tensor([0.11, 0.09])), ratio(torch.ones(2), torch.tensor([-0.1, 0.2]))
-        (2.0, nan)
+        >>> ratio(torch.tensor([0.2, 0.2]), torch.tensor([0.1, 0.1])), ratio(torch.ones(2), torch.tensor([-0.1, 0.2]))
+        (Ratio(value=2.0, error=0.0), Ratio(value=nan, error=nan))
     """
-    if len(bottoms) < 2 or not bottoms.mean() > 2 * bottoms.std() / sqrt(len(bottoms)):
-        return nan
-    return float(tops.sum() / bottoms.sum())
+    count = len(bottoms)
+    if count < 2 or not bottoms.mean() > 2 * bottoms.std() / sqrt(count):
+        return Ratio(nan, nan)
+    value = tops.sum() / bottoms.sum()
+    # What a batch adds to the top beyond its share of the bottom is the noise of a ratio of means.
+    error = (tops - value * bottoms).std() / sqrt(count) / bottoms.mean()
+    return Ratio(float(value), float(error))
 
 
 def advantage_statistics(lifts: Lifts) -> dict[str, float]:
-    """Return ``advantage`` and ``attention``, in all and by mask (``advantage_1`` ...).
+    """Return ``advantage`` and ``attention``, in all and by mask (``advantage_1`` ...), with ``..._error`` of each.
 
     Args:
         lifts: What :func:`measure_lifts` found, batch by batch. The ratios are of sums over batches: one of a
@@ -84,32 +93,32 @@ def advantage_statistics(lifts: Lifts) -> dict[str, float]:
     Example:
         >>> own, blocks, others = torch.tensor([[0.3, 0.1]]), torch.tensor([[0.1, 0.1]]), torch.tensor([[0.1, 0.2]])
         >>> found = advantage_statistics(torch.stack([own, blocks, others], dim=1).repeat(2, 1, 1))
-        >>> {name: round(value, 2) for name, value in found.items() if "advantage" in name}
-        {'advantage': 2.0, 'advantage_1': 3.0, 'advantage_2': 1.0}
+        >>> {name: round(found[name], 2) for name in ("advantage", "advantage_1", "advantage_2", "advantage_2_error")}
+        {'advantage': 2.0, 'advantage_1': 3.0, 'advantage_2': 1.0, 'advantage_2_error': 0.0}
     """
-    own, blocks, others = lifts.unbind(dim=1)  # (batches, N) each
-    return {
-        name + suffix: ratio(pick(own), pick(rivals))
-        for name, rivals in (("advantage", blocks), ("attention", others))
-        for suffix, pick in (
-            ("", lambda found: found.mean(dim=1)),
-            *((f"_{n + 1}", lambda found, n=n: found[:, n]) for n in range(own.shape[1])),
-        )
-    }
+    own, *rivals = lifts.unbind(dim=1)  # (batches, N) each
+    found: dict[str, float] = {}
+    for name, rival in zip(("advantage", "attention"), rivals, strict=True):
+        ratios = {name: ratio(own.mean(dim=1), rival.mean(dim=1))}
+        ratios |= {f"{name}_{n + 1}": ratio(own[:, n], rival[:, n]) for n in range(own.shape[1])}
+        found |= {key: known.value for key, known in ratios.items()}
+        found |= {f"{key}_error": known.error for key, known in ratios.items()}
+    return found
 
 
 def diagnose_advantage(statistics: Mapping[str, float]) -> list[Finding]:
-    """Name masks that are weaker than chance, and masks that do not look at the image.
+    """Name masks that are weaker than chance, and masks that do not look at the image, by two standard errors.
 
     Args:
         statistics: What :func:`advantage_statistics` returned.
 
     Example:
-        >>> print(diagnose_advantage({"advantage_1": 2.1, "advantage_2": 0.7})[0].what)
+        >>> found = {"advantage_1": 2.1, "advantage_1_error": 0.1, "advantage_2": 0.7, "advantage_2_error": 0.1}
+        >>> print(diagnose_advantage(found)[0].what)
         Masks that are weaker than chance: number 2 (0.70) of 2; random blocks as large make the task harder.
     """
     findings = []
-    if named := _below(WEAK, "advantage_", statistics):
+    if named := _below(1.0, "advantage_", statistics):
         findings.append(
             Finding(
                 "weak",
@@ -133,8 +142,13 @@ def diagnose_advantage(statistics: Mapping[str, float]) -> list[Finding]:
     return findings
 
 
-def _below(least: float, prefix: str, statistics: Mapping[str, float]) -> str:
-    """Return the numbers of the masks below a value; NaN is not."""
-    found = {name.removeprefix(prefix): value for name, value in statistics.items() if name.startswith(prefix)}
-    named = ", ".join(f"{n} ({value:.2f})" for n, value in found.items() if value < least)
-    return f"{named} of {len(found)}" if named else ""
+def _below(bound: float, prefix: str, statistics: Mapping[str, float]) -> str:
+    """Return the numbers of the masks that are clearly below a value; what is not known is not."""
+    numbers = [name.removeprefix(prefix) for name in statistics if name.startswith(prefix)]
+    numbers = [n for n in numbers if n.isdecimal()]
+    named = ", ".join(
+        f"{n} ({statistics[prefix + n]:.2f})"
+        for n in numbers
+        if statistics[prefix + n] + 2 * statistics[f"{prefix}{n}_error"] < bound
+    )
+    return f"{named} of {len(numbers)}" if named else ""

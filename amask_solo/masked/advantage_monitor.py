@@ -16,24 +16,28 @@ from amask_solo.masked.side_effects import quiet
 EPOCHS = 5
 """The ratios are of the sums over so many measured epochs, the last ones: those of a single batch are mostly noise."""
 
-STRIDE, MOST = 100, 4
-"""One batch in so many is measured, at least one an epoch and at most so many."""
+STRIDE = 4
+"""One batch is measured in so many times the forward passes that it takes, each a sixth of a step: 4 % of the time."""
+
+MOST = 16
+"""Not more batches than this are measured in an epoch."""
 
 
-def is_measured(batch_idx: int, batches: int | float) -> bool:
-    """Return whether a batch of an epoch is measured on.
+def is_measured(batch_idx: int, batches: int | float, *, stride: int) -> bool:
+    """Return whether a batch of an epoch is measured on: the last one of each of several equal stretches.
 
     Args:
         batch_idx: Its number, from 0.
         batches: How many there are in the epoch; infinity if that is not known.
+        stride: The length of a stretch. There is at least one, and two if the epoch has 16 batches.
 
     Example:
-        >>> [[n for n in range(250) if is_measured(n, batches)] for batches in (30, 250, float("inf"))]
-        [[29], [124, 249], [0, 100, 200]]
+        >>> [[n for n in range(90) if is_measured(n, batches, stride=30)] for batches in (10, 30, 90, float("inf"))]
+        [[9], [14, 29], [29, 59, 89], [0, 30, 60]]
     """
     if not isfinite(batches):
-        return batch_idx % STRIDE == 0
-    count = min(MOST, max(1, int(batches) // STRIDE))
+        return batch_idx % stride == 0
+    count = min(MOST, max(1, min(2, int(batches) // 8), int(batches) // stride))
     return batch_idx + 1 in {int(batches) * stretch // count for stretch in range(1, count + 1)}
 
 
@@ -41,12 +45,11 @@ class AdvantageMonitor(Callback):
     """Log ``adversary/advantage`` and ``adversary/attention``, in all and by mask, and name masks that are too easy.
 
     What they are is said in :mod:`amask_solo.game.advantage`. They are NaN where the game's rivals do not clearly raise
-    the loss, and in the first epoch if it has one measured batch. Beside them, of this epoch alone: ``adversary/lift``,
-    ``adversary/lift_blocks`` and ``adversary/lift_others``, what the masks, the blocks, and the masks of other images
-    add to the loss.
+    the loss, and in the first epoch if it has one measured batch; ``..._error`` is the standard error of each. Beside
+    them, of this epoch alone: ``adversary/lift``, ``adversary/lift_blocks`` and ``adversary/lift_others``, what the
+    masks, the blocks, and the masks of other images add to the loss.
 
-    Measured are the last batches of equal stretches of the epoch, one in a hundred, each right before the step that
-    learns from it. The networks are in training mode, as the players see them. It leaves no trace: parameters,
+    Measured are some batches of the epoch, see :func:`is_measured`, each right before the step that learns from it. The networks are in training mode, as the players see them. It leaves no trace: parameters,
     gradients, buffers and random streams are as without it.
 
     Args:
@@ -74,18 +77,16 @@ class AdvantageMonitor(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Measure, if this batch is one to measure on."""
-        if not self._due(trainer, batch_idx) or getattr(pl_module, "adversary", None) is None:
+        adversary = getattr(pl_module, "adversary", None)
+        epoch = trainer.current_epoch + 1
+        if adversary is None or (epoch % self.every and epoch != trainer.max_epochs):
             return
-        if pl_module.signal(trainer.current_epoch):
+        stride = STRIDE * (2 + 3 * adversary.game.masker.num_masks)
+        due = is_measured(batch_idx, trainer.num_training_batches, stride=stride)
+        if due and pl_module.signal(trainer.current_epoch):
             precision = trainer.precision_plugin
             with precision.forward_context():
                 self._seen.append(_lifts(pl_module, precision.convert_input(batch), batch_idx))
-
-    def _due(self, trainer: Trainer, batch_idx: int) -> bool:
-        epoch = trainer.current_epoch + 1
-        if epoch % self.every and epoch != trainer.max_epochs:
-            return False
-        return is_measured(batch_idx, trainer.num_training_batches)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log, and name what is wrong, once."""

@@ -117,20 +117,28 @@ def test_measuring_needs_no_gradient_and_leaves_none():
 
 def test_the_ratio_is_that_of_the_sums():
     tops, bottoms = torch.tensor([0.3, 0.1, 0.2]), torch.tensor([0.05, 0.15, 0.1])
-    assert ratio(tops, bottoms) == pytest.approx(2.0)
+    assert ratio(tops, bottoms).value == pytest.approx(2.0)
+
+
+def test_the_error_is_how_much_the_ratio_varies_between_samples():
+    draw = torch.Generator().manual_seed(0)
+    tops, bottoms = (mean + 0.02 * torch.randn(2000, 20, generator=draw) for mean in (0.1, 0.05))
+    ratios = [ratio(*pair) for pair in zip(tops, bottoms, strict=True)]
+    values, errors = (torch.tensor(column) for column in zip(*ratios, strict=True))
+    assert errors.mean() == pytest.approx(values.std().item(), rel=0.1)
 
 
 @pytest.mark.parametrize(
     "bottoms", [[0.1], [0.0, 0.0], [-0.1, -0.1], [0.3, -0.1], [0.1, math.nan], [0.1, math.inf]], ids=str
 )
 def test_without_a_rival_that_clearly_lifts_the_loss_there_is_no_ratio(bottoms):
-    assert math.isnan(ratio(torch.ones(len(bottoms)), torch.tensor(bottoms)))
+    assert all(math.isnan(number) for number in ratio(torch.ones(len(bottoms)), torch.tensor(bottoms)))
 
 
 def test_the_ratios_of_all_masks_are_those_of_their_sums():
     samples = torch.tensor([[[0.3, 0.1], [0.1, 0.3], [0.2, 0.05]]]).repeat(3, 1, 1)
     found = advantage_statistics(samples)
-    assert found == pytest.approx(
+    assert {name: value for name, value in found.items() if "error" not in name} == pytest.approx(
         {
             "advantage": 1.0,
             "advantage_1": 3.0,
@@ -142,15 +150,27 @@ def test_the_ratios_of_all_masks_are_those_of_their_sums():
     )
 
 
+def known(*masks: tuple[str, float, float]) -> dict[str, float]:
+    values = {name: value for name, value, _ in masks}
+    return values | {f"{name}_error": error for name, _, error in masks}
+
+
 def test_weak_and_blind_masks_are_named_by_their_numbers_with_cause_and_remedy():
-    found = {"advantage": 1.5, "advantage_1": 2.0, "advantage_2": 0.8, "attention_1": 1.0, "attention_2": 1.4}
+    found = known(
+        ("advantage", 1.5, 0.1),
+        ("advantage_1", 2.0, 0.1),
+        ("advantage_2", 0.7, 0.1),
+        ("attention_1", 1.0, 0.1),
+        ("attention_2", 1.4, 0.1),
+    )
     weak, blind = diagnose_advantage(found)
     assert (weak.kind, blind.kind) == ("weak", "blind")
-    assert "weaker than chance: number 2 (0.80) of 2" in str(weak)
+    assert "weaker than chance: number 2 (0.70) of 2" in str(weak)
     assert "do not look at the image: number 1 (1.00) of 2" in str(blind)
     assert all("Likely cause: " in str(finding) and "Try: " in str(finding) for finding in (weak, blind))
 
 
-@pytest.mark.parametrize("value", [1.3, math.nan])
-def test_strong_masks_and_unknown_ones_raise_no_finding(value):
-    assert diagnose_advantage({"advantage": 0.1, "advantage_1": value, "attention_1": value}) == []
+@pytest.mark.parametrize(("value", "error"), [(1.3, 0.1), (0.7, 0.3), (math.nan, math.nan)])
+def test_strong_masks_and_those_of_which_too_little_is_known_raise_no_finding(value, error):
+    found = known(("advantage", 0.1, 0.0), ("advantage_1", value, error), ("attention_1", value, error))
+    assert diagnose_advantage(found) == []

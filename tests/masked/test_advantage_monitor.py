@@ -19,7 +19,12 @@ from tests.tiny import TwoViews, tiny_loaders
 
 pytestmark = pytest.mark.host
 
-RATIOS = {f"adversary/{name}{suffix}" for name in ("advantage", "attention") for suffix in ("", "_1", "_2")}
+RATIOS = {
+    f"adversary/{name}{mask}{error}"
+    for name in ("advantage", "attention")
+    for mask in ("", "_1", "_2")
+    for error in ("", "_error")
+}
 LIFTS = {"adversary/lift", "adversary/lift_blocks", "adversary/lift_others"}
 
 
@@ -98,15 +103,15 @@ def test_random_blocks_are_as_hard_as_random_blocks():
 
 
 def test_each_epoch_has_its_numbers_and_the_first_no_ratio_yet(tmp_path):
-    fit(masked(), epochs=3, callbacks=[AdvantageMonitor()], logger=csv(tmp_path, "run"), log_every_n_steps=1)
+    fit(masked(), epochs=3, batches=1, callbacks=[AdvantageMonitor()], logger=csv(tmp_path, "run"), log_every_n_steps=1)
     found = [row for row in rows(tmp_path) if row["adversary/lift"]]
     assert len(found) == 3
     assert math.isnan(float(found[0]["adversary/advantage"]))
 
 
-@pytest.mark.parametrize(("batches", "measured"), [(1, 1), (150, 1), (250, 2), (399, 3), (10_000, 4)])
-def test_one_batch_in_a_hundred_is_measured_the_last_among_them_but_never_more_than_four(batches, measured):
-    found = [n for n in range(batches) if is_measured(n, batches)]
+@pytest.mark.parametrize(("batches", "measured"), [(1, 1), (15, 1), (31, 2), (150, 3), (799, 15), (10_000, 16)])
+def test_few_batches_of_an_epoch_are_measured_the_last_among_them(batches, measured):
+    found = [n for n in range(batches) if is_measured(n, batches, stride=50)]
     assert len(found) == measured
     assert found[-1] == batches - 1
 

@@ -49,8 +49,9 @@ class AdvantageMonitor(Callback):
     them, of this epoch alone: ``adversary/lift``, ``adversary/lift_blocks`` and ``adversary/lift_others``, what the
     masks, the blocks, and the masks of other images add to the loss.
 
-    Measured are some batches of the epoch, see :func:`is_measured`, each right before the step that learns from it. The networks are in training mode, as the players see them. It leaves no trace: parameters,
-    gradients, buffers and random streams are as without it.
+    Measured are some batches of the epoch, see :func:`is_measured`, each right before the step that learns from it. The
+    networks are in training mode, as the players see them. It leaves no trace: parameters, gradients, buffers and
+    random streams are as without it.
 
     Args:
         every: Every so many epochs; the last epoch always.

@@ -1,5 +1,6 @@
 """Protocols: frozen features, or masks, to numbers."""
 
+from amask_solo.evaluation.attack import Attack
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.clustering import Clustering
 from amask_solo.evaluation.finetune import FineTune
@@ -14,6 +15,7 @@ from amask_solo.evaluation.transfer import Transfer
 
 __all__ = [
     "KNN",
+    "Attack",
     "Backbone",
     "Clustering",
     "FineTune",

@@ -51,6 +51,7 @@ RULES = {
     "knn_eval.k": _whole(1),
     "performance.disable_channel_last": SWITCH,
     "loader.num_workers": _whole(0),
+    "advantage": _whole(0),
     "mask_panels": _whole(0),
     "online_knn": _whole(0),
     "resume": SWITCH,

@@ -21,6 +21,7 @@ from amask_solo.data import ImageData
 from amask_solo.errors import UserError
 from amask_solo.files import WriteError
 from amask_solo.hosts.installed import load_host
+from amask_solo.masked.advantage_monitor import AdvantageMonitor
 from amask_solo.masked.game_monitor import GameMonitor
 from amask_solo.runs import callbacks as watch
 from amask_solo.runs.checkpoint_io import WholeCheckpoints, check_space
@@ -133,6 +134,8 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
     images = data.images
     measured = cfg.online_knn and images.labeled and images.val is not None
     chosen: list[Callback] = [GameMonitor()]
+    if cfg.advantage:
+        chosen.append(AdvantageMonitor(every=cfg.advantage))
     if measured:
         loaders = [DataLoader(watch.spread(part), batch_size=256) for part in (images.train, images.val)]
         network = load_host().backbone

@@ -9,8 +9,8 @@ Usage::
 
 Each kill is a SIGKILL: right after a checkpoint, while the next one is being written, or at a random moment, in turn.
 Then the same command goes on with ``resume=true``. At the end the same are: every number of the last checkpoint
-(networks, optimizers, schedulers, random numbers, progress) to the last bit, ``metrics.csv`` and the pictures of the masks. With
-several processes one of them is killed, and the others must be gone within a minute.
+(networks, optimizers, schedulers, random numbers, progress) to the last bit, ``metrics.csv`` and the pictures of the
+masks. With several processes one of them is killed, and the others must be gone within a minute.
 """
 
 import argparse

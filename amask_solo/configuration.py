@@ -86,12 +86,14 @@ def _below(where: str, key: Any) -> str:
     return f"{where}.{key}" if where else str(key)
 
 
-def target_arguments(path: str, where: str) -> Arguments:
+def target_arguments(path: Any, where: str) -> Arguments:
     """Return what a dotted path takes; read from its source if that is possible, which takes no import.
 
     Raises:
         UserError: If there is no such class or function.
     """
+    if not isinstance(path, str):
+        raise UserError(f"{where}: expected _target_ to be a dotted path, but got {path!r}.")
     read = read_arguments(path)
     if read is not None:
         return read

@@ -44,6 +44,35 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
     _sync_folder(path.parent)
 
 
+def check_place(path: Path, key: str) -> None:
+    """Refuse a place for a file before the work that leads to it is done.
+
+    Args:
+        path: The file; its folder need not be there yet.
+        key: The setting that says where it goes.
+
+    Raises:
+        UserError: If it is a folder, or nothing can be written there.
+    """
+    with suppress(OSError):  # a name that is too long
+        folder = next(folder for folder in path.absolute().parents if folder.exists())
+        if not path.is_dir() and folder.is_dir() and os.access(folder, os.W_OK):
+            return
+    raise UserError(f"Cannot write {path}; give {key}=... for another file.")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, unless it is there.
+
+    Raises:
+        UserError: If that is not possible.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def cannot_write(path: Path, error: OSError) -> WriteError:
     """Return the error of a file that cannot be written."""
     return WriteError(f"Cannot write {path}: {error.strerror or error}.")

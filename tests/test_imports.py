@@ -19,6 +19,7 @@ ROOMS = {
     "_random": set(),
     "errors": set(),
     "files": {"errors"},
+    "rules": set(),
     "signatures": set(),
     "occlusion": {"_types"},
     "projections": {"_types"},
@@ -29,14 +30,26 @@ ROOMS = {
     "augment": {"_types", "errors"},
     "data": {"_random", "errors"},
     "visualization": {"_types", "files"},
-    "evaluation": {"_types", "_random", "errors", "files", "augment", "data", "maskers", "occlusion"} | {"projections"},
+    "evaluation": {"_types", "_random", "errors", "files", "rules", "augment", "data", "maskers", "occlusion"}
+    | {"projections"},
     "comparison": {"errors", "files", "visualization"},
     "configuration": {"errors", "signatures"},
     "hosts": {"_types", "errors", "signatures"},
     "masked": {"_types", "_random", "errors", "configuration", "game", "hosts"},
-    "runs": {"_types", "_random", "errors", "files", "configuration", "game", "hosts", "masked", "maskers.base"}
+    "runs": {
+        "_types",
+        "_random",
+        "errors",
+        "files",
+        "rules",
+        "configuration",
+        "game",
+        "hosts",
+        "masked",
+        "maskers.base",
+    }
     | {"augment", "data", "evaluation", "visualization"},
-    "cli": {"errors", "configuration", "game", "hosts", "runs", "evaluation", "comparison", "data"},
+    "cli": {"errors", "files", "rules", "configuration", "game", "hosts", "runs", "evaluation", "comparison", "data"},
     "_hydra": {"masked.registry"},
     "__init__": {"masked", "hosts.installed", "game", "occlusion"},
 }
@@ -135,9 +148,9 @@ def test_every_room_has_a_rule_and_every_rule_a_room():
     assert {room(file) for file in FILES} == set(ROOMS)
 
 
-def test_the_package_and_its_commands_start_without_torch():
-    modules = ["amask_solo", "amask_solo.cli.pretrain", "amask_solo.cli.export"]
-    modules += ["amask_solo.cli.evaluate", "amask_solo.cli.compare"]
+def test_the_package_and_what_checks_settings_start_without_torch():
+    modules = ["amask_solo", "amask_solo.runs.preflight", "amask_solo.runs.evaluation_preflight"]
+    modules += [f"amask_solo.cli.{name}" for name in ("pretrain", "evaluate", "export", "compare")]
     code = f"import sys, {', '.join(modules)}; print([m for m in ('torch', 'lightning', 'solo') if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"

@@ -3,7 +3,8 @@
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,33 @@ from amask_solo.cli.main import launch, session
 from amask_solo.cli.overrides import checked
 from amask_solo.comparison.budget import equal_time
 from amask_solo.comparison.carry_out import LAST, evaluate, pretrain
-from amask_solo.comparison.plan import Run, arm_settings, make_plan
-from amask_solo.errors import UserError
+from amask_solo.comparison.plan import PREFIX, Run, arm_settings, make_plan
+from amask_solo.configuration import config_folder
+from amask_solo.errors import UserError, unknown_key
+from amask_solo.files import check_place, make_folder
+from amask_solo.rules import PATH, SEED, TEXT, Rule, check_values, one_of, several
+from amask_solo.runs.evaluation_preflight import check_evaluation
+from amask_solo.runs.preflight import check_adversary, check_values_and_names
 
 OWN = ("base", "arms", "seed", "budget", "folder", "definitions", "hydra")
 """What the command line says to amask-compare itself."""
 
 EVALUATION = ("protocol", "trust")
 """What it says to amask-evaluate; the rest is for amask-pretrain."""
+
+
+def _are_arms(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(settings, dict) for settings in value.values())
+
+
+RULES = {
+    "base": several(TEXT),
+    "arms": several(TEXT),
+    "seed": several(SEED),
+    "budget": one_of("epochs", "time"),
+    "folder": PATH,
+    "definitions": Rule("arms by name, each with its settings", _are_arms),
+}
 
 
 def main() -> None:
@@ -35,10 +55,12 @@ def main() -> None:
             return
         arguments = sort_arguments(typed)
         cfg = composed("compare", arguments)
+        check_comparison(cfg)
         plan = make_runs(cfg)
         protocols = _protocols(cfg)
         _refuse_other_settings(plan)
         left = _unfinished(plan, protocols)
+        make_folder(Path(cfg.folder).expanduser())
         Console().print(f"{len(plan)} runs, {len(plan) - len(left)} of them finished before.", highlight=False)
         if left:
             launch("compare", ["--multirun", *arguments, f"run={','.join(left)}"], _carry_out, mistakes)
@@ -73,22 +95,62 @@ def make_runs(cfg: DictConfig) -> list[Run]:
     Raises:
         UserError: If they make no comparison.
     """
-    made = OmegaConf.to_container(cfg, resolve=True)
-    plan: dict[str, Any] = {
-        "bases": made["base"],
-        "arms": made["arms"],
-        "seeds": made["seed"],
-        "definitions": made["definitions"],
-        "settings": made["settings"],
-        "folder": Path(cfg.folder).expanduser(),
-    }
-    runs = make_plan(**plan)
+    runs = _plan(cfg)
     if cfg.budget == "epochs":
         return runs
-    if cfg.budget != "time":
-        raise UserError(f"Expected budget to be 'epochs' or 'time', but got '{cfg.budget}'.")
     epochs = composed("pretrain", runs[0].settings).max_epochs
-    return make_plan(**plan, epochs=equal_time(runs, epochs=epochs, folder=plan["folder"]))
+    return _plan(cfg, epochs=equal_time(runs, epochs=epochs, folder=Path(cfg.folder).expanduser()))
+
+
+def _plan(cfg: DictConfig, **more: Any) -> list[Run]:
+    made = OmegaConf.to_container(cfg, resolve=True)
+    return make_plan(
+        bases=made["base"],
+        arms=made["arms"],
+        seeds=made["seed"],
+        definitions=made["definitions"],
+        settings=made["settings"],
+        folder=Path(cfg.folder).expanduser(),
+        **more,
+    )
+
+
+def check_comparison(cfg: DictConfig) -> None:
+    """Check all that a comparison is made of before the first run, which may take hours.
+
+    Raises:
+        UserError: If something is wrong that the configuration shows; it names base and arm unless all runs share it.
+    """
+    try:
+        check_values(OmegaConf.to_container(cfg, resolve=True), RULES)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    known = sorted({file.stem.removeprefix(PREFIX) for file in (config_folder() / "method").glob("*.yaml")})
+    for base in cfg.base:
+        if base not in known:
+            raise unknown_key(base, known, "base", kind="method")
+    check_place(Path(cfg.folder).expanduser() / "report.md", "folder")
+    check_evaluation(composed("evaluate", ["ckpt=.", *cfg.evaluation]))
+    # The seed changes nothing about what is wrong, and the runs come seed by seed.
+    runs = [run for run in _plan(cfg) if run.seed == cfg.seed[0]]
+    made = {}
+    for run in runs:
+        with _of_run(run, shared=run is runs[0]):
+            made[run] = composed("pretrain", checked("pretrain", run.settings))
+            check_values_and_names(made[run])
+    # Only then what needs torch.
+    for run in runs:
+        with _of_run(run, shared=False):
+            check_adversary(made[run])
+
+
+@contextmanager
+def _of_run(run: Run, *, shared: bool) -> Iterator[None]:
+    """Name the run in what is wrong with its settings, unless all runs share it."""
+    try:
+        yield
+    except UserError as error:
+        raise error if shared else UserError(f"base {run.base}, arm {run.arm}: {error}") from error
 
 
 def _protocols(cfg: DictConfig) -> dict[str, Any]:
@@ -98,13 +160,12 @@ def _protocols(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _refuse_other_settings(plan: Sequence[Run]) -> None:
-    """Compose each run's configuration: all of them can be made, and those in the folder are the ones asked for."""
-    from amask_solo.runs.run_folder import check_same_run
-
+    """Refuse to go on if the runs in the folder are not the ones asked for."""
     for run in plan:
-        cfg = composed("pretrain", checked("pretrain", run.settings))
         if (run.folder / "config.yaml").is_file():
-            check_same_run(run.folder, cfg)
+            from amask_solo.runs.run_folder import check_same_run
+
+            check_same_run(run.folder, composed("pretrain", checked("pretrain", run.settings)))
 
 
 def _carry_out(cfg: DictConfig) -> None:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from amask_solo.cli.main import command
 from amask_solo.errors import UserError
+from amask_solo.runs.evaluation_preflight import check_evaluation, find_places
 
 
 def main() -> None:
@@ -17,11 +18,14 @@ def main() -> None:
 
 
 def _run(cfg: DictConfig) -> None:
+    # Before the imports, which take seconds.
+    check_evaluation(cfg)
+    places = find_places(cfg)
     console = Console(highlight=False, soft_wrap=True)
     with console.status("starting") as status:
         from amask_solo.runs.evaluate import evaluate
 
-        outcome = evaluate(cfg, status.update)
+        outcome = evaluate(cfg, places, status.update)
     if outcome.results:
         console.print(_table(outcome.results))
         console.print(f"Wrote {outcome.path}", markup=False)

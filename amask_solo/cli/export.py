@@ -6,11 +6,12 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from amask_solo.cli.main import command
-from amask_solo.configuration import check_keys
-from amask_solo.errors import unknown_key
+from amask_solo.files import check_place
+from amask_solo.runs.evaluation_preflight import check_export
+from amask_solo.runs.last_checkpoint import find_checkpoint
 
 SUFFIX = {"torchvision": ".pth", "timm": ".pth", "safetensors": ".safetensors"}
-"""The formats, and how their files end."""
+"""How the files of each format end."""
 
 
 def main() -> None:
@@ -19,14 +20,13 @@ def main() -> None:
 
 
 def _run(cfg: DictConfig) -> None:
-    check_keys(cfg, "")
-    if cfg.format not in SUFFIX:
-        raise unknown_key(str(cfg.format), SUFFIX, "format", kind="choice")
-    from amask_solo.runs.export import export_backbone
-    from amask_solo.runs.last_checkpoint import find_checkpoint
-
+    # Before the imports, which take seconds.
+    check_export(cfg)
     checkpoint = find_checkpoint(cfg.ckpt)
     path = Path(cfg.path).expanduser() if cfg.path else _beside(checkpoint, cfg.format)
+    check_place(path, "path")
+    from amask_solo.runs.export import export_backbone
+
     result = export_backbone(checkpoint, path, format=cfg.format, arch=cfg.arch)
     known = result.metadata
     origin = ", ".join(f"{name} {known[name]}" for name in ("method", "epochs") if name in known)

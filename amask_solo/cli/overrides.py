@@ -52,6 +52,7 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
     folders = [config_folder(), *_more_folders(flags.config_dir, overrides)]
     choices = [o for o in overrides if o.is_hydra_override() or _names_a_file(o, folders)]
     values = [o for o in overrides if o not in choices and not o.is_delete()]
+    _refuse_no_names(choices)
     for chosen in _one_by_one(choices, folders) if overrides else ():
         cfg = _compose(flags.config_name or config_name, chosen, folders[1:])
         for override in values:
@@ -122,6 +123,15 @@ def _names_a_file(override: Override, folders: Sequence[Path]) -> bool:
     return is_group and not isinstance(override.value(), dict)
 
 
+def _refuse_no_names(choices: Sequence[Override]) -> None:
+    for choice in choices:
+        if choice.is_delete() or choice.is_sweep_override() or choice.is_hydra_override():
+            continue
+        names = choice.value() if isinstance(choice.value(), list) else [choice.value()]
+        if not all(isinstance(name, str | QuotedString) and str(name) for name in names):
+            raise UserError(f"Expected {choice.key_or_group}=NAME, but got '{choice.input_line}'; see --help.")
+
+
 def _one_by_one(choices: Sequence[Override], folders: Sequence[Path]) -> Iterator[list[str]]:
     """Yield the choices, once for each of those that a sweep makes; so all are looked at."""
     options = [_options(choice, folders) for choice in choices]
@@ -161,6 +171,8 @@ def _compose(config_name: str, choices: Sequence[str], more: Sequence[Path]) -> 
         raise unknown_key(name, options, group or "the commands", kind="choice") from error
     except ConfigCompositionException as error:
         raise UserError(_short(error, choices)) from error
+    except RecursionError as error:
+        raise UserError(f"A configuration file of {' '.join(choices)} lists itself among its defaults.") from error
     except yaml.YAMLError as error:
         raise UserError(f"A configuration file is no valid YAML: {' '.join(str(error).split())}") from error
 

@@ -139,8 +139,11 @@ def _key(text: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
+        content = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} is no valid JSON ({error}); delete it, and its run is made again.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not what a run writes; delete it, and its run is made again.")
+    return content

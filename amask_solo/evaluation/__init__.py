@@ -1,17 +1,21 @@
-"""Protocols: frozen features, or masks, to numbers."""
+"""Protocols: frozen features, or masks, to numbers. Each is imported when it is asked for, and torch with it."""
 
-from amask_solo.evaluation.attack import Attack
-from amask_solo.evaluation.backbone import Backbone
-from amask_solo.evaluation.clustering import Clustering
-from amask_solo.evaluation.finetune import FineTune
-from amask_solo.evaluation.host_linear import HostLinear
-from amask_solo.evaluation.knn import KNN, weighted_knn
-from amask_solo.evaluation.linear import Linear
-from amask_solo.evaluation.masks import MaskMatch
-from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.robustness import Robustness
-from amask_solo.evaluation.segmentation import Segmentation
-from amask_solo.evaluation.transfer import Transfer
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from amask_solo.evaluation.attack import Attack
+    from amask_solo.evaluation.backbone import Backbone
+    from amask_solo.evaluation.clustering import Clustering
+    from amask_solo.evaluation.finetune import FineTune
+    from amask_solo.evaluation.host_linear import HostLinear
+    from amask_solo.evaluation.knn import KNN, weighted_knn
+    from amask_solo.evaluation.linear import Linear
+    from amask_solo.evaluation.masks import MaskMatch
+    from amask_solo.evaluation.protocol import Protocol, Subject
+    from amask_solo.evaluation.robustness import Robustness
+    from amask_solo.evaluation.segmentation import Segmentation
+    from amask_solo.evaluation.transfer import Transfer
 
 __all__ = [
     "KNN",
@@ -29,3 +33,26 @@ __all__ = [
     "Transfer",
     "weighted_knn",
 ]
+
+_MODULES = {
+    "KNN": "knn",
+    "Attack": "attack",
+    "Backbone": "backbone",
+    "Clustering": "clustering",
+    "FineTune": "finetune",
+    "HostLinear": "host_linear",
+    "Linear": "linear",
+    "MaskMatch": "masks",
+    "Protocol": "protocol",
+    "Robustness": "robustness",
+    "Segmentation": "segmentation",
+    "Subject": "protocol",
+    "Transfer": "transfer",
+    "weighted_knn": "knn",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

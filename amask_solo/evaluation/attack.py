@@ -13,6 +13,7 @@ from amask_solo._types import Images, Masks, OneMask
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.masks import cut
 from amask_solo.evaluation.protocol import Protocol, Subject
+from amask_solo.evaluation.settings import check_settings
 from amask_solo.maskers import SimultaneousMasker, random_blocks
 from amask_solo.maskers.base import Masker
 from amask_solo.occlusion import occlude
@@ -61,16 +62,8 @@ class Attack(Protocol):
         lr: float = 3e-3,
         resolution: float = 0.5,
     ) -> None:
-        if min(steps, restarts, batch_size) < 1:
-            raise ValueError(
-                f"Expected steps, restarts and batch_size of at least 1, but got {steps}, {restarts} and {batch_size}."
-            )
-        if area is not None and not 0 < area < 1:
-            raise ValueError(f"Expected area to be a share of the image in (0, 1), but got {area}.")
-        if lr <= 0:
-            raise ValueError(f"Expected lr to be positive, but got {lr}.")
-        if not 0 < resolution <= 1:
-            raise ValueError(f"Expected resolution in (0, 1], but got {resolution}.")
+        settings = {"steps": steps, "restarts": restarts, "area": area, "batch_size": batch_size, "lr": lr}
+        check_settings("Attack", settings | {"resolution": resolution})
         self.steps, self.restarts, self.area = steps, restarts, area
         self.batch_size, self.lr, self.resolution = batch_size, lr, resolution
 

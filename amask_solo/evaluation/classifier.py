@@ -38,9 +38,6 @@ class Recipe:
         backbone_lr: The same for the backbone; 0 freezes it, its statistics of batch normalization too.
         weight_decay: Of everything that is trained.
         schedule: Makes the schedule of the learning rates, which steps after each epoch.
-
-    Raises:
-        ValueError: If a number is out of range.
     """
 
     epochs: int
@@ -49,17 +46,6 @@ class Recipe:
     backbone_lr: float
     weight_decay: float
     schedule: Callable[[Optimizer], LRScheduler]
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError(
-                f"Expected epochs and batch_size of at least 1, but got {self.epochs} and {self.batch_size}."
-            )
-        if self.head_lr <= 0 or self.backbone_lr < 0 or self.weight_decay < 0:
-            raise ValueError(
-                "Expected learning rates to be positive and weight_decay not to be negative, but got "
-                f"{self.head_lr}, {self.backbone_lr} and {self.weight_decay}."
-            )
 
 
 class Classifier(LightningModule):

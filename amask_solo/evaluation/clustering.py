@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Subject
+from amask_solo.evaluation.settings import check_settings
 
 
 class Clustering(Protocol):
@@ -22,10 +23,7 @@ class Clustering(Protocol):
     """
 
     def __init__(self, clusters: int | None = None, runs: int = 3) -> None:
-        if clusters is not None and clusters < 2:
-            raise ValueError(f"Expected clusters to be at least 2 or null, but got {clusters}.")
-        if runs < 1:
-            raise ValueError(f"Expected runs to be at least 1, but got {runs}.")
+        check_settings("Clustering", {"clusters": clusters, "runs": runs})
         self.clusters, self.runs = clusters, runs
 
     def __call__(self, subject: Subject) -> dict[str, float]:

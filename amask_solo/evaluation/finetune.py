@@ -8,6 +8,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from amask_solo.data.subsets import balanced_subset
 from amask_solo.evaluation.classifier import Recipe, train_classifier, val_scores
 from amask_solo.evaluation.protocol import Protocol, Subject
+from amask_solo.evaluation.settings import check_settings
 
 
 class FineTune(Protocol):
@@ -48,10 +49,8 @@ class FineTune(Protocol):
         head_lr: float = 0.05,
         weight_decay: float = 0.0,
     ) -> None:
-        if not fraction or not all(0 < share <= 1 for share in fraction):
-            raise ValueError(f"Expected fraction to be a list of shares in (0, 1], but got {list(fraction)}.")
-        if lr <= 0:
-            raise ValueError(f"Expected lr to be positive, but got {lr}; `host_linear` keeps the backbone frozen.")
+        given = {"fraction": fraction, "epochs": epochs, "batch_size": batch_size, "lr": lr, "head_lr": head_lr}
+        check_settings("FineTune", {**given, "weight_decay": weight_decay})
         self.fraction = sorted(fraction)
         self.recipe = Recipe(
             epochs=epochs,

@@ -7,6 +7,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 
 from amask_solo.evaluation.classifier import Recipe, train_classifier, val_scores
 from amask_solo.evaluation.protocol import Protocol, Subject
+from amask_solo.evaluation.settings import check_settings
 
 
 class HostLinear(Protocol):
@@ -49,11 +50,8 @@ class HostLinear(Protocol):
         milestones: Sequence[float] = (0.6, 0.8),
         weight_decay: float = 0.0,
     ) -> None:
-        if not all(0 < share < 1 for share in milestones):
-            raise ValueError(
-                f"Expected milestones to be shares of the epochs in (0, 1), but got {list(milestones)}; "
-                "epoch 60 of 100 is 0.6."
-            )
+        given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "milestones": milestones}
+        check_settings("HostLinear", {**given, "weight_decay": weight_decay})
         drops = [round(share * epochs) for share in milestones]
         self.recipe = Recipe(
             epochs=epochs,

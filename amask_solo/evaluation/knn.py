@@ -9,6 +9,7 @@ from torch import Tensor
 
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import accuracy, hold_out
+from amask_solo.evaluation.settings import check_settings
 
 Setting = tuple[int, float]
 """How many neighbors vote, and the temperature of their votes."""
@@ -81,7 +82,8 @@ def knn_predictions(
     Raises:
         ValueError: If a ``k`` or temperature is not positive.
     """
-    _check(settings)
+    ks, temperatures = zip(*settings, strict=True)
+    check_settings("KNN", {"k": ks, "temperature": temperatures})
     features, labels = train
     most = max(k for k, _ in settings)
     predictions: dict[Setting, list[Tensor]] = {setting: [labels[:0]] for setting in settings}
@@ -106,10 +108,10 @@ class KNN(Protocol):
     """
 
     def __init__(self, k: int | Sequence[int] = (5, 20, 100), temperature: float | Sequence[float] = (0.07,)) -> None:
+        check_settings("KNN", {"k": k, "temperature": temperature})
         ks = [k] if isinstance(k, int) else list(k)
         temperatures = [temperature] if isinstance(temperature, (int, float)) else list(temperature)
         self.settings: list[Setting] = [(k, temperature) for k in ks for temperature in temperatures]
-        _check(self.settings)
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return the accuracy of each combination, as ``acc1_k20_t0.07``, and ``acc1`` of one of them.
@@ -148,13 +150,3 @@ def _nearest(
     bank = F.normalize(train_features.float(), dim=1)
     for part in F.normalize(test_features.float(), dim=1).split(chunk):
         yield (part @ bank.T).topk(min(k, len(bank)), dim=1)
-
-
-def _check(settings: Sequence[Setting]) -> None:
-    if not settings:
-        raise ValueError("Expected at least one k and one temperature, but got none; give numbers.")
-    for k, temperature in settings:
-        if k < 1:
-            raise ValueError(f"Expected k to be at least 1, but got {k}.")
-        if temperature <= 0:
-            raise ValueError(f"Expected temperature to be positive, but got {temperature}.")

@@ -12,6 +12,7 @@ from amask_solo._random import stream
 from amask_solo._types import Scalar
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import accuracy, hold_out
+from amask_solo.evaluation.settings import check_settings
 
 Loss = Callable[[Tensor, Tensor], Scalar]
 
@@ -54,7 +55,7 @@ def fit_linear(
         >>> classifier(torch.tensor([[2.0], [3.0]])).argmax(dim=1)
         tensor([0, 1])
     """
-    _check_solver(solver)
+    check_settings("Linear", {"solver": solver})
     settings = _Settings(num_classes, solver, epochs, generator or torch.Generator().manual_seed(0))
     axes = _Axes.of(features)
     return axes.classifier(*_solve(axes, labels, settings, weight_decay=weight_decay))
@@ -85,14 +86,9 @@ class Linear(Protocol):
         held_out: float = 0.1,
         epochs: int = 30,
     ) -> None:
+        given = {"solver": solver, "weight_decay": weight_decay, "held_out": held_out, "epochs": epochs}
+        check_settings("Linear", given)
         strengths = [weight_decay] if isinstance(weight_decay, (int, float)) else list(weight_decay)
-        _check_solver(solver)
-        if not strengths or min(strengths) < 0:
-            raise ValueError(f"Expected weight_decay to list numbers of at least 0, but got {strengths}.")
-        if not 0 < held_out < 1:
-            raise ValueError(f"Expected held_out between 0 and 1, but got {held_out}.")
-        if epochs < 1:
-            raise ValueError(f"Expected epochs to be at least 1, but got {epochs}.")
         self.solver, self.held_out, self.epochs = solver, held_out, epochs
         self.weight_decay = sorted(strengths, reverse=True)
 
@@ -234,11 +230,6 @@ def _sgd(parameters: list[Tensor], x: Tensor, y: Tensor, loss: Loss, settings: _
             loss(x[batch], y[batch]).backward()
             optimizer.step()
         schedule.step()
-
-
-def _check_solver(solver: str) -> None:
-    if solver not in _SOLVERS:
-        raise ValueError(f"Expected solver to be 'lbfgs' or 'sgd', but got {solver!r}.")
 
 
 _SOLVERS = {"lbfgs": _lbfgs, "sgd": _sgd}

@@ -12,6 +12,7 @@ from amask_solo.evaluation.backgrounds import draw_partners, remove_backgrounds,
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import accuracy
+from amask_solo.evaluation.settings import check_settings
 from amask_solo.maskers.random import RandomMasker
 from amask_solo.occlusion import occlude
 
@@ -42,8 +43,7 @@ class Robustness(Protocol):
     """
 
     def __init__(self, areas: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5)) -> None:
-        if not all(0 < area < 1 for area in areas):
-            raise ValueError(f"Expected areas to be shares of the image in (0, 1), but got {list(areas)}.")
+        check_settings("Robustness", {"areas": areas})
         self.areas = list(areas)
 
     def __call__(self, subject: Subject) -> dict[str, float]:

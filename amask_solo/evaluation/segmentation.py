@@ -9,6 +9,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 from amask_solo.data import ImageSet
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Split, Subject
+from amask_solo.evaluation.settings import check_settings
 
 Maps = Float[Tensor, "n d i j"]
 """A feature vector for each position of each image."""
@@ -43,11 +44,8 @@ class Segmentation(Protocol):
     """
 
     def __init__(self, *, resolution: int = 14, weight_decay: float = 1e-2, max_iter: int = 100) -> None:
-        if weight_decay < 0 or max_iter < 1 or resolution < 1:
-            raise ValueError(
-                "Expected resolution >= 1, weight_decay >= 0 and max_iter >= 1, "
-                f"but got {resolution}, {weight_decay} and {max_iter}."
-            )
+        given = {"resolution": resolution, "weight_decay": weight_decay, "max_iter": max_iter}
+        check_settings("Segmentation", given)
         self.resolution = resolution
         self.weight_decay = weight_decay
         self.max_iter = max_iter

@@ -8,6 +8,7 @@ from amask_solo.errors import UserError
 from amask_solo.evaluation.knn import KNN
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Protocol, Subject
+from amask_solo.evaluation.settings import check_settings
 
 _VALIDATION = ("val", "valid", "validation", "test")
 
@@ -28,11 +29,8 @@ class Transfer(Protocol):
     """
 
     def __init__(self, folders: str | Sequence[str], image_size: int | None = None) -> None:
+        check_settings("Transfer", {"folders": folders, "image_size": image_size})
         self.folders = [folders] if isinstance(folders, str) else list(folders)
-        if not self.folders:
-            raise ValueError("Expected folders to list at least one folder, but got none; name data sets.")
-        if image_size is not None and image_size < 1:
-            raise ValueError(f"Expected image_size to be positive or null, but got {image_size}.")
         self.image_size = image_size
 
     def __call__(self, subject: Subject) -> dict[str, float]:

@@ -9,17 +9,9 @@ import torchvision
 from torch import Tensor, nn
 
 from amask_solo.errors import UserError
+from amask_solo.hosts.names import TIMM_NAMES
 
 State = Mapping[str, Tensor]
-
-RESNETS = ("resnet18", "resnet50")
-TIMM_NAMES = {
-    **{name: name for name in RESNETS},
-    **{f"vit_{size}": f"vit_{size}_patch16_224" for size in ("tiny", "small", "base", "large")},
-    **{f"swin_{size}": f"swin_{size}_patch4_window7_224" for size in ("tiny", "small", "base", "large")},
-    **{f"convnext_{size}": f"convnext_{size}" for size in ("tiny", "small", "base", "large")},
-}
-"""The host's name of a backbone -> timm's."""
 
 WINDOW = "layers.0.blocks.0.attn.relative_position_bias_table"
 FAMILIES = {

@@ -68,13 +68,13 @@ class LARS(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: Number,
+        lr: int | float,
         *,
-        momentum: Number = 0.0,
-        weight_decay: Number = 0.0,
+        momentum: int | float = 0.0,
+        weight_decay: int | float = 0.0,
         nesterov: bool = False,
-        eta: Number = 1e-3,
-        eps: Number = 1e-8,
+        eta: int | float = 1e-3,
+        eps: int | float = 1e-8,
         clip_lr: bool = False,
         exclude_bias_n_norm: bool = False,
     ) -> None:

@@ -16,6 +16,15 @@ OPTIMIZERS = {
 """The host's name of an optimizer -> its class."""
 
 SCHEDULERS = ("warmup_cosine", "step", "none")
+RESNETS = ("resnet18", "resnet50")
+TIMM_NAMES = {
+    **{name: name for name in RESNETS},
+    **{f"vit_{size}": f"vit_{size}_patch16_224" for size in ("tiny", "small", "base", "large")},
+    **{f"swin_{size}": f"swin_{size}_patch4_window7_224" for size in ("tiny", "small", "base", "large")},
+    **{f"convnext_{size}": f"convnext_{size}" for size in ("tiny", "small", "base", "large")},
+}
+"""The host's name of a backbone -> timm's."""
+
 REGISTRY = "solo.methods"
 NOT_METHODS = ("base", "linear")
 

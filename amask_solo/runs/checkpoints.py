@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,10 +66,15 @@ def read(source: str | Path | Checkpoint) -> dict[str, Any]:
     if isinstance(checkpoint, Mapping) and "state_dict" not in checkpoint:
         checkpoint = {"state_dict": checkpoint}
     state = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
-    if not isinstance(state, Mapping) or not any(isinstance(v, Tensor) for v in state.values()):
+    if not _has_tensors_by_name(state):
         where = "the mapping" if isinstance(source, Mapping) else f"'{source}'"
         raise UserError(f"Found no tensors in {where}; expected a checkpoint or a state_dict.")
     return dict(checkpoint)
+
+
+def _has_tensors_by_name(state: Any) -> bool:
+    by_name = isinstance(state, Mapping) and all(isinstance(key, str) for key in state)
+    return by_name and any(isinstance(value, Tensor) for value in state.values())
 
 
 def _load(path: Path) -> Any:
@@ -77,7 +83,10 @@ def _load(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # What torch finds odd about a file that it then refuses.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # whatever it raises, the second reader says it better
         plain = SimpleNamespace(__name__="plain", Unpickler=_PlainUnpickler, load=pickle.load)
     try:

@@ -1,6 +1,5 @@
 """An evaluation, from its configuration to ``evaluation.json``."""
 
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -12,15 +11,15 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from amask_solo.configuration import check_keys, instantiate
+from amask_solo.configuration import instantiate
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.results import add_result, read_results
+from amask_solo.evaluation.results import add_result
 from amask_solo.maskers.base import Masker
 from amask_solo.runs import callbacks as watch
 from amask_solo.runs.checkpoints import Checkpoint, fingerprint, history, read
+from amask_solo.runs.evaluation_preflight import Places
 from amask_solo.runs.heads import load_head
-from amask_solo.runs.last_checkpoint import find_checkpoint
 from amask_solo.runs.subjects import (
     check_size,
     config_of,
@@ -48,20 +47,20 @@ class Outcome(NamedTuple):
     mistakes: dict[str, UserError]
 
 
-def evaluate(cfg: DictConfig, tell: Tell) -> Outcome:
+def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
     """Run protocols on a checkpoint, each result written as it comes.
 
     Args:
-        cfg: The composed configuration, as in ``configs/evaluate.yaml``.
+        cfg: The composed configuration, as in ``configs/evaluate.yaml``, checked by
+            :func:`~amask_solo.runs.evaluation_preflight.check_evaluation`.
+        places: The checkpoint, and the file for the results.
         tell: Called with a few words before each part of the work.
 
     Raises:
         UserError: If a setting, the checkpoint or the data are wrong; a mistake in one protocol is kept in the outcome.
     """
-    _check(cfg)
     protocols = {name: _protocol(node, f"protocol.{name}") for name, node in cfg.protocol.items()}
-    file = find_checkpoint(cfg.ckpt)
-    path = _place(cfg.output, Path(cfg.ckpt).expanduser(), file)
+    file, path = places
     tell("reading the checkpoint")
     subject, facts, images = _subject(cfg, file, tell)
     outcome = Outcome(path, [], {})
@@ -81,17 +80,6 @@ def evaluate(cfg: DictConfig, tell: Tell) -> Outcome:
     finally:
         watch.finish(loggers)
     return outcome
-
-
-def _check(cfg: DictConfig) -> None:
-    check_keys(cfg, "")
-    if not cfg.get("protocol"):
-        raise UserError("Choose at least one protocol: protocol=[knn,linear].")
-    for key, least in (("batch_size", 1), ("seed", 0)):
-        if type(cfg[key]) is not int or cfg[key] < least:
-            raise UserError(f"Expected {key} to be a whole number of at least {least}, but got {cfg[key]!r}.")
-    if not OmegaConf.is_list(cfg.trust) or not all(isinstance(name, str) for name in cfg.trust):
-        raise UserError(f"Expected trust=[MODULE,...], but got {cfg.trust!r}.")
 
 
 def _result(name: str, protocol: Protocol, subject: Subject, **made_by: Any) -> dict[str, Any]:
@@ -116,17 +104,6 @@ def _protocol(node: DictConfig, where: str) -> Protocol:
     if not isinstance(protocol, Protocol):
         raise UserError(f"{where}: {node._target_} is no subclass of amask_solo.evaluation.protocol.Protocol.")
     return protocol
-
-
-def _place(output: str | None, given: Path, file: Path) -> Path:
-    """Return the file for the results, which can be written."""
-    beside = given / "evaluation.json" if given.is_dir() else file.with_name(f"{file.stem}_evaluation.json")
-    path = Path(output).expanduser() if output else beside
-    folder = next(folder for folder in (path.parent, *path.absolute().parents) if folder.exists())
-    if path.is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(f"Cannot write {path}; give output=... for another file.")
-    read_results(path)
-    return path
 
 
 def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str, Any], Any]:

@@ -4,18 +4,14 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 import safetensors.torch
 import torch
 from torch import nn
 
-from amask_solo.errors import UserError, unknown_key
 from amask_solo.files import write_whole
 from amask_solo.hosts.architectures import (
     CIFAR_STEM,
-    RESNETS,
-    TIMM_NAMES,
     State,
     build_timm,
     build_torchvision,
@@ -24,9 +20,9 @@ from amask_solo.hosts.architectures import (
     has_cifar_stem,
     timm_options,
 )
+from amask_solo.hosts.names import TIMM_NAMES
+from amask_solo.runs.backbone_choice import Format, check_counterpart, check_format
 from amask_solo.runs.checkpoints import Checkpoint, backbone_state, history, read, saved_arch
-
-Format = Literal["torchvision", "timm", "safetensors"]
 
 
 @dataclass(frozen=True)
@@ -68,8 +64,7 @@ def export_backbone(
     Raises:
         UserError: If there is no backbone, or if it does not fit ``arch`` or the format.
     """
-    if format not in get_args(Format):
-        raise unknown_key(str(format), get_args(Format), "format")
+    check_format(format)
     path, checkpoint = Path(path), read(source)
     state = {k: v.detach().cpu().clone().contiguous() for k, v in backbone_state(checkpoint).items()}
     arch = arch or saved_arch(checkpoint) or find_arch(state)
@@ -101,13 +96,7 @@ def _target(
     format: Format,  # noqa: A002
     file: str,
 ) -> tuple[nn.Module, str]:
-    known = RESNETS if format == "torchvision" else tuple(TIMM_NAMES)
-    if arch not in known:
-        other = "timm or format=safetensors" if arch in TIMM_NAMES else "safetensors"
-        raise UserError(
-            f"{format} has no counterpart of the backbone '{arch or 'unknown'}', only of "
-            f"{', '.join(known)}. Use format={other}."
-        )
+    check_counterpart(arch, format)
     if format == "timm":
         options = timm_options(state, arch)
         named = "".join(f", {name}={value!r}" for name, value in options.items())

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from amask_solo.configuration import target_arguments
+from amask_solo.configuration import check_keys, target_arguments
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.names import OPTIMIZERS, PREFIX
 
@@ -57,14 +57,16 @@ def optimizer_kwargs(cfg: DictConfig) -> dict[str, Any]:
     The recipe of a method has those of its own optimizer; with another one they are left out.
 
     Raises:
-        UserError: If no optimizer takes a key; it names the nearest one.
+        UserError: If no optimizer takes a key, of which it names the nearest one, or a value is of the wrong type.
     """
     takes = {name: target_arguments(path, "optimizer").names - RESERVED for name, path in OPTIMIZERS.items()}
     kwargs = OmegaConf.to_container(cfg.kwargs, resolve=True)
     for key in kwargs:
         if key not in frozenset.union(*takes.values()):
             raise unknown_key(str(key), takes[cfg.name], f"optimizer.kwargs of {cfg.name}")
-    return {key: value for key, value in kwargs.items() if key in takes[cfg.name]}
+    kept = {key: value for key, value in kwargs.items() if key in takes[cfg.name]}
+    check_keys({"_target_": OPTIMIZERS[cfg.name], **kept}, "optimizer.kwargs")
+    return kept
 
 
 def _check_whitening(kwargs: DictConfig, batch: int) -> None:

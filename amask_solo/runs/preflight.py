@@ -1,9 +1,8 @@
 """Settings that would fail deep inside the host or Lightning, refused before these are imported, which takes long."""
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -12,64 +11,56 @@ from amask_solo.configuration import check_keys, target_arguments
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.names import OPTIMIZERS, PREFIX, SCHEDULERS, written_backbones, written_methods
 from amask_solo.hosts.refusals import check, refuse_missing, refuse_only_current
+from amask_solo.rules import AT_LEAST_0, PATH, POSITIVE, SEED, SHARE, SWITCH, TEXT, Rule, or_null, several, whole
 from amask_solo.runs.method_demands import optimizer_kwargs
 
+NODES = ("data", "augmentations", "trainer", "logger", "backbone", "optimizer", "scheduler", "method_kwargs", "loader")
+"""Keys below which others stand; of the groups among them one is always chosen."""
 
-class Rule(NamedTuple):
-    """What a value must be, in words and as a test."""
-
-    what: str
-    holds: Callable[[Any], bool]
-
-
-def _whole(least: int) -> Rule:
-    return Rule(f"a whole number of at least {least}", lambda value: type(value) is int and value >= least)
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
-NUMBER = Rule("a number of at least 0", lambda value: value is None or (_is_number(value) and value >= 0))
-POSITIVE = Rule("a number above 0", lambda value: _is_number(value) and value > 0)
-SHARE = Rule("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1)
-SWITCH = Rule("true or false", lambda value: type(value) is bool)
 RULES = {
-    "seed": Rule("a whole number from 0 to 2^32 - 1", lambda value: type(value) is int and 0 <= value < 2**32),
-    "max_epochs": _whole(1),
-    "accumulate_grad_batches": _whole(1),
+    "name": TEXT,
+    "run_folder": PATH,
+    "base_class": or_null(TEXT),
+    "backbone.name": TEXT,
+    "seed": SEED,
+    "max_epochs": whole(1),
+    "accumulate_grad_batches": whole(1),
     # Batch normalization has no variance to divide by in a batch of one.
-    "optimizer.batch_size": _whole(2),
-    "optimizer.lr": NUMBER,
-    "optimizer.classifier_lr": NUMBER,
-    "optimizer.weight_decay": NUMBER,
+    "optimizer.batch_size": whole(2),
+    "optimizer.lr": AT_LEAST_0,
+    "optimizer.classifier_lr": AT_LEAST_0,
+    "optimizer.weight_decay": AT_LEAST_0,
     "optimizer.exclude_bias_n_norm_wd": SWITCH,
-    "scheduler.warmup_epochs": NUMBER,
-    "scheduler.warmup_start_lr": NUMBER,
-    "scheduler.min_lr": NUMBER,
+    "scheduler.warmup_epochs": or_null(AT_LEAST_0),
+    "scheduler.warmup_start_lr": AT_LEAST_0,
+    "scheduler.min_lr": AT_LEAST_0,
     "knn_eval.enabled": SWITCH,
-    "knn_eval.k": _whole(1),
+    "knn_eval.k": whole(1),
     "performance.disable_channel_last": SWITCH,
-    "loader.num_workers": _whole(0),
-    "advantage": _whole(0),
-    "mask_panels": _whole(0),
-    "online_knn": _whole(0),
+    "loader.num_workers": whole(0),
+    "mask_panels": whole(0),
+    "online_knn": whole(0),
+    "advantage": whole(0),
     "resume": SWITCH,
     "overwrite": SWITCH,
 }
 RULES_IF_THERE = {
-    "method_kwargs.*_dim": _whole(1),
-    "method_kwargs.queue_size": _whole(0),
-    "method_kwargs.*_iters": _whole(1),
-    "method_kwargs.*_epochs": _whole(0),
+    "data.image_size": Rule(
+        "a whole number of at least 1, or auto", lambda value: value == "auto" or whole(1).holds(value)
+    ),
+    "data.max_images": or_null(whole(1)),
+    "method_kwargs.*_dim": whole(1),
+    "method_kwargs.queue_size": whole(0),
+    "method_kwargs.*_iters": whole(1),
+    "method_kwargs.*_epochs": whole(0),
     "method_kwargs.*temperature*": POSITIVE,
-    "method_kwargs.*_weight": NUMBER,
-    "method_kwargs.lamb": NUMBER,
-    "method_kwargs.scale_loss": NUMBER,
+    "method_kwargs.*_weight": AT_LEAST_0,
+    "method_kwargs.lamb": AT_LEAST_0,
+    "method_kwargs.scale_loss": AT_LEAST_0,
     "momentum.*_tau": SHARE,
     "momentum.classifier": SWITCH,
-    "adversary.optimizer.lr": NUMBER,
-    "adversary.optimizer.weight_decay": NUMBER,
+    "adversary.optimizer.lr": AT_LEAST_0,
+    "adversary.optimizer.weight_decay": AT_LEAST_0,
 }
 """Patterns of keys that not every run has; of several that fit, the first counts."""
 
@@ -82,6 +73,7 @@ CHOICES = {
     "stem": ("auto", "cifar", "imagenet"),
 }
 
+TRAINER = "lightning.pytorch.Trainer"
 SET_BY_US = frozenset(
     {"max_epochs", "accumulate_grad_batches", "default_root_dir", "logger", "callbacks", "plugins"}
     | {"use_distributed_sampler", "num_sanity_val_steps", "enable_model_summary"}
@@ -95,7 +87,7 @@ PATCH_SIZE = 16
 
 def trainer_arguments() -> set[str]:
     """Return the keys that the node ``trainer`` may have."""
-    return set(target_arguments("lightning.pytorch.Trainer", "trainer").names - SET_BY_US)
+    return set(target_arguments(TRAINER, "trainer").names - SET_BY_US)
 
 
 def check_settings(cfg: DictConfig) -> None:
@@ -108,9 +100,23 @@ def check_settings(cfg: DictConfig) -> None:
         UserError: If a value is missing, of the wrong kind or out of range, if two do not go together, or if the host
             is not installed or has no such method.
     """
+    check_values_and_names(cfg)
+    check_adversary(cfg)
+
+
+def check_values_and_names(cfg: DictConfig) -> None:
+    """Check the settings of a run one by one, and the names in it; this imports nothing heavy.
+
+    Args:
+        cfg: The configuration of a run.
+
+    Raises:
+        UserError: As :func:`check_settings`.
+    """
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         raise UserError(f"Missing setting: {' and '.join(f'{key}=...' for key in missing)} must be given.")
+    _check_nodes(cfg)
     _check_values(cfg)
     _check_schedule(cfg)
     optimizer_kwargs(cfg.optimizer)
@@ -120,7 +126,12 @@ def check_settings(cfg: DictConfig) -> None:
     else:
         check_views(cfg)
     _check_host(cfg)
-    _check_adversary(cfg)
+    if not cfg.method.startswith(PREFIX):
+        if "adversary" in cfg:
+            raise UserError(f"method={cfg.method} is not masked, so it has no adversary; choose {PREFIX}{cfg.method}.")
+        return
+    check_keys(cfg.get("adversary"), "adversary")
+    _check_patches(cfg)
 
 
 def check_views(cfg: DictConfig) -> None:
@@ -142,6 +153,16 @@ def _view_sizes(cfg: DictConfig) -> set[int]:
     return {recipe.crop_size for recipe in recipes}
 
 
+def _check_nodes(cfg: DictConfig) -> None:
+    for node in NODES:
+        if not isinstance(cfg.get(node), DictConfig | ListConfig):
+            raise UserError(f"Expected {node} to have keys below it, but got {cfg.get(node)!r}.")
+    for node in ("data", "logger"):
+        if "_target_" not in cfg[node]:
+            raise UserError(f"{node} has no _target_, which would say what is built of it; see configs/{node}/.")
+        check_keys(cfg[node], node)
+
+
 def _check_values(cfg: DictConfig) -> None:
     for key, rule in _rules(cfg):
         value = OmegaConf.select(cfg, key)
@@ -153,14 +174,13 @@ def _check_values(cfg: DictConfig) -> None:
     for key in cfg.trainer:
         if key not in trainer_arguments():
             raise unknown_key(str(key), trainer_arguments(), "trainer")
-    for node in ("data", "logger"):
-        check_keys(cfg[node], node)
+    check_keys({"_target_": TRAINER, **cfg.trainer}, "trainer")
 
 
 def _rules(cfg: DictConfig) -> Iterator[tuple[str, Rule]]:
     """Yield each key that is to be checked, and its rule."""
     yield from RULES.items()
-    nodes = ("method_kwargs", "momentum", "adversary.optimizer")
+    nodes = ("data", "method_kwargs", "momentum", "adversary.optimizer")
     for key in (f"{node}.{key}" for node in nodes for key in OmegaConf.select(cfg, node) or ()):
         rule = next((rule for pattern, rule in RULES_IF_THERE.items() if fnmatchcase(key, pattern)), None)
         if rule:
@@ -174,7 +194,7 @@ def _check_schedule(cfg: DictConfig) -> None:
             f"Expected scheduler.warmup_epochs of at most max_epochs={cfg.max_epochs}, but got {warmup}; the learning "
             "rate would never reach optimizer.lr. Shorten the warm-up, or train longer."
         )
-    if cfg.scheduler.name == "step" and not OmegaConf.is_list(cfg.scheduler.lr_decay_steps):
+    if cfg.scheduler.name == "step" and not several(whole(1)).holds(cfg.scheduler.lr_decay_steps):
         raise UserError("scheduler.name=step needs scheduler.lr_decay_steps=[EPOCH,...].")
 
 
@@ -205,17 +225,19 @@ def _check_host(cfg: DictConfig) -> None:
     check(cfg, backbones or [cfg.backbone.name])
 
 
-def _check_adversary(cfg: DictConfig) -> None:
-    if not cfg.method.startswith(PREFIX):
-        if "adversary" in cfg:
-            raise UserError(f"method={cfg.method} is not masked, so it has no adversary; choose {PREFIX}{cfg.method}.")
-        return
-    node = cfg.get("adversary")
-    check_keys(node, "adversary")
-    _check_patches(cfg)
-    from amask_solo.masked.settings import build_settings
+def check_adversary(cfg: DictConfig) -> None:
+    """Build the adversary of a masked run, for which torch alone is imported.
 
-    build_settings(cfg)
+    Args:
+        cfg: The configuration of a run, checked by :func:`check_values_and_names`.
+
+    Raises:
+        UserError: If a constructor refuses its arguments.
+    """
+    if cfg.method.startswith(PREFIX):
+        from amask_solo.masked.settings import build_settings
+
+        build_settings(cfg)
 
 
 def _check_patches(cfg: DictConfig) -> None:

@@ -7,12 +7,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.configuration import check_keys
-from amask_solo.errors import UserError, unknown_key
+from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
-from amask_solo.hosts.architectures import TIMM_NAMES, build_timm, check_fit, nearest_arch
-from amask_solo.hosts.names import PREFIX
+from amask_solo.hosts.architectures import build_timm, check_fit, nearest_arch
+from amask_solo.hosts.names import PREFIX, TIMM_NAMES
 from amask_solo.masked.settings import build_settings
 from amask_solo.maskers.base import Masker
+from amask_solo.runs.backbone_choice import check_arch
 from amask_solo.runs.checkpoints import Checkpoint, backbone_state, read, saved_arch
 from amask_solo.runs.run_folder import CONFIG
 from amask_solo.runs.stored import read_stored
@@ -40,8 +41,8 @@ def load_backbone(
     """
     checkpoint = read(source)
     state = backbone_state(checkpoint)
-    if arch is not None and arch not in TIMM_NAMES:
-        raise unknown_key(arch, TIMM_NAMES, "arch", kind="choice")
+    if arch is not None:
+        check_arch(arch)
     arch = arch or saved_arch(checkpoint) or nearest_arch(state, image_size=image_size)
     if arch not in TIMM_NAMES:
         raise UserError(

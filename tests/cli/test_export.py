@@ -43,26 +43,3 @@ def test_a_file_lies_beside_its_checkpoint(finished, tmp_path):
     said = call("export", f"ckpt={checkpoint}", "format=safetensors", cwd=finished.folder)
     assert said.code == 0, said.err
     assert (tmp_path / "some_backbone_safetensors.safetensors").is_file()
-
-
-@pytest.mark.parametrize(
-    ("argv", "words"),
-    [
-        ([], ["ckpt=..."]),
-        (["ckpt=/nowhere"], ["/nowhere"]),
-        (["ckpt={run}", "fromat=timm"], ["fromat", "did you mean 'format'"]),
-        (["ckpt={run}", "format=tim"], ["tim", "did you mean 'timm'"]),
-        (["ckpt={run}", "arch=resnet50"], ["resnet50"]),
-        (["ckpt={run}/config.yaml"], ["config.yaml"]),
-        (["ckpt={tmp}/other.pth"], ["backbone", "classifier"]),
-        (["ckpt={tmp}"], ["last.ckpt"]),
-    ],
-)
-def test_a_mistake_is_one_line(argv, words, finished, tmp_path):
-    torch.save({"state_dict": {"classifier.weight": torch.zeros(2)}}, tmp_path / "other.pth")
-    argv = [text.format(run=finished.folder, tmp=tmp_path) for text in argv]
-    said = call("export", *argv, cwd=tmp_path)
-    assert said.code == 2
-    assert (said.out, said.err.count("\n")) == ("", 1)
-    for word in words:
-        assert word in said.err

@@ -18,7 +18,8 @@ from amask_solo.runs.preflight import SET_BY_US, check_settings, trainer_argumen
 ROOT = str(Path(amask_solo.__file__).parents[1])
 ASK = """
 import sys
-from amask_solo.cli.pretrain import main
+from importlib import import_module
+main = import_module(f"amask_solo.cli.{sys.argv.pop(1)}").main
 try:
     main()
 except SystemExit as end:
@@ -95,10 +96,22 @@ def test_a_warm_up_longer_than_the_training_is_refused():
         ("augmentations.0.rrc.crop_min_scale=big", "crop_min_scale"),
         ("masker=sequential_patches", "patches"),
         ("hydra.run.dir=elsewhere", "run_folder"),
+        ("evaluate ckpt=nowhere", "nowhere"),
+        ("evaluate ckpt=. batch_size=0", "batch_size"),
+        ("evaluate ckpt=. protocol.knn.k=many", "protocol.knn.k"),
+        ("evaluate ckpt=. protocol.linear.held_out=2", "protocol.linear.held_out"),
+        ("export ckpt=nowhere", "nowhere"),
+        ("export ckpt=. format=tim", "timm"),
+        ("export ckpt=. arch=vit_tiny", "format=timm"),
+        ("compare base=[byoll]", "byol"),
+        ("compare max_epochs=-1", "max_epochs"),
+        ("compare adversary.optimizer.lr=-1", "adversary.optimizer.lr"),
+        ("compare protocol.knn.k=0", "protocol.knn.k"),
     ],
 )
 def test_a_wrong_setting_is_refused_without_importing_torch(argument, word, tmp_path):
-    command = [sys.executable, "-c", ASK, argument]
+    words = argument.split()
+    command = [sys.executable, "-c", ASK, *(words if "=" not in words[0] else ["pretrain", *words])]
     path = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
     said = subprocess.run(
         command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False

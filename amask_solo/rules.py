@@ -1,0 +1,89 @@
+"""What a setting must be: in words, and as a test that needs no library."""
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+
+
+class Rule(NamedTuple):
+    """What a value must be, in words and as a test."""
+
+    what: str
+    holds: Callable[[Any], bool]
+
+
+def check_values(values: Mapping[str, Any], rules: Mapping[str, Rule], where: str = "") -> None:
+    """Compare values with the rules of the same name.
+
+    Args:
+        values: By name; what has no rule is not looked at.
+        rules: By name.
+        where: What comes before the names in the message: ``"protocol.knn."``.
+
+    Raises:
+        ValueError: If one does not hold.
+
+    Example:
+        >>> check_values({"k": 0}, {"k": whole(1)}, "protocol.knn.")
+        Traceback (most recent call last):
+        ValueError: Expected protocol.knn.k to be a whole number of at least 1, but got 0.
+    """
+    for name, rule in rules.items():
+        if name in values and not rule.holds(values[name]):
+            raise ValueError(f"Expected {where}{name} to be {rule.what}, but got {values[name]!r}.")
+
+
+def is_whole(value: Any) -> bool:
+    """Return whether a value is a whole number; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number that a float can hold."""
+    return (is_whole(value) or isinstance(value, float)) and abs(value) <= 1e300 and math.isfinite(value)
+
+
+def whole(least: int) -> Rule:
+    """Return the rule of a whole number."""
+    return Rule(f"a whole number of at least {least}", lambda value: is_whole(value) and least <= value < 2**63)
+
+
+def one_of(*known: str) -> Rule:
+    """Return the rule of a choice."""
+    return Rule(f"one of {', '.join(known)}", lambda value: isinstance(value, str) and value in known)
+
+
+def or_null(rule: Rule) -> Rule:
+    """Return the rule of a value that may be left open."""
+    return Rule(f"{rule.what}, or null", lambda value: value is None or rule.holds(value))
+
+
+def several(rule: Rule, *, least: int = 1) -> Rule:
+    """Return the rule of a list."""
+    some = "a list" if least else "a list, perhaps an empty one"
+    return Rule(
+        f"{some} with each entry {rule.what}", lambda value: _is_list(value, least) and all(map(rule.holds, value))
+    )
+
+
+def one_or_several(rule: Rule) -> Rule:
+    """Return the rule of a single value or a list of them."""
+    many = several(rule)
+    return Rule(f"{rule.what}, or a list of such", lambda value: rule.holds(value) or many.holds(value))
+
+
+def _is_list(value: Any, least: int) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str | Mapping) and len(value) >= least
+
+
+AT_LEAST_0 = Rule("a number of at least 0", lambda value: is_number(value) and value >= 0)
+POSITIVE = Rule("a number above 0", lambda value: is_number(value) and value > 0)
+SHARE = Rule("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1)
+BETWEEN = Rule("a number between 0 and 1", lambda value: is_number(value) and 0 < value < 1)
+SWITCH = Rule("true or false", lambda value: type(value) is bool)
+TEXT = Rule("text", lambda value: isinstance(value, str) and value != "")
+SEED = Rule("a whole number from 0 to 2^32 - 1", lambda value: is_whole(value) and 0 <= value < 2**32)
+PATH = Rule(
+    "a path, of names with at most 255 bytes",
+    lambda value: TEXT.holds(value) and all(len(name.encode()) <= 255 for name in value.split("/")),
+)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import IO, Any
 
 import safetensors.torch
 import torch
@@ -52,6 +52,11 @@ class _PlainUnpickler(pickle.Unpickler):
         return _Unread
 
 
+def _load_plain(file: IO[bytes], **options: Any) -> Any:
+    # The old format, from before zip, is read by this.
+    return _PlainUnpickler(file, **options).load()
+
+
 def read(source: str | Path | Checkpoint) -> dict[str, Any]:
     """Return a checkpoint, on the CPU.
 
@@ -88,7 +93,7 @@ def _load(path: Path) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # whatever it raises, the second reader says it better
-        plain = SimpleNamespace(__name__="plain", Unpickler=_PlainUnpickler, load=pickle.load)
+        plain = SimpleNamespace(__name__="plain", Unpickler=_PlainUnpickler, load=_load_plain)
     try:
         return torch.load(path, map_location="cpu", weights_only=False, pickle_module=plain)
     except Exception as error:  # whatever a file that is no checkpoint makes the reader do

@@ -10,6 +10,10 @@ PART = ".part"
 """How the name of a file ends that is still being written; a killed process leaves it behind."""
 
 
+class WriteError(UserError):
+    """A file cannot be written: the disk is full, or a folder not ours."""
+
+
 def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Path | None = None) -> None:
     """Write a file beside its place, and put it there in one step when it has reached the disk.
 
@@ -19,7 +23,7 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
         keep: Where the file goes that had the name until now; by default it is gone.
 
     Raises:
-        UserError: If that is not possible, as on a full disk. What was there before is still there.
+        WriteError: If that is not possible, as on a full disk. What was there before is still there.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
@@ -69,9 +73,9 @@ def make_folder(path: Path) -> None:
         raise cannot_write(path, error) from error
 
 
-def cannot_write(path: Path, error: OSError) -> UserError:
+def cannot_write(path: Path, error: OSError) -> WriteError:
     """Return the error of a file that cannot be written."""
-    return UserError(f"Cannot write {path}: {error.strerror or error}.")
+    return WriteError(f"Cannot write {path}: {error.strerror or error}.")
 
 
 def _keep(path: Path, copy: Path) -> None:

@@ -101,7 +101,7 @@ def test_commands_were_found():
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#\s]+)\)", README))))
 def test_relative_links_and_pictures_exist(link):
     if not link.startswith("https://"):
-        assert (ROOT / link).is_file()
+        assert (ROOT / link).exists()
 
 
 @pytest.mark.parametrize("anchor", sorted(set(re.findall(r"\]\(#([^)]+)\)", README))))

@@ -10,7 +10,14 @@ from amask_solo.files import write_whole
 
 STEPS = 25
 ROUNDS = 2
-BARE = ("max_epochs=1", f"++trainer.limit_train_batches={STEPS}", "online_knn=0", "mask_panels=0", "overwrite=true")
+BARE = (
+    "max_epochs=1",
+    f"++trainer.limit_train_batches={STEPS}",
+    "online_knn=0",
+    "mask_panels=0",
+    "advantage=0",
+    "overwrite=true",
+)
 """A run that measures nothing but its steps."""
 
 

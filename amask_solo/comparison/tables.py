@@ -16,6 +16,8 @@ FACTS += ("precision", "device")
 """Keys of ``summary.json`` that say under which conditions the runs were made."""
 
 MASKS = ("area", "entropy", "overlap", "diversity")
+STRENGTH = ("advantage", "attention")
+"""What :func:`mask_table` shows: of ``masks`` in ``summary.json``, and of its ``adversary/`` metrics."""
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -92,14 +94,19 @@ def cost_table(records: Sequence[Record]) -> str:
 
 def mask_table(records: Sequence[Record]) -> str:
     """Return what the masks of the last epoch were like, mean over seeds; nothing if there were none."""
-    groups = {pair: [r.summary["masks"] for r in runs if r.summary["masks"]] for pair, runs in _groups(records).items()}
+    groups = {pair: [_game(r) for r in runs if r.summary["masks"]] for pair, runs in _groups(records).items()}
 
-    def cells(masks: Sequence[dict[str, float]], name: str) -> str:
+    def cells(masks: Sequence[dict[str, float | None]], name: str) -> str:
         values = [mask[name] for mask in masks if mask.get(name) is not None]
         return number(fmean(values), 3) if values else "-"
 
-    rows = [[*pair, *(cells(masks, name) for name in MASKS)] for pair, masks in groups.items() if masks]
-    return markdown(["base", "arm", *MASKS], rows) if rows else ""
+    rows = [[*pair, *(cells(masks, name) for name in (*MASKS, *STRENGTH))] for pair, masks in groups.items() if masks]
+    return markdown(["base", "arm", *MASKS, *STRENGTH], rows) if rows else ""
+
+
+def _game(record: Record) -> dict[str, float | None]:
+    metrics = record.summary.get("metrics", {})
+    return record.summary["masks"] | {name: metrics.get(f"adversary/{name}") for name in STRENGTH}
 
 
 def facts_table(records: Sequence[Record]) -> str:

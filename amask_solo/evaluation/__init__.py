@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from amask_solo.evaluation.attack import Attack
     from amask_solo.evaluation.backbone import Backbone
     from amask_solo.evaluation.clustering import Clustering
     from amask_solo.evaluation.finetune import FineTune
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KNN",
+    "Attack",
     "Backbone",
     "Clustering",
     "FineTune",
@@ -34,6 +36,7 @@ __all__ = [
 
 _MODULES = {
     "KNN": "knn",
+    "Attack": "attack",
     "Backbone": "backbone",
     "Clustering": "clustering",
     "FineTune": "finetune",

@@ -13,7 +13,7 @@ from amask_solo._types import Masks
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.segmentation import object_masks
-from amask_solo.maskers import Block
+from amask_solo.maskers import random_blocks
 
 HardMasks = Bool[Tensor, "b n h w"]
 """Masks of which each pixel is hidden or not."""
@@ -154,18 +154,6 @@ def heart(masks: HardMasks) -> HardMasks:
     return torch.zeros_like(masks).flatten(2).scatter(-1, middle, value=True).view(masks.shape) & masks
 
 
-def random_masks(masks: Masks, *, generator: torch.Generator) -> Masks:
-    """Return a random rectangle for each mask, of the same area to half a column."""
-    shape = masks.shape[-2:]
-    # Masks with a budget all have one area, up to rounding, and are drawn in one go.
-    areas = masks.mean(dim=(-2, -1)).mul(1000).round().flatten() / 1000
-    drawn = torch.zeros_like(masks).flatten(0, 1)
-    for area in areas[areas > 0].unique().tolist():
-        picks = (areas == area).nonzero()[:, 0]
-        drawn[picks] = Block()(area, (len(picks), *shape), device=masks.device, generator=generator)
-    return drawn.view(masks.shape)
-
-
 def center_masks(masks: Masks) -> Masks:
     """Return a disc in the center for each mask, of the same area."""
     rows, columns = (torch.arange(side, device=masks.device) - (side - 1) / 2 for side in masks.shape[-2:])
@@ -179,7 +167,7 @@ def _rivals(masks: Masks, *, generator: torch.Generator) -> dict[str, Masks]:
     """Return the masks and others of the same areas, by the suffix of their scores."""
     return {
         "": masks,
-        "_random": random_masks(masks, generator=generator),
+        "_random": random_blocks(masks, generator=generator),
         "_center": center_masks(masks),
         "_shuffled": masks.roll(1, dims=0),
     }

@@ -1,13 +1,14 @@
 """What a protocol is: one way to score a frozen backbone, or its masker, on a data set."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from amask_solo._types import Images
 from amask_solo.augment.views import evaluation_view
@@ -36,6 +37,7 @@ class Subject:
         device: Where the networks are.
         batch_size: Images a forward pass.
         seed: Of everything that a protocol draws.
+        make_head: Builds the projection head of the run, in evaluation mode on ``device``, if it had one; see ``head``.
     """
 
     backbone: Backbone
@@ -44,7 +46,13 @@ class Subject:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     batch_size: int = 256
     seed: int = 0
+    make_head: Callable[[], nn.Module | None] = field(default=lambda: None, repr=False)
     _features: dict[Split, Features] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def head(self) -> nn.Module | None:
+        """The projection head: features to the embedding that the run's loss compares. Built when it is asked for."""
+        return self.make_head()
 
     def images(self, split: Split) -> ImageSet:
         """Return one part of the data.

@@ -18,12 +18,21 @@ from amask_solo.rules import (
 )
 
 SOLVERS = ("lbfgs", "sgd")
+PART = Rule("a share above 0, up to 1", lambda value: SHARE.holds(value) and value > 0)
 TRAINED = {"epochs": whole(1), "batch_size": whole(1), "weight_decay": AT_LEAST_0}
 
 RULES: dict[str, dict[str, Rule]] = {
+    "Attack": {
+        "steps": whole(1),
+        "restarts": whole(1),
+        "area": or_null(BETWEEN),
+        "batch_size": whole(1),
+        "lr": POSITIVE,
+        "resolution": PART,
+    },
     "Clustering": {"clusters": or_null(whole(2)), "runs": whole(1)},
     "FineTune": {
-        "fraction": several(Rule("a share above 0, up to 1", lambda value: SHARE.holds(value) and value > 0)),
+        "fraction": several(PART),
         "lr": POSITIVE,
         "head_lr": POSITIVE,
         **TRAINED,

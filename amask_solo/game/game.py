@@ -97,10 +97,13 @@ class Game(nn.Module):
             return self.masker.draw(view, generator=generator)
         return self.masker(view, generator=generator)
 
+    def occlusions(self, masks: Masks) -> Masks:
+        """Return what each of the N occlusions hides: a mask alone, or all masks up to it."""
+        return 1 - (1 - masks).cumprod(dim=1) if self.apply_ == "cumulative" else masks
+
     def show(self, masks: Masks, *, generator: torch.Generator | None = None) -> Float[Tensor, "b shown h w"]:
         """Return the masks that are applied: ``(B, N, H, W)``, or ``(B, 1, H, W)`` if one is drawn for each image."""
-        if self.apply_ == "cumulative":
-            masks = 1 - (1 - masks).cumprod(dim=1)
+        masks = self.occlusions(masks)
         if self.share < 1:
             occluded = torch.rand(len(masks), generator=generator, device=masks.device) < self.share
             masks = masks * occluded[:, None, None, None]

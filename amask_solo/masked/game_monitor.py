@@ -114,7 +114,8 @@ class GameMonitor(Callback):
             self._stop(trainer, "parameters", None)
         if not self._seen:
             return
-        names = set.intersection(*({*seen} for seen in self._seen))
+        # In the same order in all processes, which take the means of one number after another.
+        names = sorted(set.intersection(*({*seen} for seen in self._seen)))
         means = {name: torch.stack([seen[name] for seen in self._seen]).mean() for name in names}
         self._seen.clear()
         pl_module.log_dict({f"masks/{name}": value for name, value in means.items()}, sync_dist=True)

@@ -4,8 +4,8 @@ A subclass, made at run time, is the only inheritance that the host allows: a ch
 own evaluation looks for ``backbone.*`` at the root of the checkpoint.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from amask_solo.errors import UserError
 from amask_solo.game.adversary import Adversary
 from amask_solo.game.updates import Board
 from amask_solo.hosts.installed import load_host
+from amask_solo.masked.advantage_monitor import AdvantageMonitor
 from amask_solo.masked.clean_view import EncodeOnce, encode_once, in_memory_format
 from amask_solo.masked.distributed import average_gradients, same_on_all_ranks
 from amask_solo.masked.game_monitor import GameMonitor
@@ -100,7 +101,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
         def on_train_batch_end(self, outputs: Any, batch: Sequence, batch_idx: int) -> None:
             """Give the masker its own turn, if it takes one, before the host updates its teacher."""
             if self._before is not None:
-                self._masker_turn(in_memory_format(self, batch), batch_idx)
+                self._masker_turn(batch, batch_idx)
                 self._before = None
             if self.adversary.two_turns and self.global_step > self._stepped:
                 self._stepped = self.global_step
@@ -108,13 +109,10 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             super().on_train_batch_end(outputs, batch, batch_idx)
 
         def _masker_turn(self, batch: Sequence, batch_idx: int) -> None:
-            with self.trainer.precision_plugin.train_step_context(), self._encode_once(batch[1], grad=False) as caches:
-                loss = HostLoss(self, base, batch, batch_idx, caches=caches, loud=None, before=self._before)
-                with quiet(self, self._before):
-                    loss.remember_clean_views()
+            with self.trainer.precision_plugin.train_step_context(), self.quiet_loss(batch, batch_idx) as loss:
                 stream_ = self.random_stream("masker's turn", batch_idx)
                 shared = [] if self.adversary.memory_efficient else None
-                board = Board(self.adversary.game, batch[1], self.side, loss, stream_, shared)
+                board = Board(self.adversary.game, loss.clean, self.side, loss, stream_, shared)
                 turn = self.adversary.update.masker_turn(board)
             self.adversary.gather(turn.objective / self.trainer.accumulate_grad_batches)
             self.adversary.last = turn.detach()
@@ -124,6 +122,19 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             scaler = getattr(self.trainer.precision_plugin, "scaler", None)
             progress = self.global_step / max(1, self.trainer.estimated_stepping_batches)
             self.adversary.step(progress, scaler.step if scaler else lambda o: o.step())
+
+        @contextmanager
+        def quiet_loss(self, batch: Sequence, batch_idx: int) -> Iterator[HostLoss]:
+            """Give the objective on a batch, without traces, and with a gradient to what differs from the clean views.
+
+            In a batch's masker's turn, it sees the buffers as the encoder's turn did.
+            """
+            batch = in_memory_format(self, batch)
+            with self._encode_once(batch[1], grad=False) as caches:
+                loss = HostLoss(self, base, batch, batch_idx, caches=caches, loud=None, before=self._before)
+                with quiet(self, self._before):
+                    loss.remember_clean_views()
+                yield loss
 
         def signal(self, epoch: int) -> bool:
             """Return whether the game is on: the adversary has started and the objective has a gradient."""
@@ -155,7 +166,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
         def configure_callbacks(self) -> list[Callback]:
             """Watch the game in the host's own scripts too, which know no callback of ours."""
             watched = any(isinstance(callback, GameMonitor) for callback in self.trainer.callbacks)
-            return [] if watched else [GameMonitor()]
+            return [] if watched else [GameMonitor(), AdvantageMonitor()]
 
         def on_fit_start(self) -> None:
             """Make the masker's optimizer, with the same masker on every rank."""

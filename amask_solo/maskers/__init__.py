@@ -1,8 +1,9 @@
 """Maskers: which parts of a view to hide."""
 
 from amask_solo.maskers.base import Masker
+from amask_solo.maskers.mixture import MixtureMasker
 from amask_solo.maskers.networks import PatchHead, UNet
-from amask_solo.maskers.patterns import BandNoise, Block, Centered, Focal, Grid
+from amask_solo.maskers.patterns import BandNoise, Block, Centered, Focal, Grid, random_blocks
 from amask_solo.maskers.random import RandomMasker
 from amask_solo.maskers.sequential import SequentialMasker
 from amask_solo.maskers.simultaneous import SimultaneousMasker
@@ -14,9 +15,11 @@ __all__ = [
     "Focal",
     "Grid",
     "Masker",
+    "MixtureMasker",
     "PatchHead",
     "RandomMasker",
     "SequentialMasker",
     "SimultaneousMasker",
     "UNet",
+    "random_blocks",
 ]

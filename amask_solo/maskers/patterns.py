@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from amask_solo._types import Masks
+
 Stack = Float[Tensor, "count h w"]
 """Masks of many images, one after another."""
 
@@ -61,16 +63,8 @@ class Block(Pattern):
         generator: torch.Generator | None,
     ) -> Stack:
         """Return masks of one rectangle each."""
-        count, height, width = shape
-        draw, down, right = torch.rand(3, count, 1, device=device, generator=generator)
-        low, high = (math.log(ratio) for ratio in self.aspect)
-        pixels = area * height * width
-        tall = (pixels * (low + (high - low) * draw).exp()).sqrt()
-        tall = tall.clamp(-(-pixels // width), height).round().clamp_min(1)
-        wide = (pixels / tall).round().clamp(1, width)
-        rows = _interval(tall, height, down)
-        columns = _interval(wide, width, right)
-        return rows[:, :, None] * columns[:, None, :]
+        areas = torch.full((shape[0],), area, device=device)
+        return _rectangles(areas, shape[1:], aspect=self.aspect, generator=generator)
 
 
 class Focal(Pattern):
@@ -189,6 +183,47 @@ class BandNoise(Pattern):
         low, high = ((-2 * (math.pi * share * min(height, width)) ** 2 * squared).exp() for share in self.sigmas)
         band = torch.fft.irfft2(torch.fft.rfft2(noise) * (low - high), s=(height, width))
         return _highest(band.flatten(1), area).unflatten(1, (height, width))
+
+
+def random_blocks(masks: Masks, *, generator: torch.Generator | None = None) -> Masks:
+    """Return a random rectangle for each mask, as :class:`Block` makes them, of the area that this very mask hides.
+
+    What masks would do that hide as much, but do not know the image. A mask that hides less than half a pixel gets
+    none.
+
+    Args:
+        masks: Masks in [0, 1], soft or not.
+        generator: Source of randomness on their device.
+
+    Example:
+        >>> blocks = random_blocks(torch.full((1, 1, 8, 8), 0.25), generator=torch.Generator().manual_seed(0))
+        >>> blocks.mean(), sorted(blocks.unique().tolist())
+        (tensor(0.2500), [0.0, 1.0])
+    """
+    areas = masks.detach().float().mean(dim=(-2, -1)).clamp(0, 1)
+    drawn = _rectangles(areas.flatten(), masks.shape[-2:], aspect=Block().aspect, generator=generator)
+    return drawn.view(masks.shape).to(masks.dtype)
+
+
+def _rectangles(
+    areas: Float[Tensor, " count"],
+    size: Sequence[int],
+    *,
+    aspect: Sequence[float],
+    generator: torch.Generator | None,
+) -> Stack:
+    """Return a random rectangle of each area; see :class:`Block`."""
+    height, width = size
+    draw, down, right = torch.rand(3, len(areas), 1, device=areas.device, generator=generator)
+    low, high = (math.log(ratio) for ratio in aspect)
+    pixels = areas[:, None] * height * width
+    tall = (pixels * (low + (high - low) * draw).exp()).sqrt()
+    # At least as high as a rectangle of full width; rounding must not add a row to that.
+    tall = tall.clamp_max(height).maximum((pixels / width - 1e-4).ceil()).round().clamp_min(1)
+    wide = (pixels / tall).round().clamp(1, width) * (pixels >= 0.5)
+    rows = _interval(tall, height, down)
+    columns = _interval(wide, width, right)
+    return rows[:, :, None] * columns[:, None, :]
 
 
 def _highest(scores: Float[Tensor, "count n"], area: float) -> Float[Tensor, "count n"]:

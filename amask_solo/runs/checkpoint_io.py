@@ -31,17 +31,14 @@ class WholeCheckpoints(TorchCheckpointIO):
             storage_options: Of remote file systems; none is known.
 
         Raises:
-            UserError: If it cannot be written.
+            WriteError: If that is not possible.
         """
         del storage_options
         path = Path(path)
         content = io.BytesIO()
         torch.save(checkpoint, content)
         keep = path.with_name(PREVIOUS) if path.name == LAST and path in self._sound else None
-        try:
-            write_whole(path, content.getbuffer(), keep=keep)
-        except UserError as error:
-            raise UserError(f"{error} The checkpoints before it are whole: make room, then resume=true.") from error
+        write_whole(path, content.getbuffer(), keep=keep)
         self._sound.add(path)
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:

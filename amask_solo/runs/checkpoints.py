@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import safetensors.torch
 import torch
@@ -52,8 +52,8 @@ class _PlainUnpickler(pickle.Unpickler):
         return _Unread
 
 
-def _load_plain(file: BinaryIO, **options: Any) -> Any:
-    # torch reads the head of files of its oldest format by this function, not by the class.
+def _load_plain(file: IO[bytes], **options: Any) -> Any:
+    # The old format, from before zip, is read by this.
     return _PlainUnpickler(file, **options).load()
 
 

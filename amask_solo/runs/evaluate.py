@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from amask_solo.configuration import instantiate
 from amask_solo.errors import UserError
@@ -17,6 +19,7 @@ from amask_solo.maskers.base import Masker
 from amask_solo.runs import callbacks as watch
 from amask_solo.runs.checkpoints import Checkpoint, fingerprint, history, read
 from amask_solo.runs.evaluation_preflight import Places
+from amask_solo.runs.heads import load_head
 from amask_solo.runs.subjects import (
     check_size,
     config_of,
@@ -121,6 +124,7 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         device=device,
         batch_size=cfg.batch_size,
         seed=cfg.seed,
+        make_head=lambda: _head(checkpoint, run, device),
     )
     facts = {
         "checkpoint": str(file.resolve()),
@@ -142,6 +146,11 @@ def _masker(checkpoint: Checkpoint, run: DictConfig | None) -> Masker | None:
         # The backbone is whole, and most protocols need no masker.
         warnings.warn(f"Evaluated without its masker. {error}", stacklevel=1)
         return None
+
+
+def _head(checkpoint: Checkpoint, run: DictConfig | None, device: torch.device) -> nn.Module | None:
+    head = load_head(checkpoint, run)
+    return head.to(device) if head else None
 
 
 def _loggers(node: DictConfig | None, path: Path) -> list[Logger]:

@@ -40,6 +40,7 @@ RULES = {
     "loader.num_workers": whole(0),
     "mask_panels": whole(0),
     "online_knn": whole(0),
+    "advantage": whole(0),
     "resume": SWITCH,
     "overwrite": SWITCH,
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
@@ -18,13 +19,15 @@ from amask_solo.augment.views import Views
 from amask_solo.configuration import instantiate
 from amask_solo.data import ImageData
 from amask_solo.errors import UserError
+from amask_solo.files import WriteError
 from amask_solo.hosts.installed import load_host
+from amask_solo.masked.advantage_monitor import AdvantageMonitor
 from amask_solo.masked.game_monitor import GameMonitor
 from amask_solo.runs import callbacks as watch
 from amask_solo.runs.checkpoint_io import WholeCheckpoints, check_space
 from amask_solo.runs.datamodule import ViewsData
 from amask_solo.runs.host_config import host_config, method_class
-from amask_solo.runs.last_checkpoint import FOLDER
+from amask_solo.runs.last_checkpoint import FOLDER, LAST
 from amask_solo.runs.lock import hold
 from amask_solo.runs.peers import end_together
 from amask_solo.runs.preflight import check_views
@@ -58,19 +61,27 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     with hold(folder):
         if checkpoint is None:
             claim(folder, cfg)
-        tidy(folder)
         try:
-            # Beside them lie the one before the last, and the one that is being written.
-            check_space(folder / FOLDER, model, copies=len(trainer.checkpoint_callbacks) + 2)
             trainer.loggers = _loggers(cfg, folder)
-            with lightning_errors(), end_together(trainer):
-                trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
-        except UserError:
+            _fit(trainer, model, data, folder, checkpoint)
+        except UserError as error:
             release(folder)
+            if isinstance(error, WriteError) and (folder / FOLDER / LAST).exists():
+                raise UserError(f"{error} The last checkpoint is whole: make room and give resume=true.") from error
             raise
-        finally:
-            watch.finish(trainer.loggers)
     return json.loads((folder / "summary.json").read_text()) if trainer.is_global_zero else {}
+
+
+def _fit(trainer: Trainer, model: LightningModule, data: ViewsData, folder: Path, checkpoint: Path | None) -> None:
+    try:
+        tidy(folder)
+        # Beside them lie the one before the last, and the one that is being written.
+        kinds = sum(isinstance(callback, ModelCheckpoint) for callback in trainer.checkpoint_callbacks)
+        check_space(folder / FOLDER, model, copies=kinds + 2)
+        with lightning_errors(), end_together(trainer):
+            trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
+    finally:
+        watch.finish(trainer.loggers)
 
 
 def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
@@ -123,6 +134,8 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
     images = data.images
     measured = cfg.online_knn and images.labeled and images.val is not None
     chosen: list[Callback] = [GameMonitor()]
+    if cfg.advantage:
+        chosen.append(AdvantageMonitor(every=cfg.advantage))
     if measured:
         loaders = [DataLoader(watch.spread(part), batch_size=256) for part in (images.train, images.val)]
         network = load_host().backbone

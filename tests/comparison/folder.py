@@ -27,6 +27,9 @@ LINEAR = {
 COST = {"stock": 0.10, "random": 0.11, "adios": 0.24, "sequential": 0.16}
 """Seconds a step."""
 
+STRENGTH = {"adversary/advantage": 1.25, "adversary/attention": None}
+"""How strong the masks are; that of the masks of other images is not known."""
+
 PROTOCOLS = {"linear": {"epochs": 100}, "knn": {"k": 20}}
 
 
@@ -89,7 +92,7 @@ def _summary(base: str, arm: str, seed: int, accuracy: float) -> dict:
         "knn_acc1": accuracy - 5,
         "linear_acc1": None,
         "masks": {} if arm == "stock" else masks,
-        "metrics": {"val_loss": 1.5},
+        "metrics": {"val_loss": 1.5, **({} if arm == "stock" else STRENGTH)},
         # The middle seed is the median; one seed is an outlier, as other work on a machine makes it.
         "seconds_per_step": COST[arm] * (1.0, 1.02, 3.0)[seed],
         "seconds": COST[arm] * STEPS * (1.2, 1.25, 3.4)[seed],

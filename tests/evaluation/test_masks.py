@@ -20,10 +20,9 @@ from amask_solo.evaluation.masks import (
     heart,
     match,
     partition,
-    random_masks,
 )
 from amask_solo.evaluation.protocol import Subject
-from amask_solo.maskers import RandomMasker, SequentialMasker, SimultaneousMasker
+from amask_solo.maskers import RandomMasker, SequentialMasker, SimultaneousMasker, random_blocks
 from amask_solo.maskers.base import Masker
 
 SUFFIXES = ("", "_random", "_center", "_shuffled")
@@ -229,7 +228,7 @@ def test_the_rivals_have_the_areas_of_the_masks(seed, size):
     masks[0, 0] = 0
     area = masks.sum(dim=(-2, -1))
     assert torch.equal(center_masks(masks).sum(dim=(-2, -1)), area)
-    drawn = random_masks(masks, generator=draw)
+    drawn = random_blocks(masks, generator=draw)
     assert set(drawn.unique().tolist()) <= {0, 1}
     torch.testing.assert_close(drawn.sum(dim=(-2, -1)), area, atol=size / 2 + 1, rtol=0)
 

@@ -23,6 +23,11 @@ class Compare(Trace):
             # BatchNorm statistics are each process's own, as in the stock method, until DDP's next broadcast.
             if "running" not in name and "num_batches" not in name:
                 torch.testing.assert_close(mine, largest, msg=lambda m, n=name: f"{n} differs: {m}")
+        lift = trainer.callback_metrics["adversary/lift"].clone()
+        distributed.all_reduce(lift, distributed.ReduceOp.MAX)
+        torch.testing.assert_close(
+            trainer.callback_metrics["adversary/lift"], lift, msg="each process has its own lift"
+        )
         drawn = torch.rand(4, generator=model.random_stream("masks", 0))
         both = [torch.empty(4), torch.empty(4)]
         distributed.all_gather(both, drawn)

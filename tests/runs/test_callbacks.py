@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 
+from amask_solo.masked.advantage_monitor import AdvantageMonitor
 from amask_solo.masked.game_monitor import GameMonitor
 from amask_solo.runs.callbacks import (
     MetricsFile,
@@ -131,7 +132,7 @@ def test_the_summary_is_plain_json_and_says_how_it_went(tmp_path):
     fit(
         masked(),
         batches=6,
-        callbacks=[GameMonitor(), knn(), Summary(tmp_path, facts)],
+        callbacks=[GameMonitor(), AdvantageMonitor(), knn(), Summary(tmp_path, facts)],
         log_every_n_steps=1,
     )
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -141,6 +142,7 @@ def test_the_summary_is_plain_json_and_says_how_it_went(tmp_path):
     assert summary["knn_acc1"] == 100
     assert 0 <= summary["linear_acc1"] <= 100
     assert 0 < summary["masks"]["area_1"] < 1
+    assert {"adversary/advantage", "adversary/attention_2"} <= summary["metrics"].keys()
     assert 0 < summary["seconds_per_step"] < 10
     assert summary["peak_memory_mib"] > 0
     assert summary["versions"]["torch"] == torch.__version__.split("+")[0]
@@ -188,12 +190,13 @@ def test_wandb_works_offline_and_gets_the_pictures(tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("WANDB_SILENT", "true")
     both = wandb(tmp_path, "run", mode="offline")
-    callbacks = [GameMonitor(), panels(tmp_path)]
+    callbacks = [GameMonitor(), AdvantageMonitor(), panels(tmp_path)]
     fit(masked(), batches=1, logger=both, callbacks=callbacks, log_every_n_steps=1)
     (mirror,) = [logger for logger in both if isinstance(logger, WandbLogger)]
     summary = dict(mirror.experiment.summary)
     mirror.experiment.finish()
     assert summary["masks/area"] == pytest.approx(float(rows(tmp_path)[-1]["masks/area"]), rel=1e-5)
+    assert {"adversary/advantage", "adversary/attention", "adversary/lift"} <= summary.keys()
     run = Path(next((tmp_path / "wandb").glob("offline-run-*")))
     assert len(list(run.glob("files/media/images/masks/*.png"))) == 3
     again = wandb(tmp_path, "run", mode="offline")[1]

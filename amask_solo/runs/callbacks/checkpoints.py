@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from amask_solo.game.monitor import all_finite
+from amask_solo.runs.callbacks.loggers import MetricsFile
 from amask_solo.runs.last_checkpoint import LAST
 
 
@@ -20,7 +21,7 @@ def checkpoints(folder: str | Path, *, monitor: str | None = None, every_n_epoch
             one (as for images without labels) there is no ``best.ckpt``.
         every_n_epochs: How often ``monitor`` is measured.
     """
-    callbacks: list[Callback] = [KeepOnInterrupt(folder)]
+    callbacks: list[Callback] = [KeepOnInterrupt(folder), RowBeforeCheckpoint()]
     if monitor is not None:
         callbacks.append(
             ModelCheckpoint(
@@ -69,3 +70,19 @@ class KeepOnInterrupt(Callback):
         if interrupted and self._running and trainer.global_step and all_finite(pl_module.parameters()):
             trainer.save_checkpoint(self.path)
             rank_zero_info(f"Interrupted; continue with resume=true from {self.path}.")
+
+
+class RowBeforeCheckpoint(Checkpoint):
+    """Write the numbers of an epoch to ``metrics.csv`` before its checkpoint, not after it as Lightning does.
+
+    Who is killed in between would go on with the next epoch, and have no numbers of this one.
+    """
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Write what has been logged in the epoch, in the row where Lightning will write it again."""
+        # All processes take part in the means; the logger writes in the first alone.
+        numbers = trainer._logger_connector.metrics["log"]
+        step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsFile) and numbers:
+                logger.log_metrics({name: float(value) for name, value in numbers.items()}, step)

@@ -1,0 +1,154 @@
+r"""How strong the adversary is: its masks beside blind ones, and beside its own masks of other images. Ours.
+
+Most of what a mask does to the objective comes from hiding something at all. With :math:`L_0` the host's objective on
+clean views and :math:`L(m)` that with masks :math:`m` on one of them, :math:`L(m) - L_0` is the *lift* of these masks,
+and
+
+.. math::
+
+    \mathrm{advantage} = \frac{L(m) - L_0}{L(\text{random blocks, each as large as the mask}) - L_0}, \qquad
+    \mathrm{attention} = \frac{L(m) - L_0}{L(m \text{ of other images}) - L_0}.
+
+1 is chance: blocks at random, or the masks of another image, do as well as the image's own.
+"""
+
+from collections.abc import Mapping
+from math import nan, sqrt
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from amask_solo._types import BaseLoss, Views
+from amask_solo.game.game import Game
+from amask_solo.game.monitor import Finding
+from amask_solo.maskers.patterns import random_blocks
+
+Lifts = Float[Tensor, "batches 3 n"]
+"""What N masks, blocks of their areas, and the masks of other images add to the loss of a batch."""
+
+Samples = Float[Tensor, " batches"]
+"""One number of each batch."""
+
+BLIND = 1.25
+"""A mask whose attention is clearly below this is called the same as that of any other image."""
+
+
+class Ratio(NamedTuple):
+    """A ratio of lifts and its standard error; both NaN where there is none."""
+
+    value: float
+    error: float
+
+
+@torch.no_grad()
+def measure_lifts(
+    game: Game, loss: BaseLoss, views: Views, side: int, *, generator: torch.Generator | None = None
+) -> Float[Tensor, "3 n"]:
+    """Return how much the loss of a batch rises by each mask, by random blocks, and by masks of other images.
+
+    Every image is hidden, whatever the game's ``share``, and all N occlusions are measured, however many are drawn.
+
+    Args:
+        game: Makes the masks and their fill; with ``apply: cumulative``, the n-th mask is the union of the first n.
+        loss: The host's objective, without traces; 1 + 3 N calls.
+        views: The clean views, of two images or more.
+        side: The number of the one that is masked.
+        generator: Source of randomness; of the masks, the fill and the blocks.
+    """
+    own = game.occlusions(game.masker(views[side], generator=generator))
+    # The batch comes in random order, so the image before is any other one.
+    kinds = [own, random_blocks(own, generator=generator), own.roll(1, dims=0)]
+    entries = game.entries(views, torch.cat(kinds, dim=1), side, generator=generator)
+    losses = torch.stack([loss(entry.views) for entry in entries]).float()
+    return losses.unflatten(0, (3, -1)) - loss(views).float()
+
+
+def ratio(tops: Samples, bottoms: Samples) -> Ratio:
+    """Return the sum of some lifts over that of others; NaN where the latter is not clearly above zero.
+
+    That is, unless their mean is above twice its standard error, which takes two batches to know.
+
+    Example:
+        >>> ratio(torch.tensor([0.2, 0.2]), torch.tensor([0.1, 0.1])), ratio(torch.ones(2), torch.tensor([-0.1, 0.2]))
+        (Ratio(value=2.0, error=0.0), Ratio(value=nan, error=nan))
+    """
+    count = len(bottoms)
+    if count < 2 or not bottoms.mean() > 2 * bottoms.std() / sqrt(count):
+        return Ratio(nan, nan)
+    value = tops.sum() / bottoms.sum()
+    # What a batch adds to the top beyond its share of the bottom is the noise of a ratio of means.
+    error = (tops - value * bottoms).std() / sqrt(count) / bottoms.mean()
+    return Ratio(float(value), float(error))
+
+
+def advantage_statistics(lifts: Lifts) -> dict[str, float]:
+    """Return ``advantage`` and ``attention``, in all and by mask (``advantage_1`` ...), with ``..._error`` of each.
+
+    Args:
+        lifts: What :func:`measure_lifts` found, batch by batch. The ratios are of sums over batches: one of a
+            single batch is mostly noise.
+
+    Example:
+        >>> own, blocks, others = torch.tensor([[0.3, 0.1]]), torch.tensor([[0.1, 0.1]]), torch.tensor([[0.1, 0.2]])
+        >>> found = advantage_statistics(torch.stack([own, blocks, others], dim=1).repeat(2, 1, 1))
+        >>> {name: round(found[name], 2) for name in ("advantage", "advantage_1", "advantage_2", "advantage_2_error")}
+        {'advantage': 2.0, 'advantage_1': 3.0, 'advantage_2': 1.0, 'advantage_2_error': 0.0}
+    """
+    own, *rivals = lifts.unbind(dim=1)  # (batches, N) each
+    found: dict[str, float] = {}
+    for name, rival in zip(("advantage", "attention"), rivals, strict=True):
+        ratios = {name: ratio(own.mean(dim=1), rival.mean(dim=1))}
+        ratios |= {f"{name}_{n + 1}": ratio(own[:, n], rival[:, n]) for n in range(own.shape[1])}
+        found |= {key: known.value for key, known in ratios.items()}
+        found |= {f"{key}_error": known.error for key, known in ratios.items()}
+    return found
+
+
+def diagnose_advantage(statistics: Mapping[str, float]) -> list[Finding]:
+    """Name masks that are weaker than chance, and masks that do not look at the image, by two standard errors.
+
+    Args:
+        statistics: What :func:`advantage_statistics` returned.
+
+    Example:
+        >>> found = {"advantage_1": 2.1, "advantage_1_error": 0.1, "advantage_2": 0.7, "advantage_2_error": 0.1}
+        >>> print(diagnose_advantage(found)[0].what)
+        Masks that are weaker than chance: number 2 (0.70) of 2; random blocks as large make the task harder.
+    """
+    findings = []
+    if named := _below(1.0, "advantage_", statistics):
+        findings.append(
+            Finding(
+                "weak",
+                f"Masks that are weaker than chance: number {named}; random blocks as large make the task harder.",
+                "soft masks that veil more than they hide (see masks/entropy), masks that get what earlier ones leave "
+                "over, or a masker that has not caught up with the encoder",
+                "an area budget as projection, fewer masks or adversary.apply=cumulative, or a higher "
+                "adversary.optimizer.lr",
+            )
+        )
+    if named := _below(BLIND, "attention_", statistics):
+        findings.append(
+            Finding(
+                "blind",
+                f"Masks that do not look at the image: number {named}; those of another image do as well.",
+                "the masker has found no more than a pattern that is hard on average, or it is slower than the encoder",
+                "a higher adversary.optimizer.lr or adversary.masker.resolution, or fewer masks; compare with "
+                "masker=centered",
+            )
+        )
+    return findings
+
+
+def _below(bound: float, prefix: str, statistics: Mapping[str, float]) -> str:
+    """Return the numbers of the masks that are clearly below a value; what is not known is not."""
+    numbers = [name.removeprefix(prefix) for name in statistics if name.startswith(prefix)]
+    numbers = [n for n in numbers if n.isdecimal()]
+    named = ", ".join(
+        f"{n} ({statistics[prefix + n]:.2f})"
+        for n in numbers
+        if statistics[prefix + n] + 2 * statistics[f"{prefix}{n}_error"] < bound
+    )
+    return f"{named} of {len(numbers)}" if named else ""

@@ -1,0 +1,233 @@
+#!/usr/bin/env python
+"""Kill a run again and again, and compare what is left at the end with a run that nobody disturbed.
+
+Usage::
+
+    python scripts/soak.py --kills 20                                            # into results/soak/
+    python scripts/soak.py --kills 20 --name alternating update=alternating
+    python scripts/soak.py --kills 8 --name ddp --processes 2
+
+Each kill is a SIGKILL: right after a checkpoint, while the next one is being written, or at a random moment, in turn.
+Then the same command goes on with ``resume=true``. At the end the same are: every number of the last checkpoint
+(networks, optimizers, schedulers, random numbers, progress) to the last bit, ``metrics.csv`` and the pictures of the
+masks. With several processes one of them is killed, and the others must be gone within a minute.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmarking.report import environment
+from torch import Tensor
+
+FOLDER = Path(__file__).resolve().parents[1] / "results" / "soak"
+PATIENCE = 60.0  # seconds in which the processes of a run have to follow one that died
+SETTINGS = (
+    "data=shapes",
+    "data.image_size=32",
+    "data.num_train=48",
+    "data.num_val=24",
+    "optimizer.batch_size=16",
+    "stem=imagenet",
+    "trainer=cpu",
+)
+NO_STATE = ("seconds", "current_score")
+"""Entries of a checkpoint that may differ: a time, and a number that Lightning writes and never reads."""
+
+
+class Run:
+    """A run of the real command, in one process that is forked from one that has imported everything, or in several.
+
+    Args:
+        arguments: Of ``amask-pretrain``.
+        folder: The run folder.
+        processes: How many train together.
+    """
+
+    def __init__(self, arguments: Sequence[str], folder: Path, *, processes: int = 1) -> None:
+        self.folder, self.processes = folder, processes
+        self.arguments = [*arguments, f"run_folder={folder}"]
+        if processes > 1:
+            self.arguments += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.sync_batchnorm=false"]
+            self.arguments += [f"trainer.devices={processes}"]
+        self._forks = multiprocessing.get_context("forkserver")
+        self._forks.set_forkserver_preload(["amask_solo.runs.pretrain", "amask_solo.cli.pretrain"])
+
+    @property
+    def last(self) -> Path:
+        """The last checkpoint."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a checkpoint is being written."""
+        return any(self.last.parent.glob(".*.part"))
+
+    def start(self) -> list[int]:
+        """Begin or go on; return the process identifiers once they train."""
+        how = "resume=true" if self.last.exists() else "overwrite=true"
+        before = self._saved()
+        if self.processes == 1:
+            process = self._forks.Process(target=_pretrain, args=([*self.arguments, how],))
+            process.start()
+            self._wait = process.join
+            self._code: Callable[[], int | None] = lambda: process.exitcode
+        else:
+            words = [sys.executable, "-m", "amask_solo.cli.pretrain", *self.arguments, how]
+            process = subprocess.Popen(words, stdout=subprocess.DEVNULL)  # noqa: S603 - our own command
+            self._wait = process.wait
+            self._code = process.poll
+        self._until(lambda: self._saved() != before)
+        return [process.pid, *_children(process.pid)] if self.processes > 1 else [process.pid]
+
+    def finish(self) -> None:
+        """Wait for the end.
+
+        Raises:
+            RuntimeError: If the run fails.
+        """
+        self._wait()
+        if self._code():
+            raise RuntimeError(f"{' '.join(self.arguments)} ended with exit code {self._code()}.")
+
+    def kill(self, pids: Sequence[int], *, delay: float, writing: bool) -> float:
+        """Kill one of the processes; return after how many seconds all were gone.
+
+        Raises:
+            RuntimeError: If the others outlive it for too long.
+        """
+        time.sleep(delay)
+        if writing:
+            self._until(lambda: self.is_writing)
+        os.kill(random.choice(pids), signal.SIGKILL)
+        start = time.monotonic()
+        self._wait(PATIENCE)
+        while any(_lives(pid) for pid in pids):
+            if time.monotonic() > start + PATIENCE:
+                raise RuntimeError(f"Still there {PATIENCE:.0f} s after another was killed: {pids}.")
+            time.sleep(0.05)
+        return time.monotonic() - start
+
+    def _until(self, is_so: Callable[[], bool]) -> None:
+        while not is_so():
+            if self._code() is not None:
+                raise RuntimeError(f"{' '.join(self.arguments)} ended too early, with exit code {self._code()}.")
+            time.sleep(0.001)
+
+    def _saved(self) -> int | None:
+        return self.last.stat().st_mtime_ns if self.last.exists() else None
+
+
+def _pretrain(arguments: Sequence[str]) -> None:
+    from amask_solo.cli.pretrain import main
+
+    torch.set_num_threads(1)
+    sys.argv = ["amask-pretrain", *arguments]
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        main()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each number, text or tensor of a checkpoint, the latter as its bytes, with its place."""
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            if key not in NO_STATE:
+                yield from leaves(child, f"{where}/{key}")
+    elif isinstance(value, list | tuple):
+        for place, child in enumerate(value):
+            yield from leaves(child, f"{where}/{place}")
+    else:
+        yield where, value.numpy().tobytes() if isinstance(value, Tensor) else repr(value)
+
+
+def compare(one: Path, two: Path) -> list[str]:
+    """Return in what two run folders differ."""
+    last = Path("checkpoints", "last.ckpt")
+    first, second = (dict(leaves(torch.load(folder / last, weights_only=True))) for folder in (one, two))
+    found = sorted(place for place in first.keys() | second.keys() if first.get(place) != second.get(place))
+    names = ["metrics.csv", *sorted(f"masks/{file.name}" for file in (one / "masks").glob("*.png"))]
+    return found + [name for name in names if (one / name).read_bytes() != (two / name).read_bytes()]
+
+
+def soak(run: Run, unbroken: Path, *, kills: int) -> list[dict[str, Any]]:
+    """Make a run undisturbed and move it to ``unbroken``, then make it again and kill it so many times.
+
+    Returns:
+        Of each kill the ``moment``, the ``delay`` after the last checkpoint, and in how many ``seconds`` all were gone.
+    """
+    run.start()
+    begun = time.monotonic()
+    run.finish()
+    epoch = (time.monotonic() - begun) / (2 * kills + 1)
+    run.folder.rename(unbroken)
+    done: list[dict[str, Any]] = []
+    for number in range(kills):
+        pids = run.start()
+        # Right after a checkpoint, while the next one is being written, at any moment.
+        writing, delay = number % 3 == 1, random.uniform(0, epoch) if number % 3 else 0.0
+        gone = run.kill(pids, delay=delay, writing=writing)
+        moment = "writing" if run.is_writing else "training"
+        done.append({"moment": moment, "delay": round(delay, 3), "seconds": round(gone, 2)})
+        print(f"kill {number + 1}/{kills}: while {moment}, all gone after {gone:.1f} s", flush=True)
+    run.start()
+    run.finish()
+    return done
+
+
+def main() -> None:
+    """Kill, compare, write the report; the exit code is 1 if anything was lost."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
+    parser.add_argument("--name", default="simultaneous", help="of the report")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="the folder of the report")
+    parser.add_argument("settings", nargs="*", help="further arguments of amask-pretrain")
+    args = parser.parse_intermixed_args()
+    random.seed(args.seed)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Each start ends one epoch and reaches into the next, so no kill comes too late.
+    arguments = [*SETTINGS, f"max_epochs={2 * args.kills + 2}", *args.settings]
+    with tempfile.TemporaryDirectory() as folder:
+        run, unbroken = Run(arguments, Path(folder, "run"), processes=args.processes), Path(folder, "unbroken")
+        kills = soak(run, unbroken, kills=args.kills)
+        found = compare(run.folder, unbroken)
+    report = {
+        **environment(torch.device("cpu"), args.seed),
+        "settings": arguments,
+        "processes": args.processes,
+        "kills": kills,
+        "differences": found,
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / f"{args.name}.json"
+    path.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"{args.kills} kills; {', '.join(found) or 'nothing'} differs. Written to {path}.")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()

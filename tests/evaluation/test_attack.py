@@ -1,0 +1,158 @@
+"""Attacks on backbones of which it is known where they look."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from amask_solo.data import ArrayImages, ImageData
+from amask_solo.errors import UserError
+from amask_solo.evaluation.attack import Attack
+from amask_solo.evaluation.backbone import Backbone
+from amask_solo.evaluation.protocol import Subject
+from amask_solo.maskers import Centered, RandomMasker
+from amask_solo.maskers.base import Masker
+
+SIZE = 16
+CORNER = slice(0, 4)
+QUICK = {"steps": 40, "restarts": 2, "batch_size": 32, "area": 0.125}
+
+
+class Look(nn.Module):
+    """Features that see one corner of an image alone: its mean color, and a constant beside it."""
+
+    num_features = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, images):
+        color = self.weight * images[..., CORNER, CORNER].mean(dim=(-2, -1))
+        return torch.cat([color, torch.ones_like(color[:, :1])], dim=1)
+
+
+def corners(*, labeled: bool = True) -> ImageData:
+    """Draw noise of which the corner alone says the class: dark or bright."""
+
+    def draw(count, seed):
+        generator = torch.Generator().manual_seed(seed)
+        images = torch.randint(256, (count, 3, SIZE, SIZE), generator=generator)
+        labels = torch.arange(count) % 2
+        images[..., CORNER, CORNER] = 28 + 200 * labels[:, None, None, None]
+        return ArrayImages(images.byte(), labels if labeled else torch.full_like(labels, -1))
+
+    half = (0.5,) * 3
+    return ImageData(draw(256, 0), draw(128, 1), 2, ["dark", "bright"], half, half, SIZE, "corners")
+
+
+def subject(masker: Masker | None = None, **settings) -> Subject:
+    return Subject(Backbone(Look()).eval(), settings.pop("data", corners()), masker, **settings)
+
+
+class Corner(Masker):
+    """Knows where the backbone looks."""
+
+    num_masks = 1
+
+    def forward(self, images, *, generator=None):
+        masks = torch.zeros_like(images[:, :1])
+        masks[..., CORNER, CORNER] = 1
+        return masks
+
+
+def test_the_attack_finds_the_corner_and_random_masks_do_not():
+    found = Attack(**QUICK)(subject())
+    worst = 1 - 1 / math.sqrt(1 + 3 * (100 / 127.5) ** 2)  # all color gone, the constant alone is left
+    assert found["acc1"] == 100
+    assert found["acc1_attack"] < 60
+    assert found["acc1_random"] > 90
+    assert found["lift"] == pytest.approx(worst, rel=0.1)
+    assert found["lift_random"] < 0.3 * worst
+    assert found["advantage"] == pytest.approx(found["lift"] / found["lift_random"])
+    assert not any("own" in name or name == "gap" for name in found)
+
+
+def test_a_masker_that_plays_its_best_response_leaves_no_gap():
+    found = Attack(**QUICK)(subject(Corner()))
+    assert found["gap"] == pytest.approx(1, abs=0.1)
+    assert found["advantage_own"] > 3
+    assert found["acc1_own"] < 60
+
+
+def test_a_masker_that_never_hides_what_counts_is_far_from_it():
+    found = Attack(**QUICK)(subject(RandomMasker(Centered(), area=0.125)))
+    assert math.isnan(found["gap"])
+    assert (found["lift_own"], found["advantage_own"]) == pytest.approx((0, 0), abs=1e-4)
+    assert found["acc1_own"] == 100
+
+
+def test_the_attack_hides_as_much_as_the_runs_own_masks():
+    settings = {**QUICK, "area": None, "steps": 2}
+    assert Attack(**settings)(subject())["area"] == 0.25
+    assert Attack(**settings)(subject(Corner()))["area"] == pytest.approx(1 / 16)
+    assert Attack(**{**settings, "area": 0.5})(subject(Corner()))["area"] == 0.5
+
+
+def test_own_masks_count_by_their_mean():
+    class Both(Corner):
+        num_masks = 2
+
+        def forward(self, images, *, generator=None):
+            return torch.cat([super().forward(images), torch.zeros_like(images[:, :1])], dim=1)
+
+    settings = {**QUICK, "steps": 2, "restarts": 1}
+    one, two = Attack(**settings)(subject(Corner())), Attack(**settings)(subject(Both()))
+    assert two["lift_own"] == pytest.approx(one["lift_own"] / 2)
+    assert (two["lift_own_1"], two["lift_own_2"]) == pytest.approx((one["lift_own"], 0), abs=1e-6)
+    assert two["acc1_own"] == pytest.approx((one["acc1_own"] + 100) / 2)
+
+
+def test_the_head_says_where_images_are_compared():
+    # A head that drops the colors sees nothing of what is hidden.
+    head = nn.Linear(4, 1, bias=False)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[0.0, 0.0, 0.0, 1.0]]))
+    found = Attack(**{**QUICK, "steps": 2})(subject(Corner(), make_head=lambda: head))
+    assert found["lift"] == found["lift_own"] == pytest.approx(0, abs=1e-6)
+    assert found["acc1_own"] < 60  # the probe sits on the features
+
+
+def test_more_restarts_are_never_weaker_on_what_chooses_them():
+    weak, strong = (Attack(**{**QUICK, "steps": 3, "restarts": count})(subject(seed=0)) for count in (1, 4))
+    assert strong["lift"] >= weak["lift"] - 0.02
+
+
+def test_the_backbone_gets_neither_gradient_nor_statistics_and_the_global_stream_stays():
+    made = subject()
+    before, random = made.backbone.model.weight.clone(), torch.get_rng_state()
+    Attack(**{**QUICK, "steps": 2})(made)
+    assert made.backbone.model.weight.grad is None
+    assert torch.equal(made.backbone.model.weight, before)
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_a_seed_decides_everything():
+    quick = Attack(**{**QUICK, "steps": 3})
+    first = quick(subject(seed=1))
+    torch.rand(3)
+    assert first == quick(subject(seed=1))
+    assert first != quick(subject(seed=2))
+
+
+def test_without_labels_there_are_lifts_alone():
+    found = Attack(**{**QUICK, "steps": 2})(subject(data=replace(corners(labeled=False), class_names=[])))
+    assert set(found) == {"lift", "lift_random", "advantage", "area"}
+
+
+def test_data_without_validation_images_are_a_mistake_of_the_user():
+    with pytest.raises(UserError, match="no validation images"):
+        Attack(**{**QUICK, "steps": 1})(subject(data=replace(corners(), val=None)))
+
+
+@pytest.mark.parametrize("setting", [{"steps": 0}, {"restarts": 0}, {"area": 1.0}, {"lr": 0.0}, {"resolution": 2.0}])
+def test_a_setting_out_of_range_is_refused(setting):
+    with pytest.raises(ValueError, match="Expected"):
+        Attack(**setting)

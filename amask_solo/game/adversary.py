@@ -63,6 +63,9 @@ class Adversary(nn.Module):
         schedule: The course of the masker's learning rate; see :func:`schedule_factor`.
         warmup: The share of training over which that learning rate rises.
         every: The masker moves in every k-th step of the host's optimizer.
+        steps: How often it moves then: once by the update rule, and further times against the encoder as it is after
+            its step. An encoder that learns fast leaves a masker behind that moves as often (ours).
+        part: The share of the batch that further moves are made on, in (0, 1]; half of it costs half.
         start_epoch: Before this epoch (counted from 0) nothing is hidden: the method is the stock method.
         memory_efficient: If more than one mask is shown, keep the graph of one masked view at a time: the memory of one
             mask, and a few percent of time; see :mod:`amask_solo.game.memory`. Under DDP, the plain strategy alone.
@@ -80,12 +83,16 @@ class Adversary(nn.Module):
         schedule: Schedule = "constant",
         warmup: float = 0.0,
         every: int = 1,
+        steps: int = 1,
+        part: float = 0.5,
         start_epoch: int = 0,
         memory_efficient: bool = False,
     ) -> None:
         super().__init__()
-        if every < 1:
-            raise ValueError(f"Expected every to be at least 1, but got {every}.")
+        if every < 1 or steps < 1:
+            raise ValueError(f"Expected every and steps to be at least 1, but got {every} and {steps}.")
+        if not 0 < part <= 1:
+            raise ValueError(f"Expected part to be a share of the batch in (0, 1], but got {part}.")
         if start_epoch < 0:
             raise ValueError(f"Expected start_epoch to be 0 or more, but got {start_epoch}.")
         if not 0 <= warmup < 1:
@@ -96,6 +103,7 @@ class Adversary(nn.Module):
         self.game = game
         self.update = update or Reversal()
         self.every, self.start_epoch = every, start_epoch
+        self.steps, self.part = steps, part
         self.schedule, self.warmup = schedule, warmup
         self.memory_efficient = memory_efficient and game.num_shown > 1
         self.last: Turn | None = None

@@ -114,9 +114,14 @@ class Alternating(UpdateRule):
         return _turn(board, learns=False)
 
     def masker_turn(self, board: Board) -> Turn:
-        """Play for the masker: it minimizes the penalty minus the loss."""
-        turn = _turn(board, learns=True)
-        return turn._replace(objective=turn.penalty - turn.loss)
+        """Play for the masker."""
+        return play_for_masker(board)
+
+
+def play_for_masker(board: Board) -> Turn:
+    """Play against the encoder as it is: the masker minimizes the penalty minus the loss."""
+    turn = _turn(board, learns=True)
+    return turn._replace(objective=turn.penalty - turn.loss)
 
 
 def _turn(board: Board, *, learns: bool, expose: Callable[[Masks], Masks] = lambda masks: masks) -> Turn:

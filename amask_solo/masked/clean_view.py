@@ -92,3 +92,11 @@ def in_memory_format(model: LightningModule, batch: Sequence) -> list:
     if not getattr(model, "no_channel_last", True):
         views = [view.contiguous(memory_format=torch.channels_last) for view in views]
     return [index, views, targets]
+
+
+def first_part(batch: Sequence, share: float) -> list:
+    """Return the batch with its first images alone: at least two, since batch statistics need them."""
+    index, views, targets = batch
+    views = [views] if isinstance(views, Tensor) else views
+    size = max(2, round(share * len(index)))
+    return [index[:size], [view[:size] for view in views], targets[:size]]

@@ -18,10 +18,10 @@ from amask_solo._random import stream
 from amask_solo._types import Images, Scalar
 from amask_solo.errors import UserError
 from amask_solo.game.adversary import Adversary
-from amask_solo.game.updates import Board
+from amask_solo.game.updates import Board, play_for_masker
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.advantage_monitor import AdvantageMonitor
-from amask_solo.masked.clean_view import EncodeOnce, encode_once, in_memory_format
+from amask_solo.masked.clean_view import EncodeOnce, encode_once, first_part, in_memory_format
 from amask_solo.masked.distributed import average_gradients, same_on_all_ranks
 from amask_solo.masked.game_monitor import GameMonitor
 from amask_solo.masked.loss import HostLoss
@@ -103,9 +103,12 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             if self._before is not None:
                 self._masker_turn(batch, batch_idx)
                 self._before = None
-            if self.adversary.two_turns and self.global_step > self._stepped:
+            if self.global_step > self._stepped:
                 self._stepped = self.global_step
-                self._move()
+                if self.adversary.two_turns:
+                    self._move()
+                if self.adversary.moves(self.global_step - 1) and self.signal(self.current_epoch):
+                    self._further_moves(batch, batch_idx)
             super().on_train_batch_end(outputs, batch, batch_idx)
 
         def _masker_turn(self, batch: Sequence, batch_idx: int) -> None:
@@ -116,6 +119,23 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
                 turn = self.adversary.update.masker_turn(board)
             self.adversary.gather(turn.objective / self.trainer.accumulate_grad_batches)
             self.adversary.last = turn.detach()
+
+        def _further_moves(self, batch: Sequence, batch_idx: int) -> None:
+            if self.adversary.steps == 1:
+                return
+            part = first_part(batch, self.adversary.part)
+            devices = [self.device] if self.device.type == "cuda" else []
+            with (
+                torch.random.fork_rng(devices),  # a host may draw numbers in its objective
+                self.trainer.precision_plugin.train_step_context(),
+                self.quiet_loss(part, batch_idx) as loss,
+            ):
+                for number in range(1, self.adversary.steps):
+                    stream_ = self.random_stream(f"further move {number}", batch_idx)
+                    shared = [] if self.adversary.memory_efficient else None
+                    board = Board(self.adversary.game, loss.clean, self.side, loss, stream_, shared)
+                    self.adversary.gather(play_for_masker(board).objective)
+                    self._move()
 
         def _move(self) -> None:
             average_gradients(self.adversary.learned())
@@ -171,11 +191,13 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
         def on_fit_start(self) -> None:
             """Make the masker's optimizer, with the same masker on every rank."""
             super().on_fit_start()
-            if self.trainer.precision == "16-mixed" and (self.adversary.two_turns or self.adversary.memory_efficient):
+            adversary = self.adversary
+            several = adversary.two_turns or adversary.memory_efficient or adversary.steps > 1
+            if self.trainer.precision == "16-mixed" and several:
                 raise UserError(
-                    "update=alternating and adversary.memory_efficient do not work with precision=16-mixed: the"
-                    " gradient scaler serves one backward pass a step. Use precision=bf16-mixed, or update=reversal"
-                    " and adversary.memory_efficient=false."
+                    "update=alternating, adversary.memory_efficient and adversary.steps above 1 do not work with"
+                    " precision=16-mixed: the gradient scaler serves one backward pass a step. Use"
+                    " precision=bf16-mixed, or update=reversal, one step and adversary.memory_efficient=false."
                 )
             self._seed = torch.initial_seed()
             self._stepped = self.global_step

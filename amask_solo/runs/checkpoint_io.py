@@ -53,7 +53,7 @@ def check_space(folder: Path, model: LightningModule, *, copies: int) -> None:
     """Refuse to train where the checkpoints do not fit.
 
     Args:
-        folder: Where they go; those that lie there already are replaced.
+        folder: Where they go, below the run folder; those that lie there already are replaced.
         model: What is saved. Its optimizers are counted as one number for each trained one, that of SGD's momentum;
             some need more.
         copies: How many there are at once.
@@ -63,8 +63,8 @@ def check_space(folder: Path, model: LightningModule, *, copies: int) -> None:
     """
     state = model.state_dict().values()
     size = sum(t.nbytes for t in state) + sum(p.nbytes for p in model.parameters() if p.requires_grad)
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free + sum(file.stat().st_size for file in folder.iterdir())
+    there = sum(file.stat().st_size for file in folder.iterdir()) if folder.is_dir() else 0
+    free = shutil.disk_usage(folder.parent).free + there
     if free < copies * size:
         raise UserError(
             f"{folder} has room for {_mb(free)} MB, but its {copies} checkpoints of {_mb(size)} MB each need "

@@ -79,9 +79,10 @@ def test_training_is_refused_where_the_checkpoints_do_not_fit(tmp_path, build, m
     for room, fits in ((9 * size, True), (2 * size, False)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, room=room: usage._replace(free=room))
         if fits:
-            check_space(tmp_path, model, copies=4)
+            check_space(tmp_path / FOLDER, model, copies=4)
         else:
             with pytest.raises(UserError, match="run_folder="):
-                check_space(tmp_path, model, copies=4)
-    (tmp_path / LAST).write_bytes(bytes(7 * size))  # what a resumed run has is replaced
-    check_space(tmp_path, model, copies=4)
+                check_space(tmp_path / FOLDER, model, copies=4)
+    (tmp_path / FOLDER).mkdir()
+    (tmp_path / FOLDER / LAST).write_bytes(bytes(7 * size))  # what a resumed run has is replaced
+    check_space(tmp_path / FOLDER, model, copies=4)

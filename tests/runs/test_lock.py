@@ -49,15 +49,15 @@ def test_a_killed_process_leaves_no_lock_even_if_its_workers_live_on(tmp_path, o
         pass
 
 
-def test_the_lock_is_gone_when_the_run_ends(tmp_path, other):
+def test_the_lock_and_an_empty_folder_are_gone_when_the_run_ends(tmp_path, other):
     process, pipe = other
     pipe.send(None)
     process.join()
-    assert os.listdir(tmp_path) == []
+    assert not tmp_path.exists()
     check_free(tmp_path)
     with hold(tmp_path), pytest.raises(ZeroDivisionError), hold(tmp_path / "next"):
         raise ZeroDivisionError
-    assert os.listdir(tmp_path / "next") == []
+    assert not tmp_path.exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

@@ -1,0 +1,160 @@
+#!/usr/bin/env python
+"""How strong the adversary is in training, setting by setting: what its masks add to the loss, beside blind masks.
+
+Usage::
+
+    python scripts/adversary_strength.py data/cifar10                         # all settings, into results/adversary
+    python scripts/adversary_strength.py data/cifar10 --only sequential single --seeds 0 1
+    python scripts/adversary_strength.py data/cifar10 --show                  # train nothing, print what there is
+
+Each run is SimCLR with a ResNet-18 on 4,000 images of CIFAR-10, which lie in ``train/CLASS`` and ``test/CLASS`` of the
+folder, for 16 epochs: about six minutes on one CPU thread. A finished run is not made again. From the sixth epoch on,
+the sums of the lifts are compared: those of the game's masks, of random blocks of the same areas, and of the masks of
+other images. ``gap`` is what a fresh attacker finds against the final encoder, relative to the game's own masks
+(``protocol=attack``).
+"""
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+OUT = Path(__file__).resolve().parents[1] / "results" / "adversary"
+FIRST = 5  # epoch, from 0: what comes before is not the game yet
+SHARED = [
+    "method=amask_simclr",
+    "augmentations=cifar_symmetric",
+    "method_kwargs.proj_hidden_dim=512",
+    "data=image_folder",
+    "data.name=cifar10",
+    "data.max_images=4000",
+    "data.image_size=32",
+    "stem=imagenet",
+    "optimizer.name=adamw",
+    "optimizer.lr=0.003",
+    "optimizer.weight_decay=0.01",
+    "optimizer.batch_size=128",
+    "max_epochs=16",
+    "online_knn=16",
+    "mask_panels=16",
+    "trainer=cpu",
+    "trainer.check_val_every_n_epoch=16",
+]
+BUDGET = "adversary.masker.projection={_target_:amask_solo.projections.AreaBudget,area:0.25}"
+SETTINGS = {
+    "random": "masker=random_block",
+    "sequential": "",
+    "single": "adversary.masker.num_masks=1",
+    "single_fast": "adversary.masker.num_masks=1 adversary.optimizer.lr=0.005",
+    "single_steps": "adversary.masker.num_masks=1 adversary.optimizer.lr=0.005 adversary.steps=3",
+    "sequential_steps": "adversary.optimizer.lr=0.005 adversary.steps=3",
+    "growing": "adversary.apply=cumulative adversary.masker.projection.inner.area=0.125",
+    "growing_fast": "adversary.apply=cumulative adversary.masker.projection.inner.area=0.125 "
+    "adversary.optimizer.lr=0.003",
+    "growing_steps": "adversary.apply=cumulative adversary.masker.projection.inner.area=0.125 "
+    "adversary.optimizer.lr=0.005 adversary.steps=3",
+    "mixture": "masker=mixture adversary.optimizer.lr=0.005",
+    "mixture_single_steps": "masker=mixture adversary.masker.masker.num_masks=1 adversary.optimizer.lr=0.005 "
+    "adversary.steps=3",
+    "half_single_steps": "adversary.share=0.5 adversary.masker.num_masks=1 adversary.optimizer.lr=0.005 "
+    "adversary.steps=3",
+    "adios": "masker=simultaneous constraint=inverse_sine",
+    "adios_budget": f"masker=simultaneous {BUDGET}",
+}
+"""Name -> what it changes."""
+
+
+def main() -> None:
+    """Train what is missing, write a JSON file of each run, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="the folder that holds train and test")
+    parser.add_argument("--only", nargs="+", choices=sorted(SETTINGS), default=list(SETTINGS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--runs", type=Path, default=Path("runs/adversary"), help="where the runs go")
+    parser.add_argument("--show", action="store_true", help="train nothing")
+    args = parser.parse_args()
+    if not args.show:
+        for seed in args.seeds:
+            for name in args.only:
+                measure(name, seed, data=args.data, runs=args.runs)
+    show(sorted(OUT.glob("*.json")))
+
+
+def measure(name: str, seed: int, *, data: Path, runs: Path) -> None:
+    """Train and attack one run, unless its JSON file is there."""
+    out, folder = OUT / f"{name}_seed{seed}.json", runs / f"{name}_seed{seed}"
+    if out.exists():
+        return
+    settings = [*SHARED, *SETTINGS[name].split(), f"data.train_path={data / 'train'}", f"data.val_path={data / 'test'}"]
+    how = "resume=true" if (folder / "checkpoints" / "last.ckpt").exists() else "overwrite=true"
+    call("pretrain", *settings, f"seed={seed}", f"run_folder={folder}", how)
+    attack = {}
+    if name != "random":
+        call("evaluate", f"ckpt={folder}", "protocol=attack", f"output={folder / 'attack.json'}")
+        (result,) = json.loads((folder / "attack.json").read_text())["results"]
+        attack = result["scores"]
+    summary = json.loads((folder / "summary.json").read_text())
+    kept = ("knn_acc1", "linear_acc1", "seconds_per_step", "device", "host", "versions")
+    record = {
+        "setting": name,
+        "changes": SETTINGS[name],
+        "seed": seed,
+        "epochs": lifts(folder / "metrics.csv"),
+        "attack": attack,
+        **{key: summary[key] for key in kept},
+    }
+    OUT.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def call(command: str, *arguments: str) -> None:
+    """Run a command of this package."""
+    subprocess.run([sys.executable, "-m", f"amask_solo.cli.{command}", *arguments], check=True)  # noqa: S603
+
+
+def lifts(metrics: Path) -> list[dict[str, float]]:
+    """Return what was logged about the adversary, epoch by epoch."""
+    with metrics.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("adversary/lift")]
+    wanted = ("adversary/lift", "adversary/adv", "adversary/att", "masks/entropy", "masks/area", "masks/diversity")
+    return [
+        {"epoch": int(row["epoch"]), **{k: float(v) for k, v in row.items() if k.startswith(wanted) and v}}
+        for row in rows
+    ]
+
+
+def show(files: list[Path]) -> None:
+    """Print a table of all records."""
+    table = Table("setting", "seed", "advantage", "attention", "by mask", "lift", "gap", "entropy", "knn", "linear")
+    for file in files:
+        record = json.loads(file.read_text())
+        epochs = [epoch for epoch in record["epochs"] if epoch["epoch"] >= FIRST]
+        own, blocks, others = (mean(epochs, f"adversary/lift{kind}") for kind in ("", "_blocks", "_others"))
+        by_mask = [mean(epochs, f"adversary/advantage_{n}") for n in range(1, 5)]
+        table.add_row(
+            record["setting"],
+            str(record["seed"]),
+            *(f"{value:.2f}" for value in (own / blocks, own / others)),
+            " ".join(f"{value:.2f}" for value in by_mask if value is not None),
+            f"{own:.3f}",
+            f"{record['attack'].get('gap', float('nan')):.1f}",
+            f"{mean(epochs, 'masks/entropy') or 0:.2f}",
+            *(f"{record[key]:.1f}" for key in ("knn_acc1", "linear_acc1")),
+        )
+    Console(width=140).print(table)
+
+
+def mean(epochs: list[dict[str, Any]], name: str) -> float | None:
+    """Return the mean of a number over the epochs that have it."""
+    values = [epoch[name] for epoch in epochs if epoch.get(name) == epoch.get(name) and name in epoch]
+    return sum(values) / len(values) if values else None
+
+
+if __name__ == "__main__":
+    main()

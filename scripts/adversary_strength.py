@@ -4,13 +4,14 @@
 Usage::
 
     python scripts/adversary_strength.py data/cifar10                         # all settings, into results/adversary
-    python scripts/adversary_strength.py data/cifar10 --only sequential single --seeds 0 1
+    python scripts/adversary_strength.py data/cifar10 --only sequential single --bases simclr byol --seeds 0 1
+    python scripts/adversary_strength.py data/cifar10 --trainer gpu --jobs 12 # runs side by side on one GPU
     python scripts/adversary_strength.py data/cifar10 --show                  # train nothing, print what there is
 
-Each run is SimCLR with a ResNet-18 on 4,000 images of CIFAR-10, which lie in ``train/CLASS`` and ``test/CLASS`` of the
-folder, for 16 epochs: about six minutes on one CPU thread. A finished run is not made again. From the sixth epoch on,
-the sums of the lifts are compared: those of the game's masks, of random blocks of the same areas, and of the masks of
-other images. ``gap`` is what a fresh attacker finds against the final encoder, relative to the game's own masks
+Each run is a method with a ResNet-18 on 4,000 images of CIFAR-10, which lie in ``train/CLASS`` and ``test/CLASS`` of
+the folder, for 16 epochs: about six minutes on one CPU thread. A finished run is not made again. From the sixth epoch
+on, the sums of the lifts are compared: those of the game's masks, of random blocks of the same areas, and of the masks
+of other images. ``gap`` is what a fresh attacker finds against the final encoder, relative to the game's own masks
 (``protocol=attack``).
 """
 
@@ -19,6 +20,8 @@ import csv
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,6 @@ from rich.table import Table
 OUT = Path(__file__).resolve().parents[1] / "results" / "adversary"
 FIRST = 5  # epoch, from 0: what comes before is not the game yet
 SHARED = [
-    "method=amask_simclr",
     "augmentations=cifar_symmetric",
     "method_kwargs.proj_hidden_dim=512",
     "data=image_folder",
@@ -43,31 +45,37 @@ SHARED = [
     "max_epochs=16",
     "online_knn=16",
     "mask_panels=16",
-    "trainer=cpu",
     "trainer.check_val_every_n_epoch=16",
 ]
-BUDGET = "adversary.masker.projection={_target_:amask_solo.projections.AreaBudget,area:0.25}"
+QUARTER = "{_target_:amask_solo.projections.AreaBudget,area:0.25}"
+GROWING = "masker=sequential adversary.apply=cumulative adversary.masker.projection.inner.area=0.125"
+THIRDS = "masker=sequential adversary.masker.num_masks=3"
+SINGLE = "masker=sequential adversary.masker.num_masks=1"
+FAST = "adversary.optimizer.lr=0.005"
+STEPS = f"{FAST} adversary.steps=3"
+BINARY = "amask_solo.projections.Binary"
 SETTINGS = {
     "random": "masker=random_block",
-    "sequential": "",
-    "single": "adversary.masker.num_masks=1",
-    "single_fast": "adversary.masker.num_masks=1 adversary.optimizer.lr=0.005",
-    "single_steps": "adversary.masker.num_masks=1 adversary.optimizer.lr=0.005 adversary.steps=3",
-    "sequential_steps": "adversary.optimizer.lr=0.005 adversary.steps=3",
-    "growing": "adversary.apply=cumulative adversary.masker.projection.inner.area=0.125",
-    "growing_fast": "adversary.apply=cumulative adversary.masker.projection.inner.area=0.125 "
-    "adversary.optimizer.lr=0.003",
-    "growing_steps": "adversary.apply=cumulative adversary.masker.projection.inner.area=0.125 "
-    "adversary.optimizer.lr=0.005 adversary.steps=3",
-    "mixture": "masker=mixture adversary.optimizer.lr=0.005",
-    "mixture_single_steps": "masker=mixture adversary.masker.masker.num_masks=1 adversary.optimizer.lr=0.005 "
-    "adversary.steps=3",
-    "half_single_steps": "adversary.share=0.5 adversary.masker.num_masks=1 adversary.optimizer.lr=0.005 "
-    "adversary.steps=3",
+    "disjoint": THIRDS,
+    "disjoint_steps": f"{THIRDS} {STEPS}",
+    "single": SINGLE,
+    "single_fast": f"{SINGLE} {FAST}",
+    "single_steps": f"{SINGLE} {STEPS}",
+    "single_binary": f"{SINGLE} {FAST} adversary.masker.projection._target_={BINARY}",
+    "growing": f"{GROWING}",
+    "growing_fast": f"{GROWING} {FAST}",
+    "growing_steps": f"{GROWING} {STEPS}",
+    "growing_two": f"{GROWING} adversary.masker.num_masks=2 {FAST}",
+    "overlapping": f"masker=sequential_per_step adversary.masker.projection=[{','.join([QUARTER] * 3)}] "
+    f"constraint=overlap {FAST}",
+    "mixture_single": f"masker=mixture adversary.masker.masker.num_masks=1 {FAST}",
+    "half_single": f"adversary.share=0.5 {SINGLE} {FAST}",
     "adios": "masker=simultaneous constraint=inverse_sine",
-    "adios_budget": f"masker=simultaneous {BUDGET}",
+    "adios_budget": f"masker=simultaneous adversary.masker.projection={QUARTER}",
+    "adios_binary": "masker=simultaneous constraint=inverse_sine "
+    f"adversary.masker.projection={{_target_:{BINARY},inner:{{_target_:amask_solo.projections.Softmax}}}}",
 }
-"""Name -> what it changes."""
+"""Name -> what it changes; ``disjoint`` is three disjoint quarters, each shown alone."""
 
 
 def main() -> None:
@@ -75,38 +83,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder that holds train and test")
     parser.add_argument("--only", nargs="+", choices=sorted(SETTINGS), default=list(SETTINGS))
+    parser.add_argument("--bases", nargs="+", default=["simclr"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--trainer", default="cpu", choices=["cpu", "gpu"])
+    parser.add_argument("--jobs", type=int, default=1, help="how many run at a time")
     parser.add_argument("--runs", type=Path, default=Path("runs/adversary"), help="where the runs go")
     parser.add_argument("--show", action="store_true", help="train nothing")
     args = parser.parse_args()
     if not args.show:
-        for seed in args.seeds:
-            for name in args.only:
-                measure(name, seed, data=args.data, runs=args.runs)
+        with ThreadPoolExecutor(args.jobs) as pool:
+            started = [pool.submit(measure, *run, args) for run in product(args.only, args.bases, args.seeds)]
+        for run in started:
+            run.result()
     show(sorted(OUT.glob("*.json")))
 
 
-def measure(name: str, seed: int, *, data: Path, runs: Path) -> None:
+def measure(name: str, base: str, seed: int, args: argparse.Namespace) -> None:
     """Train and attack one run, unless its JSON file is there."""
-    out, folder = OUT / f"{name}_seed{seed}.json", runs / f"{name}_seed{seed}"
+    run = f"{base}_{name}_seed{seed}"
+    out, folder = OUT / f"{run}.json", args.runs / run
     if out.exists():
         return
-    settings = [*SHARED, *SETTINGS[name].split(), f"data.train_path={data / 'train'}", f"data.val_path={data / 'test'}"]
+    settings = [f"method=amask_{base}", f"trainer={args.trainer}", *SHARED, *SETTINGS[name].split()]
+    images = [f"data.train_path={args.data / 'train'}", f"data.val_path={args.data / 'test'}"]
     how = "resume=true" if (folder / "checkpoints" / "last.ckpt").exists() else "overwrite=true"
-    call("pretrain", *settings, f"seed={seed}", f"run_folder={folder}", how)
-    attack = {}
-    if name != "random":
-        call("evaluate", f"ckpt={folder}", "protocol=attack", f"output={folder / 'attack.json'}")
-        (result,) = json.loads((folder / "attack.json").read_text())["results"]
-        attack = result["scores"]
+    call("pretrain", *settings, *images, f"seed={seed}", f"run_folder={folder}", how)
+    call("evaluate", f"ckpt={folder}", "protocol=attack", f"output={folder / 'attack.json'}")
+    (result,) = json.loads((folder / "attack.json").read_text())["results"]
     summary = json.loads((folder / "summary.json").read_text())
     kept = ("knn_acc1", "linear_acc1", "seconds_per_step", "device", "host", "versions")
     record = {
         "setting": name,
+        "base": base,
         "changes": SETTINGS[name],
         "seed": seed,
         "epochs": lifts(folder / "metrics.csv"),
-        "attack": attack,
+        "attack": result["scores"],
         **{key: summary[key] for key in kept},
     }
     OUT.mkdir(parents=True, exist_ok=True)
@@ -131,13 +143,16 @@ def lifts(metrics: Path) -> list[dict[str, float]]:
 
 def show(files: list[Path]) -> None:
     """Print a table of all records."""
-    table = Table("setting", "seed", "advantage", "attention", "by mask", "lift", "gap", "entropy", "knn", "linear")
+    table = Table(
+        "base", "setting", "seed", "advantage", "attention", "by mask", "lift", "gap", "entropy", "knn", "linear"
+    )
     for file in files:
         record = json.loads(file.read_text())
         epochs = [epoch for epoch in record["epochs"] if epoch["epoch"] >= FIRST]
         own, blocks, others = (mean(epochs, f"adversary/lift{kind}") for kind in ("", "_blocks", "_others"))
         by_mask = [mean(epochs, f"adversary/advantage_{n}") for n in range(1, 5)]
         table.add_row(
+            record["base"],
             record["setting"],
             str(record["seed"]),
             *(f"{value:.2f}" for value in (own / blocks, own / others)),

@@ -6,9 +6,11 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from amask_solo._types import Images, Masks
 from amask_solo.configuration import check_keys
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
+from amask_solo.game.game import Game
 from amask_solo.hosts.architectures import build_timm, check_fit, nearest_arch
 from amask_solo.hosts.names import PREFIX, TIMM_NAMES
 from amask_solo.masked.settings import build_settings
@@ -97,7 +99,7 @@ def load_masker(source: str | Path | Checkpoint, cfg: DictConfig | None) -> Mask
         cfg: The configuration of the run, which describes the masker; see :func:`config_of`.
 
     Returns:
-        The masker, in evaluation mode on the CPU.
+        What it hides of an image, as the encoder is shown it, in evaluation mode on the CPU.
 
     Raises:
         UserError: If there is a masker that cannot be built again.
@@ -114,7 +116,20 @@ def load_masker(source: str | Path | Checkpoint, cfg: DictConfig | None) -> Mask
     except RuntimeError as error:
         first = " ".join(str(error).split()[:40])
         raise UserError(f"The masker of the checkpoint is not the one that config.yaml describes: {first}") from error
-    return adversary.masker.eval()
+    return Shown(adversary.game).eval()
+
+
+class Shown(Masker):
+    """A masker as its game uses it: with ``apply: cumulative``, the n-th mask is the union of the first n."""
+
+    def __init__(self, game: Game) -> None:
+        super().__init__()
+        self.game = game
+        self.num_masks = game.masker.num_masks
+
+    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
+        """Return what each of the N occlusions hides."""
+        return self.game.occlusions(self.game.masker(images, generator=generator))
 
 
 def data_settings(given: DictConfig | None, cfg: DictConfig | None) -> DictConfig:

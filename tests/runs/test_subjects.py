@@ -160,6 +160,15 @@ def test_the_masker_of_a_run_makes_the_same_masks(kind):
     assert drawn[0].std() > 0
 
 
+def test_masks_that_add_up_are_evaluated_as_the_encoder_was_shown_them():
+    cfg = tiny_cfg("amask_byol", adversary={"masker": {"name": "sequential", "num_masks": 2}, "apply": "cumulative"})
+    model = wrap(load_host().stock("byol"))(cfg)
+    first, both = load_masker({"state_dict": model.state_dict()}, cfg)(images(32)).unbind(dim=1)
+    one, two = model.adversary.masker.eval()(images(32)).unbind(dim=1)
+    torch.testing.assert_close(first, one)
+    torch.testing.assert_close(both, 1 - (1 - one) * (1 - two))
+
+
 def test_a_stock_run_has_no_masker(resnet):
     assert load_masker({"state_dict": resnet.state_dict()}, tiny_cfg("byol")) is None
     assert load_masker({"state_dict": resnet.state_dict()}, None) is None

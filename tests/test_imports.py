@@ -55,7 +55,12 @@ ROOMS = {
 }
 """Room -> what it may import of this package beside itself: a room, or one module of it."""
 
-SHARED = {"maskers": {"base", "networks", "patterns"}, "constraints": {"base"}, "fills": {"base"}}
+SHARED = {
+    "maskers": {"base", "networks", "patterns"},
+    "constraints": {"base"},
+    "fills": {"base"},
+    "projections": {"base"},
+}
 """Kinds of which each module knows the shared ones alone, never its neighbors."""
 
 LIBRARIES = {

@@ -142,7 +142,7 @@ class SequentialMasker(Masker):
 
 def _check_room(projections: Sequence[Projection]) -> None:
     """Refuse disjoint masks of which the last ones would find nothing left to hide."""
-    least = sum(p.inner.low for p in projections if isinstance(p, Disjoint) and isinstance(p.inner, AreaBudget))
+    least = sum(p.least for p in projections if p.disjoint)
     if least > 1 + 1e-6:
         raise ValueError(
             f"Expected disjoint masks with room for all of them, but {len(projections)} masks take {least:g} times the "

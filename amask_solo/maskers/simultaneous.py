@@ -43,11 +43,7 @@ class SimultaneousMasker(Masker):
         super().__init__()
         if num_masks < 1:
             raise ValueError(f"Expected num_masks of 1 or more, but got {num_masks}.")
-        if num_masks == 1 and isinstance(projection, Softmax):
-            raise ValueError(
-                "Expected two masks or more to share the pixels out, but got num_masks=1, which would hide everything; "
-                "take more masks, or the projection Sigmoid or AreaBudget."
-            )
+        projection(torch.zeros(1, num_masks, 1, 1))  # refuses a single mask, if it shares the pixels out
         self.num_masks = num_masks
         self.resolution = check_resolution(resolution)
         self.projection = projection

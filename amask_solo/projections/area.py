@@ -1,13 +1,6 @@
-"""From logits to masks: what the adversary may not do at all.
-
-A projection is a function of logits, and of what earlier masks already hide, that always returns
-masks in [0, 1]. It computes in float32 or better, so that budgets hold under bf16 as well.
-Projections are plain classes: a dataclass in a list of a yaml would be taken for a structured
-config.
-"""
+"""An area that no mask exceeds or falls short of."""
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -15,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from amask_solo._types import Logits, Masks, OneMask
+from amask_solo.projections.base import Projection, times, wide
 
 Areas = Float[Tensor, "b n 1 1"]
 """One number for each mask, with the shape of a pixel."""
@@ -24,58 +18,6 @@ _HALVINGS = 24
 
 _LEFT = 1e-3
 """Of the interval, where fewer are enough."""
-
-
-class Projection(ABC):
-    """Turn logits into masks. A projection has no parameters and no state."""
-
-    @abstractmethod
-    def within(self, logits: Logits, room: OneMask | None) -> Masks:
-        """Return masks that nowhere exceed ``room``.
-
-        Args:
-            logits: Scores of N masks; higher hides more.
-            room: How much of each pixel may be hidden, in [0, 1]; all of it if ``None``.
-        """
-
-    def __call__(self, logits: Logits, hidden: OneMask | None = None) -> Masks:
-        """Return masks in [0, 1], in float32 or better; most projections do not look at ``hidden``.
-
-        Args:
-            logits: Scores of N masks; higher hides more.
-            hidden: What earlier masks hide.
-        """
-        del hidden
-        return self.within(logits, None)
-
-
-class Sigmoid(Projection):
-    """Hide each pixel independently of all others; nothing limits the area."""
-
-    def within(self, logits: Logits, room: OneMask | None) -> Masks:
-        """Return the sigmoid of the logits, times the room."""
-        return _times(torch.sigmoid(_wide(logits)), room)
-
-
-class Softmax(Projection):
-    """Share each pixel out between the N masks, which sum to one everywhere.
-
-    References:
-        Shi et al., `Adversarial Masking for Self-Supervised Learning
-        <https://arxiv.org/abs/2201.13100>`_, ICML 2022.
-    """
-
-    def within(self, logits: Logits, room: OneMask | None) -> Masks:
-        """Return the softmax over the masks, times the room.
-
-        Raises:
-            ValueError: If there is one mask only, which would hide everything.
-        """
-        if logits.shape[1] < 2:
-            raise ValueError(
-                "Expected two masks or more to share the pixels out, but got 1; use Sigmoid or AreaBudget for one mask."
-            )
-        return _times(torch.softmax(_wide(logits), dim=1), room)
 
 
 class AreaBudget(Projection):
@@ -101,39 +43,23 @@ class AreaBudget(Projection):
         if sharpness <= 0:
             raise ValueError(f"Expected sharpness to be positive, but got {sharpness}; 1 leaves the logits alone.")
         self.low, self.high = bounds[0], bounds[-1]
+        self.least = self.low
         self.sharpness = sharpness
 
     def within(self, logits: Logits, room: OneMask | None) -> Masks:
         """Return masks that meet the budget as far as there is room."""
         # Far beyond where a sigmoid is flat, but float32 still tells two logits apart.
-        sharp = (self.sharpness * _wide(logits)).clamp(-1e6, 1e6)
+        sharp = (self.sharpness * wide(logits)).clamp(-1e6, 1e6)
         return area_budget(sharp, self.low, self.high, room=room)
 
-
-class Disjoint(Projection):
-    """Hide only what earlier masks left visible, and meet the budget of the inner projection there.
-
-    Args:
-        inner: How the masks are made in the room that is left; without earlier masks, this alone.
-
-    Example:
-        >>> hidden = torch.zeros(1, 1, 4, 4)
-        >>> hidden[..., :2, :] = 1
-        >>> mask = Disjoint(AreaBudget(0.25))(torch.zeros(1, 1, 4, 4), hidden)
-        >>> mask[0, 0, :, 0], mask.mean()
-        (tensor([0.0000, 0.0000, 0.5000, 0.5000]), tensor(0.2500))
-    """
-
-    def __init__(self, inner: Projection) -> None:
-        self.inner = inner
-
-    def within(self, logits: Logits, room: OneMask | None) -> Masks:
-        """Return what the inner projection makes of the room."""
-        return self.inner.within(logits, room)
-
-    def __call__(self, logits: Logits, hidden: OneMask | None = None) -> Masks:
-        """Return masks that are at most ``1 - hidden``."""
-        return self.within(logits, None if hidden is None else 1 - _wide(hidden))
+    def decide(self, masks: Masks, room: OneMask | None) -> Masks:  # noqa: ARG002
+        """Hide the highest pixels, as many as the mask's area says: of a fixed budget, the same number in all masks."""
+        flat = masks.flatten(2)
+        fewest, most = (round(area * flat.shape[2]) for area in (self.low, self.high))
+        counts = flat.sum(dim=2).round().clamp(fewest, most)
+        chosen = torch.arange(most, device=flat.device) < counts[..., None]
+        order = flat.topk(most, dim=2, sorted=fewest < most).indices
+        return torch.zeros_like(flat).scatter(2, order, chosen.to(flat.dtype)).view_as(masks)
 
 
 def area_budget(logits: Logits, low: float, high: float, *, room: OneMask | None = None) -> Masks:
@@ -168,7 +94,7 @@ def area_budget(logits: Logits, low: float, high: float, *, room: OneMask | None
         >>> area_budget(torch.randn(2, 3, 8, 8) * 1e4, 0.3, 0.3).mean(dim=(-2, -1))[0]
         tensor([0.3000, 0.3000, 0.3000])
     """
-    logits = _wide(logits)
+    logits = wide(logits)
     # Both are shares of the room: the rest of the computation need not know how large that is.
     free = 1.0 if room is None else room.mean(dim=(-2, -1), keepdim=True).clamp_min(1e-6)
     weight = None if room is None else room / room.sum(dim=(-2, -1), keepdim=True).clamp_min(math.ulp(1.0))
@@ -181,7 +107,7 @@ def area_budget(logits: Logits, low: float, high: float, *, room: OneMask | None
     slope = _average((mask * (1 - mask)).detach(), weight)
     # Where no pixel is undecided the slope vanishes, and so does what is left to correct.
     step = (share - _average(mask, weight)) / slope.clamp_min(1e-5)
-    return _times(torch.sigmoid(shifted + step), room)
+    return times(torch.sigmoid(shifted + step), room)
 
 
 def _shift(logits: Logits, share: Areas, weight: OneMask | None) -> Areas:
@@ -211,11 +137,3 @@ def _average(masks: Masks, weight: OneMask | None) -> Areas:
     if weight is None:
         return masks.mean(dim=(-2, -1), keepdim=True)
     return (masks * weight).sum(dim=(-2, -1), keepdim=True)
-
-
-def _times(masks: Masks, room: OneMask | None) -> Masks:
-    return masks if room is None else masks * room
-
-
-def _wide(logits: Masks) -> Masks:
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -1,0 +1,16 @@
+"""Projections: from logits to masks, what the adversary may not do at all."""
+
+from amask_solo.projections.area import AreaBudget, area_budget
+from amask_solo.projections.base import Projection
+from amask_solo.projections.combined import Binary, Disjoint
+from amask_solo.projections.pixelwise import Sigmoid, Softmax
+
+__all__ = [
+    "AreaBudget",
+    "Binary",
+    "Disjoint",
+    "Projection",
+    "Sigmoid",
+    "Softmax",
+    "area_budget",
+]

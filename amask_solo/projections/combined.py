@@ -1,0 +1,76 @@
+"""Projections made of projections."""
+
+from amask_solo._types import Logits, Masks, OneMask
+from amask_solo.projections.base import Projection, times
+
+
+class Disjoint(Projection):
+    """Hide only what earlier masks left visible, and meet the budget of the inner projection there.
+
+    Args:
+        inner: How the masks are made in the room that is left; without earlier masks, this alone.
+
+    Example:
+        >>> import torch
+        >>> from amask_solo.projections import AreaBudget
+        >>> hidden = torch.zeros(1, 1, 4, 4)
+        >>> hidden[..., :2, :] = 1
+        >>> mask = Disjoint(AreaBudget(0.25))(torch.zeros(1, 1, 4, 4), hidden)
+        >>> mask[0, 0, :, 0], mask.mean()
+        (tensor([0.0000, 0.0000, 0.5000, 0.5000]), tensor(0.2500))
+    """
+
+    disjoint = True
+
+    def __init__(self, inner: Projection) -> None:
+        self.inner = inner
+        self.least = inner.least
+
+    def within(self, logits: Logits, room: OneMask | None) -> Masks:
+        """Return what the inner projection makes of the room."""
+        return self.inner.within(logits, room)
+
+    def decide(self, masks: Masks, room: OneMask | None) -> Masks:
+        """Decide as the inner projection does."""
+        return self.inner.decide(masks, room)
+
+
+class Binary(Projection):
+    r"""Hide each pixel or show it, and learn as if the masks were soft: the straight-through estimator.
+
+    With the soft masks :math:`s` of the inner projection and what it decides on, :math:`h \in \{0, 1\}`, the masks are
+    :math:`h` forwards, and their gradient is that of :math:`s`. A veil of soft masks hides less than its area says;
+    these hide all of it. Of an area budget, those pixels are hidden that have the highest scores, exactly as many as
+    the budget says; of a softmax, each pixel by the mask that has most of it; of a sigmoid, the pixels above one half.
+
+    If there is not room for all of a pixel, because an earlier mask is soft, what is left of it is hidden.
+
+    Args:
+        inner: Makes the soft masks.
+
+    Example:
+        >>> import torch
+        >>> from amask_solo.projections import AreaBudget
+        >>> logits = torch.tensor([[[[0.1, 0.4], [0.3, 0.2]]]], requires_grad=True)
+        >>> mask = Binary(AreaBudget(0.25))(logits)
+        >>> mask.flatten().tolist()
+        [0.0, 1.0, 0.0, 0.0]
+        >>> mask[0, 0, 0, 0].backward()
+        >>> bool((logits.grad != 0).all())
+        True
+
+    References:
+        Bengio et al., `Estimating or Propagating Gradients Through Stochastic Neurons
+        <https://arxiv.org/abs/1308.3432>`_, 2013. On masks under a budget: ours.
+    """
+
+    def __init__(self, inner: Projection) -> None:
+        self.inner = inner
+        self.disjoint, self.least = inner.disjoint, inner.least
+
+    def within(self, logits: Logits, room: OneMask | None) -> Masks:
+        """Return masks of zeros and ones, as far as there is room, with the gradient of soft ones."""
+        soft = self.inner.within(logits, room)
+        hard = times(self.inner.decide(soft.detach(), room), None if room is None else room.detach())
+        # In this order: what is added to the zeros and ones is an exact zero.
+        return hard + (soft - soft.detach())

@@ -65,6 +65,16 @@ def test_the_answer_comes_first_and_says_what_the_intervals_say(report):
     assert "`adios` against `stock`: lower by 2.0 points, 95 % interval [-2.2, -1.8], 3 seeds" in report
 
 
+def test_the_report_says_on_which_images_the_runs_were_scored(report, tmp_path):
+    records = read_all(make_comparison(tmp_path))
+    for made in records:
+        made.summary.update(train_images=1024, val_images=256)
+    tuning = write_report(records, tmp_path, **ASKED, split="tune").read_text()
+    assert "scored on 256 images that were held out of the training images, and trained on the other 1024" in tuning
+    assert tuning.startswith("# Choosing settings, not a result\n")
+    assert "All runs trained on all 1280 training images" in report
+
+
 def test_the_accuracy_table_has_known_numbers(report):
     rows = table(report, "By linear accuracy")
     assert rows["byol", "stock"] == ["61.0 ± 1.0", "", "", "3"]

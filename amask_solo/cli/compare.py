@@ -22,11 +22,11 @@ from amask_solo.comparison.split import CONFIRM, FRACTION, TUNE, check_folder, c
 from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.files import check_place, make_folder
-from amask_solo.rules import PATH, SEED, TEXT, Rule, check_values, one_of, several
+from amask_solo.rules import PATH, SEED, TEXT, Rule, check_values, one_of, or_null, several
 from amask_solo.runs.evaluation_preflight import check_evaluation
 from amask_solo.runs.preflight import check_adversary, check_values_and_names
 
-OWN = ("base", "arms", "seed", "split", "budget", "folder", "definitions", "hydra")
+OWN = ("base", "arms", "seed", "split", "budget", "folder", "metrics", "definitions", "hydra")
 """What the command line says to amask-compare itself."""
 
 EVALUATION = ("protocol", "trust")
@@ -44,6 +44,7 @@ RULES = {
     "split": one_of(CONFIRM, TUNE),
     "budget": one_of("epochs", "time"),
     "folder": PATH,
+    "metrics": or_null(several(TEXT)),
     "definitions": Rule("arms by name, each with its settings", _are_arms),
 }
 
@@ -136,6 +137,9 @@ def check_comparison(cfg: DictConfig) -> None:
     check_folder(Path(cfg.folder).expanduser(), cfg.split)
     check_evaluation(composed("evaluate", ["ckpt=.", *cfg.evaluation]))
     protocols = _protocols(cfg)
+    for metric in cfg.metrics or ():
+        if (protocol := metric.split("/")[0]) not in protocols:
+            raise unknown_key(protocol, protocols, "metrics", kind="protocol")
     # The seed changes nothing about what is wrong, and the runs come seed by seed.
     runs = [run for run in _plan(cfg) if run.seed == cfg.seed[0]]
     made = {}
@@ -197,6 +201,7 @@ def _report(
     from amask_solo.comparison.statistics import compare
     from amask_solo.comparison.tables import console_table
 
+    metrics = cfg.metrics or METRICS
     records = [
         read_record(run.folder, run.base, run.arm, run.seed, protocols=protocols)
         for run in plan
@@ -207,6 +212,7 @@ def _report(
         Path(cfg.folder).expanduser(),
         command=command,
         split=cfg.split,
+        metrics=metrics,
         settings=[text.lstrip("+") for text in cfg.settings],
         commit=_commit(),
         arms={arm: arm_settings(cfg.definitions.get(arm, {})) for arm in cfg.arms},
@@ -214,7 +220,7 @@ def _report(
         unfinished=unfinished,
     )
     console = Console(highlight=False, soft_wrap=True)
-    for metric in METRICS:
+    for metric in metrics:
         if rows := compare(records, metric):
             console.print(console_table(rows, metric))
     console.print(f"Wrote {report}", markup=False)

@@ -18,13 +18,16 @@ from amask_solo.comparison.wording import answer, caution, metric_name
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
 
-METRICS = ("linear/acc1", "knn/acc1")
+METRICS = ("linear/acc1", "knn/acc1", "robustness/acc1_curve", "attack/acc1_attack", "transfer/mean_linear_acc1")
+"""What is compared where the protocols have been run."""
+
 PARTS = ("train", "val")
 
 ACCURACY_NOTE = f"""\
 Percent; mean ± standard deviation over seeds. A difference is the mean over pairs of runs with the same base and seed,
-in points, with its {100 * CONFIDENCE:.0f} % confidence interval (Student's t). "All bases"
-takes the pairs of all bases together, as if they were alike; it says nothing about other bases."""
+in points, with its {100 * CONFIDENCE:.0f} % confidence interval (Student's t), and with the corrected one, which holds
+for all differences of the table at once (Bonferroni). "All bases" takes the pairs of all bases together, as if they
+were alike; it says nothing about other bases."""
 
 COST_NOTE = """\
 Medians over seeds. Seconds a step were measured in the runs themselves: they mean little if the machine had other

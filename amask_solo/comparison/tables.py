@@ -9,7 +9,7 @@ from rich.table import Table
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.statistics import REFERENCES, Row, arm_order
-from amask_solo.comparison.wording import interval, metric_name, number
+from amask_solo.comparison.wording import intervals, metric_name, number
 
 FACTS = ("data", "train_images", "val_images", "image_size", "backbone", "batch_size", "epochs", "host", "processes")
 FACTS += ("precision", "device")
@@ -65,7 +65,7 @@ def _difference(row: Row, reference: str) -> str:
     if reference not in row.differences:
         return ""
     difference = row.differences[reference]
-    return f"{number(difference.mean, sign=True)} {interval(difference)}".strip()
+    return " ".join([number(difference.mean, sign=True), *intervals(difference)])
 
 
 def _count(row: Row) -> str:

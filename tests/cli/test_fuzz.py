@@ -351,6 +351,8 @@ COMPARE = {
     "data.tune_fraction=1": "data.tune_fraction|below 1",
     "split=tune protocol=[transfer] protocol.transfer.folders=x": "transfer|split=confirm",
     "budget=null": "budget",
+    "metrics=linear": "metrics|linear",
+    "metrics=[robustness/acc1_curve]": "metrics|robustness",
     "folder=null": "folder",
     "folder=5": "folder|5",
     "folder={wrong}/file": "{wrong}/file",

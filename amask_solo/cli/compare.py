@@ -18,14 +18,15 @@ from amask_solo.cli.overrides import checked
 from amask_solo.comparison.budget import equal_time
 from amask_solo.comparison.carry_out import LAST, evaluate, pretrain
 from amask_solo.comparison.plan import PREFIX, Run, arm_settings, make_plan
+from amask_solo.comparison.split import CONFIRM, FRACTION, TUNE, check_folder, check_split, note_split, split_settings
 from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.files import check_place, make_folder
-from amask_solo.rules import PATH, SEED, TEXT, Rule, check_values, one_of, several
+from amask_solo.rules import PATH, SEED, TEXT, Rule, check_values, one_of, or_null, several
 from amask_solo.runs.evaluation_preflight import check_evaluation
 from amask_solo.runs.preflight import check_adversary, check_values_and_names
 
-OWN = ("base", "arms", "seed", "budget", "folder", "definitions", "hydra")
+OWN = ("base", "arms", "seed", "split", "budget", "folder", "metrics", "definitions", "hydra")
 """What the command line says to amask-compare itself."""
 
 EVALUATION = ("protocol", "trust")
@@ -40,8 +41,10 @@ RULES = {
     "base": several(TEXT),
     "arms": several(TEXT),
     "seed": several(SEED),
+    "split": one_of(CONFIRM, TUNE),
     "budget": one_of("epochs", "time"),
     "folder": PATH,
+    "metrics": or_null(several(TEXT)),
     "definitions": Rule("arms by name, each with its settings", _are_arms),
 }
 
@@ -61,6 +64,7 @@ def main() -> None:
         _refuse_other_settings(plan)
         left = _unfinished(plan, protocols)
         make_folder(Path(cfg.folder).expanduser())
+        note_split(Path(cfg.folder).expanduser(), cfg.split)
         Console().print(f"{len(plan)} runs, {len(plan) - len(left)} of them finished before.", highlight=False)
         if left:
             launch("compare", ["--multirun", *arguments, f"run={','.join(left)}"], _carry_out, mistakes)
@@ -109,7 +113,7 @@ def _plan(cfg: DictConfig, **more: Any) -> list[Run]:
         arms=made["arms"],
         seeds=made["seed"],
         definitions=made["definitions"],
-        settings=made["settings"],
+        settings=[*split_settings(cfg.split), *made["settings"]],
         folder=Path(cfg.folder).expanduser(),
         **more,
     )
@@ -130,7 +134,12 @@ def check_comparison(cfg: DictConfig) -> None:
         if base not in known:
             raise unknown_key(base, known, "base", kind="method")
     check_place(Path(cfg.folder).expanduser() / "report.md", "folder")
+    check_folder(Path(cfg.folder).expanduser(), cfg.split)
     check_evaluation(composed("evaluate", ["ckpt=.", *cfg.evaluation]))
+    protocols = _protocols(cfg)
+    for metric in cfg.metrics or ():
+        if (protocol := metric.split("/")[0]) not in protocols:
+            raise unknown_key(protocol, protocols, "metrics", kind="protocol")
     # The seed changes nothing about what is wrong, and the runs come seed by seed.
     runs = [run for run in _plan(cfg) if run.seed == cfg.seed[0]]
     made = {}
@@ -138,6 +147,7 @@ def check_comparison(cfg: DictConfig) -> None:
         with _of_run(run, shared=run is runs[0]):
             made[run] = composed("pretrain", checked("pretrain", run.settings))
             check_values_and_names(made[run])
+            check_split(cfg.split, float(OmegaConf.select(made[run], FRACTION) or 0), protocols)
     # Only then what needs torch.
     for run in runs:
         with _of_run(run, shared=False):
@@ -191,6 +201,7 @@ def _report(
     from amask_solo.comparison.statistics import compare
     from amask_solo.comparison.tables import console_table
 
+    metrics = cfg.metrics or METRICS
     records = [
         read_record(run.folder, run.base, run.arm, run.seed, protocols=protocols)
         for run in plan
@@ -200,6 +211,8 @@ def _report(
         records,
         Path(cfg.folder).expanduser(),
         command=command,
+        split=cfg.split,
+        metrics=metrics,
         settings=[text.lstrip("+") for text in cfg.settings],
         commit=_commit(),
         arms={arm: arm_settings(cfg.definitions.get(arm, {})) for arm in cfg.arms},
@@ -207,7 +220,7 @@ def _report(
         unfinished=unfinished,
     )
     console = Console(highlight=False, soft_wrap=True)
-    for metric in METRICS:
+    for metric in metrics:
         if rows := compare(records, metric):
             console.print(console_table(rows, metric))
     console.print(f"Wrote {report}", markup=False)

@@ -11,18 +11,23 @@ from typing import Any
 from amask_solo.comparison.pictures import copy_mask_panels, draw_accuracy_against_time, draw_training_curves
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
+from amask_solo.comparison.split import CONFIRM, MEANING, TITLES
 from amask_solo.comparison.statistics import CONFIDENCE, Row, arm_order, compare
-from amask_solo.comparison.tables import accuracy_table, cost_table, facts_table, mask_table
+from amask_solo.comparison.tables import accuracy_table, cost_table, facts_table, mask_table, values
 from amask_solo.comparison.wording import answer, caution, metric_name
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
 
-METRICS = ("linear/acc1", "knn/acc1")
+METRICS = ("linear/acc1", "knn/acc1", "robustness/acc1_curve", "attack/acc1_attack", "transfer/mean_linear_acc1")
+"""What is compared where the protocols have been run."""
+
+PARTS = ("train", "val")
 
 ACCURACY_NOTE = f"""\
 Percent; mean ± standard deviation over seeds. A difference is the mean over pairs of runs with the same base and seed,
-in points, with its {100 * CONFIDENCE:.0f} % confidence interval (Student's t). "All bases"
-takes the pairs of all bases together, as if they were alike; it says nothing about other bases."""
+in points, with its {100 * CONFIDENCE:.0f} % confidence interval (Student's t), and with the corrected one, which holds
+for all differences of the table at once (Bonferroni). "All bases" takes the pairs of all bases together, as if they
+were alike; it says nothing about other bases."""
 
 COST_NOTE = """\
 Medians over seeds. Seconds a step were measured in the runs themselves: they mean little if the machine had other
@@ -44,6 +49,7 @@ def write_report(
     command: str,
     settings: Sequence[str],
     commit: str | None,
+    split: str = CONFIRM,
     metrics: Sequence[str] = METRICS,
     arms: Mapping[str, Sequence[str]] | None = None,
     protocols: Mapping[str, Any] | None = None,
@@ -57,6 +63,7 @@ def write_report(
         command: What reproduces the comparison.
         settings: What all runs share, as arguments of ``amask-pretrain``.
         commit: Of the code; none if it is not known.
+        split: On which images the runs were scored.
         metrics: What to compare, as ``protocol/score``; the first one gives the answer. Those that no run has are left
             out.
         arms: What defines each arm, as arguments of ``amask-pretrain``.
@@ -75,9 +82,10 @@ def write_report(
     tables = _tables(records, metrics)
     _write_csv(records, folder / "report.csv")
     parts = [
-        "# Stock against masked",
+        f"# {TITLES[split]}",
         _unfinished_first(records, unfinished or {}),
         *_answer(tables),
+        _scored_on(records, split),
         *_results(records, tables),
         *_picture_sections(records, tables, folder),
         *_settings(records, settings, arms or {}, protocols or {}),
@@ -99,6 +107,12 @@ def _tables(records: Sequence[Record], metrics: Sequence[str]) -> dict[str, list
 
 def _section(title: str, *parts: str) -> str:
     return "\n\n".join([f"## {title}", *(part for part in parts if part)])
+
+
+def _scored_on(records: Sequence[Record], split: str) -> str:
+    numbers = {part: values(records, lambda summary, key=f"{part}_images": summary.get(key)) for part in PARTS}
+    # Those of a comparison that has only just begun are not known.
+    return " ".join(MEANING[split].format(**numbers).split())
 
 
 def _unfinished_first(records: Sequence[Record], unfinished: Mapping[str, str]) -> str:

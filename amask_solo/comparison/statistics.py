@@ -1,7 +1,7 @@
-"""Means over seeds, and paired differences between arms with their confidence intervals."""
+"""Means over seeds, and paired differences between arms with confidence intervals, also for all of them at once."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import sqrt
 
 import numpy as np
@@ -18,6 +18,9 @@ POOLED = "all bases"
 CONFIDENCE = 0.95
 
 
+Interval = tuple[float, float]
+
+
 @dataclass(frozen=True)
 class Difference:
     """How much higher an arm scored than its reference.
@@ -26,11 +29,18 @@ class Difference:
         mean: Of the paired differences.
         interval: Their confidence interval; none for a single pair.
         count: Pairs of runs.
+        corrected: The wider interval that counts where several are looked at; none where the difference stands alone.
     """
 
     mean: float
-    interval: tuple[float, float] | None
+    interval: Interval | None
     count: int
+    corrected: Interval | None = None
+
+    @property
+    def counts(self) -> Interval | None:
+        """The interval that decides."""
+        return self.corrected or self.interval
 
 
 @dataclass(frozen=True)
@@ -78,8 +88,7 @@ def paired_difference(values: Mapping, reference: Mapping) -> Difference | None:
     mean, count = float(differences.mean()), len(differences)
     if count == 1:
         return Difference(mean, None, count)
-    t = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)
-    half = float(t * differences.std(ddof=1) / sqrt(count))
+    half = _quantile(count, CONFIDENCE) * float(differences.std(ddof=1)) / sqrt(count)
     return Difference(mean, (mean - half, mean + half), count)
 
 
@@ -89,6 +98,9 @@ def compare(records: Iterable[Record], metric: str) -> list[Row]:
     Args:
         records: Runs in any order; those without the metric are left out.
         metric: ``protocol/score``.
+
+    Returns:
+        Rows whose differences to stock and to random masks, together, are the family that :func:`corrected` knows of.
     """
     values: dict[tuple[str, str], dict[tuple[str, int], float]] = {}
     for record in records:
@@ -99,7 +111,35 @@ def compare(records: Iterable[Record], metric: str) -> list[Row]:
         _row(base, arm, list(values[base, arm].values()), _differences(base, arm, values))
         for base, arm in sorted(values, key=lambda pair: (pair[0], arm_order(pair[1])))
     ]
-    return rows + (_pooled(values) if len({base for base, _ in values}) > 1 else [])
+    return corrected(rows + (_pooled(values) if len({base for base, _ in values}) > 1 else []))
+
+
+def corrected(rows: Sequence[Row]) -> list[Row]:
+    r"""Return rows with intervals that hold for all of their differences at once.
+
+    Bonferroni's: with :math:`k` intervals in the rows each is made as if its confidence were :math:`1 - 0.05 / k`.
+    However they depend on one another, the chance that any of them leaves out the true difference is then at most
+    5 %. It takes normal differences, as Student's t does.
+
+    Args:
+        rows: Of one metric: its bases, and all of them together.
+    """
+    family = sum(d.interval is not None for row in rows for d in row.differences.values())
+    return [
+        replace(row, differences={name: _corrected(d, family) for name, d in row.differences.items()}) for row in rows
+    ]
+
+
+def _corrected(difference: Difference, family: int) -> Difference:
+    if difference.interval is None or family < 2:
+        return difference
+    wider = _quantile(difference.count, 1 - (1 - CONFIDENCE) / family) / _quantile(difference.count, CONFIDENCE)
+    half = wider * (difference.interval[1] - difference.mean)
+    return replace(difference, corrected=(difference.mean - half, difference.mean + half))
+
+
+def _quantile(count: int, confidence: float) -> float:
+    return float(stats.t.ppf((1 + confidence) / 2, count - 1))
 
 
 def arm_order(arm: str) -> tuple[int, str]:

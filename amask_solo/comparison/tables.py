@@ -9,7 +9,7 @@ from rich.table import Table
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.statistics import REFERENCES, Row, arm_order
-from amask_solo.comparison.wording import interval, metric_name, number
+from amask_solo.comparison.wording import intervals, metric_name, number
 
 FACTS = ("data", "train_images", "val_images", "image_size", "backbone", "batch_size", "epochs", "host", "processes")
 FACTS += ("precision", "device")
@@ -65,7 +65,7 @@ def _difference(row: Row, reference: str) -> str:
     if reference not in row.differences:
         return ""
     difference = row.differences[reference]
-    return f"{number(difference.mean, sign=True)} {interval(difference)}".strip()
+    return " ".join([number(difference.mean, sign=True), *intervals(difference)])
 
 
 def _count(row: Row) -> str:
@@ -111,15 +111,16 @@ def _game(record: Record) -> dict[str, float | None]:
 
 def facts_table(records: Sequence[Record]) -> str:
     """Return what the runs were made of and on; several values where they differ."""
-    rows = [[name.replace("_", " "), _values(records, lambda s, k=name: s.get(k))] for name in FACTS]
+    rows = [[name.replace("_", " "), values(records, lambda s, k=name: s.get(k))] for name in FACTS]
     packages = dict.fromkeys(name for record in records for name in record.summary["versions"])
-    rows += [[name, _values(records, lambda s, k=name: s["versions"].get(k))] for name in packages]
+    rows += [[name, values(records, lambda s, k=name: s["versions"].get(k))] for name in packages]
     return markdown(["", ""], [row for row in rows if row[1]])
 
 
-def _values(records: Sequence[Record], get: Callable[[dict[str, Any]], Any]) -> str:
-    values = dict.fromkeys(get(record.summary) for record in records)
-    return ", ".join(str(value) for value in values if value is not None)
+def values(records: Sequence[Record], get: Callable[[dict[str, Any]], Any]) -> str:
+    """Return what the runs have in common, or all that they have where they differ."""
+    different = dict.fromkeys(get(record.summary) for record in records)
+    return ", ".join(str(value) for value in different if value is not None)
 
 
 def _groups(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:

@@ -13,6 +13,8 @@ QUESTIONS = {
 """Reference -> what the difference to it answers."""
 
 NAMES = {"acc1": "accuracy", "acc5": "top-5 accuracy", "knn": "kNN", "nmi": "NMI", "ari": "ARI", "fmi": "FMI"}
+NAMES |= {"acc1_curve": "accuracy while ever more is hidden", "acc1_attack": "accuracy under the strongest mask"}
+NAMES |= {"mean_linear_acc1": "linear accuracy, mean over folders"}
 
 
 def number(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
@@ -28,12 +30,14 @@ def number(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
     return f"{shown:+,.{digits}f}" if sign and shown else f"{shown:,.{digits}f}"
 
 
-def interval(difference: Difference) -> str:
-    """Return the confidence interval as the report prints it; nothing if there is none."""
-    if difference.interval is None:
-        return ""
-    low, high = difference.interval
-    return f"[{number(low)}, {number(high)}]"
+def intervals(difference: Difference) -> list[str]:
+    """Return the confidence interval and the corrected one, as the report prints them; those that there are.
+
+    Example:
+        >>> intervals(Difference(0.3, (-1.2, 1.8), 3, corrected=(-4.0, 4.6)))
+        ['[-1.2, 1.8]', '[-4.0, 4.6]']
+    """
+    return [f"[{number(ends[0])}, {number(ends[1])}]" for ends in (difference.interval, difference.corrected) if ends]
 
 
 def metric_name(metric: str) -> str:
@@ -50,7 +54,8 @@ def metric_name(metric: str) -> str:
 def verdict(difference: Difference | None, *, unit: str = "seed") -> str:
     """Say what a difference shows, and no more.
 
-    The digits that are printed decide: an interval that ends at 0.0 covers zero for every reader.
+    The corrected interval decides, where there is one, by the digits that are printed: one that ends at 0.0 covers zero
+    for every reader.
 
     Args:
         difference: In points; None if no two runs make a pair.
@@ -61,20 +66,22 @@ def verdict(difference: Difference | None, *, unit: str = "seed") -> str:
         'no difference seen: +0.3 points, 95 % interval [-1.2, 1.8], 3 seeds'
         >>> verdict(Difference(-2.0, (-3.0, -1.0), 2))
         'lower by 2.0 points, 95 % interval [-3.0, -1.0], 2 seeds'
+        >>> verdict(Difference(-2.0, (-3.0, -1.0), 2, corrected=(-5.0, 1.0)))
+        'no difference seen: -2.0 points, 95 % interval [-3.0, -1.0], corrected [-5.0, 1.0], 2 seeds'
     """
     if difference is None:
         return "no two runs with the same seed"
     mean = round(difference.mean, 1)
-    if difference.interval is None:
+    if difference.counts is None:
         where = "above" if mean > 0 else "below"
         how_far = f"{number(abs(mean))} points {where if mean else 'apart'}"
         return f"one {unit}: {how_far}, no interval"
-    low, high = (round(end, 1) for end in difference.interval)
+    low, high = (round(end, 1) for end in difference.counts)
     if low <= 0 <= high:
         start = f"no difference seen: {number(mean, sign=True)} points"
     else:
         start = f"{'higher' if low > 0 else 'lower'} by {number(abs(mean))} points"
-    return f"{start}, 95 % interval {interval(difference)}, {difference.count} {unit}s"
+    return f"{start}, 95 % interval {', corrected '.join(intervals(difference))}, {difference.count} {unit}s"
 
 
 def sentences(rows: Iterable[Row], reference: str) -> list[str]:
@@ -108,20 +115,22 @@ def answer(rows: Sequence[Row], metric: str) -> str:
 
 
 def caution(tables: Iterable[Sequence[Row]]) -> str:
-    """Say once what the words do not mean, and how many intervals there are; nothing if nothing is compared.
+    """Say once what the words do not mean, and for how many differences they hold; nothing if nothing is compared.
 
     Args:
         tables: All rows of the report, metric by metric.
     """
-    differences = [d for rows in tables for row in rows for d in row.differences.values()]
-    count = sum(difference.interval is not None for difference in differences)
-    text = '"No difference seen" means that these runs cannot tell, not that there is none.' if differences else ""
+    families = [[d for row in rows for d in row.differences.values()] for rows in tables]
+    text = '"No difference seen" means that these runs cannot tell, not that there is none.' if any(families) else ""
+    count = max((sum(d.interval is not None for d in family) for family in families), default=0)
     if count < 2:
         return text
-    return (
-        f"{text} This report shows {count} intervals, not corrected for their number: where nothing differs, about one "
-        "in 20 of them leaves out zero all the same."
+    text += (
+        f" The words follow the corrected intervals, which are wider (Bonferroni): of all those of one metric, up to "
+        f"{count} here, the chance that any leaves out the true difference is at most 5 %."
     )
+    others = " Metrics are not corrected for one another: the first, chosen before the runs, gives the answer."
+    return text + (others if len(families) > 1 else "")
 
 
 def _said(rows: Iterable[Row], base: str) -> dict[str, str]:

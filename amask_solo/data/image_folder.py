@@ -9,7 +9,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from amask_solo.data.base import ImageData, ImageSet, Labels, Pixels, resolve_statistics
+from amask_solo.data.assemble import assemble
+from amask_solo.data.base import ImageData, ImageSet, Labels, Pixels
 from amask_solo.data.decode import decode_all, decode_image, map_files, readable
 from amask_solo.data.folder_tree import FolderTree, scan_folder
 from amask_solo.data.sizes import check_image_size, resolve_image_size, sampled_sizes
@@ -47,6 +48,7 @@ def load_image_folder(
     labels: Literal["auto", "none"] = "auto",
     load_size: int | None = None,
     max_images: int | None = None,
+    tune_fraction: float = 0.0,
     on_error: Literal["raise", "skip"] = "raise",
     seed: int = 0,
     mean: Sequence[float] | str = "auto",
@@ -68,9 +70,11 @@ def load_image_folder(
             default 8/7 of ``image_size``, the usual 256 for 224, or ``image_size`` where the files
             have it already.
         max_images: Keep a random subset of each split, of at most so many, with equal classes.
+        tune_fraction: Above 0, validate on this share of each class of the training images, and train on the others:
+            for choosing settings, while nobody looks at the validation images.
         on_error: What an unreadable file does. ``raise`` stops when it is read; ``skip`` reads
             every file once at the start, leaves out the bad ones and names them in one warning.
-        seed: Of the subset and of the split.
+        seed: Of the subset and of the splits.
         mean: Channel means, or ``auto`` to measure them.
         std: Channel standard deviations, or ``auto`` to measure them.
         name: What the set is called in summaries; by default as its folder, or as the one around ``train``.
@@ -98,10 +102,17 @@ def load_image_folder(
         for split, tree in folders.items()
         if tree.files
     }
-    mean, std = resolve_statistics(sets["train"], mean=mean, std=std)
-    name = name or _name(Path(train_path).expanduser().resolve())
-    val = sets.get("val")
-    return ImageData(sets["train"], val, max(1, len(class_names)), class_names, mean, std, image_size, name)
+    return assemble(
+        sets["train"],
+        sets.get("val"),
+        tune_fraction=tune_fraction,
+        seed=seed,
+        mean=mean,
+        std=std,
+        class_names=class_names,
+        image_size=image_size,
+        name=name or _name(Path(train_path).expanduser().resolve()),
+    )
 
 
 def _name(folder: Path) -> str:

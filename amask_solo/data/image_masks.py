@@ -6,7 +6,8 @@ from typing import Literal
 
 from PIL import Image
 
-from amask_solo.data.base import ArrayImages, ImageData, ObjectMasks, resolve_statistics
+from amask_solo.data.assemble import assemble
+from amask_solo.data.base import ArrayImages, ImageData, ObjectMasks
 from amask_solo.data.decode import decode_all, decode_all_masks
 from amask_solo.data.folder_tree import FolderTree, scan_folder
 from amask_solo.data.sizes import check_image_size, resolve_image_size
@@ -25,6 +26,7 @@ def load_image_masks(
     val_fraction: float = 0.2,
     labels: Literal["auto", "none"] = "auto",
     max_images: int | None = None,
+    tune_fraction: float = 0.0,
     seed: int = 0,
     mean: Sequence[float] | str = "auto",
     std: Sequence[float] | str = "auto",
@@ -45,7 +47,9 @@ def load_image_masks(
         labels: ``auto`` takes the sub-folders as classes if there are at least two and every image
             lies in one; ``none`` takes no labels.
         max_images: Keep a random subset of so many pairs at most, with equal classes.
-        seed: Of the subset and of the split.
+        tune_fraction: Above 0, validate on this share of each class of the training images, and train on the others:
+            for choosing settings, while nobody looks at the validation images.
+        seed: Of the subset and of the splits.
         mean: Channel means, or ``auto`` to measure them.
         std: Channel standard deviations, or ``auto`` to measure them.
         name: What the set is called in summaries; by default as the folder of images.
@@ -70,9 +74,17 @@ def load_image_masks(
         ArrayImages(images[picks], all_labels[picks], objects[picks]) if len(picks) else None
         for picks in stratified_split(all_labels, val_fraction, seed=seed)
     )
-    mean, std = resolve_statistics(train, mean=mean, std=std)
-    name = name or Path(images_path).expanduser().resolve().name
-    return ImageData(train, val, max(1, len(classes)), classes, mean, std, image_size, name)
+    return assemble(
+        train,
+        val,
+        tune_fraction=tune_fraction,
+        seed=seed,
+        mean=mean,
+        std=std,
+        class_names=classes,
+        image_size=image_size,
+        name=name or Path(images_path).expanduser().resolve().name,
+    )
 
 
 def _pair(images: FolderTree, masks: FolderTree) -> dict[Path, Path]:

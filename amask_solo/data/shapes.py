@@ -10,14 +10,8 @@ from torch import Tensor
 from amask_solo._random import stream
 from amask_solo.data._outlines import OUTLINES
 from amask_solo.data._textures import draw_textures, pixel_grid
-from amask_solo.data.base import (
-    ArrayImages,
-    ImageData,
-    Labels,
-    ObjectMasks,
-    Pixels,
-    resolve_statistics,
-)
+from amask_solo.data.assemble import assemble
+from amask_solo.data.base import ArrayImages, ImageData, Labels, ObjectMasks, Pixels
 
 # Images are drawn in groups of this size, each from a generator of its own: a larger set starts
 # with the smaller one.
@@ -33,6 +27,7 @@ def make_shapes(
     num_val: int = 500,
     image_size: int = 32,
     num_classes: int = 8,
+    tune_fraction: float = 0.0,
     seed: int = 0,
     mean: Sequence[float] | str = "auto",
     std: Sequence[float] | str = "auto",
@@ -47,7 +42,9 @@ def make_shapes(
         num_val: How many validation images; 0 makes no validation set.
         image_size: Height and width, at least 16.
         num_classes: How many kinds of shapes, from 2 to 8.
-        seed: The same seed draws the same images.
+        tune_fraction: Above 0, validate on this share of each class of the training images, and train on the others:
+            for choosing settings, while nobody looks at the validation images.
+        seed: The same seed draws the same images, and splits them in the same way.
         mean: Channel means, or ``auto`` to measure them.
         std: Channel standard deviations, or ``auto`` to measure them.
 
@@ -63,8 +60,17 @@ def make_shapes(
     names = list(OUTLINES)[:num_classes]
     train = _draw_set("train", num_train, names=names, size=image_size, seed=seed)
     val = _draw_set("val", num_val, names=names, size=image_size, seed=seed) if num_val else None
-    mean, std = resolve_statistics(train, mean=mean, std=std)
-    return ImageData(train, val, num_classes, names, mean, std, image_size, "shapes")
+    return assemble(
+        train,
+        val,
+        tune_fraction=tune_fraction,
+        seed=seed,
+        mean=mean,
+        std=std,
+        class_names=names,
+        image_size=image_size,
+        name="shapes",
+    )
 
 
 def _draw_set(split: str, count: int, *, names: Sequence[str], size: int, seed: int) -> ArrayImages:

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100, STL10, VisionDataset
 
-from amask_solo.data.base import ArrayImages, ImageData, resolve_statistics
+from amask_solo.data.assemble import assemble
+from amask_solo.data.base import ArrayImages, ImageData
 from amask_solo.data.subsets import balanced_subset
 from amask_solo.errors import UserError
 
@@ -17,6 +18,7 @@ def load_cifar10(
     root: str,
     image_size: int = 32,
     max_images: int | None = None,
+    tune_fraction: float = 0.0,
     seed: int = 0,
     mean: Sequence[float] | str = (0.4914, 0.4822, 0.4465),
     std: Sequence[float] | str = (0.2470, 0.2435, 0.2616),
@@ -27,7 +29,9 @@ def load_cifar10(
         root: The folder that was given to torchvision for the download.
         image_size: Height and width of the views; the stored images are as in the files.
         max_images: Keep a random subset of each split, of at most so many, with equal classes.
-        seed: Of the subset.
+        tune_fraction: Above 0, validate on this share of each class of the training images, and train on the others:
+            for choosing settings, while nobody looks at the test images.
+        seed: Of the subset and of the split.
         mean: Channel means, or ``auto`` to measure them.
         std: Channel standard deviations, or ``auto`` to measure them.
 
@@ -40,8 +44,8 @@ def load_cifar10(
     """
     splits = [_open(CIFAR10, root, train=True), _open(CIFAR10, root, train=False)]
     train, val = (_arrays(split, max_images=max_images, seed=seed) for split in splits)
-    mean, std = resolve_statistics(train, mean=mean, std=std)
-    return ImageData(train, val, 10, list(splits[0].classes), mean, std, image_size, "cifar10")
+    parts = {"tune_fraction": tune_fraction, "seed": seed, "mean": mean, "std": std}
+    return assemble(train, val, **parts, class_names=splits[0].classes, image_size=image_size, name="cifar10")
 
 
 def load_cifar100(
@@ -49,6 +53,7 @@ def load_cifar100(
     root: str,
     image_size: int = 32,
     max_images: int | None = None,
+    tune_fraction: float = 0.0,
     seed: int = 0,
     mean: Sequence[float] | str = (0.5071, 0.4865, 0.4409),
     std: Sequence[float] | str = (0.2673, 0.2564, 0.2762),
@@ -56,8 +61,8 @@ def load_cifar100(
     """Take CIFAR-100 from the folder ``cifar-100-python`` in ``root``; see :func:`load_cifar10`."""
     splits = [_open(CIFAR100, root, train=True), _open(CIFAR100, root, train=False)]
     train, val = (_arrays(split, max_images=max_images, seed=seed) for split in splits)
-    mean, std = resolve_statistics(train, mean=mean, std=std)
-    return ImageData(train, val, 100, list(splits[0].classes), mean, std, image_size, "cifar100")
+    parts = {"tune_fraction": tune_fraction, "seed": seed, "mean": mean, "std": std}
+    return assemble(train, val, **parts, class_names=splits[0].classes, image_size=image_size, name="cifar100")
 
 
 def load_stl10(
@@ -65,6 +70,7 @@ def load_stl10(
     root: str,
     image_size: int = 96,
     max_images: int | None = None,
+    tune_fraction: float = 0.0,
     seed: int = 0,
     mean: Sequence[float] | str = (0.4914, 0.4823, 0.4466),
     std: Sequence[float] | str = (0.2470, 0.2435, 0.2616),
@@ -80,8 +86,8 @@ def load_stl10(
     """
     splits = [_open(STL10, root, split="train+unlabeled"), _open(STL10, root, split="test")]
     train, val = (_arrays(split, max_images=max_images, seed=seed) for split in splits)
-    mean, std = resolve_statistics(train, mean=mean, std=std)
-    return ImageData(train, val, 10, list(splits[0].classes), mean, std, image_size, "stl10")
+    parts = {"tune_fraction": tune_fraction, "seed": seed, "mean": mean, "std": std}
+    return assemble(train, val, **parts, class_names=splits[0].classes, image_size=image_size, name="stl10")
 
 
 def _open(kind: type[VisionDataset], root: str, **split: bool | str) -> VisionDataset:

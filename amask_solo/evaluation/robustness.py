@@ -49,20 +49,33 @@ class Robustness(Protocol):
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return the accuracy under each condition.
 
-        ``acc1`` is that on clean images; ``acc1_area0.3`` that with 30 % hidden. With object masks
-        there are also ``acc1_same_class_background``, ``acc1_other_background``, their difference
-        ``background_gap``, and ``acc1_no_background``, where the mean color replaces it.
+        ``acc1`` is that on clean images; ``acc1_area0.3`` that with 30 % hidden; ``acc1_curve`` the mean while the
+        hidden area grows from nothing to the largest: the area under the line through these points (trapezoid rule),
+        divided by the range of areas, so in percent as well. With object masks there are also
+        ``acc1_same_class_background``, ``acc1_other_background``, their difference ``background_gap``, and
+        ``acc1_no_background``, where the mean color replaces it.
         """
         images = subject.labeled("val")
         classifier = Linear().fit(subject)
         features, labels = subject.features("val")
         scores = accuracy(classifier(features).detach(), labels, num_classes=subject.data.num_classes)
         clean = {"acc1": scores["acc1"]}
-        occluded = {
-            f"acc1_area{area:g}": _acc1(subject, classifier, images, _occluded(subject, images, area))
-            for area in self.areas
-        }
+        by_area = {area: _acc1(subject, classifier, images, _occluded(subject, images, area)) for area in self.areas}
+        occluded = {f"acc1_area{area:g}": value for area, value in by_area.items()}
+        if by_area:
+            occluded["acc1_curve"] = _mean_height({0.0: clean["acc1"], **by_area})
         return clean | occluded | _on_backgrounds(subject, classifier, images)
+
+
+def _mean_height(curve: dict[float, float]) -> float:
+    """Return the mean of the curve that joins some points by straight lines.
+
+    Example:
+        >>> _mean_height({0.0: 100.0, 0.5: 50.0, 0.1: 90.0})
+        75.0
+    """
+    place, height = torch.tensor(sorted(curve.items()), dtype=torch.float64).T
+    return float(torch.trapezoid(height, place) / (place[-1] - place[0]))
 
 
 @torch.no_grad()

@@ -49,6 +49,7 @@ RULES_IF_THERE = {
         "a whole number of at least 1, or auto", lambda value: value == "auto" or whole(1).holds(value)
     ),
     "data.max_images": or_null(whole(1)),
+    "data.tune_fraction": Rule("a number from 0 to below 1", lambda value: SHARE.holds(value) and value < 1),
     "method_kwargs.*_dim": whole(1),
     "method_kwargs.queue_size": whole(0),
     "method_kwargs.*_iters": whole(1),

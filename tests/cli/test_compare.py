@@ -89,6 +89,13 @@ def test_runs_with_other_settings_are_not_taken_for_those_asked_for(compared):
     assert "optimizer.lr" in said.err
 
 
+def test_choosing_and_confirming_never_share_a_folder(compared):
+    said = compare(*ARGV, "split=tune", cwd=compared)
+    assert said.code == 2
+    assert "never mix" in said.err
+    assert "All runs trained on all 16 training images" in (compared / "out" / "report.md").read_text()
+
+
 def test_equal_time_gives_fewer_epochs_to_the_arm_whose_steps_cost_more(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "speed.json").write_text('{"byol_stock": 1.0, "byol_random": 4.0}')

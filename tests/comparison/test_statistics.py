@@ -1,6 +1,7 @@
 import math
 import statistics
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,6 +43,32 @@ def test_the_interval_is_that_of_a_paired_t_test(base, reference):
     assert difference.interval == pytest.approx((expected.low, expected.high))
     assert difference.mean == pytest.approx((expected.low + expected.high) / 2)
     assert difference.count == 3
+
+
+def test_the_corrected_interval_is_that_of_a_paired_t_test_at_the_share_of_the_error_that_is_its_own():
+    # Two bases and all of them together, three arms against stock, two of these against random.
+    expected = stats.ttest_rel(LINEAR["byol", "adios"], LINEAR["byol", "stock"]).confidence_interval(1 - 0.05 / 15)
+    assert rows()["byol", "adios"].differences["stock"].corrected == pytest.approx((expected.low, expected.high))
+
+
+def test_a_difference_that_stands_alone_needs_no_correction():
+    made = rows([r for r in records() if r.base == "byol" and r.arm in ("stock", "adios")])
+    difference = made["byol", "adios"].differences["stock"]
+    assert difference.corrected is None
+    assert difference.counts == difference.interval
+
+
+def test_where_nothing_differs_hardly_any_report_sees_a_difference():
+    draw = np.random.default_rng(0)
+    wrong = {"corrected": 0, "interval": 0}
+    for _ in range(200):
+        values = {("byol", arm): tuple(draw.normal(60, 1, 3)) for arm in ("stock", "random", "a", "b", "c")}
+        found = [d for row in compare(records(values), METRIC) for d in row.differences.values()]
+        for kind in wrong:
+            wrong[kind] += any(low > 0 or high < 0 for low, high in (getattr(d, kind) for d in found))
+    # At most 10 are expected, and many times that without the correction.
+    assert wrong["corrected"] <= 16
+    assert wrong["interval"] > 30
 
 
 def test_bases_are_pooled_pair_by_pair():

@@ -18,6 +18,14 @@ NUMBERS = st.floats(-100, 100, allow_nan=False)
         (Difference(-0.3, (-1.8, 1.2), 2), "no difference seen: -0.3 points, 95 % interval [-1.8, 1.2], 2 seeds"),
         (Difference(1.9, (0.6, 3.2), 3), "higher by 1.9 points, 95 % interval [0.6, 3.2], 3 seeds"),
         (Difference(-1.9, (-3.2, -0.6), 3), "lower by 1.9 points, 95 % interval [-3.2, -0.6], 3 seeds"),
+        (
+            Difference(1.9, (0.6, 3.2), 3, corrected=(-1.0, 4.8)),
+            "no difference seen: +1.9 points, 95 % interval [0.6, 3.2], corrected [-1.0, 4.8], 3 seeds",
+        ),
+        (
+            Difference(1.9, (0.6, 3.2), 3, corrected=(0.1, 3.7)),
+            "higher by 1.9 points, 95 % interval [0.6, 3.2], corrected [0.1, 3.7], 3 seeds",
+        ),
         (Difference(1.2, None, 1), "one seed: 1.2 points above, no interval"),
         (Difference(-1.2, None, 1), "one seed: 1.2 points below, no interval"),
         (Difference(0.0, None, 1), "one seed: 0.0 points apart, no interval"),
@@ -110,9 +118,11 @@ def test_without_runs_or_without_a_pair_of_arms_there_is_no_answer():
     assert answer(rows_of(("byol", "stock", 0, 60)), "linear/acc1") == "No arm can be compared by linear accuracy yet."
 
 
-def test_the_intervals_are_counted_once_for_all_tables():
+def test_the_words_are_said_to_hold_for_all_differences_of_a_metric():
     rows = rows_of(*[("byol", arm, seed, 60 + seed) for arm in ("stock", "random", "adios") for seed in (0, 1)])
-    assert "shows 6 intervals, not corrected" in caution([rows, rows])
+    assert "up to 3 here" in caution([rows, rows])
+    assert "the first, chosen before the runs" in caution([rows, rows])
+    assert "the first" not in caution([rows])
     assert "intervals" not in caution([rows_of(("byol", "stock", 0, 60), ("byol", "adios", 0, 61))])
     assert caution([rows_of(("byol", "stock", 0, 60))]) == ""
 

@@ -47,6 +47,8 @@ def test_cifar_is_read_as_torchvision_reads_it(tmp_path, without_checksums, load
     small = load(root=str(tmp_path), max_images=classes, mean="auto")
     assert sorted(small.train.labels.tolist()) == list(range(classes))
     assert small.mean == pytest.approx((0.5, 0.5, 0.5), abs=0.05)
+    tuned = load(root=str(tmp_path), tune_fraction=0.5)
+    assert len(tuned.train) == len(tuned.val) == 100 * files
 
 
 def test_stl10_learns_from_unlabeled_images_too(tmp_path, without_checksums):

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -85,6 +86,8 @@ def test_occlusion_that_hides_what_is_looked_at_costs_accuracy_as_it_grows():
     assert scores["acc1"] == 100.0
     assert scores["acc1_area0.9"] < 90
     assert scores["acc1"] >= scores["acc1_area0.1"] >= scores["acc1_area0.5"] >= scores["acc1_area0.9"]
+    curve = [scores[name] for name in ("acc1", "acc1_area0.1", "acc1_area0.5", "acc1_area0.9")]
+    assert scores["acc1_curve"] == pytest.approx(np.trapezoid(curve, [0.0, 0.1, 0.5, 0.9]) / 0.9)
 
 
 def test_images_that_are_all_object_or_have_none_do_not_count_before_other_backgrounds():
@@ -97,7 +100,7 @@ def test_images_that_are_all_object_or_have_none_do_not_count_before_other_backg
 def test_without_object_masks_there_are_no_scores_of_backgrounds():
     data = squares(background=True)
     bare = replace(data, val=ArrayImages(data.val.images, data.val.labels))
-    assert set(score(CORNER, bare, areas=[0.3])) == {"acc1", "acc1_area0.3"}
+    assert set(score(CORNER, bare, areas=[0.3])) == {"acc1", "acc1_area0.3", "acc1_curve"}
 
 
 def test_the_clean_score_is_that_of_the_linear_protocol():

@@ -1,0 +1,76 @@
+"""On which images a comparison scores: some of the training images to choose settings, others to confirm them."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from amask_solo.errors import UserError
+from amask_solo.files import write_whole
+
+TUNE, CONFIRM = "tune", "confirm"
+
+FRACTION = "data.tune_fraction"
+"""The setting of a run that decides; it is one of the data, so that training and evaluation see the same parts."""
+
+FIFTH = f"++{FRACTION}=0.2"
+FILE = "split.txt"
+
+TITLES = {TUNE: "Choosing settings, not a result", CONFIRM: "Stock against masked"}
+MEANING = {
+    TUNE: "All runs were scored on {val} images that were held out of the "
+    "training images, and trained on the other {train}; none has seen the validation or test images. What is chosen "
+    "here has yet to be confirmed, by `split=confirm` and other seeds.",
+    CONFIRM: "All runs trained on all {train} training images, and were scored on the {val} validation or test images "
+    "(`split=confirm`).",
+}
+"""What the report is called, and what it says of its scores; ``train`` and ``val`` are numbers of images."""
+
+
+def split_settings(split: str) -> list[str]:
+    """Return what a split adds to all runs, before their own settings.
+
+    Example:
+        >>> split_settings("tune"), split_settings("confirm")
+        (['++data.tune_fraction=0.2'], [])
+    """
+    return [FIFTH] if split == TUNE else []
+
+
+def check_split(split: str, fraction: float, protocols: Collection[str]) -> None:
+    """Compare a split with the share of the training images that a run is scored on.
+
+    Args:
+        split: That of the comparison.
+        fraction: What the run's :data:`FRACTION` is.
+        protocols: Names of the protocols that are to be run.
+
+    Raises:
+        UserError: If runs would be scored on other images than the split says.
+    """
+    if split == CONFIRM and fraction:
+        raise UserError(f"{FRACTION}={fraction} is for choosing settings; give split=tune, or leave it out.")
+    if split == TUNE and not fraction:
+        raise UserError(f"split=tune scores on some of the training images, so {FRACTION} must be above 0.")
+    if split == TUNE and "transfer" in protocols:
+        raise UserError("protocol=transfer scores on images of its own, which are for split=confirm alone.")
+
+
+def check_folder(folder: Path, split: str) -> None:
+    """Refuse a folder with runs of the other split.
+
+    Raises:
+        UserError: If there are any.
+    """
+    file = folder / FILE
+    # A folder without a note is older than tuning, or new.
+    default = CONFIRM if (folder / "runs").is_dir() else split
+    before = file.read_text(errors="replace").strip() if file.is_file() else default
+    if before != split:
+        raise UserError(
+            f"{folder} holds a comparison with split={before}; runs that choose and runs that confirm never mix. "
+            "Give another folder=..."
+        )
+
+
+def note_split(folder: Path, split: str) -> None:
+    """Write down in the folder of a comparison what its runs are scored on."""
+    write_whole(folder / FILE, f"{split}\n")

@@ -1,0 +1,46 @@
+"""From the parts of a data set to the one that a run sees: for choosing settings, or for confirming them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from amask_solo.data.base import ImageData, ImageSet, resolve_statistics
+from amask_solo.data.subsets import stratified_split
+
+
+def assemble(
+    train: ImageSet,
+    val: ImageSet | None,
+    *,
+    tune_fraction: float,
+    seed: int,
+    mean: Sequence[float] | str,
+    std: Sequence[float] | str,
+    class_names: Sequence[str],
+    **facts: Any,
+) -> ImageData:
+    """Return a data set whose statistics are those of the images that it trains on.
+
+    Args:
+        train: The training images, after ``max_images``.
+        val: The validation or test images, which nobody sees while settings are chosen.
+        tune_fraction: In [0, 1). Above 0, this share of each class of ``train`` is held out of it and takes the place
+            of ``val``, the same for every run.
+        seed: Of that split: the data's, not the run's.
+        mean: Channel means, or ``auto`` to measure them.
+        std: Channel standard deviations, or ``auto`` to measure them.
+        class_names: Names in the order of the class numbers; empty without labels.
+        facts: ``image_size`` and ``name``.
+
+    Raises:
+        ValueError: If the fraction is outside [0, 1) or holds out no image, or a statistic is wrong.
+    """
+    if not 0 <= tune_fraction < 1:
+        raise ValueError(f"Expected tune_fraction in [0, 1), but got {tune_fraction}.")
+    if tune_fraction:
+        rest, held_out = stratified_split(train.labels, tune_fraction, seed=seed)
+        if not len(held_out):
+            raise ValueError(f"tune_fraction={tune_fraction} of {len(train)} training images is not one image.")
+        train, val = train.select(rest), train.select(held_out)
+    mean, std = resolve_statistics(train, mean=mean, std=std)
+    names = list(class_names)
+    return ImageData(train, val, max(1, len(names)), names, mean, std, **facts)

@@ -1,0 +1,215 @@
+#!/usr/bin/env python
+"""An experiment by a plan: choose the settings of each family of arms, then confirm them on other images and seeds.
+
+Usage::
+
+    python scripts/experiment.py tune                   # as many random trials of each family; goes on where it was
+    python scripts/experiment.py choose                 # the best trial of each family, into chosen.json
+    python scripts/experiment.py confirm                # the comparisons that count
+    python scripts/experiment.py tune trainer=gpu hydra/launcher=joblib hydra.launcher.n_jobs=8
+
+What is done stands in the plan, ``results/experiment/plan.yaml``, which is written before. It is all done by
+``amask-compare``, which gets further words of the command line, and which makes no finished run again. Beside the plan
+goes what is small: reports, and of each finished run its configuration, numbers and scores. From there, without any
+checkpoint, the experiment goes on elsewhere as well. No trial is left out of the report on the tuning.
+"""
+
+import argparse
+import csv
+import json
+import math
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from omegaconf import OmegaConf
+
+PLAN = Path(__file__).resolve().parents[1] / "results" / "experiment" / "plan.yaml"
+OF_RUN = ("summary.json", "comparison.json", "config.yaml", "metrics.csv")
+EVERY = 20  # seconds between two looks at what has finished
+
+Settings = dict[str, Any]
+
+
+def draw(space: Mapping[str, Any], seed: str) -> Settings:
+    """Draw the settings of one trial: of each key on its own, so that one may be changed and the others stay.
+
+    Args:
+        space: Key -> a list of choices, of which one may be a mapping of several keys; or ``{low, high}``, evenly, and
+            with ``log: true`` evenly in the logarithm.
+        seed: Of the trial.
+
+    Example:
+        >>> sorted(draw({"masker": ["random_block"], "pick": [{"fill": "blur", "area": 0.5}]}, "0"))
+        ['area', 'fill', 'masker']
+    """
+    found: Settings = {}
+    for key, choices in space.items():
+        stream = random.Random(f"{seed}/{key}")
+        if isinstance(choices, Mapping):
+            log = choices.get("log", False)
+            ends = [math.log(choices[end]) if log else choices[end] for end in ("low", "high")]
+            value = stream.uniform(*ends)
+            chosen: Any = float(f"{math.exp(value) if log else value:.3g}")
+        else:
+            chosen = stream.choice(choices)
+        found |= chosen if isinstance(chosen, Mapping) else {key: chosen}
+    return found
+
+
+def trials(plan: Mapping[str, Any]) -> dict[str, dict[str, Settings]]:
+    """Return family -> name of a trial -> what defines it; each family has as many."""
+    tune = plan["tune"]
+    return {
+        name: {
+            f"{name}_{n}": family.get("fixed", {}) | draw(family["ranges"], f"{tune['draw']}/{name}/{n}")
+            for n in range(tune["trials"])
+        }
+        for name, family in plan["families"].items()
+    }
+
+
+def choose(plan: Mapping[str, Any], rows: Sequence[Mapping[str, str]], *, lost: bool) -> Settings:
+    """Return the best trial of each family, and the scores of all.
+
+    Args:
+        plan: The plan.
+        rows: Of the report's table, a run each.
+        lost: Whether a trial with a run that has no score counts as lost; otherwise it is an error.
+    """
+    tune = plan["tune"]
+    runs = len(tune["compare"]["base"]) * len(tune["compare"]["seed"])
+    chosen: Settings = {"metric": tune["metric"], "draw": tune["draw"], "trials": tune["trials"], "families": {}}
+    for family, made in trials(plan).items():
+        found = {arm: [float(row[tune["metric"]]) for row in rows if row["arm"] == arm] for arm in made}
+        scores = {arm: fmean(values) for arm, values in found.items() if len(values) == runs}
+        missing = sorted(made.keys() - scores.keys())
+        if not scores or (missing and not lost):
+            raise SystemExit(f"Not finished: {', '.join(missing)}. Run `tune` again, or count them as lost: --lost.")
+        best = max(scores, key=lambda arm: scores[arm])
+        chosen["families"][family] = {"trial": best, "settings": made[best], "scores": scores, "lost": missing}
+    return chosen
+
+
+def confirming(plan: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Settings]:
+    """Return the arms to confirm: those of the plan, with the settings of the best trial of the family they name."""
+    made, arms = trials(plan), {}
+    for name, arm in plan["confirm"]["arms"].items():
+        own = {key: value for key, value in arm.items() if key != "family"}
+        best: Settings = {}
+        if "family" in arm:
+            best = chosen["families"][arm["family"]]["settings"]
+            if best not in made[arm["family"]].values():
+                raise SystemExit(f"chosen.json is of another plan: {arm['family']} has no such trial. Choose again.")
+        arms[name] = best | own
+    return arms
+
+
+def comparisons(plan: Mapping[str, Any], step: str, chosen: Mapping[str, Any] | None) -> Iterator[tuple[str, Settings]]:
+    """Yield the comparisons of a step: the name of a folder, and the settings of ``amask-compare``."""
+    tuning = plan["tune"]["compare"]
+    if step == "tune":
+        arms = {arm: made for family in trials(plan).values() for arm, made in family.items()}
+        yield "tune", {**plan["all"], **tuning, "split": "tune", **_arms(arms)}
+        return
+    arms = confirming(plan, chosen or {})
+    for name, own in plan["confirm"]["compare"].items():
+        if seen := set(own["seed"]) & set(tuning["seed"]):
+            raise SystemExit(f"confirm.compare.{name} has seeds that tuned: {sorted(seen)}. Take others.")
+        yield f"confirm_{name}", {**plan["all"], **own, **_arms(arms)}
+
+
+def _arms(arms: Mapping[str, Settings]) -> Settings:
+    return {"arms": ["stock", *arms], **{f"+definitions.{arm}": made for arm, made in arms.items()}}
+
+
+def word(key: str, value: Any) -> str:
+    """Return one setting as a word of the command line.
+
+    Example:
+        >>> word("seed", [0, 1]), word("+definitions.a", {"masker": "centered", "adversary.share": 0.5})
+        ('seed=[0,1]', '+definitions.a={masker: centered,adversary.share: 0.5}')
+    """
+    return f"{key}={_shown(value)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}: {_shown(child)}" for key, child in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_shown, value)) + "]"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def carry_out(settings: Settings, more: Sequence[str], work: Path, kept: Path) -> int:
+    """Make a comparison, from what was kept of it, and keep what finishes; return the exit code."""
+    for run in (kept / "runs").glob("*"):
+        if not (work / "runs" / run.name / "comparison.json").exists():
+            shutil.copytree(run, work / "runs" / run.name, dirs_exist_ok=True)
+    if (kept / "split.txt").exists():
+        work.mkdir(parents=True, exist_ok=True)
+        shutil.copy(kept / "split.txt", work)
+    command = [sys.executable, "-m", "amask_solo.cli.compare", *(word(*pair) for pair in settings.items())]
+    command += [f"folder={work}", *more]
+    print(shlex.join(command), flush=True)
+    process = subprocess.Popen(command)  # noqa: S603 - our own command
+    try:
+        while process.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(EVERY)
+            keep(work, kept)
+    except KeyboardInterrupt:
+        process.wait()  # it has been told as well
+    finally:
+        keep(work, kept)
+    return process.returncode
+
+
+def keep(work: Path, kept: Path) -> None:
+    """Copy what is small, of finished runs and of the report."""
+    kept.mkdir(parents=True, exist_ok=True)
+    for file in (*work.glob("report.*"), *work.glob("*.png"), *work.glob("split.txt")):
+        shutil.copy(file, kept)
+    for scores in work.glob("runs/*/comparison.json"):
+        place = kept / "runs" / scores.parent.name
+        place.mkdir(parents=True, exist_ok=True)
+        for name in OF_RUN:
+            shutil.copy(scores.parent / name, place)
+
+
+def main() -> None:
+    """Run a step."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("step", choices=["tune", "choose", "confirm"])
+    parser.add_argument("--plan", type=Path, default=PLAN, help=f"default: {PLAN}")
+    parser.add_argument("--lost", action="store_true", help="a trial without a score cannot win")
+    parser.add_argument("more", nargs="*", metavar="KEY=VALUE", help="for amask-compare: where and how it runs")
+    arguments = parser.parse_intermixed_args()
+    plan = OmegaConf.to_container(OmegaConf.load(arguments.plan), resolve=True)
+    results = arguments.plan.parent
+    file = results / "chosen.json"
+    if arguments.step == "choose":
+        with (results / "tune" / "report.csv").open(newline="") as table:
+            chosen = choose(plan, list(csv.DictReader(table)), lost=arguments.lost)
+        file.write_text(json.dumps(chosen, indent=2) + "\n")
+        print(json.dumps({name: found["settings"] for name, found in chosen["families"].items()}, indent=2))
+        return
+    if arguments.step == "confirm" and not file.exists():
+        raise SystemExit(f"{file} is missing: `choose` writes it.")
+    chosen = json.loads(file.read_text()) if arguments.step == "confirm" else None
+    codes = [
+        carry_out(settings, arguments.more, Path(plan["work"]) / name, results / name)
+        for name, settings in comparisons(plan, arguments.step, chosen)
+    ]
+    sys.exit(max(codes, default=0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""The script that carries out an experiment: what it draws, chooses and asks for."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from amask_solo.cli.compare import check_comparison, make_runs, sort_arguments
+from amask_solo.cli.composed import composed
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "experiment.py"
+spec = importlib.util.spec_from_file_location("experiment", SCRIPT)
+experiment = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(experiment)
+
+
+@pytest.fixture
+def plan():
+    return OmegaConf.to_container(OmegaConf.load(experiment.PLAN), resolve=True)
+
+
+@pytest.fixture
+def rows(plan):
+    """A table of scores in which the third trial of each family is the best."""
+    return [
+        {"arm": arm, "seed": "100", "linear/acc1": str(50.0 - abs(n - 2))}
+        for family in experiment.trials(plan).values()
+        for n, arm in enumerate(family)
+    ]
+
+
+def asked(plan, step, chosen=None, **more):
+    """Return the configurations of amask-compare that a step asks for, checked as the command does it."""
+    made = []
+    for _, settings in experiment.comparisons(plan, step, chosen):
+        words = [experiment.word(*pair) for pair in {**settings, **more}.items()]
+        made.append(composed("compare", sort_arguments(words)))
+        check_comparison(made[-1])
+    return made
+
+
+def test_families_have_equally_many_trials_that_stay_within_their_ranges(plan):
+    for name, made in experiment.trials(plan).items():
+        assert len(made) == plan["tune"]["trials"]
+        for settings in made.values():
+            family = plan["families"][name]
+            assert settings.keys() == family.get("fixed", {}).keys() | family["ranges"].keys()
+            for key, space in family["ranges"].items():
+                if isinstance(space, dict):
+                    assert space["low"] <= settings[key] <= space["high"]
+                else:
+                    assert settings[key] in space
+
+
+def test_a_trial_is_always_the_same_and_other_keys_change_nothing_of_it(plan):
+    before = experiment.trials(plan)
+    plan["families"]["adios"]["ranges"]["fill"] = ["zero"]
+    plan["tune"]["trials"] += 1
+    after = experiment.trials(plan)
+    assert after["sequential"].items() >= before["sequential"].items()
+    for arm, settings in before["adios"].items():
+        assert after["adios"][arm] == settings | {"fill": "zero"}
+    plan["tune"]["draw"] += 1
+    assert experiment.trials(plan)["random"] != after["random"]
+
+
+def test_the_logarithm_is_drawn_evenly():
+    space = {"lr": {"low": 1e-4, "high": 1e-2, "log": True}}
+    low = sum(experiment.draw(space, str(n))["lr"] < 1e-3 for n in range(200))
+    assert 70 < low < 130
+
+
+def test_a_choice_may_be_several_keys():
+    assert experiment.draw({"pick": [{"fill": "blur", "adversary.share": 0.5}]}, "0") == {
+        "fill": "blur",
+        "adversary.share": 0.5,
+    }
+
+
+def test_the_best_trial_of_each_family_is_chosen_and_all_scores_are_kept(plan, rows):
+    chosen = experiment.choose(plan, rows, lost=False)
+    for name, found in chosen["families"].items():
+        assert found["trial"] == f"{name}_2"
+        assert found["settings"] == experiment.trials(plan)[name][f"{name}_2"]
+        assert len(found["scores"]) == plan["tune"]["trials"]
+
+
+def test_a_trial_without_a_score_is_no_reason_to_choose_among_fewer_unless_that_is_said(plan, rows):
+    rows = [row for row in rows if row["arm"] != "adios_2"]
+    with pytest.raises(SystemExit, match="adios_2"):
+        experiment.choose(plan, rows, lost=False)
+    found = experiment.choose(plan, rows, lost=True)["families"]["adios"]
+    assert found["lost"] == ["adios_2"]
+    assert found["trial"] in ("adios_1", "adios_3")
+
+
+def test_what_is_asked_for_is_right_and_tuning_never_sees_what_confirms(plan, rows, tmp_path):
+    small = {"data": "shapes", "base": ["simclr"]}
+    plan["tune"]["trials"] = 2
+    plan["all"] = {key: value for key, value in plan["all"].items() if not key.startswith("data.")}
+    (tuning,) = asked(plan, "tune", **small, folder=str(tmp_path / "tune"))
+    assert tuning.split == "tune"
+    runs = make_runs(tuning)
+    assert len(runs) == 1 + 3 * plan["tune"]["trials"]
+    assert all("++data.tune_fraction=0.2" in run.settings for run in runs)
+    rows = [row for row in rows if row["arm"].endswith(("_0", "_1"))]
+    chosen = json.loads(json.dumps(experiment.choose(plan, rows, lost=False)))
+    for cfg in asked(plan, "confirm", chosen, **small, folder=str(tmp_path / "confirm")):
+        assert cfg.split == "confirm"
+        assert cfg.definitions.sequential == chosen["families"]["sequential"]["settings"]
+        assert not set(cfg.seed) & set(tuning.seed)
+
+
+def test_seeds_that_tuned_confirm_nothing(plan, rows):
+    plan["confirm"]["compare"]["simclr"]["seed"].append(100)
+    with pytest.raises(SystemExit, match="seeds that tuned"):
+        list(experiment.comparisons(plan, "confirm", experiment.choose(plan, rows, lost=False)))
+
+
+def test_what_another_plan_has_chosen_is_refused(plan, rows):
+    chosen = experiment.choose(plan, rows, lost=False)
+    plan["tune"]["draw"] += 1
+    with pytest.raises(SystemExit, match="another plan"):
+        experiment.confirming(plan, chosen)
+
+
+def test_what_is_kept_is_small_and_enough_to_know_what_is_finished(tmp_path):
+    run = tmp_path / "work" / "runs" / "simclr_stock_seed0"
+    (run / "checkpoints").mkdir(parents=True)
+    for name in (*experiment.OF_RUN, "checkpoints/last.ckpt"):
+        (run / name).write_text("{}")
+    (tmp_path / "work" / "runs" / "simclr_random_seed0").mkdir()
+    experiment.keep(tmp_path / "work", tmp_path / "kept")
+    kept = [str(path.relative_to(tmp_path / "kept")) for path in tmp_path.glob("kept/**/*") if path.is_file()]
+    assert sorted(kept) == sorted(f"runs/simclr_stock_seed0/{name}" for name in experiment.OF_RUN)

@@ -59,7 +59,7 @@ SHARED = {
     "maskers": {"base", "networks", "patterns"},
     "constraints": {"base"},
     "fills": {"base"},
-    "projections": {"base"},
+    "projections": {"base", "area", "combined"},
 }
 """Kinds of which each module knows the shared ones alone, never its neighbors."""
 

@@ -17,7 +17,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.cli.composed import composed
 from amask_solo.cli.keys import check_key
@@ -50,18 +50,23 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
     if swept and not flags.multirun and not any(o.key_or_group == "hydra.mode" for o in overrides):
         raise UserError(f"Several values for {swept[0]}: one run for each needs the flag -m; a list needs brackets.")
     folders = [config_folder(), *_more_folders(flags.config_dir, overrides)]
+    replaced: set[str] = set()
     choices = [o for o in overrides if o.is_hydra_override() or _names_a_file(o, folders)]
     values = [o for o in overrides if o not in choices and not o.is_delete()]
     _refuse_no_names(choices)
     for chosen in _one_by_one(choices, folders) if overrides else ():
         cfg = _compose(flags.config_name or config_name, chosen, folders[1:])
         for override in values:
-            for key in _keys(override.key_or_group, override.value()):
+            for key, value in _entries(override.key_or_group, override.value()):
                 check_key(key, cfg, given=values)
+                if isinstance(value, dict | list) and OmegaConf.is_dict(OmegaConf.select(cfg, key)):
+                    replaced.add(key)
     rest = list(argv)
     for text in flags.overrides:
         rest.remove(text)
-    return [f"++{o.input_line.lstrip('+')}" if o in values else o.input_line for o in overrides] + rest
+    # Hydra would merge the arguments of what stood there into those of another target.
+    emptied = [f"++{key}=null" for key in sorted(replaced)]
+    return emptied + [f"++{o.input_line.lstrip('+')}" if o in values else o.input_line for o in overrides] + rest
 
 
 def _refuse_folders(config_name: str, overrides: Sequence[Override]) -> None:
@@ -73,13 +78,16 @@ def _refuse_folders(config_name: str, overrides: Sequence[Override]) -> None:
             raise UserError(f"{override.key_or_group} has no effect; {PLACES[config_name]} says where the files go.")
 
 
-def _keys(key: str, value: Any) -> Iterator[str]:
-    """Yield the key of an override, or all keys of a dictionary that is its value."""
-    if not isinstance(value, dict) or not value:
-        yield key
+def _entries(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the key of an override with its value; of a dictionary, those that it changes.
+
+    One that names a ``_target_`` changes nothing: it takes the place of what stood there.
+    """
+    if not isinstance(value, dict) or not value or "_target_" in value:
+        yield key, value
         return
     for name, child in value.items():
-        yield from _keys(f"{key}.{name}", child)
+        yield from _entries(f"{key}.{name}", child)
 
 
 def _flags(argv: Sequence[str]) -> argparse.Namespace:

@@ -129,8 +129,19 @@ def arm_settings(definition: Mapping[str, Any]) -> list[str]:
     Example:
         >>> arm_settings({"masker": "random_block", "adversary.masker.area": 0.25, "adversary.side": None})
         ['masker=random_block', 'adversary.masker.area=0.25', 'adversary.side=null']
+        >>> arm_settings({"adversary.masker.pattern": {"_target_": "amask_solo.maskers.Grid", "patch": 4}})
+        ['adversary.masker.pattern={_target_:"amask_solo.maskers.Grid",patch:4}']
     """
-    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in definition.items()]
+    return [f"{key}={value if isinstance(value, str) else _literal(value)}" for key, value in definition.items()]
+
+
+def _literal(value: Any) -> str:
+    """Return a value as Hydra reads it: JSON, but for the keys, which have no quotes."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_literal(child)}" for key, child in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_literal, value)) + "]"
+    return json.dumps(value)
 
 
 def _key(text: str) -> str:

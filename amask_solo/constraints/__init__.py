@@ -4,6 +4,7 @@ from amask_solo.constraints.base import Constraint
 from amask_solo.constraints.combined import PerMask, WeightedSum
 from amask_solo.constraints.overlap import Overlap
 from amask_solo.constraints.shape import Binariness, Smoothness
+from amask_solo.constraints.shape_prior import ShapePrior
 from amask_solo.constraints.sparsity import AreaTarget, InverseSine
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "InverseSine",
     "Overlap",
     "PerMask",
+    "ShapePrior",
     "Smoothness",
     "WeightedSum",
 ]

@@ -10,6 +10,8 @@ from amask_solo._types import Masks, Scalar
 class Constraint(nn.Module, ABC):
     """A penalty on masks that the masker minimises while it maximises the loss.
 
+    A constraint may have parameters: the masker's optimizer moves them as well, down the gradient of the penalty.
+
     Attributes:
         free: Whether it asks nothing of any mask.
     """

@@ -54,7 +54,8 @@ class Preview(NamedTuple):
 class Adversary(nn.Module):
     """The masker with its game, its update rule and its optimizer.
 
-    The optimizer is private: the host's optimizer, schedule and step counter never see it.
+    The optimizer is private: the host's optimizer, schedule and step counter never see it. A constraint that is learned
+    is trained by it too: its penalty has whatever gradient its own parameters need.
 
     Args:
         game: What is played.
@@ -122,8 +123,9 @@ class Adversary(nn.Module):
         return not isinstance(self.update, Reversal)
 
     def learned(self) -> list[nn.Parameter]:
-        """Return the masker's parameters; an unlearned masker has none and is never stepped."""
-        return [p for p in self.masker.parameters() if p.requires_grad]
+        """Return the parameters of the masker and of what it pays; none, so that nothing is stepped, if it has none."""
+        learned = [p for p in self.masker.parameters() if p.requires_grad]
+        return [*learned, *self.game.constraint.parameters()] if learned else []
 
     def moves(self, step: int) -> bool:
         """Return whether the masker learns in this step of the host's optimizer."""

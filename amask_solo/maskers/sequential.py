@@ -80,13 +80,8 @@ class SequentialMasker(Masker):
         self.through_earlier = through_earlier
         self.network = network(in_channels=4, out_channels=1)
 
-    def forward(
-        self,
-        images: Images,
-        *,
-        generator: torch.Generator | None = None,  # noqa: ARG002
-    ) -> Masks:
-        """Return the masks in the order in which they were made; nothing is drawn at random."""
+    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
+        """Return the masks in the order in which they were made; only a projection may draw at random."""
         # The view is shrunk once; what is hidden is removed from the small view, which costs a
         # fraction.
         view, size = shrink(images, self.resolution), images.shape[-2:]
@@ -95,7 +90,8 @@ class SequentialMasker(Masker):
         taken = hidden
         masks: list[Masks] = []
         for project in self.projections:
-            masks.append(project(self._logits(self._sight(view, hidden), size), taken))
+            logits = self._logits(self._sight(view, hidden), size)
+            masks.append(project(logits, taken, generator=generator))
             known = masks[-1] if self.through_earlier else masks[-1].detach()
             hidden, taken = _hide(hidden, taken, known)
         return torch.cat(masks, dim=1).to(images.dtype)
@@ -120,10 +116,10 @@ class SequentialMasker(Masker):
             view, hidden, taken = view[ready:], hidden[ready:], taken[ready:]
             if steps_left > 1:
                 with torch.no_grad():
-                    mask = project(self._logits(sight[ready:], size), taken)
+                    mask = project(self._logits(sight[ready:], size), taken, generator=generator)
                 hidden, taken = _hide(hidden, taken, mask)
         logits = self._logits(torch.cat(sights), size)
-        masks = self._project(logits, rooms)
+        masks = self._project(logits, rooms, generator)
         return masks[order.argsort()].to(images.dtype)
 
     def _sight(self, view: SmallImages, hidden: OneMask) -> Sight:
@@ -133,11 +129,11 @@ class SequentialMasker(Masker):
     def _logits(self, sight: Sight, size: torch.Size) -> Logits:
         return enlarge(self.network(sight), size)
 
-    def _project(self, logits: Logits, rooms: list[Tensor]) -> OneMask:
+    def _project(self, logits: Logits, rooms: list[Tensor], generator: torch.Generator | None) -> OneMask:
         if all(project is self.projections[0] for project in self.projections):
-            return self.projections[0](logits, torch.cat(rooms))
-        parts = logits.split([len(room) for room in rooms])
-        return torch.cat([p(part, room) for p, part, room in zip(self.projections, parts, rooms, strict=True)])
+            return self.projections[0](logits, torch.cat(rooms), generator=generator)
+        parts = zip(self.projections, logits.split([len(room) for room in rooms]), rooms, strict=True)
+        return torch.cat([project(part, room, generator=generator) for project, part, room in parts])
 
 
 def _check_room(projections: Sequence[Projection]) -> None:

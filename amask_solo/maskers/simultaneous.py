@@ -43,18 +43,14 @@ class SimultaneousMasker(Masker):
         super().__init__()
         if num_masks < 1:
             raise ValueError(f"Expected num_masks of 1 or more, but got {num_masks}.")
-        projection(torch.zeros(1, num_masks, 1, 1))  # refuses a single mask, if it shares the pixels out
+        # Refuses a single mask, if it shares the pixels out.
+        projection(torch.zeros(1, num_masks, 1, 1), generator=torch.Generator())
         self.num_masks = num_masks
         self.resolution = check_resolution(resolution)
         self.projection = projection
         self.network = network(in_channels=3, out_channels=num_masks)
 
-    def forward(
-        self,
-        images: Images,
-        *,
-        generator: torch.Generator | None = None,  # noqa: ARG002
-    ) -> Masks:
-        """Return the masks; nothing is drawn at random."""
-        logits = self.network(shrink(images, self.resolution))
-        return self.projection(enlarge(logits, images.shape[-2:])).to(images.dtype)
+    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
+        """Return the masks; only a projection may draw at random."""
+        logits = enlarge(self.network(shrink(images, self.resolution)), images.shape[-2:])
+        return self.projection(logits, generator=generator).to(images.dtype)

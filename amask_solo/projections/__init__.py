@@ -3,12 +3,15 @@
 from amask_solo.projections.area import AreaBudget, area_budget
 from amask_solo.projections.base import Projection
 from amask_solo.projections.combined import Binary, Disjoint
+from amask_solo.projections.patches import GumbelTopK, Patches
 from amask_solo.projections.pixelwise import Sigmoid, Softmax
 
 __all__ = [
     "AreaBudget",
     "Binary",
     "Disjoint",
+    "GumbelTopK",
+    "Patches",
     "Projection",
     "Sigmoid",
     "Softmax",

@@ -46,7 +46,13 @@ class AreaBudget(Projection):
         self.least = self.low
         self.sharpness = sharpness
 
-    def within(self, logits: Logits, room: OneMask | None) -> Masks:
+    def within(
+        self,
+        logits: Logits,
+        room: OneMask | None,
+        *,
+        generator: torch.Generator | None = None,  # noqa: ARG002
+    ) -> Masks:
         """Return masks that meet the budget as far as there is room."""
         # Far beyond where a sigmoid is flat, but float32 still tells two logits apart.
         sharp = (self.sharpness * wide(logits)).clamp(-1e6, 1e6)

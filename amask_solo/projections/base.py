@@ -24,12 +24,13 @@ class Projection(ABC):
     least: float = 0.0
 
     @abstractmethod
-    def within(self, logits: Logits, room: OneMask | None) -> Masks:
+    def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:
         """Return masks that nowhere exceed ``room``.
 
         Args:
             logits: Scores of N masks; higher hides more.
             room: How much of each pixel may be hidden, in [0, 1]; all of it if ``None``.
+            generator: Source of randomness, for those that draw.
         """
 
     def decide(self, masks: Masks, room: OneMask | None) -> Masks:
@@ -44,14 +45,18 @@ class Projection(ABC):
         """
         return (masks > (0.5 if room is None else room / 2)).to(masks.dtype)
 
-    def __call__(self, logits: Logits, hidden: OneMask | None = None) -> Masks:
+    def __call__(
+        self, logits: Logits, hidden: OneMask | None = None, *, generator: torch.Generator | None = None
+    ) -> Masks:
         """Return masks in [0, 1], in float32 or better.
 
         Args:
             logits: Scores of N masks; higher hides more.
             hidden: What earlier masks hide.
+            generator: Source of randomness, on the device of the logits.
         """
-        return self.within(logits, 1 - wide(hidden) if self.disjoint and hidden is not None else None)
+        room = 1 - wide(hidden) if self.disjoint and hidden is not None else None
+        return self.within(logits, room, generator=generator)
 
 
 def times(masks: Masks, room: OneMask | None) -> Masks:

@@ -1,5 +1,7 @@
 """Projections made of projections."""
 
+import torch
+
 from amask_solo._types import Logits, Masks, OneMask
 from amask_solo.projections.base import Projection, times
 
@@ -11,7 +13,6 @@ class Disjoint(Projection):
         inner: How the masks are made in the room that is left; without earlier masks, this alone.
 
     Example:
-        >>> import torch
         >>> from amask_solo.projections import AreaBudget
         >>> hidden = torch.zeros(1, 1, 4, 4)
         >>> hidden[..., :2, :] = 1
@@ -26,9 +27,9 @@ class Disjoint(Projection):
         self.inner = inner
         self.least = inner.least
 
-    def within(self, logits: Logits, room: OneMask | None) -> Masks:
+    def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:
         """Return what the inner projection makes of the room."""
-        return self.inner.within(logits, room)
+        return self.inner.within(logits, room, generator=generator)
 
     def decide(self, masks: Masks, room: OneMask | None) -> Masks:
         """Decide as the inner projection does."""
@@ -49,7 +50,6 @@ class Binary(Projection):
         inner: Makes the soft masks.
 
     Example:
-        >>> import torch
         >>> from amask_solo.projections import AreaBudget
         >>> logits = torch.tensor([[[[0.1, 0.4], [0.3, 0.2]]]], requires_grad=True)
         >>> mask = Binary(AreaBudget(0.25))(logits)
@@ -68,9 +68,9 @@ class Binary(Projection):
         self.inner = inner
         self.disjoint, self.least = inner.disjoint, inner.least
 
-    def within(self, logits: Logits, room: OneMask | None) -> Masks:
+    def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:
         """Return masks of zeros and ones, as far as there is room, with the gradient of soft ones."""
-        soft = self.inner.within(logits, room)
+        soft = self.inner.within(logits, room, generator=generator)
         hard = times(self.inner.decide(soft.detach(), room), None if room is None else room.detach())
         # In this order: what is added to the zeros and ones is an exact zero.
         return hard + (soft - soft.detach())

@@ -9,7 +9,13 @@ from amask_solo.projections.base import Projection, times, wide
 class Sigmoid(Projection):
     """Hide each pixel independently of all others; nothing limits the area."""
 
-    def within(self, logits: Logits, room: OneMask | None) -> Masks:
+    def within(
+        self,
+        logits: Logits,
+        room: OneMask | None,
+        *,
+        generator: torch.Generator | None = None,  # noqa: ARG002
+    ) -> Masks:
         """Return the sigmoid of the logits, times the room."""
         return times(torch.sigmoid(wide(logits)), room)
 
@@ -22,7 +28,13 @@ class Softmax(Projection):
         <https://arxiv.org/abs/2201.13100>`_, ICML 2022.
     """
 
-    def within(self, logits: Logits, room: OneMask | None) -> Masks:
+    def within(
+        self,
+        logits: Logits,
+        room: OneMask | None,
+        *,
+        generator: torch.Generator | None = None,  # noqa: ARG002
+    ) -> Masks:
         """Return the softmax over the masks, times the room.
 
         Raises:

@@ -77,6 +77,29 @@ def test_an_unknown_key_is_answered_with_the_nearest(key, nearest, sign):
         checked("pretrain", [f"{sign}{key}=1"])
 
 
+PROJECTIONS = "amask_solo.projections"
+SIGMOID = {"_target_": f"{PROJECTIONS}.Sigmoid"}
+QUARTER = {"_target_": f"{PROJECTIONS}.AreaBudget", "area": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("value", "projection"),
+    [
+        ("{_target_:amask_solo.projections.Sigmoid}", SIGMOID),
+        (
+            "{inner:{_target_:amask_solo.projections.Sigmoid}}",
+            {"_target_": f"{PROJECTIONS}.Disjoint", "inner": SIGMOID},
+        ),
+        ("[{_target_:amask_solo.projections.Sigmoid}]", [SIGMOID]),
+        ("{inner:{area:0.1}}", {"_target_": f"{PROJECTIONS}.Disjoint", "inner": QUARTER | {"area": 0.1}}),
+    ],
+)
+def test_another_target_takes_the_place_of_what_stood_there(value, projection):
+    cfg = composed("masker=sequential", f"adversary.masker.projection={value}")
+    assert cfg.adversary.masker.projection == projection
+    assert cfg.adversary.masker.num_masks == 3
+
+
 def test_an_unknown_key_within_a_dictionary_is_found():
     with pytest.raises(UserError, match="did you mean 'num_train'"):
         checked("pretrain", ["data={num_trian:3}"])

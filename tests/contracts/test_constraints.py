@@ -9,7 +9,7 @@ DTYPES = [torch.float32, torch.bfloat16]
 
 @pytest.fixture(params=names("constraint"))
 def constraint(request):
-    return build("constraint", request.param)
+    return build("constraint", request.param).eval()
 
 
 def random_masks():
@@ -43,6 +43,8 @@ def test_penalty_and_gradient_are_finite(constraint, area, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_where_an_extreme_is_penalized_the_gradient_points_inwards(constraint, dtype):
+    if list(constraint.parameters()):
+        pytest.skip("what a learned constraint asks for is not known beforehand")
     inside = min(penalty_and_gradient(constraint, a, dtype)[0] for a in (0.25, 0.5, 0.75))
     for area, outwards in ((0.0, 1), (1.0, -1)):
         penalty, gradient = penalty_and_gradient(constraint, area, dtype)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
     "settings",
     [
         {"update": "reversal"},
-        {"update": "alternating", "every": 2},
+        {"update": "alternating", "every": 2, "constraint": "shape_prior"},
         {"update": "reversal", "draw": "all", "memory_efficient": True},
     ],
 )

@@ -286,7 +286,8 @@ def test_16_mixed_is_refused_where_a_gradient_is_taken_without_the_scaler(settin
 
 @both_rules
 def test_a_resumed_run_ends_where_the_uninterrupted_one_does(update, tmp_path):
-    settings = {"adversary.update": update, "adversary.schedule": "cosine"}
+    # A constraint that is learned is resumed with the masker.
+    settings = {"adversary.update": update, "adversary.schedule": "cosine", "adversary.constraint": "shape_prior"}
 
     whole = build("byol", masker_node(OneConvolution), **settings)
     fit(whole, epochs=4)

@@ -54,6 +54,9 @@ SINGLE = "masker=sequential adversary.masker.num_masks=1"
 FAST = "adversary.optimizer.lr=0.005"
 STEPS = f"{FAST} adversary.steps=3"
 BINARY = "amask_solo.projections.Binary"
+SOFT = "{_target_:amask_solo.projections.AreaBudget,area:0.25,sharpness:3.0}"
+STANDARD = f"{{_target_:amask_solo.projections.Standardized,inner:{SOFT}}}"
+ALIVE = f"adversary.masker.projection={{_target_:{BINARY},inner:{STANDARD}}}"
 SETTINGS = {
     "random": "masker=random_block",
     "disjoint": THIRDS,
@@ -62,6 +65,10 @@ SETTINGS = {
     "single_fast": f"{SINGLE} {FAST}",
     "single_steps": f"{SINGLE} {STEPS}",
     "single_binary": f"{SINGLE} {FAST} adversary.masker.projection._target_={BINARY}",
+    "single_soft": f"{SINGLE} adversary.masker.projection={STANDARD}",
+    "single_alive": f"{SINGLE} {ALIVE}",
+    "single_alive_steps": f"{SINGLE} {ALIVE} adversary.steps=3",
+    "half_alive_steps": f"{SINGLE} {ALIVE} adversary.steps=3 adversary.share=0.5",
     "growing": f"{GROWING}",
     "growing_fast": f"{GROWING} {FAST}",
     "growing_steps": f"{GROWING} {STEPS}",

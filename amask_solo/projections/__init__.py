@@ -2,7 +2,7 @@
 
 from amask_solo.projections.area import AreaBudget, area_budget
 from amask_solo.projections.base import Projection
-from amask_solo.projections.combined import Binary, Disjoint
+from amask_solo.projections.combined import Binary, Disjoint, Standardized
 from amask_solo.projections.patches import GumbelTopK, Patches
 from amask_solo.projections.pixelwise import Sigmoid, Softmax
 
@@ -15,5 +15,6 @@ __all__ = [
     "Projection",
     "Sigmoid",
     "Softmax",
+    "Standardized",
     "area_budget",
 ]

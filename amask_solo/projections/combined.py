@@ -3,7 +3,7 @@
 import torch
 
 from amask_solo._types import Logits, Masks, OneMask
-from amask_solo.projections.base import Projection, times
+from amask_solo.projections.base import Projection, times, wide
 
 
 class Disjoint(Projection):
@@ -74,3 +74,38 @@ class Binary(Projection):
         hard = times(self.inner.decide(soft.detach(), room), None if room is None else room.detach())
         # In this order: what is added to the zeros and ones is an exact zero.
         return hard + (soft - soft.detach())
+
+
+class Standardized(Projection):
+    """Give each mask's logits mean 0 and deviation 1 over the pixels, and project them then.
+
+    A masker whose logits grow decides ever more sharply. Where a sigmoid is flat it learns nothing: its masks stay
+    where they are while the encoder learns to do without what they hide. With standardized logits, how decided a mask
+    is lies with the projection alone, and a pixel that is shown can still be tried. Ours.
+
+    Args:
+        inner: Makes the masks. Of :class:`AreaBudget`, a ``sharpness`` of 3 leaves masks of half a bit a pixel.
+
+    Example:
+        >>> import torch
+        >>> from amask_solo.projections import AreaBudget
+        >>> logits = torch.randn(1, 1, 8, 8)
+        >>> project = Standardized(AreaBudget(0.25))
+        >>> torch.allclose(project(logits), project(1000 * logits + 7), atol=1e-4)
+        True
+    """
+
+    def __init__(self, inner: Projection) -> None:
+        self.inner = inner
+        self.disjoint, self.least = inner.disjoint, inner.least
+
+    def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:
+        """Return what the inner projection makes of the standardized logits."""
+        logits = wide(logits)
+        centered = logits - logits.mean(dim=(-2, -1), keepdim=True)
+        deviation = centered.square().mean(dim=(-2, -1), keepdim=True).clamp_min(1e-12).sqrt()
+        return self.inner.within(centered / deviation, room, generator=generator)
+
+    def decide(self, masks: Masks, room: OneMask | None) -> Masks:
+        """Decide as the inner projection does."""
+        return self.inner.decide(masks, room)

@@ -127,7 +127,7 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         make_head=lambda: _head(checkpoint, run, device),
     )
     facts = {
-        "checkpoint": str(file.resolve()),
+        "checkpoint": str(file),  # as it was given: results are shared, and folders are private
         "state": fingerprint(checkpoint),
         "method": None,
         "epochs": None,

@@ -3,6 +3,7 @@
 Nothing in here may start a thread or wake a GPU: neither survives a fork.
 """
 
+import warnings
 from contextlib import suppress
 
 import amask_solo.runs.evaluate
@@ -10,6 +11,7 @@ import amask_solo.runs.pretrain  # noqa: F401 - only to have it in memory
 from amask_solo.errors import UserError
 from amask_solo.hosts.installed import load_host
 
-with suppress(UserError):
-    # A host that is missing is a mistake that the run itself explains.
+with suppress(UserError), warnings.catch_warnings():
+    # What the host does not say in a run; and a host that is missing is a mistake that the run itself explains.
+    warnings.simplefilter("ignore")
     load_host()

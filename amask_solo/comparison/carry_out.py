@@ -1,12 +1,16 @@
 """Make a run: pretrain and evaluate it, each in a process of its own.
 
 So memory is measured for each run alone, one that crashes takes no other with it, and each can be made again by hand
-with the very command that made it.
+with the very command that made it. The imports, ten seconds and more, are made once: the processes are forked from one
+that has made them.
 """
 
-import subprocess
+import multiprocessing
+import os
+import shlex
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from amask_solo.comparison.plan import SCORES, Run
@@ -60,15 +64,40 @@ def call(command: str, arguments: Sequence[str], *, log: Path) -> None:
         UserError: If it fails; with its last line.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as out:
-        words = [sys.executable, "-m", f"amask_solo.cli.{command}", *arguments]
-        process = subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT)  # noqa: S603 - our own command
-        try:
-            code = process.wait()
-        except KeyboardInterrupt:
-            # Ctrl-C has reached the run as well, which now writes a checkpoint.
-            process.wait(timeout=PATIENCE)
-            raise
-    if code:
+    process = _context().Process(target=_run, args=(command, list(arguments), log))
+    process.start()
+    try:
+        process.join()
+    except KeyboardInterrupt:
+        # Ctrl-C has reached the run as well, which now writes a checkpoint.
+        process.join(PATIENCE)
+        raise
+    if process.exitcode:
         said = log.read_text().strip().splitlines()
-        raise UserError(f"amask-{command} failed: {said[-1] if said else f'exit code {code}'} (more in {log})")
+        raise UserError(f"amask-{command} failed: {said[-1] if said else ''} (exit {process.exitcode}; more in {log})")
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    known = multiprocessing.get_all_start_methods()
+    if multiprocessing.get_start_method(allow_none=True) not in (None, *known):
+        # A worker of joblib has a default of its own, which the new process would not know.
+        multiprocessing.set_start_method(known[0], force=True)
+    if "forkserver" not in known:
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["amask_solo.cli.preloaded"])
+    return context
+
+
+def _run(command: str, arguments: list[str], log: Path) -> None:
+    """Be the command, in the new process."""
+    with log.open("a") as out:
+        out.write(f"$ amask-{command} {shlex.join(arguments)}\n")
+        out.flush()
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(out.fileno(), stream.fileno())
+    module = import_module(f"amask_solo.cli.{command}")
+    # Who starts further processes, as Lightning does for several GPUs, starts this command again, not the comparison.
+    sys.modules["__main__"] = module
+    sys.argv = [str(module.__file__), *arguments]
+    module.main()

@@ -41,6 +41,7 @@ RULES = {
     "mask_panels": whole(0),
     "online_knn": whole(0),
     "advantage": whole(0),
+    "save_every": whole(1),
     "resume": SWITCH,
     "overwrite": SWITCH,
 }

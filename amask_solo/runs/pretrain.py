@@ -157,7 +157,8 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
     # The bar shows what the others have measured, so it comes after them.
     chosen += [watch.Summary(folder, _facts(cfg, images)), watch.progress_bar()]
     monitor = "val_knn_acc1" if measured else None
-    return [*chosen, *watch.checkpoints(folder / FOLDER, monitor=monitor, every_n_epochs=cfg.online_knn or 1)]
+    saved = {"every_n_epochs": cfg.online_knn or 1, "save_every": cfg.save_every, "epochs": cfg.max_epochs}
+    return [*chosen, *watch.checkpoints(folder / FOLDER, monitor=monitor, **saved)]
 
 
 def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:

@@ -28,7 +28,7 @@ WRITTEN = (
 )
 """What a run and its evaluation write, and so what ``overwrite`` deletes; whatever else lies in the folder stays."""
 
-MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "run_folder", "name")
+MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "save_every", "run_folder", "name")
 """What may differ when a run is resumed: where it runs, not what it is."""
 
 

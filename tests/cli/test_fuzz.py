@@ -49,6 +49,7 @@ PRETRAIN = {
     "trainer=tpu": "tpu",
     "data.image_size=${frobnicate}": "data.image_size|frobnicate",
     "name=${name}": "name",
+    "save_every=0": "save_every|0",
     "hydra.run.dir=out": "hydra.run.dir|run_folder",
     "hydra/launcher=rocket": "rocket",
     "hydra.frobnicate=1": "frobnicate",

@@ -84,6 +84,18 @@ def test_an_error_leaves_the_last_checkpoint_alone(tmp_path):
     assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == 2
 
 
+def test_checkpoints_may_be_rarer_but_the_end_is_always_saved(tmp_path):
+    rare = {"save_every": 2, "epochs": 3}
+    with pytest.raises(RuntimeError, match="a bug"):
+        fit(masked(), batches=1, epochs=3, callbacks=[*checkpoints(tmp_path / "a", **rare), At(1, stumble)], **ON)
+    assert not (tmp_path / "a" / LAST).exists()
+    with pytest.raises(RuntimeError, match="a bug"):
+        fit(masked(), batches=1, epochs=3, callbacks=[*checkpoints(tmp_path / "b", **rare), At(2, stumble)], **ON)
+    assert torch.load(tmp_path / "b" / LAST, weights_only=True)["global_step"] == 2
+    fit(masked(), batches=1, epochs=3, callbacks=checkpoints(tmp_path / "c", **rare), **ON)
+    assert torch.load(tmp_path / "c" / LAST, weights_only=True)["global_step"] == 3
+
+
 def test_an_interruption_before_the_first_step_writes_nothing(tmp_path, ctrl_c):
     with pytest.raises(SystemExit):
         fit(masked(), callbacks=[*checkpoints(tmp_path), At(0, interrupt)], **ON)

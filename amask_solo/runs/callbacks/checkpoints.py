@@ -12,14 +12,23 @@ from amask_solo.runs.callbacks.loggers import MetricsFile
 from amask_solo.runs.last_checkpoint import LAST
 
 
-def checkpoints(folder: str | Path, *, monitor: str | None = None, every_n_epochs: int = 1) -> list[Callback]:
-    """Return the callbacks that write ``last.ckpt`` (each epoch, and on Ctrl-C) and ``best.ckpt``.
+def checkpoints(
+    folder: str | Path,
+    *,
+    monitor: str | None = None,
+    every_n_epochs: int = 1,
+    save_every: int = 1,
+    epochs: int = 1,
+) -> list[Callback]:
+    """Return the callbacks that write ``last.ckpt`` (every so many epochs, at the end, on Ctrl-C) and ``best.ckpt``.
 
     Args:
         folder: Where the files go.
         monitor: The metric, higher is better, that decides which checkpoint is the best; without
             one (as for images without labels) there is no ``best.ckpt``.
         every_n_epochs: How often ``monitor`` is measured.
+        save_every: After how many epochs ``last.ckpt`` is written.
+        epochs: How many the run has, so that it is written after the last one as well.
     """
     callbacks: list[Callback] = [KeepOnInterrupt(folder), RowBeforeCheckpoint()]
     if monitor is not None:
@@ -34,13 +43,17 @@ def checkpoints(folder: str | Path, *, monitor: str | None = None, every_n_epoch
                 enable_version_counter=False,
             )
         )
-    last = ModelCheckpoint(
-        folder,
-        filename=LAST.removesuffix(".ckpt"),
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    return [*callbacks, last]
+    last = [
+        ModelCheckpoint(
+            folder,
+            filename=LAST.removesuffix(".ckpt"),
+            every_n_epochs=every,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        for every in ([save_every, epochs] if epochs % save_every else [save_every])
+    ]
+    return [*callbacks, *last]
 
 
 class KeepOnInterrupt(Callback):

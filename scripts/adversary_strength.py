@@ -48,7 +48,8 @@ SHARED = [
     "trainer.check_val_every_n_epoch=16",
 ]
 QUARTER = "{_target_:amask_solo.projections.AreaBudget,area:0.25}"
-GROWING = "masker=sequential adversary.apply=cumulative adversary.masker.projection.inner.area=0.125"
+GROWING = "masker=sequential adversary.apply=cumulative"
+SOFT_EIGHTHS = f"{GROWING} adversary.masker.projection.inner.area=0.125"
 THIRDS = "masker=sequential adversary.masker.num_masks=3"
 SINGLE = "masker=sequential adversary.masker.num_masks=1"
 FAST = "adversary.optimizer.lr=0.005"
@@ -57,6 +58,8 @@ BINARY = "amask_solo.projections.Binary"
 SOFT = "{_target_:amask_solo.projections.AreaBudget,area:0.25,sharpness:3.0}"
 STANDARD = f"{{_target_:amask_solo.projections.Standardized,inner:{SOFT}}}"
 ALIVE = f"adversary.masker.projection={{_target_:{BINARY},inner:{STANDARD}}}"
+EIGHTH = STANDARD.replace("0.25", "0.125")
+EIGHTHS = f"{{_target_:{BINARY},inner:{{_target_:amask_solo.projections.Disjoint,inner:{EIGHTH}}}}}"
 SETTINGS = {
     "random": "masker=random_block",
     "disjoint": THIRDS,
@@ -69,10 +72,11 @@ SETTINGS = {
     "single_alive": f"{SINGLE} {ALIVE}",
     "single_alive_steps": f"{SINGLE} {ALIVE} adversary.steps=3",
     "half_alive_steps": f"{SINGLE} {ALIVE} adversary.steps=3 adversary.share=0.5",
-    "growing": f"{GROWING}",
-    "growing_fast": f"{GROWING} {FAST}",
-    "growing_steps": f"{GROWING} {STEPS}",
-    "growing_two": f"{GROWING} adversary.masker.num_masks=2 {FAST}",
+    "growing": SOFT_EIGHTHS,
+    "growing_fast": f"{SOFT_EIGHTHS} {FAST}",
+    "growing_steps": f"{SOFT_EIGHTHS} {STEPS}",
+    "growing_alive": f"{GROWING} adversary.masker.projection={EIGHTHS}",
+    "growing_two": f"{SOFT_EIGHTHS} adversary.masker.num_masks=2 {FAST}",
     "overlapping": f"masker=sequential_per_step adversary.masker.projection=[{','.join([QUARTER] * 3)}] "
     f"constraint=overlap {FAST}",
     "mixture_single": f"masker=mixture adversary.masker.masker.num_masks=1 {FAST}",

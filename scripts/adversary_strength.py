@@ -171,7 +171,7 @@ def show(files: list[Path]) -> None:
             f"{own:.3f}",
             f"{record['attack'].get('gap', float('nan')):.1f}",
             f"{mean(epochs, 'masks/entropy') or 0:.2f}",
-            *(f"{record[key]:.1f}" for key in ("knn_acc1", "linear_acc1")),
+            *(f"{record[key] or float('nan'):.1f}" for key in ("knn_acc1", "linear_acc1")),
         )
     Console(width=140).print(table)
 

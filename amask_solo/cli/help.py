@@ -15,6 +15,7 @@ SHOWN = (
     "method",
     "data",
     "masker",
+    "localiser",
     "constraint",
     "fill",
     "update",

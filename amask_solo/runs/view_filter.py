@@ -18,15 +18,15 @@ Node = Mapping[str, Any]
 """What describes a filter, as plain values."""
 
 
-def build_filter(node: Node | None) -> Filter | None:
-    """Return the filter that a node describes; nothing for ``None``.
+def build_filter(node: Any) -> Filter | None:
+    """Return the filter that a :data:`Node` describes; nothing for ``None``.
 
     Raises:
         UserError: If it describes nothing that can be called.
     """
     if node is None:
         return None
-    if not isinstance(node, Mapping) and not OmegaConf.is_dict(node):
+    if not isinstance(node, Mapping):
         raise UserError(f"Expected view_filter to be null or a node with a _target_, but got {node!r}.")
     made = instantiate(OmegaConf.create(node), "view_filter")
     if not callable(made):

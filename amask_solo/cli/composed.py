@@ -19,7 +19,7 @@ def composed(config_name: str, arguments: Sequence[str]) -> DictConfig:
     return _composed(config_name, arguments)
 
 
-def present_choices(config_name: str, arguments: Sequence[str]) -> dict[str, str]:
+def present_choices(config_name: str, arguments: Sequence[str]) -> dict[str, str | None]:
     """Return the present choice of each group, as Hydra names it: with its place, if that is not the usual one."""
     return dict(_composed(config_name, arguments, return_hydra_config=True).hydra.runtime.choices)
 

@@ -20,6 +20,7 @@ SHOWN = (
     "fill",
     "update",
     "augmentations",
+    "view_filter",
     "trainer",
     "logger",
     "adversary",

@@ -56,9 +56,14 @@ class MaskMatch(Protocol):
 
     Args:
         localiser: Scored in place of the run's own, on any run, masked or not.
+
+    Raises:
+        ValueError: If it is no localiser.
     """
 
     def __init__(self, *, localiser: Localiser | None = None) -> None:
+        if localiser is not None and not isinstance(localiser, Localiser):
+            raise ValueError(f"Expected localiser to be null or a Localiser, but got {localiser!r}.")
         self.localiser = localiser
 
     @torch.no_grad()

@@ -26,7 +26,7 @@ class SaliencyMasker(Masker):
             :func:`~amask_solo.localisers.foreground`.
 
     Raises:
-        ValueError: If the shares are not in (0, 1) and in order, or the grid has fewer than 2 rows.
+        ValueError: If there is no localiser, shares are not in (0, 1) and in order, or the grid has fewer than 2 rows.
 
     Example:
         >>> from amask_solo.localisers import Everywhere
@@ -46,6 +46,8 @@ class SaliencyMasker(Masker):
         self, localiser: Localiser, *, ratio: Sequence[float] = (0.05, 0.25), grid: int = 7, slack: float = 0.6
     ) -> None:
         super().__init__()
+        if not isinstance(localiser, Localiser):
+            raise ValueError(f"Expected a Localiser, but got {localiser!r}; choose one by localiser=NAME.")
         if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1] < 1:
             raise ValueError(f"Expected ratio as [low, high] with 0 < low <= high < 1, but got {ratio}.")
         if grid < 2:

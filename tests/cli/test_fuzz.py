@@ -131,6 +131,7 @@ PRETRAIN = {
     "masker=sequential_patches": "resnet18|vision transformer",
     "masker=saliency adversary.masker.ratio=[0,1]": "adversary.masker|ratio",
     "masker=saliency adversary.masker.grid=1": "adversary.masker|grid",
+    "masker=saliency adversary.masker.localiser=5": "adversary.masker|5",
     "masker=saliency localiser=backbon": "did you mean 'backbone'",
     "localiser=everywhere": "masker=saliency",
     "masker=saliency localiser=weights": "adversary.masker.localiser.path=...",
@@ -264,6 +265,7 @@ EVALUATE = {
         )
         if (key := setting.partition("=")[0])
     },
+    "ckpt={run} protocol=masks protocol.masks.localiser=5": "protocol.masks|5",
     "ckpt={run} protocol=transfer": "protocol.transfer.folders",
     "ckpt={run} protocol=transfer protocol.transfer.folders=[]": "protocol.transfer.folders",
     "ckpt={run} protocol=transfer protocol.transfer.folders=5": "protocol.transfer.folders|5",

@@ -87,6 +87,14 @@ def test_a_blob_on_the_left_is_found_on_the_left():
         assert left > right
 
 
+@pytest.mark.parametrize(("name", "backbone"), CASES)
+def test_a_look_waits_for_no_device(name, backbone):
+    """Tensors on ``meta`` have no numbers that one could wait for."""
+    model = masked(name, backbone).to("meta")
+    masks = model.adversary.masker(torch.randn(2, 3, 64, 64, device="meta"))
+    assert (masks.shape, masks.device.type) == ((2, 1, 64, 64), "meta")
+
+
 def test_a_copy_of_the_method_looks_through_its_own_backbone():
     model = masked("simclr")
     copied = deepcopy(model)

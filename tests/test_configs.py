@@ -5,6 +5,7 @@ from functools import cache
 from itertools import cycle
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
@@ -14,9 +15,10 @@ from amask_solo.configuration import config_folder, instantiate
 from amask_solo.data import ImageData, make_shapes
 from amask_solo.evaluation.protocol import Protocol
 from amask_solo.hosts.installed import load_host
-from amask_solo.masked.settings import PARTS, build_settings
+from amask_solo.masked.settings import PARTS, build_settings, described
 from amask_solo.runs.host_config import host_config, method_class
 from amask_solo.runs.run_folder import settle_image_size
+from amask_solo.runs.view_filter import build_filter
 
 CONFIGS = config_folder()
 
@@ -149,7 +151,7 @@ def test_masked_methods_differ_in_their_name_alone(name: str) -> None:
 def test_all_parts_can_be_exchanged_at_once(chosen: dict[str, str]) -> None:
     cfg = composed(*(f"{group}={option}" for group, option in chosen.items()))
     for group, option in chosen.items():
-        assert cfg.adversary[group] == OmegaConf.load(CONFIGS / group / f"{option}.yaml")
+        assert cfg.adversary[group] == described(group, option)
 
 
 @pytest.mark.parametrize(("group", "option"), [(group, option) for group in PARTS for option in names(group)])
@@ -232,7 +234,8 @@ def test_an_experiment_is_masked_unless_the_stock_method_is_asked_for(experiment
     assert "adversary" not in stock
     assert without_adversary(masked) == without_adversary(stock)
     assert set(masked.method_kwargs) == READ_BY_THE_HOST[base]
-    assert build_settings(masked).adversary.learned()
+    learned = bool(build_settings(masked).adversary.learned())
+    assert learned == (not experiment.startswith(("saliency", "mscn")))
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -266,6 +269,45 @@ def test_adios_is_played_as_published() -> None:
 def test_adios_s_shows_one_mask_of_all() -> None:
     game = build_settings(composed("experiment=adios_imagenet100_simclr")).adversary.game
     assert (game.masker.num_masks, game.num_shown) == (4, 1)
+
+
+def test_saliency_is_played_as_published() -> None:
+    cfg = composed("experiment=saliency_mocov2plus")
+    game = build_settings(cfg).adversary.game
+    assert (game.masker.ratio, game.masker.grid, game.masker.slack) == ([0.05, 0.25], 7, 0.6)
+    assert type(game.fill).__name__ == "ImageMean"
+    assert cfg.view_filter is None
+    assert (cfg.backbone.name, cfg.optimizer.lr * cfg.optimizer.batch_size / 256) == ("resnet50", 0.03)
+
+
+def test_high_passed_views_are_those_of_the_stock_twin_too() -> None:
+    masked, stock = (composed("experiment=saliency_high_pass_simclr", *more) for more in ((), ("method=simclr",)))
+    assert masked.view_filter == stock.view_filter
+    fill = build_settings(masked).adversary.game.fill
+    assert (type(fill).__name__, fill.share, fill.fill.std) == ("ChannelWise", 0.7, 0.18)
+
+
+@pytest.mark.parametrize("base", ["mocov2plus", "simclr"])
+def test_mscn_differs_from_saliency_in_the_localiser_alone(base: str) -> None:
+    saliency, mscn = (composed(f"experiment={name}_{base}") for name in ("saliency_high_pass", "mscn"))
+    assert mscn.adversary.masker.masker.pop("localiser")._target_.endswith("Everywhere")
+    assert saliency.adversary.masker.masker.pop("localiser")._target_.endswith("BackboneMap")
+    assert saliency.adversary == mscn.adversary
+    saliency.name = mscn.name = ""
+    assert without_adversary(saliency) == without_adversary(mscn)
+
+
+@pytest.mark.parametrize("name", names("localiser"))
+def test_a_localiser_lands_below_the_masker(name: str) -> None:
+    header = (CONFIGS / "localiser" / f"{name}.yaml").read_text().splitlines()[0]
+    assert header == "# @package adversary.masker.localiser"
+
+
+@pytest.mark.parametrize("name", names("view_filter"))
+def test_a_filter_turns_views_into_views(name: str) -> None:
+    view_filter = build_filter(composed(f"view_filter={name}").view_filter)
+    views = torch.ones(2, 3, 16, 16)
+    assert view_filter is None or view_filter(views).shape == views.shape
 
 
 @pytest.mark.parametrize("name", [n for n in STOCK if "queue_size" in READ_BY_THE_HOST[n]])

@@ -23,7 +23,8 @@ ROOMS = {
     "signatures": set(),
     "occlusion": {"_types"},
     "projections": {"_types"},
-    "maskers": {"_types", "errors", "occlusion", "projections"},
+    "localisers": {"_types", "errors", "hosts.architectures"},
+    "maskers": {"_types", "errors", "occlusion", "projections", "localisers.base"},
     "constraints": {"_types", "errors"},
     "fills": {"_types", "errors"},
     "game": {"_types", "occlusion", "maskers.base", "maskers.patterns", "constraints.base", "fills.base"},
@@ -31,11 +32,11 @@ ROOMS = {
     "data": {"_random", "errors"},
     "visualization": {"_types", "files"},
     "evaluation": {"_types", "_random", "errors", "files", "rules", "augment", "data", "maskers", "occlusion"}
-    | {"projections"},
+    | {"projections", "localisers"},
     "comparison": {"errors", "files", "visualization"},
     "configuration": {"errors", "signatures"},
     "hosts": {"_types", "errors", "signatures"},
-    "masked": {"_types", "_random", "errors", "configuration", "game", "hosts"},
+    "masked": {"_types", "_random", "errors", "configuration", "game", "hosts", "localisers.backbone"},
     "runs": {
         "_types",
         "_random",
@@ -47,6 +48,8 @@ ROOMS = {
         "hosts",
         "masked",
         "maskers.base",
+        "localisers.base",
+        "localisers.backbone",
     }
     | {"augment", "data", "evaluation", "visualization"},
     "cli": {"errors", "files", "rules", "configuration", "game", "hosts", "runs", "evaluation", "comparison", "data"},
@@ -60,6 +63,7 @@ SHARED = {
     "constraints": {"base"},
     "fills": {"base"},
     "projections": {"base", "area", "combined"},
+    "localisers": {"base", "backbone"},
 }
 """Kinds of which each module knows the shared ones alone, never its neighbors."""
 
@@ -69,7 +73,7 @@ LIBRARIES = {
     "pytorch_lightning": set(),
     "wandb": {"runs"},
     "timm": {"hosts"},
-    "safetensors": {"runs"},
+    "safetensors": {"localisers", "runs"},
     "hydra": {"configuration", "cli", "runs"},
     "omegaconf": {"configuration", "cli", "hosts", "masked", "runs"},
     "kornia": {"augment", "constraints", "fills"},

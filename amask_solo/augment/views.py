@@ -1,6 +1,6 @@
 """Random views of a batch of images, made on the device that the images are on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float, UInt8
@@ -16,6 +16,9 @@ from amask_solo.augment.schema import Recipe, read_recipes
 Pixels = UInt8[Tensor, "b 3 h w"]
 """A batch of RGB images as they were decoded: 0 to 255."""
 
+Filter = Callable[[Crops], Crops]
+"""What every view of a run passes last, in training and in evaluation."""
+
 
 class Views:
     """Make the random views of a batch that the host's augmentation schema asks for.
@@ -30,6 +33,7 @@ class Views:
         augmentations: The host's list of nodes, as :func:`read_recipes` takes it.
         mean: Channel means of the data set in [0, 1]. A node's own ``mean`` comes first.
         std: Channel deviations of the data set. A node's own ``std`` comes first.
+        view_filter: What the normalized views pass last; nothing by default.
 
     Attributes:
         recipes: What was read, one entry a node.
@@ -45,7 +49,15 @@ class Views:
         [(4, 3, 8, 8), (4, 3, 8, 8)]
     """
 
-    def __init__(self, augmentations: Sequence[Mapping], *, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self,
+        augmentations: Sequence[Mapping],
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        view_filter: Filter | None = None,
+    ) -> None:
+        self.view_filter = view_filter
         self.recipes = read_recipes(augmentations)
         self._statistics = [_statistics(recipe.mean or mean, recipe.std or std) for recipe in self.recipes]
 
@@ -72,6 +84,7 @@ class Views:
             sampler = Sampler(len(stacked), generator=generator, device=images.device)
             with torch.autocast(images.device.type, enabled=False):
                 made = normalize(_augment(stacked, recipe, sampler), *self._statistics[i])
+                made = self.view_filter(made) if self.view_filter else made
             views += made.chunk(recipe.num_crops)
         return views
 
@@ -92,7 +105,14 @@ def _central_square(count: int, height: int, width: int, device: torch.device) -
     return Boxes(*(torch.full((count,), float(value), device=device) for value in box))
 
 
-def evaluation_view(images: Pixels, *, mean: Sequence[float], std: Sequence[float], size: int) -> Crops:
+def evaluation_view(
+    images: Pixels,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    size: int,
+    view_filter: Filter | None = None,
+) -> Crops:
     """Return the normalized view that validation sees.
 
     Images of ``size`` by ``size`` are only normalized, as the host treats CIFAR and STL-10. Others
@@ -104,6 +124,7 @@ def evaluation_view(images: Pixels, *, mean: Sequence[float], std: Sequence[floa
         mean: Channel means of the data set in [0, 1].
         std: Channel deviations of the data set.
         size: Height and width of the view.
+        view_filter: What the views of the run pass; see :class:`Views`.
 
     Raises:
         ValueError: If the images are not uint8 or not RGB.
@@ -116,7 +137,8 @@ def evaluation_view(images: Pixels, *, mean: Sequence[float], std: Sequence[floa
     _check(images)
     if tuple(images.shape[-2:]) != (size, size):
         images = center_crop(resize(images, [round(size * 8 / 7)]), [size, size])
-    return normalize(images / 255, *_statistics(mean, std).to(images.device))
+    view = normalize(images / 255, *_statistics(mean, std).to(images.device))
+    return view_filter(view) if view_filter else view
 
 
 def _statistics(mean: Sequence[float], std: Sequence[float]) -> Float[Tensor, "2 3"]:

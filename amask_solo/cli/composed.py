@@ -16,7 +16,16 @@ def composed(config_name: str, arguments: Sequence[str]) -> DictConfig:
         config_name: The primary configuration.
         arguments: A checked command line.
     """
+    return _composed(config_name, arguments)
+
+
+def present_choices(config_name: str, arguments: Sequence[str]) -> dict[str, str | None]:
+    """Return the present choice of each group, as Hydra names it: with its place, if that is not the usual one."""
+    return dict(_composed(config_name, arguments, return_hydra_config=True).hydra.runtime.choices)
+
+
+def _composed(config_name: str, arguments: Sequence[str], **options: bool) -> DictConfig:
     # Within a job Hydra is at work already.
     GlobalHydra.instance().clear()
     with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
-        return compose(config_name, list(arguments))
+        return compose(config_name, list(arguments), **options)

@@ -28,6 +28,8 @@ def _run(cfg: DictConfig) -> None:
         outcome = evaluate(cfg, places, status.update)
     if outcome.results:
         console.print(_table(outcome.results))
+        if outcome.view_filter:
+            console.print(f"Views passed {outcome.view_filter}, as in training.", markup=False)
         console.print(f"Wrote {outcome.path}", markup=False)
     if outcome.mistakes:
         raise UserError(" ".join(f"{name}: {error}" for name, error in outcome.mistakes.items()))

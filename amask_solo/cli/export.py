@@ -1,5 +1,6 @@
 """amask-export: the backbone of a checkpoint, alone, in a file that other libraries load."""
 
+import json
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -26,13 +27,16 @@ def _run(cfg: DictConfig) -> None:
     path = Path(cfg.path).expanduser() if cfg.path else _beside(checkpoint, cfg.format)
     check_place(path, "path")
     from amask_solo.runs.export import export_backbone
+    from amask_solo.runs.view_filter import spelled
 
     result = export_backbone(checkpoint, path, format=cfg.format, arch=cfg.arch)
     known = result.metadata
     origin = ", ".join(f"{name} {known[name]}" for name in ("method", "epochs") if name in known)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"Wrote {result.tensors} tensors of {known['arch']} to {result.path}", markup=False)
-    for name, text in {"from": origin, "load": known["load"], "stem": known.get("stem")}.items():
+    said = known.get("view_filter")
+    views = said and f"normalized images must pass this first, as in training: {spelled(json.loads(said))}"
+    for name, text in {"from": origin, "load": known["load"], "stem": known.get("stem"), "views": views}.items():
         if text:
             console.print(f"  {name}  {text}", markup=False)
 

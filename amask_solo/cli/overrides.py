@@ -8,7 +8,7 @@ beside it, and an unknown one is an error that names the nearest.
 import argparse
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,14 +17,17 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from amask_solo.cli.composed import composed
+from amask_solo.cli.composed import composed, present_choices
 from amask_solo.cli.keys import check_key
 from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError, unknown_key
 
 HYDRA_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir", "hydra.job.chdir")
+INNER = "localiser"
+"""A group whose choice is an argument of another one's, which says where it goes."""
+
 PLACES = {"pretrain": "run_folder=...", "evaluate": "output=...", "export": "path=...", "compare": "folder=..."}
 """The key of each command that says where its files go."""
 
@@ -50,11 +53,12 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
     if swept and not flags.multirun and not any(o.key_or_group == "hydra.mode" for o in overrides):
         raise UserError(f"Several values for {swept[0]}: one run for each needs the flag -m; a list needs brackets.")
     folders = [config_folder(), *_more_folders(flags.config_dir, overrides)]
+    overrides = _placed(overrides, flags.config_name or config_name, folders)
     replaced: set[str] = set()
-    choices = [o for o in overrides if o.is_hydra_override() or _names_a_file(o, folders)]
-    values = [o for o in overrides if o not in choices and not o.is_delete()]
-    _refuse_no_names(choices)
-    for chosen in _one_by_one(choices, folders) if overrides else ():
+    files = [o for o in overrides if o.is_hydra_override() or _names_a_file(o, folders)]
+    values = [o for o in overrides if o not in files and not o.is_delete()]
+    _refuse_no_names(files)
+    for chosen in _one_by_one(files, folders) if overrides else ():
         cfg = _compose(flags.config_name or config_name, chosen, folders[1:])
         for override in values:
             for key, value in _entries(override.key_or_group, override.value()):
@@ -131,6 +135,19 @@ def _names_a_file(override: Override, folders: Sequence[Path]) -> bool:
     return is_group and not isinstance(override.value(), dict)
 
 
+def _placed(overrides: Sequence[Override], config_name: str, folders: Sequence[Path]) -> list[Override]:
+    """Return the overrides with each choice of a localiser in its place: below the masker that asks for one."""
+    inner = [o for o in overrides if o.key_or_group == INNER and o.package is None and not o.is_delete()]
+    if not inner:
+        return list(overrides)
+    others = [o for o in overrides if o not in inner and (o.is_hydra_override() or _names_a_file(o, folders))]
+    first = next(_one_by_one(others, folders))
+    places = [key for key in _compose(config_name, first, folders[1:], present_choices) if key.startswith(f"{INNER}@")]
+    if not places:
+        raise UserError(f"Nothing here asks for a {INNER}, as masker=saliency does; leave out '{inner[0].input_line}'.")
+    return [_parsed(o.input_line.lstrip("+").replace(INNER, places[0], 1)) if o in inner else o for o in overrides]
+
+
 def _refuse_no_names(choices: Sequence[Override]) -> None:
     for choice in choices:
         if choice.is_delete() or choice.is_sweep_override() or choice.is_hydra_override():
@@ -166,21 +183,21 @@ def _names(group: str, folders: Sequence[Path]) -> list[str]:
     return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
 
 
-def _compose(config_name: str, choices: Sequence[str], more: Sequence[Path]) -> DictConfig:
+def _compose(config_name: str, chosen: Sequence[str], more: Sequence[Path], make: Callable = composed) -> Any:
     own = ",".join(QuotedString(f"file://{folder}", Quote.single).with_quotes() for folder in more)
-    overrides = [c for c in choices if not c.startswith("hydra.searchpath")]
+    overrides = [c for c in chosen if not c.startswith("hydra.searchpath")]
     overrides += [f"hydra.searchpath=[{own}]"] if own else []
     try:
-        return composed(config_name, overrides)
+        return make(config_name, overrides)
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file or "").rpartition("/")
         # Hydra knows no options if the name stands in a list.
         options = error.options or _names(group, [config_folder(), *more])
         raise unknown_key(name, options, group or "the commands", kind="choice") from error
     except ConfigCompositionException as error:
-        raise UserError(_short(error, choices)) from error
+        raise UserError(_short(error, chosen)) from error
     except RecursionError as error:
-        raise UserError(f"A configuration file of {' '.join(choices)} lists itself among its defaults.") from error
+        raise UserError(f"A configuration file of {' '.join(chosen)} lists itself among its defaults.") from error
     except yaml.YAMLError as error:
         raise UserError(f"A configuration file is no valid YAML: {' '.join(str(error).split())}") from error
 

@@ -1,6 +1,7 @@
 """What is compared: one run for each base method, arm and seed."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -13,7 +14,7 @@ STOCK = "stock"
 """The arm that every other one is compared with: the host's method as it is."""
 
 PREFIX = "amask_"
-GAME = ("adversary", "masker", "constraint", "fill", "update")
+GAME = ("adversary", "masker", "localiser", "constraint", "fill", "update")
 """Settings of the masks, which a stock run does not have."""
 
 SCORES = "comparison.json"
@@ -118,7 +119,7 @@ def _check(
 
 def _arm(base: str, arm: str, settings: Sequence[str], definitions: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if arm == STOCK:
-        return [f"method={base}", *(text for text in settings if _key(text).split(".")[0] not in GAME)]
+        return [f"method={base}", *(text for text in settings if re.split("[.@]", _key(text))[0] not in GAME)]
     # What defines the arm comes last, so that no setting of all runs can change it.
     return [f"method={PREFIX}{base}", *settings, *arm_settings(definitions[arm])]
 

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from amask_solo._random import stream
 from amask_solo._types import Images, Scalar
-from amask_solo.augment.views import Views
+from amask_solo.augment.views import Filter, Views
 from amask_solo.data import ImageData, ImageSet, make_loader
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.protocol import Subject
@@ -57,16 +57,26 @@ class Classifier(LightningModule):
         recipe: How to train.
         batch_size: Images a step, for the scale of the learning rates.
         seed: Of the random crops and flips.
+        view_filter: What the crops pass last.
     """
 
-    def __init__(self, backbone: Backbone, data: ImageData, recipe: Recipe, *, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        data: ImageData,
+        recipe: Recipe,
+        *,
+        batch_size: int,
+        seed: int,
+        view_filter: Filter | None = None,
+    ) -> None:
         super().__init__()
         trained = recipe.backbone_lr > 0
         self.backbone = backbone.requires_grad_(trained).train(trained)
         self.head = nn.Linear(backbone.num_features, data.num_classes)
         self._recipe, self._scale, self._seed = recipe, batch_size / 256, seed
         crops = {"rrc": {}, "horizontal_flip": {"prob": 0.5}, "crop_size": data.image_size, "num_crops": 1}
-        self._views = Views([crops], mean=data.mean, std=data.std)
+        self._views = Views([crops], mean=data.mean, std=data.std, view_filter=view_filter)
 
     def forward(self, views: Images) -> Float[Tensor, "b classes"]:
         """Return the logits of normalized views."""
@@ -110,7 +120,8 @@ def train_classifier(subject: Subject, images: ImageSet, recipe: Recipe) -> Clas
     with torch.random.fork_rng(range(torch.cuda.device_count())), _silence():
         torch.manual_seed(subject.seed)
         backbone = deepcopy(subject.backbone)
-        classifier = Classifier(backbone, subject.data, recipe, batch_size=batch_size, seed=subject.seed)
+        settings = {"batch_size": batch_size, "seed": subject.seed, "view_filter": subject.view_filter}
+        classifier = Classifier(backbone, subject.data, recipe, **settings)
         _trainer(device, recipe.epochs).fit(classifier, loader)
     return classifier.to(device).eval()
 

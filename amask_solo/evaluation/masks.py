@@ -2,18 +2,23 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from amask_solo._random import stream
-from amask_solo._types import Masks
+from amask_solo._types import Images, Masks
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.segmentation import object_masks
-from amask_solo.maskers import random_blocks
+from amask_solo.localisers.backbone import lend_backbone
+from amask_solo.localisers.base import Localiser
+from amask_solo.maskers import SaliencyMasker, random_blocks
 
 HardMasks = Bool[Tensor, "b n h w"]
 """Masks of which each pixel is hidden or not."""
@@ -45,20 +50,30 @@ class MaskMatch(Protocol):
     put objects in the center. Hence the same scores for as many masks of the same areas that do not
     know the image: ``_random`` are rectangles anywhere, ``_center`` are discs in the center, and
     ``_shuffled`` are the masker's own masks of another image, which lack nothing but that.
+
+    What a localiser calls foreground gets the same scores, as one mask, beginning with ``localiser_``: that of the run,
+    if its masker has one.
+
+    Args:
+        localiser: Scored in place of the run's own, on any run, masked or not.
+
+    Raises:
+        ValueError: If it is no localiser.
     """
+
+    def __init__(self, *, localiser: Localiser | None = None) -> None:
+        if localiser is not None and not isinstance(localiser, Localiser):
+            raise ValueError(f"Expected localiser to be null or a Localiser, but got {localiser!r}.")
+        self.localiser = localiser
 
     @torch.no_grad()
     def __call__(self, subject: Subject) -> dict[str, float]:
-        """Return the scores of the masker's masks and of the three others.
+        """Return the scores of the masker's masks and of the three others, and those of a localiser.
 
         Raises:
-            UserError: If there is no masker, or the data have no object masks or no validation images.
+            UserError: If there is neither, or the data have no object masks or no validation images.
         """
-        if subject.masker is None:
-            raise UserError(
-                "The protocol 'masks' scores a masker, and this run has none; evaluate a run of an amask_* "
-                "method, or leave 'masks' out of protocol."
-            )
+        finders = self._finders(subject)
         objects = object_masks(subject, "val")
         showing = objects.flatten(1).any(dim=1).nonzero()[:, 0]
         if not len(showing):
@@ -71,11 +86,33 @@ class MaskMatch(Protocol):
         # In parts of nearly equal size, of which none is a single image: it would be its own other image.
         for picks in order.tensor_split(-(-len(order) // max(subject.batch_size, 3))):
             views = subject.view(images.select(picks.cpu()).stack())
-            masks = subject.masker(views, generator=generator).float()
-            for suffix, rivals in _rivals(masks, generator=generator).items():
-                for name, scores in match(rivals, objects[picks]).items():
-                    totals[name + suffix] += 100 * float(scores.sum()) / len(order)
+            for prefix, find in finders.items():
+                masks = find(views, generator=generator).float()
+                for suffix, rivals in _rivals(masks, generator=generator).items():
+                    for name, scores in match(rivals, objects[picks]).items():
+                        totals[prefix + name + suffix] += 100 * float(scores.sum()) / len(order)
         return dict(totals)
+
+    def _finders(self, subject: Subject) -> dict[str, Callable[..., Masks]]:
+        """Return what finds masks, by the beginning of their scores."""
+        masker = subject.masker
+        found: dict[str, Callable[..., Masks]] = {} if masker is None else {"": masker}
+        seeing = [part for part in masker.modules() if isinstance(part, SaliencyMasker)] if masker else []
+        if self.localiser is not None:
+            lend_backbone(self.localiser, subject.backbone.maps)
+            seeing = [SaliencyMasker(self.localiser).to(subject.device)]
+        if seeing:
+            found["localiser_"] = partial(_foreground, seeing[0])
+        if not found:
+            raise UserError(
+                "The protocol 'masks' scores a masker, and this run has none; evaluate a run of an amask_* method, "
+                "name a localiser by protocol.masks.localiser={_target_: ...}, or leave 'masks' out of protocol."
+            )
+        return found
+
+
+def _foreground(masker: SaliencyMasker, views: Images, *, generator: torch.Generator) -> Masks:  # noqa: ARG001
+    return F.interpolate(masker.foreground(views).float(), views.shape[-2:], mode="nearest")
 
 
 def match(masks: Masks, objects: Objects) -> dict[str, Scores]:

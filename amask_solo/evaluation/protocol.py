@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from amask_solo._types import Images
-from amask_solo.augment.views import evaluation_view
+from amask_solo.augment.views import Filter, evaluation_view
 from amask_solo.data import ImageData, ImageSet, make_loader
 from amask_solo.data.base import Pixels
 from amask_solo.errors import UserError
@@ -37,6 +37,7 @@ class Subject:
         device: Where the networks are.
         batch_size: Images a forward pass.
         seed: Of everything that a protocol draws.
+        view_filter: What the views of the run passed, and so must those of its evaluation; ``None`` if nothing.
         make_head: Builds the projection head of the run, in evaluation mode on ``device``, if it had one; see ``head``.
     """
 
@@ -46,6 +47,7 @@ class Subject:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     batch_size: int = 256
     seed: int = 0
+    view_filter: Filter | None = None
     make_head: Callable[[], nn.Module | None] = field(default=lambda: None, repr=False)
     _features: dict[Split, Features] = field(default_factory=dict, repr=False)
 
@@ -70,7 +72,8 @@ class Subject:
     def view(self, pixels: Tensor) -> Images:
         """Return the normalized view of uint8 images ``(B, 3, s, s)`` that validation sees, on the device."""
         data = self.data
-        return evaluation_view(pixels.to(self.device), mean=data.mean, std=data.std, size=data.image_size)
+        size, view_filter = data.image_size, self.view_filter
+        return evaluation_view(pixels.to(self.device), mean=data.mean, std=data.std, size=size, view_filter=view_filter)
 
     @torch.no_grad()
     def encode(self, views: Images) -> Float[Tensor, "b d"]:

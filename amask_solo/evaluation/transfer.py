@@ -56,6 +56,7 @@ class Transfer(Protocol):
             device=subject.device,
             batch_size=subject.batch_size,
             seed=subject.seed,
+            view_filter=subject.view_filter,
         )
 
     def _load(self, subject: Subject, path: Path, *, name: str) -> ImageData:

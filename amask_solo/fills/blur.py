@@ -67,8 +67,8 @@ class Blur(Fill):
 class HighPass(Fill):
     """Show the image minus its blur: edges stay, colors go.
 
-    Only what is hidden is filtered; MSCN and Chin et al. filter the whole view and fill the mask
-    with noise.
+    As a fill it shows the edges of what is hidden. As the ``view_filter`` of a run it is what MSCN and Chin et al. do:
+    all views are filtered whole, in training and in evaluation, and noise fills the mask.
 
     Args:
         kernel_size: Side of the kernel in pixels; odd.

@@ -103,6 +103,23 @@ def build_timm(
         return _with_stem(model, state)
 
 
+def rebuild(state: State, arch: str, *, image_size: int | None = None) -> nn.Module:
+    """Return timm's model with these tensors, on the CPU and in evaluation mode.
+
+    Args:
+        state: All tensors of a backbone.
+        arch: The host's name of it.
+        image_size: Height and width of its images; see :func:`timm_options`.
+
+    Raises:
+        UserError: If a tensor is missing, left over or of another shape.
+    """
+    check_fit(state, build_timm(state, arch, image_size=image_size), arch)
+    model = build_timm(state, arch, image_size=image_size, device="cpu")
+    model.load_state_dict(state)
+    return model.eval()
+
+
 def _with_stem(model: nn.Module, state: State) -> nn.Module:
     if has_cifar_stem(state) and hasattr(model, "conv1"):
         model.conv1 = nn.Conv2d(3, 64, 3, padding=2, bias=False)

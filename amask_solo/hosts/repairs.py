@@ -17,6 +17,9 @@ from amask_solo.hosts.names import PREFIX
 STATE = "amask_host"
 """Where in a checkpoint the state lies that the host forgets to save."""
 
+VIEW_FILTER = "view_filter"
+"""The key of what all views of a run pass last, in its configuration and in the state above."""
+
 
 @contextmanager
 def construction(cfg: DictConfig) -> Iterator[None]:
@@ -115,6 +118,9 @@ class Repairs:
         if hasattr(self, "momentum_updater"):
             state["tau"] = float(self.momentum_updater.cur_tau)
             state["last_step"] = int(getattr(self, "last_step", 0))
+        view_filter = OmegaConf.select(self.cfg, VIEW_FILTER)
+        if view_filter is not None:
+            state[VIEW_FILTER] = OmegaConf.to_container(view_filter, resolve=True)
         checkpoint[STATE] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -12,14 +12,16 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule
 from omegaconf import DictConfig
-from torch import Tensor
+from torch import Tensor, nn
 
 from amask_solo._random import stream
 from amask_solo._types import Images, Scalar
 from amask_solo.errors import UserError
 from amask_solo.game.adversary import Adversary
 from amask_solo.game.updates import Board, play_for_masker
+from amask_solo.hosts.features import feature_map
 from amask_solo.hosts.installed import load_host
+from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.masked.advantage_monitor import AdvantageMonitor
 from amask_solo.masked.clean_view import EncodeOnce, encode_once, first_part, in_memory_format
 from amask_solo.masked.distributed import average_gradients, same_on_all_ranks
@@ -62,6 +64,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             super().__init__(cfg)
             settings = build_settings(cfg)
             self.adversary = settings.adversary
+            lend_backbone(self.adversary, self.look)
             self.side = masked_side(base) if settings.side is None else settings.side
             self.loud = settings.loud
             self.class_losses: list[Tensor] = []
@@ -171,11 +174,17 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             if not self.muted:
                 super().log_dict(dictionary, *args, **kwargs)
 
+        def look(self, images: Images) -> Tensor:
+            """Return the last map of features ``(B, d, h, w)`` of the teacher, or of the backbone if there is none."""
+            return feature_map(self._backbones()[-1], images)
+
+        def _backbones(self) -> list[nn.Module]:
+            return [getattr(self, name) for name in backbones if hasattr(self, name)]
+
         def _encode_once(
             self, views: Sequence[Images], *, grad: bool = True
         ) -> AbstractContextManager[list[EncodeOnce]]:
-            networks = [getattr(self, name) for name in backbones if hasattr(self, name)]
-            return encode_once(networks, views, grad=grad)
+            return encode_once(self._backbones(), views, grad=grad)
 
         def random_stream(self, name: str, batch_idx: int) -> torch.Generator:
             """Return the random numbers of this step for one use; see :func:`~amask_solo._random.stream`."""

@@ -1,5 +1,6 @@
 """From the node ``adversary`` of a configuration to the objects it names."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -71,24 +72,47 @@ def build_settings(cfg: DictConfig) -> Settings:
 
 
 def _build(cfg: DictConfig, part: str, choice: Any) -> Any:
-    if isinstance(choice, str):
-        choice = {"name": choice}
-    choice = dict(choice)
-    if "name" in choice:
-        choice = {**_load(part, choice.pop("name")), **choice}
-    if "_target_" not in choice:
-        raise UserError(f"adversary.{part} needs a 'name' or a '_target_', but has {sorted(choice)}.")
+    chosen = described(part, choice)
+    if "_target_" not in chosen:
+        raise UserError(f"adversary.{part} needs a 'name' or a '_target_', but has {sorted(chosen)}.")
     # Interpolations in a part's file refer to the whole configuration (a ViT's patch size).
-    whole = OmegaConf.merge({k: v for k, v in cfg.items() if k != "adversary"}, {part: choice})
+    whole = OmegaConf.merge({k: v for k, v in cfg.items() if k != "adversary"}, {part: chosen})
     return instantiate(whole[part], f"adversary.{part}")
 
 
-def _load(part: str, name: str) -> dict[str, Any]:
-    folder = config_folder() / part
+def described(group: str, choice: Any) -> dict[str, Any]:
+    """Return the node that a choice stands for: the name of a file, a name and what differs, or the node itself.
+
+    An argument that is a group of its own (the localiser of a masker) may be chosen in the same way.
+
+    Args:
+        group: The folder of the configuration files.
+        choice: What stands in the configuration.
+
+    Raises:
+        UserError: If there is no such file; it names the nearest.
+    """
+    node = {"name": choice} if isinstance(choice, str) else dict(choice)
+    if "name" in node:
+        node = {**_load(group, node.pop("name")), **node}
+    folder = config_folder()
+    below = {key: value for key, value in node.items() if isinstance(value, str | Mapping) and (folder / key).is_dir()}
+    return node | {key: described(key, value) for key, value in below.items()}
+
+
+def _load(group: str, name: str) -> dict[str, Any]:
+    """Return what a file holds, after what it takes from other groups by its list of defaults."""
+    folder = config_folder() / group
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in names:
-        raise unknown_key(name, names, f"adversary.{part}")
-    return dict(OmegaConf.load(folder / f"{name}.yaml"))
+        raise unknown_key(name, names, f"adversary.{group}")
+    node = OmegaConf.load(folder / f"{name}.yaml")
+    others = OmegaConf.create({})
+    for entry in node.pop("defaults", ()):
+        for key, choice in entry.items() if isinstance(entry, Mapping) else ():
+            other, _, place = key.strip("/").partition("@")
+            OmegaConf.update(others, place or other, _load(other, choice))
+    return OmegaConf.to_container(OmegaConf.merge(others, node))
 
 
 def _call(target: type, arguments: dict[str, Any]) -> Any:

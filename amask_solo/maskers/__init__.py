@@ -5,6 +5,7 @@ from amask_solo.maskers.mixture import MixtureMasker
 from amask_solo.maskers.networks import PatchHead, UNet
 from amask_solo.maskers.patterns import BandNoise, Block, Centered, Focal, Grid, random_blocks
 from amask_solo.maskers.random import RandomMasker
+from amask_solo.maskers.saliency import SaliencyMasker
 from amask_solo.maskers.sequential import SequentialMasker
 from amask_solo.maskers.simultaneous import SimultaneousMasker
 
@@ -18,6 +19,7 @@ __all__ = [
     "MixtureMasker",
     "PatchHead",
     "RandomMasker",
+    "SaliencyMasker",
     "SequentialMasker",
     "SimultaneousMasker",
     "UNet",

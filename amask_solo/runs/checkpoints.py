@@ -124,6 +124,13 @@ def backbone_state(source: str | Path | Checkpoint) -> dict[str, Tensor]:
     )
 
 
+def teacher_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Return the momentum backbone, its keys relative to it; nothing if the checkpoint has none."""
+    prefixes = ("momentum_backbone.", "momentum_encoder.")
+    state = checkpoint["state_dict"]
+    return {key.partition(".")[2]: value for key, value in state.items() if key.startswith(prefixes)}
+
+
 def history(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return by which ``method`` and for how many ``epochs`` a checkpoint was trained, as far as it says so."""
     saved = checkpoint.get(STATE, {})

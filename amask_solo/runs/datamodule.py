@@ -71,7 +71,8 @@ class ViewsData(LightningDataModule):
     def prepare(self, images: Pixels) -> Images:
         """Return images as validation sees them."""
         data = self.images
-        return evaluation_view(images, mean=data.mean, std=data.std, size=data.image_size)
+        view_filter = self.views.view_filter
+        return evaluation_view(images, mean=data.mean, std=data.std, size=data.image_size, view_filter=view_filter)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ARG002
         """Make the host's batch: indexes, views and labels to train, images and labels to validate."""

@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,10 +12,15 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from amask_solo._types import Images
 from amask_solo.configuration import instantiate
 from amask_solo.errors import UserError
+from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.results import add_result
+from amask_solo.hosts.repairs import VIEW_FILTER
+from amask_solo.localisers.backbone import lend_backbone
+from amask_solo.localisers.base import FeatureMaps
 from amask_solo.maskers.base import Masker
 from amask_solo.runs import callbacks as watch
 from amask_solo.runs.checkpoints import Checkpoint, fingerprint, history, read
@@ -26,8 +32,10 @@ from amask_solo.runs.subjects import (
     data_settings,
     load_backbone,
     load_masker,
+    load_teacher,
     pick_device,
 )
+from amask_solo.runs.view_filter import recorded_filter, spelled, trusted_filter
 
 Tell = Callable[[str], Any]
 """Hears what is going on."""
@@ -40,11 +48,13 @@ class Outcome(NamedTuple):
         path: The file with all results.
         results: Those of this time, as they stand in the file.
         mistakes: Protocol -> why it has no result.
+        view_filter: What all views passed first, in words, as they did in training.
     """
 
     path: Path
     results: list[dict[str, Any]]
     mistakes: dict[str, UserError]
+    view_filter: str | None
 
 
 def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
@@ -63,7 +73,7 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
     file, path = places
     tell("reading the checkpoint")
     subject, facts, images = _subject(cfg, file, tell)
-    outcome = Outcome(path, [], {})
+    outcome = Outcome(path, [], {}, spelled(facts[VIEW_FILTER]) if facts[VIEW_FILTER] else None)
     loggers = _loggers(cfg.get("logger"), path)
     try:
         for number, (name, protocol) in enumerate(protocols.items(), start=1):
@@ -110,10 +120,10 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
     """Return what is evaluated, what is known about it, and the settings of its images."""
     device = pick_device(cfg.device)
     run, checkpoint = config_of(file, trust=cfg.trust), read(file)
-    images = data_settings(cfg.get("data"), run)
-    size = images.get("image_size")
-    backbone, arch = load_backbone(checkpoint, cfg.arch, image_size=None if size == "auto" else size)
-    masker = _masker(checkpoint, run)
+    images, view_filter = data_settings(cfg.get("data"), run), recorded_filter(checkpoint, file)
+    size = None if images.get("image_size") == "auto" else images.get("image_size")
+    backbone, arch = load_backbone(checkpoint, cfg.arch, image_size=size)
+    masker = _masker(checkpoint, run, partial(load_teacher, checkpoint, arch, image_size=size))
     tell("reading the images")
     data = instantiate(images, "data")
     check_size(backbone, data.image_size)
@@ -124,6 +134,7 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         device=device,
         batch_size=cfg.batch_size,
         seed=cfg.seed,
+        view_filter=trusted_filter(view_filter, file, trust=cfg.trust),
         make_head=lambda: _head(checkpoint, run, device),
     )
     facts = {
@@ -133,19 +144,27 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         "epochs": None,
         **history(checkpoint),
         "arch": arch,
+        VIEW_FILTER: view_filter,
         "device": watch.device_name(device),
         "versions": watch.versions(),
     }
     return subject, facts, {**_plain(images), "image_size": data.image_size}
 
 
-def _masker(checkpoint: Checkpoint, run: DictConfig | None) -> Masker | None:
+def _masker(checkpoint: Checkpoint, run: DictConfig | None, teacher: Callable[[], Backbone]) -> Masker | None:
     try:
-        return load_masker(checkpoint, run)
+        masker = load_masker(checkpoint, run)
     except UserError as error:
         # The backbone is whole, and most protocols need no masker.
         warnings.warn(f"Evaluated without its masker. {error}", stacklevel=1)
         return None
+    if masker:
+        lend_backbone(masker, partial(_look, cache(teacher)))
+    return masker
+
+
+def _look(teacher: Callable[[], Backbone], images: Images) -> FeatureMaps:
+    return teacher().to(images.device).maps(images)
 
 
 def _head(checkpoint: Checkpoint, run: DictConfig | None, device: torch.device) -> nn.Module | None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from amask_solo.hosts.architectures import (
     timm_options,
 )
 from amask_solo.hosts.names import TIMM_NAMES
+from amask_solo.hosts.repairs import VIEW_FILTER
 from amask_solo.runs.backbone_choice import Format, check_counterpart, check_format
 from amask_solo.runs.checkpoints import Checkpoint, backbone_state, history, read, saved_arch
+from amask_solo.runs.view_filter import recorded_filter
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Export:
         missing: Tensors of the target that the backbone does not have; at most its classifier
             ``fc``.
         metadata: ``arch``, ``load`` (the code that loads the file), ``stem`` if it is the one for
-            CIFAR, and as far as the checkpoint says so ``method`` and ``epochs``.
+            CIFAR, and as far as the checkpoint says so ``method``, ``epochs``, and ``view_filter``: what normalized
+            images must pass first, as a node of JSON.
     """
 
     path: Path
@@ -66,9 +70,12 @@ def export_backbone(
     """
     check_format(format)
     path, checkpoint = Path(path), read(source)
+    view_filter = recorded_filter(checkpoint, None if isinstance(source, Mapping) else Path(source))
     state = {k: v.detach().cpu().clone().contiguous() for k, v in backbone_state(checkpoint).items()}
     arch = arch or saved_arch(checkpoint) or find_arch(state)
     metadata = {"arch": arch or "unknown", "format": format, **{k: str(v) for k, v in history(checkpoint).items()}}
+    if view_filter is not None:
+        metadata[VIEW_FILTER] = json.dumps(view_filter)
     if has_cifar_stem(state):
         metadata["stem"] = f"CIFAR (3x3, no pooling); before loading: {CIFAR_STEM}"
     missing: tuple[str, ...] = ()

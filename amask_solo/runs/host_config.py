@@ -25,6 +25,7 @@ HOST_KEYS = (
     "optimizer",
     "performance",
     "scheduler",
+    "view_filter",
 )
 TRANSFORMERS = ("vit_", "swin_")
 """How the names of backbones begin that are built for one size of views."""

@@ -61,6 +61,8 @@ RULES_IF_THERE = {
     "method_kwargs.scale_loss": AT_LEAST_0,
     "momentum.*_tau": SHARE,
     "momentum.classifier": SWITCH,
+    "view_filter.kernel_size": Rule("an odd whole number", lambda value: whole(1).holds(value) and value % 2 == 1),
+    "view_filter.sigma": POSITIVE,
     "adversary.optimizer.lr": AT_LEAST_0,
     "adversary.optimizer.weight_decay": AT_LEAST_0,
 }
@@ -163,6 +165,10 @@ def _check_nodes(cfg: DictConfig) -> None:
         if "_target_" not in cfg[node]:
             raise UserError(f"{node} has no _target_, which would say what is built of it; see configs/{node}/.")
         check_keys(cfg[node], node)
+    view_filter = cfg.get("view_filter")
+    if view_filter is not None and (not isinstance(view_filter, DictConfig) or "_target_" not in view_filter):
+        raise UserError(f"Expected view_filter to be null or a node with a _target_, but got {view_filter!r}.")
+    check_keys(view_filter, "view_filter")
 
 
 def _check_values(cfg: DictConfig) -> None:
@@ -182,7 +188,7 @@ def _check_values(cfg: DictConfig) -> None:
 def _rules(cfg: DictConfig) -> Iterator[tuple[str, Rule]]:
     """Yield each key that is to be checked, and its rule."""
     yield from RULES.items()
-    nodes = ("data", "method_kwargs", "momentum", "adversary.optimizer")
+    nodes = ("data", "method_kwargs", "momentum", "view_filter", "adversary.optimizer")
     for key in (f"{node}.{key}" for node in nodes for key in OmegaConf.select(cfg, node) or ()):
         rule = next((rule for pattern, rule in RULES_IF_THERE.items() if fnmatchcase(key, pattern)), None)
         if rule:

@@ -32,6 +32,7 @@ from amask_solo.runs.lock import hold
 from amask_solo.runs.peers import end_together
 from amask_solo.runs.preflight import check_views
 from amask_solo.runs.run_folder import claim, find, release, settle_image_size, tidy
+from amask_solo.runs.view_filter import build_filter
 
 
 def pretrain(cfg: DictConfig) -> dict[str, Any]:
@@ -54,7 +55,8 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     if settle_image_size(cfg, images.image_size):
         check_views(cfg)
     augmentations = OmegaConf.to_container(cfg.augmentations, resolve=True)
-    views = Views(augmentations, mean=images.mean, std=images.std)
+    view_filter = build_filter(cfg.get("view_filter"))
+    views = Views(augmentations, mean=images.mean, std=images.std, view_filter=view_filter)
     data = ViewsData(images, views, batch_size=cfg.optimizer.batch_size, seed=cfg.seed, **cfg.loader)
     trainer = _trainer(cfg, folder, _callbacks(cfg, folder, data))
     model = _build(method, host_config(cfg, images, views, devices=trainer.world_size))
@@ -150,6 +152,7 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
                 sample,
                 mean=images.mean,
                 std=images.std,
+                view_filter=data.views.view_filter,
                 folder=folder / "masks",
                 every=cfg.mask_panels,
             )

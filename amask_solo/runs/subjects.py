@@ -11,12 +11,12 @@ from amask_solo.configuration import check_keys
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.game.game import Game
-from amask_solo.hosts.architectures import build_timm, check_fit, nearest_arch
+from amask_solo.hosts.architectures import nearest_arch, rebuild
 from amask_solo.hosts.names import PREFIX, TIMM_NAMES
 from amask_solo.masked.settings import build_settings
 from amask_solo.maskers.base import Masker
 from amask_solo.runs.backbone_choice import check_arch
-from amask_solo.runs.checkpoints import Checkpoint, backbone_state, read, saved_arch
+from amask_solo.runs.checkpoints import Checkpoint, backbone_state, read, saved_arch, teacher_state
 from amask_solo.runs.run_folder import CONFIG
 from amask_solo.runs.stored import read_stored
 from amask_solo.runs.trust import trusted
@@ -51,10 +51,12 @@ def load_backbone(
             f"Cannot build the backbone '{arch or 'unknown'}' of the checkpoint, only {', '.join(TIMM_NAMES)}. "
             "If it is one of these, name it by arch=..."
         )
-    check_fit(state, build_timm(state, arch, image_size=image_size), arch)
-    model = build_timm(state, arch, image_size=image_size, device="cpu")
-    model.load_state_dict(state)
-    return Backbone(model).eval(), arch
+    return Backbone(rebuild(state, arch, image_size=image_size)).eval(), arch
+
+
+def load_teacher(checkpoint: Checkpoint, arch: str, *, image_size: int | None = None) -> Backbone:
+    """Return the momentum backbone of a checkpoint, or if it has none its backbone; else as :func:`load_backbone`."""
+    return load_backbone(teacher_state(checkpoint) or checkpoint, arch, image_size=image_size)[0]
 
 
 def check_size(backbone: Backbone, image_size: int) -> None:

@@ -100,6 +100,19 @@ def test_another_target_takes_the_place_of_what_stood_there(value, projection):
     assert cfg.adversary.masker.num_masks == 3
 
 
+@pytest.mark.parametrize("masker", ["saliency", "saliency_focal"])
+def test_a_localiser_goes_to_the_masker_that_asks_for_one(masker):
+    node = composed(f"masker={masker}", "localiser=spectral_residual", "max_epochs=3").adversary.masker
+    node = node if masker == "saliency" else node.masker
+    assert node.localiser._target_.endswith("SpectralResidual")
+
+
+@pytest.mark.parametrize("argv", [["localiser=everywhere"], ["localiser=everywhere", "method=byol"]])
+def test_a_localiser_that_nobody_asks_for_is_refused(argv):
+    with pytest.raises(UserError, match="masker=saliency"):
+        checked("pretrain", argv)
+
+
 def test_an_unknown_key_within_a_dictionary_is_found():
     with pytest.raises(UserError, match="did you mean 'num_train'"):
         checked("pretrain", ["data={num_trian:3}"])

@@ -39,9 +39,10 @@ def test_arms_differ_in_what_defines_them_and_in_nothing_else():
 
 
 def test_settings_of_the_masks_do_not_reach_stock_runs():
-    stock, random = plan(settings=["++adversary.optimizer.lr=1e-4", "update=alternating", "++max_epochs=3"], seeds=[0])
+    game = ["++adversary.optimizer.lr=1e-4", "localiser@adversary.masker.localiser=everywhere", "update=alternating"]
+    stock, random = plan(settings=[*game, "++max_epochs=3"], seeds=[0])
     assert stock.settings[:2] == ("method=byol", "++max_epochs=3")
-    assert random.settings[1:4] == ("++adversary.optimizer.lr=1e-4", "update=alternating", "++max_epochs=3")
+    assert random.settings[1:5] == (*game, "++max_epochs=3")
 
 
 @pytest.mark.parametrize(

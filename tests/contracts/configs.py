@@ -2,8 +2,13 @@
 
 from pathlib import Path
 
+import torch.nn.functional as F
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from torch import nn
+
+from amask_solo.localisers import lend_backbone
+from amask_solo.masked.settings import described
 
 ROOT = Path(__file__).resolve().parents[2] / "configs"
 
@@ -15,5 +20,8 @@ def names(group):
     return found
 
 
-def build(group, name):
-    return instantiate(OmegaConf.load(ROOT / group / f"{name}.yaml"))
+def build(group, name, **more):
+    part = instantiate(OmegaConf.create({**described(group, name), **more}))
+    if isinstance(part, nn.Module):
+        lend_backbone(part, lambda images: F.adaptive_avg_pool2d(images, 7))
+    return part

@@ -8,6 +8,7 @@ import torch
 
 from amask_solo.game.game import Game
 from amask_solo.game.updates import Alternating, Board, Reversal
+from amask_solo.masked.settings import described
 from tests.contracts.configs import build, names
 
 PARTS = {"masker": "sequential", "fill": "zero", "constraint": "none"}
@@ -25,6 +26,12 @@ def play(draw, rule, **chosen):
     if not isinstance(rule, Reversal) and list(game.parameters()):
         rule.masker_turn(board).objective.backward()
     return [parameter.grad for network in (game.masker, encoder) for parameter in network.parameters()]
+
+
+@pytest.mark.parametrize("localiser", [name for name in names("localiser") if name != "weights"])
+def test_neither_does_a_localiser(localiser):
+    masker = build("masker", "saliency", localiser=described("localiser", localiser)).to("meta")
+    assert masker(torch.randn(8, 3, 32, 32, device="meta")).shape == (8, 1, 32, 32)
 
 
 @pytest.mark.parametrize("draw", ["one", "all"])

@@ -22,7 +22,8 @@ from amask_solo.evaluation.masks import (
     partition,
 )
 from amask_solo.evaluation.protocol import Subject
-from amask_solo.maskers import RandomMasker, SequentialMasker, SimultaneousMasker, random_blocks
+from amask_solo.localisers import BackboneMap, Localiser
+from amask_solo.maskers import RandomMasker, SaliencyMasker, SequentialMasker, SimultaneousMasker, random_blocks
 from amask_solo.maskers.base import Masker
 
 SUFFIXES = ("", "_random", "_center", "_shuffled")
@@ -151,6 +152,45 @@ def test_images_without_an_object_do_not_count():
 def test_a_run_without_masker_is_told_so():
     with pytest.raises(UserError, match=r"has none.*amask"):
         MaskMatch()(told(None))
+
+
+class White(Localiser):
+    """Finds the objects, which are white, or by chance what is not."""
+
+    def __init__(self, sign=1.0):
+        super().__init__()
+        self.sign = sign
+
+    def forward(self, images):
+        return self.sign * images.mean(dim=1, keepdim=True)
+
+
+def test_the_localiser_of_a_run_is_scored_beside_its_masks():
+    scores = MaskMatch()(told(SaliencyMasker(White(), grid=16), count=48))
+    assert {f"{p}{n}{s}" for p in ("", "localiser_") for n in ("iou", "ari", "pointing") for s in SUFFIXES} == set(
+        scores
+    )
+    assert scores["localiser_iou"] > 50 > scores["localiser_iou_random"]
+    assert scores["localiser_iou"] > scores["localiser_iou_center"] + 10
+    assert scores["iou"] < 40
+    away = MaskMatch()(told(SaliencyMasker(White(-1.0), grid=16), count=48))
+    assert away["localiser_iou"] < scores["localiser_iou_shuffled"]
+
+
+def test_a_localiser_is_scored_on_a_run_without_masker():
+    scores = MaskMatch(localiser=White())(told(None))
+    assert {name.removeprefix("localiser_") for name in scores} == {
+        n + s for n in ("iou", "ari", "pointing") for s in SUFFIXES
+    }
+    assert scores["localiser_iou"] > scores["localiser_iou_random"] + 10
+
+
+def test_a_localiser_looks_through_the_backbone_of_the_run():
+    subject = told(None)
+    subject.backbone.maps = lambda images: images
+    scores = MaskMatch(localiser=BackboneMap())(subject)
+    # All pixels of these images are as far from zero.
+    assert scores["localiser_iou"] == pytest.approx(100 * subject.data.val.masks.float().mean().item(), abs=1)
 
 
 def test_data_without_masks_are_refused():

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from amask_solo.fills import Blur, HighPass, ImageMean, Noise, Zero
+from amask_solo.fills import Blur, ChannelWise, HighPass, ImageMean, Noise, Zero
 
 
 @pytest.fixture
@@ -57,3 +57,29 @@ def test_the_kernel_shrinks_to_the_image(size):
 def test_wrong_settings_are_refused(make):
     with pytest.raises(ValueError, match="Expected"):
         make()
+
+
+def changed(fill, images):
+    return fill(images, generator=torch.Generator().manual_seed(1)) != images
+
+
+def test_channel_wise_each_patch_loses_one_channel(images):
+    hidden = changed(ChannelWise(Zero(), share=1.0, grid=4), images)
+    assert (hidden.sum(dim=1) == 1).all()
+    assert torch.equal(hidden, hidden[..., ::6, ::5].repeat_interleave(6, dim=2).repeat_interleave(5, dim=3))
+    assert all(hidden[:, channel].any() for channel in range(3))
+    assert len(hidden.flatten(1).unique(dim=0)) == len(images)
+
+
+def test_the_images_that_do_not_lose_single_channels_lose_all(images):
+    many = images.repeat(100, 1, 1, 1)
+    lost = changed(ChannelWise(Zero(), share=0.7), many).sum(dim=1).flatten(1)
+    assert torch.equal(lost.amin(dim=1), lost.amax(dim=1))
+    assert set(lost.unique().tolist()) == {1, 3}
+    assert (lost[:, 0] == 1).float().mean().item() == pytest.approx(0.7, abs=0.08)
+
+
+@pytest.mark.parametrize("wrong", [{"share": 0.0}, {"share": 1.5}, {"grid": 0}])
+def test_a_channel_wise_fill_of_nothing_is_refused(wrong):
+    with pytest.raises(ValueError, match="share in"):
+        ChannelWise(Zero(), **wrong)

@@ -11,7 +11,15 @@ from amask_solo.hosts.installed import load_host
 from amask_solo.masked.method import wrap
 from amask_solo.runs.checkpoints import fingerprint, read
 from amask_solo.runs.export import export_backbone
-from amask_solo.runs.subjects import check_size, config_of, data_settings, load_backbone, load_masker, pick_device
+from amask_solo.runs.subjects import (
+    check_size,
+    config_of,
+    data_settings,
+    load_backbone,
+    load_masker,
+    load_teacher,
+    pick_device,
+)
 from tests.tiny import tiny_cfg
 
 VIT = {"name": "vit_tiny", "kwargs": {"img_size": 32, "patch_size": 8}}
@@ -83,6 +91,16 @@ def test_an_exported_backbone_is_the_same(target, name, resnet, tmp_path):
     assert arch == "resnet18"
     with torch.no_grad():
         assert backbone(images(32)).equal(load_backbone(source)[0](images(32)))
+
+
+def test_a_localiser_of_the_run_gets_its_teacher_or_its_only_backbone(resnet, host):
+    state = dict(resnet.state_dict())
+    teacher = load_teacher({"state_dict": state}, "resnet18").model.state_dict()
+    assert all(state[f"{host.momentum_backbone}.{name}"].equal(value) for name, value in teacher.items())
+    alone = {name: value for name, value in state.items() if not name.startswith("momentum")}
+    only = load_teacher({"state_dict": alone}, "resnet18").model.state_dict()
+    assert all(state[f"{host.backbone}.{name}"].equal(value) for name, value in only.items())
+    assert not teacher["bn1.running_mean"].equal(only["bn1.running_mean"])
 
 
 def test_loading_leaves_the_random_numbers_alone(resnet):

@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
+from amask_solo.augment.views import Filter
 from amask_solo.visualization import denormalize, mask_panel, save_panel
 
 MAX_UPLOADS = 20
@@ -22,6 +23,7 @@ class MaskPanels(Callback):
         images: Some images, ``(B, 3, H, W)``, uint8 or floats in [0, 1]; the first eight are drawn.
         mean: Mean of each channel for normalization.
         std: Standard deviation of each channel.
+        view_filter: What the views of the run pass last.
         folder: Where the pictures go. wandb gets a copy of at most 20 of them, evenly spread over
             the run.
         every: Every so many epochs; the last epoch always.
@@ -36,6 +38,7 @@ class MaskPanels(Callback):
         *,
         mean: Sequence[float],
         std: Sequence[float],
+        view_filter: Filter | None = None,
         folder: str | Path,
         every: int = 1,
     ) -> None:
@@ -43,7 +46,7 @@ class MaskPanels(Callback):
             raise ValueError(f"Expected every to be at least 1, but got {every}.")
         images = images[:8]
         self.images = images.float() if images.is_floating_point() else images.float() / 255
-        self.mean, self.std = tuple(mean), tuple(std)
+        self.mean, self.std, self.view_filter = tuple(mean), tuple(std), view_filter
         self.folder, self.every = Path(folder), every
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -63,6 +66,7 @@ class MaskPanels(Callback):
             return
         mean, std = (torch.tensor(x).view(-1, 1, 1) for x in (self.mean, self.std))
         view = ((self.images - mean) / std).to(pl_module.device)
+        view = self.view_filter(view) if self.view_filter else view
         # The same random numbers each time: what changes between two pictures is what the
         # masker learned.
         generator = torch.Generator(pl_module.device).manual_seed(0)

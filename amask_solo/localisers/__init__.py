@@ -1,0 +1,17 @@
+"""Localisers: where the object of an image is, for maskers that want to know. None of them is trained."""
+
+from amask_solo.localisers.backbone import BackboneMap, lend_backbone
+from amask_solo.localisers.base import Localiser, foreground
+from amask_solo.localisers.everywhere import Everywhere
+from amask_solo.localisers.spectral_residual import SpectralResidual
+from amask_solo.localisers.weights import Weights
+
+__all__ = [
+    "BackboneMap",
+    "Everywhere",
+    "Localiser",
+    "SpectralResidual",
+    "Weights",
+    "foreground",
+    "lend_backbone",
+]

@@ -1,0 +1,71 @@
+"""The object is where the backbone is active."""
+
+import torch
+from torch import nn
+
+from amask_solo._types import Images
+from amask_solo.errors import UserError
+from amask_solo.localisers.base import FeatureMaps, Localiser, Look, Maps
+
+
+class BackboneMap(Localiser):
+    """Look through the backbone of the method itself: the teacher's, where there is one.
+
+    The method lends it by :func:`lend_backbone`. The backbone is no part of this module, so it neither stands in its
+    ``state_dict`` nor is it trained by the masker's optimizer. It is in evaluation mode for the look, and as it was
+    afterwards; the look costs one forward pass without a graph.
+
+    Chin et al. take a ResNet-50 that was trained with the labels of ImageNet. With the method's own backbone no label
+    is needed; ours.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look: Look | None = None
+
+    @torch.no_grad()
+    def forward(self, images: Images) -> Maps:
+        """Return the activation map.
+
+        Raises:
+            UserError: If no method has lent its backbone, or if it leaves a single pixel of the images.
+        """
+        if self.look is None:
+            raise UserError(
+                "localiser=backbone looks through the backbone of a method, and there is none here; outside of one, "
+                "call amask_solo.localisers.lend_backbone, or choose localiser=spectral_residual."
+            )
+        return activation(self.look(images), images)
+
+
+def lend_backbone(module: nn.Module, look: Look) -> None:
+    """Let every localiser of a module that looks through the method's backbone do so.
+
+    Args:
+        module: A masker, or whatever else has localisers among its parts.
+        look: Makes feature maps of images. A bound method of the lender is copied with it.
+    """
+    for part in module.modules():
+        if isinstance(part, BackboneMap):
+            part.look = look
+
+
+def activation(features: FeatureMaps, images: Images) -> Maps:
+    """Return the mean size of the features at each place.
+
+    The last stage of a ResNet has no negative features, so this is the activation map of SCDA up to a factor; for
+    other backbones, the absolute value is ours.
+
+    Args:
+        features: Of the last stage.
+        images: What they were made of, for the message.
+
+    Raises:
+        UserError: If there is but one place.
+    """
+    if features.shape[-2:].numel() == 1:
+        raise UserError(
+            f"The backbone leaves one pixel of views of {images.shape[-1]} px, which is no map of anything. "
+            "Give larger data.image_size, or stem=cifar to a ResNet, or choose localiser=spectral_residual."
+        )
+    return features.float().abs().mean(dim=1, keepdim=True)

@@ -1,0 +1,90 @@
+"""Masks that know where the object is, and hide of it no more than of the rest."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from amask_solo._types import Images, Masks
+from amask_solo.localisers.base import Cells, Localiser, foreground
+from amask_solo.maskers.base import Masker
+
+
+class SaliencyMasker(Masker):
+    """Hide random patches of a grid: of foreground and background the same share. It has nothing to train.
+
+    Random patches hide all of a small object by chance, or none of it. Here the share of both is the same, see
+    :func:`proportionate`, and drawn anew for each image.
+
+    Args:
+        localiser: Says where the object is.
+        ratio: The lowest and the highest share that is hidden, in (0, 1).
+        grid: Rows and columns of patches; the published 7 make patches of 32 px of a view of 224 px.
+        slack: How far below the mean of the map the foreground reaches; see
+            :func:`~amask_solo.localisers.foreground`.
+
+    Raises:
+        ValueError: If there is no localiser, shares are not in (0, 1) and in order, or the grid has fewer than 2 rows.
+
+    Example:
+        >>> from amask_solo.localisers import Everywhere
+        >>> masks = SaliencyMasker(Everywhere(), ratio=(0.25, 0.25), grid=8)(torch.zeros(2, 3, 64, 64))
+        >>> masks.shape, masks.mean(dim=(1, 2, 3))
+        (torch.Size([2, 1, 64, 64]), tensor([0.2500, 0.2500]))
+
+    References:
+        Chin et al., `Masking Improves Contrastive Self-Supervised Learning for ConvNets, and Saliency Tells You Where
+        <https://arxiv.org/abs/2309.12757>`_, WACV 2024, after the poster and the released code. There the numbers of
+        patches are rounded, here the remainder is drawn.
+    """
+
+    num_masks = 1
+
+    def __init__(
+        self, localiser: Localiser, *, ratio: Sequence[float] = (0.05, 0.25), grid: int = 7, slack: float = 0.6
+    ) -> None:
+        super().__init__()
+        if not isinstance(localiser, Localiser):
+            raise ValueError(f"Expected a Localiser, but got {localiser!r}; choose one by localiser=NAME.")
+        if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1] < 1:
+            raise ValueError(f"Expected ratio as [low, high] with 0 < low <= high < 1, but got {ratio}.")
+        if grid < 2:
+            raise ValueError(f"Expected a grid of 2 rows or more, but got {grid}.")
+        self.localiser = localiser
+        self.ratio, self.grid, self.slack = list(ratio), grid, slack
+
+    def foreground(self, images: Images) -> Cells:
+        """Return which patches show the object."""
+        return foreground(self.localiser(images), self.grid, slack=self.slack)
+
+    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
+        """Return one mask an image."""
+        inside = self.foreground(images)
+        low, high = self.ratio
+        share = low + (high - low) * torch.rand(len(images), 1, generator=generator, device=images.device)
+        hidden = proportionate(inside.flatten(1), share, generator=generator).to(images.dtype)
+        patches = hidden.view(len(images), 1, self.grid, self.grid)
+        return F.interpolate(patches, images.shape[-2:], mode="nearest")
+
+
+def proportionate(
+    inside: Bool[Tensor, "b n"], share: Float[Tensor, "b 1"], *, generator: torch.Generator | None = None
+) -> Bool[Tensor, "b n"]:
+    r"""Draw a share of the cells of each row, and the same share of those that are inside.
+
+    The cells stand in a random order, those inside first, and cell :math:`j` of :math:`n` is drawn if a whole number
+    lies in :math:`(rj + u, \; r(j+1) + u]`, with one :math:`u \sim U(0, 1)` a row: a systematic sample. So each cell is
+    drawn with probability :math:`r`, and of any part that is contiguous in the order (all, inside, outside) as many as
+    its share, to less than one. No number leaves the device.
+
+    Args:
+        inside: Which cells belong together.
+        share: The :math:`r` of each row, in [0, 1].
+        generator: Source of randomness, on the device of ``inside``.
+    """
+    draws = torch.rand(inside.shape, generator=generator, device=inside.device)
+    place = (draws + (~inside).float()).argsort(dim=1).argsort(dim=1)
+    start = torch.rand(len(inside), 1, generator=generator, device=inside.device)
+    return (share * (place + 1) + start).floor() > (share * place + start).floor()

@@ -1,0 +1,88 @@
+"""What each localiser finds."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import uniform_filter
+
+from amask_solo.errors import UserError
+from amask_solo.localisers import BackboneMap, SpectralResidual, Weights, lend_backbone
+from tests.localisers.exported import export
+
+
+def blob(column: int, *, size: int = 64, batch: int = 2) -> torch.Tensor:
+    """Images of faint noise with a blob of loud noise, whose left edge is at a column."""
+    draw = torch.Generator().manual_seed(0)
+    images = 0.1 * torch.randn(batch, 3, size, size, generator=draw)
+    images[..., 24:40, column : column + 16] = 2 * torch.randn(batch, 3, 16, 16, generator=draw)
+    return images
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return Weights(str(export(tmp_path_factory.mktemp("weights"))))
+
+
+@pytest.mark.parametrize("name", ["weights", "spectral_residual"])
+def test_a_blob_on_the_left_is_found_on_the_left(name, weights):
+    localiser = weights if name == "weights" else SpectralResidual()
+    for column in (4, 44):
+        maps = localiser(blob(column))
+        half = maps.shape[-1] // 2
+        left, right = maps[..., :half].mean(dim=(1, 2, 3)), maps[..., half:].mean(dim=(1, 2, 3))
+        assert ((left > 1.2 * right) == (column == 4)).all()
+        assert ((right > 1.2 * left) == (column == 44)).all()
+
+
+def test_the_spectral_residual_is_the_published_formula():
+    image = np.random.default_rng(0).normal(size=(24, 32))
+    spectrum = np.fft.fft2(image)
+    log = np.log(np.abs(spectrum))
+    residual = log - uniform_filter(log, 3, mode="wrap")
+    expected = np.abs(np.fft.ifft2(np.exp(residual + 1j * np.angle(spectrum)))) ** 2
+    images = torch.from_numpy(image).float().expand(1, 3, -1, -1)
+    found = SpectralResidual(sigma=1e-3)(images)[0, 0]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-3, atol=1e-6)
+
+
+def test_the_smoothed_map_keeps_its_sum_and_loses_its_peaks():
+    rough, smooth = (SpectralResidual(sigma=sigma)(blob(4)) for sigma in (1e-3, 2.5))
+    torch.testing.assert_close(rough.mean(dim=(2, 3)), smooth.mean(dim=(2, 3)))
+    assert smooth.amax() < rough.amax() / 2
+
+
+@pytest.mark.parametrize("target", ["timm", "safetensors"])
+def test_weights_of_every_format_make_the_same_maps(target, weights, tmp_path):
+    assert Weights(str(export(tmp_path, target=target)))(blob(4)).equal(weights(blob(4)))
+
+
+def test_what_is_no_export_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no file"):
+        Weights(str(tmp_path / "none.pth"))
+    (tmp_path / "text.pth").write_text("dear reader")
+    with pytest.raises(UserError, match="no file of tensors"):
+        Weights(str(tmp_path / "text.pth"))
+    for number, content in enumerate(({"classifier.weight": torch.zeros(2)}, [1])):
+        torch.save(content, tmp_path / f"{number}.pth")
+        with pytest.raises(UserError, match="no exported backbone"):
+            Weights(str(tmp_path / f"{number}.pth"))
+    with pytest.raises(UserError, match="no 'resnet50'"):
+        Weights(str(export(tmp_path)), arch="resnet50")
+
+
+@pytest.mark.parametrize("wrong", [{"size": 4}, {"sigma": 0.0}])
+def test_a_spectral_residual_of_nothing_is_refused(wrong):
+    with pytest.raises(ValueError, match="size of 8 or more"):
+        SpectralResidual(**wrong)
+
+
+def test_without_a_backbone_the_map_is_refused_with_the_remedy():
+    with pytest.raises(UserError, match="localiser=spectral_residual"):
+        BackboneMap()(blob(4))
+
+
+def test_a_map_of_one_pixel_is_refused_with_the_remedy():
+    localiser = BackboneMap()
+    lend_backbone(localiser, lambda images: images.mean(dim=(2, 3), keepdim=True))
+    with pytest.raises(UserError, match=r"views of 64 px.*stem=cifar"):
+        localiser(blob(4))

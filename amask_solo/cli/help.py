@@ -18,6 +18,7 @@ SHOWN = (
     "constraint",
     "fill",
     "update",
+    "negatives",
     "augmentations",
     "trainer",
     "logger",

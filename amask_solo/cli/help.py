@@ -19,6 +19,7 @@ SHOWN = (
     "constraint",
     "fill",
     "update",
+    "negatives",
     "augmentations",
     "view_filter",
     "trainer",

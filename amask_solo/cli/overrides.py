@@ -204,7 +204,7 @@ def _compose(config_name: str, chosen: Sequence[str], more: Sequence[Path], make
 
 def _short(error: ConfigCompositionException, choices: Sequence[str]) -> str:
     message = str(error).splitlines()[0]
-    match = re.search(r"Could not override '(masker|constraint|fill|update|adversary)'", message)
+    match = re.search(r"Could not override '(masker|constraint|fill|update|negatives|adversary)'", message)
     if match:
         method: Any = next((c for c in choices if c.startswith("method=")), "This method")
         return f"{method} is not masked, so it has no {match[1]}; choose one of the methods amask_*."

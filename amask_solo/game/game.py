@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from amask_solo._types import BaseLoss, Images, Masks, Scalar, Views
 from amask_solo.constraints.base import Constraint
 from amask_solo.fills.base import Fill
+from amask_solo.game.negatives import HardNegatives
 from amask_solo.maskers.base import Masker, draw_one
 from amask_solo.occlusion import occlude
 
@@ -54,6 +55,7 @@ class Game(nn.Module):
             each by 1, as the reference code of ADIOS does.
         share: How many of the images are occluded at a time, drawn anew in each step; the others are shown whole
             (ours).
+        negatives: What the host's loss is made harder by, besides; a part of :math:`L`. ``None`` leaves it as it is.
 
     Raises:
         ValueError: If a setting is not among its choices, or out of range.
@@ -69,6 +71,7 @@ class Game(nn.Module):
         apply: Apply = "each",
         reduction: Reduction = "mean",
         share: float = 1.0,
+        negatives: HardNegatives | None = None,
     ) -> None:
         super().__init__()
         for name, value, known in (
@@ -81,6 +84,7 @@ class Game(nn.Module):
         if not 0 < share <= 1:
             raise ValueError(f"Expected share to be in (0, 1], but got {share}.")
         self.masker, self.fill, self.constraint = masker, fill, constraint
+        self.negatives = negatives
         self.draw, self.apply_, self.reduction, self.share = draw, apply, reduction, share
 
     @property

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.errors import UserError, unknown_key
+from amask_solo.hosts.names import CONTRASTIVE
 
 ONLY_CURRENT = frozenset({"all4one", "mae", "mocov3", "vibcreg"})
 """Methods that the release of the host does not have."""
@@ -45,6 +46,14 @@ def refuse_only_current(name: str, methods: Iterable[str]) -> None:
             "installed. Install the GitHub version (README, 'Install'), or choose one of "
             f"{', '.join(sorted(methods))}."
         )
+
+
+def no_logits(method: str) -> UserError:
+    """Return the refusal of hard negatives for a method whose loss is none over logits."""
+    return UserError(
+        f"adversary.negatives adds a logit to a contrastive loss, which {method} does not have; choose one of "
+        f"{', '.join(CONTRASTIVE)}, or leave it out."
+    )
 
 
 def check(cfg: DictConfig, backbones: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from lightning.pytorch import LightningModule
 from amask_solo._types import Scalar, Views
 from amask_solo.game.memory import Cut
 from amask_solo.masked.clean_view import EncodeOnce
+from amask_solo.masked.negatives import with_negatives
 from amask_solo.masked.online_evaluation import clean_online_evaluation
 from amask_solo.masked.side_effects import Buffers, quiet
 
@@ -44,6 +45,7 @@ class HostLoss:
         self.model, self.base, self.batch_idx = model, base, batch_idx
         self.indexes, self.clean, self.targets = batch
         self.caches, self.loud, self.before = caches, loud, before
+        self.with_negatives = with_negatives(model, base, self.clean, batch_idx)
         self.calls = 0
         self.class_loss: Scalar | float = 0.0
 
@@ -52,7 +54,7 @@ class HostLoss:
         self.calls += 1
         loud = self.calls == self.loud
         self.model.class_losses.clear()
-        with self._hearing(views) if loud else quiet(self.model, self.before):
+        with self._hearing(views) if loud else quiet(self.model, self.before), self.with_negatives():
             batch = [self.indexes, list(views), self.targets]
             loss = self.base.training_step(self.model, batch, self.batch_idx)
         class_loss = sum(self.model.class_losses)

@@ -27,6 +27,7 @@ from amask_solo.masked.clean_view import EncodeOnce, encode_once, first_part, in
 from amask_solo.masked.distributed import average_gradients, same_on_all_ranks
 from amask_solo.masked.game_monitor import GameMonitor
 from amask_solo.masked.loss import HostLoss
+from amask_solo.masked.negatives import refuse_negatives
 from amask_solo.masked.settings import build_settings
 from amask_solo.masked.side_effects import Buffers, quiet, snapshot
 from amask_solo.masked.traits import first_signal_epoch, masked_side, refuse_unmaskable
@@ -67,6 +68,8 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             lend_backbone(self.adversary, self.look)
             self.side = masked_side(base) if settings.side is None else settings.side
             self.loud = settings.loud
+            if self.adversary.game.negatives is not None:
+                refuse_negatives(self, base)
             self.class_losses: list[Tensor] = []
             self._before: Buffers | None = None
             # DDP must not wait for gradients of a masker that does not move in every step; see `distributed`.

@@ -39,8 +39,8 @@ def build_settings(cfg: DictConfig) -> Settings:
     Args:
         cfg: The host's configuration. Its optional node ``adversary`` holds the arguments of
             :class:`~amask_solo.game.game.Game` and :class:`~amask_solo.game.adversary.Adversary`, ``side`` and
-            ``loud``. A part (masker, fill, constraint, update) is the name of a configuration file, or a node with
-            ``name`` and what differs from that file, or a node with its own ``_target_``.
+            ``loud``. A part (masker, fill, constraint, update, negatives) is the name of a configuration file, or a
+            node with ``name`` and what differs from that file, or a node with its own ``_target_``.
 
     Raises:
         UserError: If a key or a name is unknown, or a value is refused; it names the nearest known one.
@@ -60,6 +60,8 @@ def build_settings(cfg: DictConfig) -> Settings:
     # The host's random numbers must be those of the stock method, so that both see the same data in the same order.
     with torch.random.fork_rng(devices=[]):
         made = {part: _build(cfg, part, node.get(part) or name) for part, name in PARTS.items()}
+        if node.get("negatives"):
+            made["negatives"] = _build(cfg, "negatives", node["negatives"])
         if "optimizer" in node:
             optimizer = node["optimizer"]
             chosen = optimizer if "_target_" in optimizer else OmegaConf.merge(OPTIMIZER, optimizer)

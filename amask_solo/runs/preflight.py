@@ -9,8 +9,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from amask_solo.augment.schema import read_recipes
 from amask_solo.configuration import check_keys, target_arguments
 from amask_solo.errors import UserError, unknown_key
-from amask_solo.hosts.names import OPTIMIZERS, PREFIX, SCHEDULERS, written_backbones, written_methods
-from amask_solo.hosts.refusals import check, refuse_missing, refuse_only_current
+from amask_solo.hosts.names import CONTRASTIVE, OPTIMIZERS, PREFIX, SCHEDULERS, written_backbones, written_methods
+from amask_solo.hosts.refusals import check, no_logits, refuse_missing, refuse_only_current
 from amask_solo.rules import AT_LEAST_0, PATH, POSITIVE, SEED, SHARE, SWITCH, TEXT, Rule, or_null, several, whole
 from amask_solo.runs.method_demands import optimizer_kwargs
 
@@ -135,6 +135,9 @@ def check_values_and_names(cfg: DictConfig) -> None:
             raise UserError(f"method={cfg.method} is not masked, so it has no adversary; choose {PREFIX}{cfg.method}.")
         return
     check_keys(cfg.get("adversary"), "adversary")
+    negatives = OmegaConf.select(cfg, "adversary.negatives")
+    if negatives and not cfg.base_class and cfg.method.removeprefix(PREFIX) not in CONTRASTIVE:
+        raise no_logits(cfg.method)
     _check_patches(cfg)
 
 

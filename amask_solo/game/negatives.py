@@ -1,0 +1,77 @@
+"""Hard negatives: one more view of each image, from which its query is pushed away."""
+
+import torch
+from jaxtyping import Float
+from torch import nn
+from torch.nn import functional as F
+
+from amask_solo._types import Images, Scalar
+from amask_solo.fills.base import Fill
+from amask_solo.maskers.base import Masker
+from amask_solo.occlusion import occlude
+
+Rows = Float[torch.Tensor, " n"]
+"""One number for each query."""
+
+
+class HardNegatives(nn.Module):
+    r"""The key's view with its object hidden, as one more negative of the query: what is left is background.
+
+    The similarity of query :math:`q` and hard negative :math:`h`, times a weight, is one more logit of the contrastive
+    loss: :math:`\rho \, q^\top h / T`. Both are normalized, and :math:`h` has no gradient.
+
+    Args:
+        masker: Hides the object; of several masks of an image one is drawn. Nobody trains it.
+        weight: :math:`\rho`, above 0; 1 weighs a hard negative like any other.
+
+    Raises:
+        ValueError: If the masker has parameters, or the weight is not positive.
+
+    References:
+        Chin et al., `Masking Improves Contrastive Self-Supervised Learning for ConvNets, and Saliency Tells You Where
+        <https://arxiv.org/abs/2309.12757>`_, WACV 2024, after the poster and the released code, in which all queries of
+        a device share the hard negative of its first image. Here each has its own. There the weight is 2.
+    """
+
+    def __init__(self, masker: Masker, *, weight: float = 1.0) -> None:
+        super().__init__()
+        if any(p.requires_grad for p in masker.parameters()):
+            raise ValueError(f"Expected negatives of a masker without parameters, but nobody trains {masker}.")
+        if weight <= 0:
+            raise ValueError(f"Expected the weight of negatives to be positive, but got {weight}.")
+        self.masker, self.weight = masker, weight
+
+    @torch.no_grad()
+    def views(self, view: Images, fill: Fill, *, generator: torch.Generator | None = None) -> Images:
+        """Return a clean view with what the masker hides.
+
+        Args:
+            view: The view of the keys, before anything was hidden.
+            fill: What shows where it is hidden.
+            generator: Source of randomness, on the device of the view.
+        """
+        mask = self.masker.draw(view, generator=generator)
+        return occlude(view, mask, fill(view, generator=generator))
+
+
+def one_more_logit(logits: Rows, partition: Rows) -> Scalar:
+    r"""Return by how much a cross-entropy rises if each row has one more logit that is not its label.
+
+    With the logits :math:`x_j` of a row and :math:`Z = \log \sum_j e^{x_j}`, a logit :math:`h` adds
+
+    .. math:: \log (e^Z + e^h) - Z = \log (1 + e^{h - Z}),
+
+    to the value and to the gradients, exactly.
+
+    Args:
+        logits: The further logit of each row.
+        partition: :math:`Z` of each row.
+
+    Example:
+        >>> rows, label = torch.tensor([[2.0, 0.5]]), torch.tensor([0])
+        >>> longer = torch.tensor([[2.0, 0.5, 1.0]])
+        >>> added = one_more_logit(longer[:, 2], rows.logsumexp(dim=1))
+        >>> F.cross_entropy(rows, label) + added, F.cross_entropy(longer, label)
+        (tensor(0.4644), tensor(0.4644))
+    """
+    return F.softplus(logits.float() - partition.float()).mean()

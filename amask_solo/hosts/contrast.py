@@ -1,0 +1,154 @@
+"""What the contrastive losses of the host compare with what, without writing them a second time.
+
+A loss function of the host is listened to while a training step runs: its arguments say what its logits are.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from amask_solo._types import Scalar
+from amask_solo.errors import UserError
+from amask_solo.hosts.names import CONTRASTIVE
+from amask_solo.hosts.refusals import no_logits
+
+Embeddings = Float[Tensor, "n d"]
+"""Features behind the projector."""
+
+Gather = Callable[[Tensor], Tensor]
+"""Collects what all processes hold, as the host's loss does; or leaves it as it is, as the release does."""
+
+
+class Contrast(NamedTuple):
+    """One call of a contrastive loss, seen as a cross-entropy.
+
+    Attributes:
+        queries: Of each row of logits, normalized: what has a gradient.
+        partition: The logarithm of the sum over the exponentials of each row.
+        temperature: What similarities are divided by.
+        scale: What the mean over the rows is multiplied by.
+    """
+
+    queries: Embeddings
+    partition: Float[Tensor, " n"]
+    temperature: float
+    scale: float = 1.0
+
+
+def _simclr(gather: Gather, *views: Embeddings, temperature: float, **_: Any) -> Contrast:
+    # The current host passes both views as one tensor, the release as two.
+    own = F.normalize(torch.cat(views), dim=-1)
+    everything = gather(own)
+    before = len(own) * torch.distributed.get_rank() if len(everything) > len(own) else 0
+    itself = torch.arange(before, before + len(own), device=own.device)[:, None]
+    logits = (own @ everything.T / temperature).scatter(1, itself, -torch.inf)
+    return Contrast(own, logits.logsumexp(dim=1), temperature)
+
+
+def _moco(
+    gather: Gather,  # noqa: ARG001 - the queue holds the keys of all processes
+    query: Embeddings,
+    key: Embeddings,
+    queue: Float[Tensor, "d m"],
+    temperature: float,
+) -> Contrast:
+    logits = torch.cat([(query * key).sum(dim=1, keepdim=True), query @ queue], dim=1) / temperature
+    return Contrast(query, logits.logsumexp(dim=1), temperature)
+
+
+def _mocov3(gather: Gather, query: Embeddings, key: Embeddings, temperature: float) -> Contrast:
+    query, key = F.normalize(query, dim=1), F.normalize(key, dim=1)
+    logits = query @ gather(key).T / temperature
+    return Contrast(query, logits.logsumexp(dim=1), temperature, scale=2 * temperature)
+
+
+def _nnclr(gather: Gather, nn: Embeddings, p: Embeddings, temperature: float) -> Contrast:
+    # The rows are the keys' neighbors in the queue, without a gradient: what learns, the query, is the prediction.
+    query = F.normalize(p, dim=-1)
+    logits = F.normalize(nn, dim=-1) @ gather(query).T / temperature
+    return Contrast(query, logits.logsumexp(dim=1), temperature)
+
+
+class Reader(NamedTuple):
+    """How to read the calls of a loss function.
+
+    Attributes:
+        read: From its arguments to a contrast.
+        keys: The views, from 0, that the keys of each call in a training step are of: as many as its rows have parts.
+    """
+
+    read: Callable[..., Contrast]
+    keys: tuple[tuple[int, ...], ...]
+
+
+READERS = {
+    "simclr_loss_func": Reader(_simclr, ((1, 0),)),
+    "moco_loss_func": Reader(_moco, ((1,), (0,))),
+    "mocov2plus_loss_func": Reader(_moco, ((1,), (0,))),
+    "mocov3_loss_func": Reader(_mocov3, ((1,), (0,))),
+    "nnclr_loss_func": Reader(_nnclr, ((0,), (1,))),
+}
+"""By the name of the host's loss function; its training steps are symmetric in their two views."""
+
+Added = Callable[[Contrast, tuple[int, ...]], Scalar]
+"""What to add to a loss, from one call of it and the views that its keys are of."""
+
+
+@contextmanager
+def adding(method: type, added: Added) -> Iterator[None]:
+    """Add something to each call of a method's contrastive loss for as long as the context lasts.
+
+    Args:
+        method: A contrastive method of the host, or a descendant of one.
+        added: What to add.
+
+    Raises:
+        UserError: If the method is not contrastive, or its training step calls another loss.
+    """
+    module, name = contrastive_loss(method)
+    loss, (read, keys) = getattr(module, name), READERS[name]
+    source = vars(sys.modules[loss.__module__])
+    gather = source.get("gather") or source.get("concat_all_gather_no_grad") or (lambda own: own)
+    calls = []
+
+    def longer(*args: Any, **kwargs: Any) -> Scalar:
+        calls.append(read(gather, *args, **kwargs))
+        if len(calls) > len(keys):
+            raise _unlike(method, name, len(calls))
+        return loss(*args, **kwargs) + added(calls[-1], keys[len(calls) - 1])
+
+    setattr(module, name, longer)
+    try:
+        yield
+        if len(calls) < len(keys):
+            raise _unlike(method, name, len(calls))
+    finally:
+        setattr(module, name, loss)
+
+
+def _unlike(method: type, name: str, calls: int) -> UserError:
+    return UserError(
+        f"The training step of {method.__name__} called {name} {calls} times, unlike the host's own; leave "
+        "adversary.negatives out."
+    )
+
+
+def contrastive_loss(method: type) -> tuple[Any, str]:
+    """Return the module of a contrastive method and the name that its loss has there.
+
+    Raises:
+        UserError: If it is none.
+    """
+    for ancestor in method.__mro__:
+        if ancestor.__name__.lower() in CONTRASTIVE:
+            module = sys.modules[ancestor.__module__]
+            name = next((name for name in READERS if hasattr(module, name)), None)
+            if name:
+                return module, name
+    raise no_logits(method.__name__)

@@ -160,6 +160,7 @@ def test_every_part_builds(group: str, option: str) -> None:
         "fill": settings.adversary.game.fill,
         "constraint": settings.adversary.game.constraint,
         "update": settings.adversary.update,
+        "hard_views": settings.adversary.game.hard_views,
     }
     target = OmegaConf.load(CONFIGS / group / f"{option}.yaml")._target_
     assert type(parts[group]).__name__ == target.rpartition(".")[2]

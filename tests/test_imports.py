@@ -26,7 +26,9 @@ ROOMS = {
     "maskers": {"_types", "errors", "occlusion", "projections"},
     "constraints": {"_types", "errors"},
     "fills": {"_types", "errors"},
-    "game": {"_types", "occlusion", "maskers.base", "maskers.patterns", "constraints.base", "fills.base"},
+    "hard_views": {"_types", "errors", "occlusion", "maskers.base"},
+    "game": {"_types", "occlusion", "maskers.base", "maskers.patterns", "constraints.base", "fills.base"}
+    | {"hard_views.base"},
     "augment": {"_types", "errors"},
     "data": {"_random", "errors"},
     "visualization": {"_types", "files"},
@@ -59,6 +61,7 @@ SHARED = {
     "maskers": {"base", "networks", "patterns"},
     "constraints": {"base"},
     "fills": {"base"},
+    "hard_views": {"base"},
     "projections": {"base", "area", "combined"},
 }
 """Kinds of which each module knows the shared ones alone, never its neighbors."""

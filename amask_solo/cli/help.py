@@ -18,6 +18,7 @@ SHOWN = (
     "constraint",
     "fill",
     "update",
+    "hard_views",
     "augmentations",
     "trainer",
     "logger",

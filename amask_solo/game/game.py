@@ -34,6 +34,12 @@ Apply = Literal["each", "cumulative"]
 Draw = Literal["one", "all"]
 Reduction = Literal["mean", "sum"]
 
+Stacked = Float[Tensor, "stacked c h w"]
+"""The views that get masks, one after another in one batch."""
+
+StackedMasks = Float[Tensor, "stacked shown h w"]
+"""Masks of each of them."""
+
 _NOTHING_MORE = Chain()
 
 
@@ -116,7 +122,7 @@ class Game(nn.Module):
         return draw_one(masks, generator=generator)
 
     def entries(
-        self, views: Views, shown: Masks, sides: Sequence[int], *, generator: torch.Generator | None = None
+        self, views: Views, shown: StackedMasks, sides: Sequence[int], *, generator: torch.Generator | None = None
     ) -> Iterator[WeightedViews]:
         """Yield the sum as data: for each mask, the views with those of some numbers occluded, and a weight.
 
@@ -139,6 +145,6 @@ class Game(nn.Module):
         return torch.stack([entry.weight * loss(entry.views) for entry in entries]).sum()
 
 
-def masked_views(views: Views, sides: Sequence[int]) -> Images:
+def masked_views(views: Views, sides: Sequence[int]) -> Stacked:
     """Return the views that get masks as one batch, one view after another."""
     return views[sides[0]] if len(sides) == 1 else torch.cat([views[side] for side in sides])

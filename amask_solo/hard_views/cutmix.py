@@ -19,6 +19,8 @@ from amask_solo.hard_views.base import HardView
 from amask_solo.maskers.base import Masker
 from amask_solo.occlusion import occlude
 
+QUANTILES = 1024
+
 
 class CutMix(HardView):
     """Paste a part of another image of the batch, and share the weight between the partners of both.
@@ -54,14 +56,15 @@ class CutMix(HardView):
         *,
         generator: torch.Generator | None = None,
     ) -> Iterator[WeightedViews]:
-        """Yield two entries of each: the mixed views beside their own partners, and beside those of what they show."""
+        """Yield two entries of each: the mixed views beside the partners of what was pasted, then beside their own."""
         for entry in entries:
             view = entry.views[entry.side]
             mask = self.masker(view.detach(), generator=generator)
             mixed = occlude(view, mask, view.roll(1, dims=0))
             pasted = mask.float().mean()
-            yield entry.harder(mixed, share=1 - pasted)
             yield entry.harder(mixed.roll(-1, dims=0), share=pasted)
+            # The last one leaves the traces: what a host remembers of an image should be of a view that began as it.
+            yield entry.harder(mixed, share=1 - pasted)
 
 
 class Box(Masker):
@@ -83,14 +86,17 @@ class Box(Masker):
         super().__init__()
         if not 0 < alpha < float("inf"):
             raise ValueError(f"Expected alpha to be positive, but got {alpha}.")
-        self.alpha = alpha
+        from scipy.stats import beta  # not at the top: a refusal need not wait for it
+
+        # No distribution of torch takes a generator, so a quantile is drawn from a table.
+        quantiles = torch.from_numpy(beta.ppf((torch.arange(QUANTILES) + 0.5) / QUANTILES, alpha, alpha))
+        self.register_buffer("quantiles", quantiles.float(), persistent=False)
 
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
         """Return masks that do not depend on what the images show."""
-        # Of the distributions of torch, none takes a generator.
-        concentration = torch.full((2,), self.alpha, device=images.device)
-        length = torch._sample_dirichlet(concentration, generator=generator)[0].sqrt()
-        centers = torch.rand(2, device=images.device, generator=generator)
+        # 1 - lambda is distributed as lambda is.
+        drawn, *centers = torch.rand(3, device=images.device, generator=generator)
+        length = self.quantiles.take((drawn * QUANTILES).long()).sqrt()
         rows, columns = (
             (torch.linspace(0.5 / side, 1 - 0.5 / side, side, device=images.device) - center).abs() < length / 2
             for side, center in zip(images.shape[-2:], centers, strict=True)

@@ -10,7 +10,7 @@ from amask_solo.game.game import Game
 from amask_solo.game.updates import Alternating, Board, Reversal
 from tests.contracts.configs import build, names
 
-PARTS = {"masker": "sequential", "fill": "zero", "constraint": "none"}
+PARTS = {"masker": "sequential", "fill": "zero", "constraint": "none", "hard_views": "none"}
 EVERY_PART = [(part, name) for part in PARTS for name in names(part)]
 
 

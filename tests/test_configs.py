@@ -233,7 +233,8 @@ def test_an_experiment_is_masked_unless_the_stock_method_is_asked_for(experiment
     assert "adversary" not in stock
     assert without_adversary(masked) == without_adversary(stock)
     assert set(masked.method_kwargs) == READ_BY_THE_HOST[base]
-    assert build_settings(masked).adversary.learned()
+    adversary = build_settings(masked).adversary
+    assert adversary.learned() or adversary.game.hard_views.num_entries > 1
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -50,7 +50,8 @@ def value_one_by_one(entries: Iterable[WeightedViews], loss: BaseLoss, shared: S
                 torch.autograd.backward(value, inputs=[*leaves, *(hard.leaf for hard in pixels.values())])
                 # Several entries may show the pixels of one occlusion: that graph is small, and kept for the next.
                 for hard in pixels.values():
-                    torch.autograd.backward(hard.origin, hard.leaf.grad, inputs=leaves, retain_graph=True)
+                    if hard.leaf.grad is not None:  # a view that goes through a teacher alone has none
+                        torch.autograd.backward(hard.origin, hard.leaf.grad, inputs=leaves, retain_graph=True)
         gradients = [leaf.grad for leaf in leaves]
     return _Known.apply(total, gradients, *(known.origin for known in shared))
 

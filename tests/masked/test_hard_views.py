@@ -169,11 +169,14 @@ def test_gradients_of_cutmix_are_those_of_the_loss_written_by_hand(name, double)
     assert_same(got, gradients(model), rtol=1e-6, atol=1e-10)
 
 
-@pytest.mark.parametrize(("name", "update"), [("simclr", "reversal"), ("byol", "alternating")])
-def test_the_graph_of_one_entry_at_a_time_gives_the_gradients_of_all_graphs_together(name, update, double):
+@pytest.mark.parametrize(
+    ("name", "update", "side"), [("simclr", "reversal", 1), ("byol", "alternating", 1), ("ressl", "reversal", "both")]
+)
+def test_the_graph_of_one_entry_at_a_time_gives_the_gradients_of_all_graphs_together(name, update, side, double):
     found = []
     for frugal in (False, True):
         settings = {"adversary.update": update, "adversary.draw": "all", "adversary.memory_efficient": frugal}
+        settings["adversary.side"] = side
         model = played(name, ALL, masker_node(OneConvolution, num_masks=2), **settings).double()
         attach(model)
         batch = in_memory_format(model, batch_of(dtype=torch.float64))

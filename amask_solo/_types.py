@@ -4,6 +4,7 @@ A mask says what is **hidden**: 1 hides a pixel, 0 shows it, values between mix 
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
@@ -28,3 +29,22 @@ Views = Sequence[Images]
 
 BaseLoss = Callable[[Views], Scalar]
 """All that a host ever shows the core: how hard its objective finds these views."""
+
+
+class WeightedViews(NamedTuple):
+    """One entry of the sum that is played: the views handed to the host, and how much its loss counts.
+
+    Attributes:
+        views: One batch each, in the host's order.
+        weight: A number, or a scalar on the device of the views.
+        side: The number of the view that is made harder; the host matches the others with it.
+    """
+
+    views: tuple[Images, ...]
+    weight: float | Scalar
+    side: int
+
+    def harder(self, view: Images, *, share: float | Scalar = 1.0) -> "WeightedViews":
+        """Return the entry with another view in the place of the hard one, and a share of the weight."""
+        views = (*self.views[: self.side], view, *self.views[self.side + 1 :])
+        return WeightedViews(views, self.weight * share, self.side)

@@ -162,6 +162,7 @@ def test_every_part_builds(group: str, option: str) -> None:
         "fill": settings.adversary.game.fill,
         "constraint": settings.adversary.game.constraint,
         "update": settings.adversary.update,
+        "hard_views": settings.adversary.game.hard_views,
     }
     target = OmegaConf.load(CONFIGS / group / f"{option}.yaml")._target_
     assert type(parts[group]).__name__ == target.rpartition(".")[2]
@@ -234,8 +235,9 @@ def test_an_experiment_is_masked_unless_the_stock_method_is_asked_for(experiment
     assert "adversary" not in stock
     assert without_adversary(masked) == without_adversary(stock)
     assert set(masked.method_kwargs) == READ_BY_THE_HOST[base]
-    learned = bool(build_settings(masked).adversary.learned())
-    assert learned == (not experiment.startswith(("saliency", "mscn")))
+    adversary = build_settings(masked).adversary
+    learned = adversary.learned() or adversary.game.hard_views.num_entries > 1
+    assert bool(learned) == (not experiment.startswith(("saliency", "mscn")))
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -27,7 +27,9 @@ ROOMS = {
     "maskers": {"_types", "errors", "occlusion", "projections", "localisers.base"},
     "constraints": {"_types", "errors"},
     "fills": {"_types", "errors"},
-    "game": {"_types", "occlusion", "maskers.base", "maskers.patterns", "constraints.base", "fills.base"},
+    "hard_views": {"_types", "errors", "occlusion", "maskers.base"},
+    "game": {"_types", "occlusion", "maskers.base", "maskers.patterns", "constraints.base", "fills.base"}
+    | {"hard_views.base"},
     "augment": {"_types", "errors"},
     "data": {"_random", "errors"},
     "visualization": {"_types", "files"},
@@ -62,6 +64,7 @@ SHARED = {
     "maskers": {"base", "networks", "patterns"},
     "constraints": {"base"},
     "fills": {"base"},
+    "hard_views": {"base"},
     "projections": {"base", "area", "combined"},
     "localisers": {"base", "backbone"},
 }

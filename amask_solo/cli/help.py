@@ -20,6 +20,7 @@ SHOWN = (
     "fill",
     "update",
     "negatives",
+    "hard_views",
     "augmentations",
     "view_filter",
     "trainer",

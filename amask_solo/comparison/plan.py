@@ -14,7 +14,7 @@ STOCK = "stock"
 """The arm that every other one is compared with: the host's method as it is."""
 
 PREFIX = "amask_"
-GAME = ("adversary", "masker", "localiser", "constraint", "fill", "update", "negatives")
+GAME = ("adversary", "masker", "localiser", "constraint", "fill", "update", "negatives", "hard_views")
 """Settings of the masks, which a stock run does not have."""
 
 SCORES = "comparison.json"

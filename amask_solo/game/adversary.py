@@ -68,7 +68,7 @@ class Adversary(nn.Module):
             its step. An encoder that learns fast leaves a masker behind that moves as often (ours).
         part: The share of the batch that further moves are made on, in (0, 1]; half of it costs half.
         start_epoch: Before this epoch (counted from 0) nothing is hidden: the method is the stock method.
-        memory_efficient: If more than one mask is shown, keep the graph of one masked view at a time: the memory of one
+        memory_efficient: If the sum has more than one entry, keep the graph of one at a time: the memory of one
             mask, and a few percent of time; see :mod:`amask_solo.game.memory`. Under DDP, the plain strategy alone.
 
     Raises:
@@ -106,7 +106,7 @@ class Adversary(nn.Module):
         self.every, self.start_epoch = every, start_epoch
         self.steps, self.part = steps, part
         self.schedule, self.warmup = schedule, warmup
-        self.memory_efficient = memory_efficient and game.num_shown > 1
+        self.memory_efficient = memory_efficient and game.num_entries > 1
         self.last: Turn | None = None
         self._make_optimizer = optimizer
         self._optimizer: torch.optim.Optimizer | None = None
@@ -182,5 +182,5 @@ class Adversary(nn.Module):
         """
         masks = self.masker(images, generator=generator)
         shown = self.game.show(masks, generator=generator)
-        *_, last = self.game.entries([images], shown, 0, generator=generator)
+        *_, last = self.game.entries([images], shown, [0], generator=generator)
         return Preview(masks, last.views[0])

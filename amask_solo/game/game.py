@@ -6,8 +6,9 @@ r"""The game, and nothing else. Read this file first.
     \sum_n w_n \, L\bigl(x_1, \; \mathrm{occlude}(x_2, m_n)\bigr) - C(m), \qquad m = \mathrm{masker}(x_2)
 
 :math:`x_1, x_2` are two views of an image and :math:`L` is the objective of a method of the host, seen only as a
-function of its views. The sum over :math:`n` is a list of :class:`WeightedViews`: all masks at once, one mask drawn for
-each image, growing occlusion and a clean pair are the same data, and so can be anything else that makes views harder.
+function of its views. The sum over :math:`n` is a list of :class:`~amask_solo._types.WeightedViews`: all masks at once,
+one mask drawn for each image, growing occlusion and a clean pair are the same data, and so is what hard views make of
+them.
 
 References:
     Shi et al., `Adversarial Masking for Self-Supervised Learning <https://arxiv.org/abs/2201.13100>`_, ICML 2022.
@@ -15,17 +16,18 @@ References:
     <https://arxiv.org/abs/2212.08277>`_, 2022.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from amask_solo._types import BaseLoss, Images, Masks, Scalar, Views
+from amask_solo._types import BaseLoss, Images, Masks, Scalar, Views, WeightedViews
 from amask_solo.constraints.base import Constraint
 from amask_solo.fills.base import Fill
 from amask_solo.game.negatives import HardNegatives
+from amask_solo.hard_views.base import Chain, HardView
 from amask_solo.maskers.base import Masker, draw_one
 from amask_solo.occlusion import occlude
 
@@ -33,12 +35,13 @@ Apply = Literal["each", "cumulative"]
 Draw = Literal["one", "all"]
 Reduction = Literal["mean", "sum"]
 
+Stacked = Float[Tensor, "stacked c h w"]
+"""The views that get masks, one after another in one batch."""
 
-class WeightedViews(NamedTuple):
-    """One entry of the sum: the views handed to the host, and how much its loss counts."""
+StackedMasks = Float[Tensor, "stacked shown h w"]
+"""Masks of each of them."""
 
-    views: tuple[Images, ...]
-    weight: float
+_NOTHING_MORE = Chain()
 
 
 class Game(nn.Module):
@@ -56,6 +59,7 @@ class Game(nn.Module):
         share: How many of the images are occluded at a time, drawn anew in each step; the others are shown whole
             (ours).
         negatives: What the host's loss is made harder by, besides; a part of :math:`L`. ``None`` leaves it as it is.
+        hard_views: What becomes of the occluded views.
 
     Raises:
         ValueError: If a setting is not among its choices, or out of range.
@@ -72,6 +76,7 @@ class Game(nn.Module):
         reduction: Reduction = "mean",
         share: float = 1.0,
         negatives: HardNegatives | None = None,
+        hard_views: HardView = _NOTHING_MORE,
     ) -> None:
         super().__init__()
         for name, value, known in (
@@ -83,14 +88,19 @@ class Game(nn.Module):
                 raise ValueError(f"Expected {name} to be one of {known}, but got {value!r}.")
         if not 0 < share <= 1:
             raise ValueError(f"Expected share to be in (0, 1], but got {share}.")
-        self.masker, self.fill, self.constraint = masker, fill, constraint
+        self.masker, self.fill, self.constraint, self.hard_views = masker, fill, constraint, hard_views
         self.negatives = negatives
         self.draw, self.apply_, self.reduction, self.share = draw, apply, reduction, share
 
     @property
     def num_shown(self) -> int:
-        """How many occluded views, and so calls of the host, one batch takes."""
+        """How many masks of an image are shown, one after another."""
         return 1 if self.draw == "one" else self.masker.num_masks
+
+    @property
+    def num_entries(self) -> int:
+        """How many entries the sum has, and so calls of the host one batch takes, those of an attack left out."""
+        return self.num_shown * self.hard_views.num_entries
 
     def propose(self, view: Images, *, generator: torch.Generator | None = None) -> Masks:
         """Return the masks that are needed: all N, or one drawn for each image if nothing asks for the others.
@@ -116,16 +126,29 @@ class Game(nn.Module):
         return draw_one(masks, generator=generator)
 
     def entries(
-        self, views: Views, shown: Masks, side: int, *, generator: torch.Generator | None = None
+        self, views: Views, shown: StackedMasks, sides: Sequence[int], *, generator: torch.Generator | None = None
     ) -> Iterator[WeightedViews]:
-        """Yield the sum as data: for each mask, the views with number ``side`` occluded, and a weight."""
-        content = self.fill(views[side], generator=generator)
+        """Yield the sum as data: for each mask, the views with those of some numbers occluded, and a weight.
+
+        Args:
+            views: The clean views.
+            shown: The masks of the views with these numbers, one view's after another's.
+            sides: The numbers; hard views change the last one.
+            generator: Source of randomness, of the fill.
+        """
+        seen = masked_views(views, sides)
+        content = self.fill(seen, generator=generator)
         weight = 1.0 if self.reduction == "sum" else 1 / shown.shape[1]
         for mask in shown.split(1, dim=1):
-            hard = occlude(views[side], mask, content)
-            yield WeightedViews((*views[:side], hard, *views[side + 1 :]), weight)
+            hard = dict(zip(sides, occlude(seen, mask, content).chunk(len(sides)), strict=True))
+            yield WeightedViews(tuple(hard.get(n, view) for n, view in enumerate(views)), weight, sides[-1])
 
     @staticmethod
     def value(entries: Iterable[WeightedViews], loss: BaseLoss) -> Scalar:
         """Return the weighted sum of the host's losses."""
         return torch.stack([entry.weight * loss(entry.views) for entry in entries]).sum()
+
+
+def masked_views(views: Views, sides: Sequence[int]) -> Stacked:
+    """Return the views that get masks as one batch, one view after another."""
+    return views[sides[0]] if len(sides) == 1 else torch.cat([views[side] for side in sides])

@@ -14,8 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from amask_solo._types import BaseLoss, Images, Masks, Scalar
-from amask_solo.game.game import WeightedViews
+from amask_solo._types import BaseLoss, Images, Masks, Scalar, WeightedViews
 
 
 class Cut(NamedTuple):
@@ -42,11 +41,17 @@ def value_one_by_one(entries: Iterable[WeightedViews], loss: BaseLoss, shared: S
     shared = [known for known in shared if known.leaf.requires_grad]
     with _set_aside([known.leaf for known in shared]) as leaves:
         for entry in entries:
-            value = entry.weight * loss(entry.views)
+            pixels = {number: cut(view) for number, view in enumerate(entry.views) if view.requires_grad}
+            known = (pixels[n].leaf if n in pixels else view for n, view in enumerate(entry.views))
+            value = entry.weight * loss(tuple(known))
             total = total + value.detach()
             with torch.autocast(value.device.type, enabled=False):
                 # Adds to what is there; `grad` would return a set of gradients, as large as the network, each time.
-                torch.autograd.backward(value, inputs=leaves)
+                torch.autograd.backward(value, inputs=[*leaves, *(hard.leaf for hard in pixels.values())])
+                # Several entries may show the pixels of one occlusion: that graph is small, and kept for the next.
+                for hard in pixels.values():
+                    if hard.leaf.grad is not None:  # a view that goes through a teacher alone has none
+                        torch.autograd.backward(hard.origin, hard.leaf.grad, inputs=leaves, retain_graph=True)
         gradients = [leaf.grad for leaf in leaves]
     return _Known.apply(total, gradients, *(known.origin for known in shared))
 

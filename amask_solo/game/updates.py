@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from amask_solo._types import BaseLoss, Images, Masks, Scalar, Views
-from amask_solo.game.game import Game, WeightedViews
+from amask_solo._types import BaseLoss, Images, Masks, Scalar, Views, WeightedViews
+from amask_solo.game.game import Game, masked_views
 from amask_solo.game.memory import Cut, cut, made_anew, value_one_by_one
 
 
@@ -20,19 +20,21 @@ class Board(NamedTuple):
     Attributes:
         game: What is played.
         views: The clean views.
-        side: The number of the one that is masked.
+        sides: The numbers of those that are masked, each with masks of its own; hard views change the last one.
         loss: The host's objective.
         generator: Source of randomness.
         shared: What of the host gets a gradient in every entry, if each entry's graph is to be gone before the next
             one is played; see :mod:`amask_solo.game.memory`. ``None`` keeps all graphs.
+        probe: The host's objective for an attack, without a trace; ``None`` if ``loss`` itself leaves none.
     """
 
     game: Game
     views: Views
-    side: int
+    sides: Sequence[int]
     loss: BaseLoss
     generator: torch.Generator | None = None
     shared: Sequence[Cut] | None = None
+    probe: BaseLoss | None = None
 
 
 class Turn(NamedTuple):
@@ -125,7 +127,7 @@ def play_for_masker(board: Board) -> Turn:
 
 
 def _turn(board: Board, *, learns: bool, expose: Callable[[Masks], Masks] = lambda masks: masks) -> Turn:
-    game, view = board.game, board.views[board.side]
+    game, view = board.game, masked_views(board.views, board.sides)
     with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
         propose = game.propose if board.shared is None else partial(made_anew, game.propose)
         masks = propose(view, generator=board.generator)
@@ -137,7 +139,8 @@ def _turn(board: Board, *, learns: bool, expose: Callable[[Masks], Masks] = lamb
 
 def _value(board: Board, shown: Masks) -> Scalar:
     def entries(masks: Masks) -> Iterator[WeightedViews]:
-        return board.game.entries(board.views, masks, board.side, generator=board.generator)
+        occluded = board.game.entries(board.views, masks, board.sides, generator=board.generator)
+        return board.game.hard_views(occluded, board.probe or board.loss, generator=board.generator)
 
     if board.shared is None:
         return board.game.value(entries(shown), board.loss)

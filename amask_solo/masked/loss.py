@@ -52,35 +52,47 @@ class HostLoss:
     def __call__(self, views: Views) -> Scalar:
         """Return the self-supervised loss of these views."""
         self.calls += 1
-        loud = self.calls == self.loud
+        if self.calls != self.loud:
+            self.remember_clean_views()
+            with quiet(self.model, self.before):
+                return self._play(views)[0]
+        with self._hearing(views):
+            loss, self.class_loss = self._play(views)
+        return loss
+
+    def probe(self, views: Views) -> Scalar:
+        """Return the loss for one who attacks it: a quiet call that is not counted and draws no numbers of the run."""
+        self.remember_clean_views()
+        devices = [self.model.device] if self.model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), quiet(self.model, self.before):
+            return self._play(views)[0]
+
+    def _play(self, views: Views) -> tuple[Scalar, Scalar | float]:
         self.model.class_losses.clear()
-        with self._hearing(views) if loud else quiet(self.model, self.before), self.with_negatives():
+        with self.with_negatives():
             batch = [self.indexes, list(views), self.targets]
             loss = self.base.training_step(self.model, batch, self.batch_idx)
         class_loss = sum(self.model.class_losses)
-        if loud:
-            self.class_loss = class_loss
-        return loss - class_loss
+        return loss - class_loss, class_loss
 
     def remember_clean_views(self) -> None:
-        """Encode the clean views now, aloud, so that the statistics of the backbones see them once.
+        """Encode the clean views now, unless they are known: aloud, so that the backbones' statistics see them once.
 
-        Needed when quiet calls come first; a single loud call encodes them on its way.
+        Quiet calls that come first need it; a single loud call encodes them on its way.
         """
-        for number in range(len(self.clean)):
-            if number == self.model.side:
-                continue
-            self.caches[0].view(number)
-            if number < self.model.num_large_crops:
-                for teacher in self.caches[1:]:
-                    with torch.no_grad():
-                        teacher.view(number)
+        for place, cache in enumerate(self.caches):
+            teacher = place > 0
+            for number in range(self.model.num_large_crops if teacher else len(self.clean)):
+                if number not in self.model.sides:
+                    with torch.set_grad_enabled(torch.is_grad_enabled() and not teacher):
+                        cache.view(number)
 
     def shared(self) -> list[Cut]:
         """Return all that every call gets a gradient for: the clean views' features, cut off, and the parameters.
 
         The online classifiers have losses of their own, and the game's masks come from elsewhere.
         """
+        self.remember_clean_views()
         apart = ("adversary.", "classifier.", "momentum_classifier.")
         learned = (p for name, p in self.model.named_parameters() if p.requires_grad and not name.startswith(apart))
         return [*self.caches[0].cut(), *(Cut(p, p) for p in learned)]

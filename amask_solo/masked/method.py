@@ -18,6 +18,7 @@ from amask_solo._random import stream
 from amask_solo._types import Images, Scalar
 from amask_solo.errors import UserError
 from amask_solo.game.adversary import Adversary
+from amask_solo.game.memory import Cut
 from amask_solo.game.updates import Board, play_for_masker
 from amask_solo.hosts.features import feature_map
 from amask_solo.hosts.installed import load_host
@@ -66,7 +67,8 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             settings = build_settings(cfg)
             self.adversary = settings.adversary
             lend_backbone(self.adversary, self.look)
-            self.side = masked_side(base) if settings.side is None else settings.side
+            self.side = masked_side(base) if settings.side in (None, "both") else settings.side
+            self.sides = [1 - self.side, self.side] if settings.side == "both" else [self.side]
             self.loud = settings.loud
             if self.adversary.game.negatives is not None:
                 refuse_negatives(self, base)
@@ -80,19 +82,15 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             if not self.signal(self.current_epoch):
                 return super().training_step(batch, batch_idx)
             batch = in_memory_format(self, batch)
-            views, game = batch[1], self.adversary.game
+            views = batch[1]
             moves = self.adversary.moves(self.global_step)
             if moves and self.adversary.two_turns:
                 self._before = snapshot(self, skip_statistics=True)
             with self._encode_once(views) as caches:
-                loud = game.num_shown + (self.loud == "clean")
+                loud = self.adversary.game.num_entries + (self.loud == "clean")
                 loss = HostLoss(self, base, batch, batch_idx, caches=caches, loud=loud)
-                frugal = self.adversary.memory_efficient
-                if loud > 1 or frugal:
-                    loss.remember_clean_views()
-                shared = loss.shared() if frugal else None
-                board = Board(game, views, self.side, loss, self.random_stream("masks", batch_idx), shared)
-                turn = self.adversary.update.encoder_turn(board, moves=moves)
+                shared = loss.shared() if self.adversary.memory_efficient else None
+                turn = self.adversary.update.encoder_turn(self._board(loss, "masks", shared), moves=moves)
                 if self.loud == "clean":
                     loss(views)
             self.adversary.last = turn.detach()
@@ -119,10 +117,8 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
 
         def _masker_turn(self, batch: Sequence, batch_idx: int) -> None:
             with self.trainer.precision_plugin.train_step_context(), self.quiet_loss(batch, batch_idx) as loss:
-                stream_ = self.random_stream("masker's turn", batch_idx)
                 shared = [] if self.adversary.memory_efficient else None
-                board = Board(self.adversary.game, loss.clean, self.side, loss, stream_, shared)
-                turn = self.adversary.update.masker_turn(board)
+                turn = self.adversary.update.masker_turn(self._board(loss, "masker's turn", shared))
             self.adversary.gather(turn.objective / self.trainer.accumulate_grad_batches)
             self.adversary.last = turn.detach()
 
@@ -137,11 +133,14 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
                 self.quiet_loss(part, batch_idx) as loss,
             ):
                 for number in range(1, self.adversary.steps):
-                    stream_ = self.random_stream(f"further move {number}", batch_idx)
                     shared = [] if self.adversary.memory_efficient else None
-                    board = Board(self.adversary.game, loss.clean, self.side, loss, stream_, shared)
+                    board = self._board(loss, f"further move {number}", shared)
                     self.adversary.gather(play_for_masker(board).objective)
                     self._move()
+
+        def _board(self, loss: HostLoss, name: str, shared: Sequence[Cut] | None) -> Board:
+            generator = self.random_stream(name, loss.batch_idx)
+            return Board(self.adversary.game, loss.clean, self.sides, loss, generator, shared, loss.probe)
 
         def _move(self) -> None:
             average_gradients(self.adversary.learned())

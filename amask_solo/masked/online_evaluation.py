@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from amask_solo._types import Images
 from amask_solo.masked.clean_view import EncodeOnce
+from amask_solo.masked.side_effects import quiet
 
 
 @contextmanager
@@ -37,7 +38,12 @@ def clean_online_evaluation(
         None if view is known else (view != known).flatten(1).any(dim=1)
         for view, known in zip(views, clean, strict=True)
     ]
-    stand_in = changed.index(None)  # one view is always clean
+    stand_in = changed.index(None) if None in changed else 0
+    if None not in changed:
+        # With masks on both views none is clean, so one is encoded for these readers alone.
+        with torch.no_grad(), quiet(model):
+            for cache in caches:
+                cache.view(stand_in)
     heads = (model.classifier, getattr(model, "momentum_classifier", None))
     with ExitStack() as stack:
         for head, cache in zip(heads, caches, strict=False):

@@ -6,12 +6,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from amask_solo.configuration import arguments, config_folder, instantiate
+from amask_solo.configuration import arguments, config_folder, instantiate, target_arguments
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.game.adversary import Adversary
 from amask_solo.game.game import Game
 
-PARTS = {"masker": "sequential", "fill": "zero", "constraint": "none", "update": "reversal"}
+PARTS = {"masker": "sequential", "fill": "zero", "constraint": "none", "update": "reversal", "hard_views": "none"}
 """The exchangeable parts, each a group of configuration files, with the default choice."""
 
 OPTIMIZER = {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 1e-3}
@@ -23,13 +23,14 @@ class Settings(NamedTuple):
 
     Attributes:
         adversary: The masker's side of the game.
-        side: The number of the view that is masked; ``None`` chooses the one through which a mask gets a gradient.
+        side: The number of the view that is masked; ``None`` chooses the one through which a mask gets a gradient;
+            ``"both"`` masks the first two, each with its own masks.
         loud: Which call of the host writes logs, BatchNorm statistics, queues and memory banks: that on the (last)
             ``"masked"`` view, which costs nothing, or an extra one on ``"clean"`` views, one encoder pass more.
     """
 
     adversary: Adversary
-    side: Literal[0, 1] | None
+    side: Literal[0, 1, "both"] | None
     loud: Literal["masked", "clean"]
 
 
@@ -39,7 +40,7 @@ def build_settings(cfg: DictConfig) -> Settings:
     Args:
         cfg: The host's configuration. Its optional node ``adversary`` holds the arguments of
             :class:`~amask_solo.game.game.Game` and :class:`~amask_solo.game.adversary.Adversary`, ``side`` and
-            ``loud``. A part (masker, fill, constraint, update, negatives) is the name of a configuration file, or a
+            ``loud``. A part (masker, fill, constraint, update, hard_views, negatives) is the name of a file, or a
             node with ``name`` and what differs from that file, or a node with its own ``_target_``.
 
     Raises:
@@ -52,8 +53,8 @@ def build_settings(cfg: DictConfig) -> Settings:
             known = game_keys | adversary_keys | {"side", "loud"}
             raise unknown_key(str(key), known, "adversary")
     side, loud = node.get("side"), node.get("loud", "masked")
-    if side not in (None, 0, 1):
-        raise UserError(f"Expected adversary.side to be 0, 1 or null, but got {side!r}.")
+    if side not in (None, 0, 1, "both"):
+        raise UserError(f"Expected adversary.side to be 0, 1, both or null, but got {side!r}.")
     if loud not in ("masked", "clean"):
         raise UserError(f"Expected adversary.loud to be 'masked' or 'clean', but got {loud!r}.")
 
@@ -79,7 +80,21 @@ def _build(cfg: DictConfig, part: str, choice: Any) -> Any:
         raise UserError(f"adversary.{part} needs a 'name' or a '_target_', but has {sorted(chosen)}.")
     # Interpolations in a part's file refer to the whole configuration (a ViT's patch size).
     whole = OmegaConf.merge({k: v for k, v in cfg.items() if k != "adversary"}, {part: chosen})
-    return instantiate(whole[part], f"adversary.{part}")
+    data = cfg.get("data") or {}
+    pixels = {key: list(data[key]) for key in ("mean", "std") if OmegaConf.is_list(data.get(key))}
+    node = OmegaConf.to_container(whole[part], resolve=True)
+    return instantiate(OmegaConf.create(_told(node, pixels, f"adversary.{part}")), f"adversary.{part}")
+
+
+def _told(node: Any, pixels: Mapping[str, list[float]], where: str) -> Any:
+    """Return a node in which each part that takes the mean and std of the data's pixels has them, unless it has own."""
+    if isinstance(node, list):
+        return [_told(child, pixels, where) for child in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: _told(child, pixels, where) for key, child in node.items()}
+    takes = target_arguments(node["_target_"], where).names if "_target_" in node else ()
+    return {**pixels, **node} if {"mean", "std"} <= set(takes) else node
 
 
 def described(group: str, choice: Any) -> dict[str, Any]:

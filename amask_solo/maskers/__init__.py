@@ -3,6 +3,7 @@
 from amask_solo.maskers.base import Masker
 from amask_solo.maskers.mixture import MixtureMasker
 from amask_solo.maskers.networks import PatchHead, UNet
+from amask_solo.maskers.none import NoMasks
 from amask_solo.maskers.patterns import BandNoise, Block, Centered, Focal, Grid, random_blocks
 from amask_solo.maskers.random import RandomMasker
 from amask_solo.maskers.saliency import SaliencyMasker
@@ -17,6 +18,7 @@ __all__ = [
     "Grid",
     "Masker",
     "MixtureMasker",
+    "NoMasks",
     "PatchHead",
     "RandomMasker",
     "SaliencyMasker",

@@ -84,6 +84,8 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
         "num_classes": images.num_classes,
         "num_large_crops": large,
         "num_small_crops": small,
+        "mean": list(images.mean),
+        "std": list(images.std),
     }
     check_method(made, images=len(images.train), devices=devices, many_views=cfg.base_class is not None)
     return made

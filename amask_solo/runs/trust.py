@@ -18,7 +18,10 @@ from amask_solo.errors import UserError
 OWN = "amask_solo"
 
 PARTS = (
-    *(f"{OWN}.{room}" for room in ("constraints", "data", "fills", "game", "localisers", "maskers", "projections")),
+    *(
+        f"{OWN}.{room}"
+        for room in ("constraints", "data", "fills", "game", "hard_views", "localisers", "maskers", "projections")
+    ),
     f"{OWN}.hosts.lars",
     "torch.optim",
 )

@@ -108,7 +108,7 @@ def uncached(masked: type[LightningModule]) -> type[LightningModule]:
     class Uncached(masked):
         def training_step(self, batch: Sequence, batch_idx: int) -> Scalar:
             self._before = snapshot(self, skip_statistics=True)
-            loss = HostLoss(self, base, batch, batch_idx, caches=[], loud=self.adversary.game.num_shown)
+            loss = HostLoss(self, base, batch, batch_idx, caches=[], loud=self.adversary.game.num_entries)
             turn = self.adversary.update.encoder_turn(self._board(batch, batch_idx, loss), moves=True)
             self.adversary.last = turn.detach()
             return turn.objective + loss.class_loss
@@ -120,7 +120,7 @@ def uncached(masked: type[LightningModule]) -> type[LightningModule]:
             self.adversary.gather(turn.objective)
 
         def _board(self, batch: Sequence, batch_idx: int, loss: HostLoss) -> Board:
-            return Board(self.adversary.game, batch[1], self.side, loss, self.random_stream("masks", batch_idx))
+            return Board(self.adversary.game, batch[1], self.sides, loss, self.random_stream("masks", batch_idx))
 
         def _encode_once(self, *args: Any, **kwargs: Any) -> AbstractContextManager[list[EncodeOnce]]:
             del args, kwargs

@@ -11,7 +11,7 @@ from amask_solo.game.updates import Alternating, Board, Reversal
 from amask_solo.masked.settings import described
 from tests.contracts.configs import build, names
 
-PARTS = {"masker": "sequential", "fill": "zero", "constraint": "none"}
+PARTS = {"masker": "sequential", "fill": "zero", "constraint": "none", "hard_views": "none"}
 EVERY_PART = [(part, name) for part in PARTS for name in names(part)]
 
 
@@ -21,7 +21,7 @@ def play(draw, rule, **chosen):
     game = Game(**parts, draw=draw, share=0.5).to("meta")
     views = [torch.randn(8, 3, 32, 32, device="meta") for _ in range(2)]
     encoder = torch.nn.Conv2d(3, 4, 3, device="meta")
-    board = Board(game, views, 1, lambda views: (encoder(views[0]) * encoder(views[1])).mean())
+    board = Board(game, views, [1], lambda views: (encoder(views[0]) * encoder(views[1])).mean())
     rule.encoder_turn(board, moves=True).objective.backward()
     if not isinstance(rule, Reversal) and list(game.parameters()):
         rule.masker_turn(board).objective.backward()

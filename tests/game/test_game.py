@@ -51,7 +51,7 @@ def test_a_share_of_one_draws_no_random_numbers():
 @pytest.mark.parametrize(("reduction", "total"), [("mean", 1.0), ("sum", 3.0)])
 def test_weights_of_the_entries(reduction, total):
     views = [torch.randn(6, 3, 8, 8, generator=source(seed)) for seed in (2, 3)]
-    entries = list(game(draw="all", reduction=reduction).entries(views, masks(), 1, generator=source()))
+    entries = list(game(draw="all", reduction=reduction).entries(views, masks(), [1], generator=source()))
     assert sum(entry.weight for entry in entries) == pytest.approx(total)
     assert all(entry.views[0] is views[0] for entry in entries)
 

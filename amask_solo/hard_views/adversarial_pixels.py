@@ -1,0 +1,125 @@
+"""Adversarial pixels: a perturbation too small to see, in the direction that raises the objective."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from amask_solo._types import BaseLoss, Images, Scalar, WeightedViews
+from amask_solo.hard_views.base import HardView
+
+Norm = Literal["linf", "l2"]
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class AdversarialPixels(HardView):
+    r"""Show the view with a perturbation of at most :math:`\epsilon` that raises the host's objective on this batch.
+
+    From :math:`\delta = 0`, or a random start, each step is
+
+    .. math:: \delta \leftarrow \Pi_\epsilon \bigl(\delta + \alpha \, \mathrm{sign} \, \nabla_\delta L(x + \delta)\bigr)
+
+    with the gradient over its norm in place of its sign if the norm is ``"l2"``. One step is the fast gradient sign
+    method. Pixels stay within black and white; those that a fill has put outside get no farther. The perturbation is a
+    constant: encoder and masker get the gradients of the view that carries it. Each step costs one call of the host and
+    the gradient back to the pixels, beside the call that the encoder learns from.
+
+    Args:
+        eps: The largest perturbation, on the scale of pixels from 0 to 255: of each value, or, with ``"l2"``, the
+            Euclidean norm over all values of an image.
+        steps: How many.
+        step_size: :math:`\alpha`, on the same scale; ``None`` is 2.5 ``eps / steps``.
+        norm: Of the perturbation.
+        random_start: Whether the first step starts somewhere within ``eps``.
+        mean: Channel means that the views were normalized by, as shares of white; those of the run's data are filled
+            in. The default is ImageNet's.
+        std: Their standard deviations.
+
+    Raises:
+        ValueError: If a number is out of range, or the norm is unknown.
+
+    References:
+        Goodfellow et al., `Explaining and Harnessing Adversarial Examples <https://arxiv.org/abs/1412.6572>`_, ICLR
+        2015; Madry et al., `Towards Deep Learning Models Resistant to Adversarial Attacks
+        <https://arxiv.org/abs/1706.06083>`_, ICLR 2018. As views of self-supervised methods: Ho and Vasconcelos,
+        `Contrastive Learning with Adversarial Examples <https://arxiv.org/abs/2010.12050>`_, 2020; Li et al., `HEXA
+        <https://arxiv.org/abs/2012.13493>`_, 2020, of both of which we know the abstract alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        eps: float = 4.0,
+        steps: int = 1,
+        step_size: float | None = None,
+        norm: Norm = "linf",
+        random_start: bool = False,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__()
+        if not eps >= 0 or steps < 1:
+            raise ValueError(f"Expected eps of 0 or more and one step or more, but got {eps} and {steps}.")
+        if step_size is not None and not step_size > 0:
+            raise ValueError(f"Expected step_size to be positive or null, but got {step_size}.")
+        if norm not in ("linf", "l2"):
+            raise ValueError(f"Expected norm to be 'linf' or 'l2', but got {norm!r}.")
+        if len(mean) != len(std) or not all(deviation > 0 for deviation in std):
+            raise ValueError(f"Expected mean and a positive std for each channel, but got {mean} and {std}.")
+        self.eps, self.steps, self.norm, self.random_start = eps, steps, norm, random_start
+        self.step_size = 2.5 * eps / steps if step_size is None else step_size
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, 255 * torch.tensor(values).view(-1, 1, 1), persistent=False)
+
+    def forward(
+        self, entries: Iterable[WeightedViews], loss: BaseLoss, *, generator: torch.Generator | None = None
+    ) -> Iterator[WeightedViews]:
+        """Yield each entry with its hard view perturbed."""
+        for entry in entries:
+            hard = entry.views[entry.side]
+            delta = self._perturbation(hard.detach(), partial(_objective, entry, loss), generator=generator)
+            yield entry.harder(hard + delta / self.std.to(hard.dtype))
+
+    def _perturbation(self, view: Images, objective: BaseLoss, *, generator: torch.Generator | None) -> Images:
+        """Return what is added to the view, on the scale of pixels from 0 to 255."""
+        std = self.std.to(view.dtype)
+        pixels = view * std + self.mean.to(view.dtype)
+        low, high = (0 - pixels).clamp_max(0), (255 - pixels).clamp_min(0)
+        delta = torch.zeros_like(view)
+        if self.random_start:
+            delta = self._within(self._anywhere(view, generator=generator), low, high)
+        for _ in range(self.steps):
+            with torch.enable_grad():
+                moved = delta.requires_grad_()
+                (gradient,) = torch.autograd.grad(objective(view + moved / std), moved, materialize_grads=True)
+            direction = gradient.sign() if self.norm == "linf" else gradient / _length(gradient)
+            delta = self._within(delta.detach() + self.step_size * direction, low, high)
+        return delta
+
+    def _within(self, delta: Images, low: Images, high: Images) -> Images:
+        """Return the perturbation within ``eps``, and the pixels within black and white."""
+        if self.norm == "linf":
+            delta = delta.clamp(-self.eps, self.eps)
+        else:
+            delta = delta * (self.eps / _length(delta)).clamp_max(1)
+        return delta.clamp(low, high)
+
+    def _anywhere(self, view: Images, *, generator: torch.Generator | None) -> Images:
+        if self.norm == "linf":
+            drawn = torch.rand(view.shape, dtype=view.dtype, device=view.device, generator=generator)
+            return self.eps * (2 * drawn - 1)
+        drawn = torch.randn(view.shape, dtype=view.dtype, device=view.device, generator=generator)
+        radius = torch.rand(len(view), 1, 1, 1, dtype=view.dtype, device=view.device, generator=generator)
+        return self.eps * radius * drawn / _length(drawn)
+
+
+def _objective(entry: WeightedViews, loss: BaseLoss, view: Images) -> Scalar:
+    return loss(entry.harder(view).views)
+
+
+def _length(images: Images) -> Tensor:
+    # Not zero: where no gradient comes back, nothing moves.
+    return torch.linalg.vector_norm(images, dim=(1, 2, 3), keepdim=True).clamp_min(1e-20)

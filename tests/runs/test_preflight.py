@@ -97,7 +97,6 @@ def test_a_warm_up_longer_than_the_training_is_refused():
         ("backbone.name=resnet19", "resnet18"),
         ("augmentations.0.rrc.crop_min_scale=big", "crop_min_scale"),
         ("masker=sequential_patches", "patches"),
-        ("negatives=random_block", "simclr"),
         ("hydra.run.dir=elsewhere", "run_folder"),
         ("evaluate ckpt=nowhere", "nowhere"),
         ("evaluate ckpt=. batch_size=0", "batch_size"),

@@ -49,6 +49,7 @@ VIT = ("backbone.name=vit_tiny", "data.image_size=32")
         VIT,
         (*VIT, "masker=sequential_patches"),
         (*VIT, "masker=simultaneous_patches", *EIGHT),
+        ("method=amask_simclr", "negatives=random_block"),
         (*VIT, "augmentations.0.crop_size=48", "++backbone.kwargs={img_size: 32, dynamic_img_size: true}"),
     ],
     ids=" ".join,
@@ -65,6 +66,7 @@ def test_what_works_passes(changes):
         ((*VIT, "masker=sequential_patches", "++backbone.kwargs.patch_size=8"), "patch_size=8, as the backbone's"),
         (("masker=sequential_patches",), "resnet18 has none"),
         (("++adversary.masker.num_masks=5",), "room for all of them"),
+        (("negatives=random_block",), "choose one of simclr"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -1,4 +1,4 @@
-"""Train a masked method for five steps on two processes and compare them; run by test_ddp.py."""
+"""Train masked methods for five steps each on two processes and compare these; run by test_ddp.py."""
 
 import json
 import sys
@@ -47,8 +47,9 @@ def main(settings: dict[str, Any]) -> None:
     compare = Compare()
     trainer = Trainer(**QUIET, devices=2, strategy="ddp", max_epochs=1, callbacks=[compare])
     trainer.fit(model, *tiny_loaders(10))
-    sys.stdout.write(f"rank {trainer.global_rank}: {compare.steps[-1]} steps, in sync\n")
+    sys.stdout.write(f"{settings}, rank {trainer.global_rank}: {compare.steps[-1]} steps, in sync\n")
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    for argument in sys.argv[1:]:
+        main(json.loads(argument))

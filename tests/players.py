@@ -1,5 +1,6 @@
 """Small real parts of the game for the tests of the host."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,9 +9,10 @@ from torch import nn
 
 from amask_solo._types import Images, Masks
 from amask_solo.hosts.installed import load_host
+from amask_solo.masked.game_monitor import GameMonitor
 from amask_solo.masked.method import wrap
 from amask_solo.maskers.base import Masker
-from tests.tiny import tiny_cfg, tiny_loaders
+from tests.tiny import thin_networks, tiny_cfg, tiny_loaders
 
 METHODS = sorted(set(load_host().methods()) - {"mae"})
 QUIET = {
@@ -67,10 +69,11 @@ def masker_node(masker: type[Masker], **arguments: Any) -> dict[str, Any]:
 def build(name: str, masker: dict[str, Any] | None = None, **overrides: Any) -> LightningModule:
     """Build the stock method, or the masked one if there is a masker; the same initial weights for both."""
     torch.manual_seed(0)
-    if masker is None:
-        return load_host().stock(name)(tiny_cfg(name, **overrides))
-    cfg = tiny_cfg(f"amask_{name}", **{"adversary.masker": masker}, **overrides)
-    return wrap(load_host().methods()[name])(cfg)
+    with thin_networks():
+        if masker is None:
+            return load_host().stock(name)(tiny_cfg(name, **overrides))
+        cfg = tiny_cfg(f"amask_{name}", **{"adversary.masker": masker}, **overrides)
+        return wrap(load_host().methods()[name])(cfg)
 
 
 def fit(
@@ -79,11 +82,15 @@ def fit(
     batches: int = 2,
     epochs: int = 2,
     labels: bool = True,
+    callbacks: Sequence[Callback] = (),
     **trainer: Any,
 ) -> tuple[Trainer, Trace]:
+    """Train; only with its callback it is measured how strong the adversary is, which takes half of the time."""
     torch.manual_seed(1)
     trace = Trace()
-    runner = Trainer(**{**QUIET, "max_epochs": epochs, "callbacks": [trace], **trainer})
+    watched = not hasattr(model, "adversary") or any(isinstance(callback, GameMonitor) for callback in callbacks)
+    all_callbacks = [trace, *([] if watched else [GameMonitor()]), *callbacks]
+    runner = Trainer(**{**QUIET, "max_epochs": epochs, "callbacks": all_callbacks, **trainer})
     runner.fit(model, *tiny_loaders(batches, labels=labels))
     return runner, trace
 

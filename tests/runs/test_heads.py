@@ -25,7 +25,7 @@ def test_it_is_the_projector_of_every_method_of_the_host(name, masked):
     if name in WITHOUT:
         assert head is None
         return
-    features = torch.randn(16, 512, generator=torch.Generator().manual_seed(0))
+    features = torch.randn(16, model.features_dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         for layer in model.projector:
             if isinstance(layer, nn.BatchNorm1d):

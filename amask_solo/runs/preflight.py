@@ -164,14 +164,10 @@ def _check_nodes(cfg: DictConfig) -> None:
     for node in NODES:
         if not isinstance(cfg.get(node), DictConfig | ListConfig):
             raise UserError(f"Expected {node} to have keys below it, but got {cfg.get(node)!r}.")
-    for node in ("data", "logger"):
-        if "_target_" not in cfg[node]:
+    for node in ("data", "logger", *(["view_filter"] if cfg.get("view_filter") is not None else [])):
+        if not isinstance(cfg[node], DictConfig) or "_target_" not in cfg[node]:
             raise UserError(f"{node} has no _target_, which would say what is built of it; see configs/{node}/.")
         check_keys(cfg[node], node)
-    view_filter = cfg.get("view_filter")
-    if view_filter is not None and (not isinstance(view_filter, DictConfig) or "_target_" not in view_filter):
-        raise UserError(f"Expected view_filter to be null or a node with a _target_, but got {view_filter!r}.")
-    check_keys(view_filter, "view_filter")
 
 
 def _check_values(cfg: DictConfig) -> None:

@@ -42,15 +42,16 @@ def recorded_filter(checkpoint: Checkpoint, file: Path | None = None) -> Node | 
         file: Where it was read from.
 
     Raises:
-        UserError: If the metadata are of no export.
+        UserError: If the metadata are broken.
     """
     beside = file.with_suffix(".json") if file else None
     if STATE in checkpoint or beside is None or not beside.is_file():
         return checkpoint.get(STATE, {}).get(VIEW_FILTER)
     try:
-        said = json.loads(beside.read_text()).get(VIEW_FILTER)
+        metadata = json.loads(beside.read_text())
+        said = metadata.get(VIEW_FILTER) if isinstance(metadata, dict) else None
         return None if said is None else json.loads(said)
-    except (ValueError, AttributeError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError) as error:
         raise UserError(f"Cannot read {beside}, which says how the views of {file} are made: {error}") from error
 
 

@@ -104,8 +104,14 @@ def test_what_is_no_filter_is_refused(wrong):
         build_filter(wrong)
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", '{"view_filter": 5}', '{"view_filter": "{"}'])
-def test_metadata_of_something_else_are_refused(text, tmp_path):
+@pytest.mark.parametrize("text", ["[1]", "{}", '{"arch": "resnet18"}'])
+def test_a_file_beside_that_is_about_something_else_is_left_alone(text, tmp_path):
+    (tmp_path / "b.json").write_text(text)
+    assert recorded_filter({"state_dict": {}}, tmp_path / "b.pth") is None
+
+
+@pytest.mark.parametrize("text", ["{", '{"view_filter": 5}', '{"view_filter": "{"}'])
+def test_broken_metadata_are_refused(text, tmp_path):
     (tmp_path / "b.json").write_text(text)
     with pytest.raises(UserError, match=r"b\.json"):
         recorded_filter({"state_dict": {}}, tmp_path / "b.pth")

@@ -19,11 +19,11 @@ import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ NO_STATE = ("seconds", "current_score")
 
 
 class Run:
-    """A run of the real command, in one process that is forked from one that has imported everything, or in several.
+    """A run of the real command, in a process that is forked from one that has imported everything; it starts the rest.
 
     Args:
         arguments: Of ``amask-pretrain``.
@@ -78,18 +78,12 @@ class Run:
         """Begin or go on; return the process identifiers once they train."""
         how = "resume=true" if self.last.exists() else "overwrite=true"
         before = self._saved()
-        if self.processes == 1:
-            process = self._forks.Process(target=_pretrain, args=([*self.arguments, how],))
-            process.start()
-            self._wait = process.join
-            self._code: Callable[[], int | None] = lambda: process.exitcode
-        else:
-            words = [sys.executable, "-m", "amask_solo.cli.pretrain", *self.arguments, how]
-            process = subprocess.Popen(words, stdout=subprocess.DEVNULL)  # noqa: S603 - our own command
-            self._wait = process.wait
-            self._code = process.poll
+        process = self._forks.Process(target=_pretrain, args=([*self.arguments, how],))
+        process.start()
+        self._wait = process.join
+        self._code: Callable[[], int | None] = lambda: process.exitcode
         self._until(lambda: self._saved() != before)
-        return [process.pid, *_children(process.pid)] if self.processes > 1 else [process.pid]
+        return [process.pid, *_children(process.pid)]
 
     def finish(self) -> None:
         """Wait for the end.
@@ -134,6 +128,8 @@ def _pretrain(arguments: Sequence[str]) -> None:
 
     torch.set_num_threads(1)
     sys.argv = ["amask-pretrain", *arguments]
+    # As what Lightning starts the other processes.
+    sys.modules["__main__"].__spec__ = find_spec(main.__module__)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
         main()

@@ -7,13 +7,17 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 import torch
 
 from amask_solo.runs.last_checkpoint import FOLDER, LAST, is_whole
-from tests.cli.command import SMALL, call, pretrain
+from amask_solo.runs.lock import check_free, hold
+from tests.cli.command import SMALL, TINY, call, pretrain
+from tests.cli.forked import PATIENCE, Forked
 
 ROOT = Path(__file__).parents[2]
 ROOM = 100_000  # bytes: enough for a row of metrics, not for a checkpoint
@@ -67,46 +71,46 @@ def test_a_broken_last_checkpoint_is_passed_over_by_whoever_reads_the_run(finish
         assert said.err.count(f"{LAST} is broken") == 1
 
 
-def _pretrain(cwd: Path) -> None:
-    said = pretrain(*SMALL, "max_epochs=100", "run_folder=run", cwd=cwd)
-    (cwd / "said").write_text(said.err)
-    os._exit(said.code)
-
-
 def test_a_full_disk_ends_the_run_with_one_line_and_the_last_checkpoint_whole(tmp_path):
-    process = multiprocessing.get_context("fork").Process(target=_pretrain, args=(tmp_path,))
-    process.start()
-    last = tmp_path / "run" / FOLDER / LAST
-    while not last.exists():
-        process.join(0.01)
-        assert process.is_alive()
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (ROOM, ROOM))
-    process.join(120)
-    assert process.exitcode == 2
-    said = (tmp_path / "said").read_text()
+    folder, log = tmp_path / "run", tmp_path / "said.txt"
+    argv = [*TINY, *SMALL, "max_epochs=100", f"run_folder={folder}"]
+    with log.open("w") as err, open(os.devnull, "w") as out:
+        process = Forked("pretrain", *argv, cwd=tmp_path, out=out, err=err, patience=300)
+        last = folder / FOLDER / LAST
+        end = time.monotonic() + 120
+        while not last.exists():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (ROOM, ROOM))
+        assert process.wait() == 2
+    said = log.read_text()
     assert said.startswith("Error: Cannot write")
     assert said.count("\n") == 1
     assert "resume=true" in said
     assert is_whole(last)
-    assert not list((tmp_path / "run").rglob(".*"))
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "failed"
-    assert (tmp_path / "run" / "metrics.csv").read_text().endswith("\n")
+    assert not list(folder.rglob(".*"))
+    assert json.loads((folder / "summary.json").read_text())["status"] == "failed"
+    assert (folder / "metrics.csv").read_text().endswith("\n")
 
 
 def test_two_runs_in_one_folder_are_refused(finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished.folder, folder)
-    holder = (
-        "import sys; from pathlib import Path; from amask_solo.runs.lock import hold\n"
-        "with hold(Path(sys.argv[1])): print(flush=True); input()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", holder, str(folder)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        other.stdout.readline()
-        for how in ("resume=true", "overwrite=true"):
-            said = pretrain(*SMALL, "max_epochs=2", how, f"run_folder={folder}", cwd=tmp_path)
-            assert said.code == 2
-            assert f"process {other.pid} on" in said.err
-        other.kill()
+    mine, theirs = multiprocessing.Pipe()
+    other = multiprocessing.get_context("fork").Process(target=_hold, args=(folder, theirs))
+    other.start()
+    mine.recv()
+    for how in ("resume=true", "overwrite=true"):
+        said = pretrain(*SMALL, "max_epochs=2", how, f"run_folder={folder}", cwd=tmp_path)
+        assert said.code == 2
+        assert f"process {other.pid} on" in said.err
+    other.kill()
+    other.join()
+    check_free(folder)
     assert is_whole(folder / FOLDER / LAST)
+
+
+def _hold(folder: Path, said: Connection) -> None:
+    with hold(folder):
+        said.send("held")
+        time.sleep(PATIENCE)

@@ -74,7 +74,7 @@ def _check_backbone(backbone: DictConfig, backbones: Iterable[str]) -> None:
     if is_timm(name):
         check_timm(name)
         for key in OURS.intersection(kwargs):
-            raise UserError(f"backbone.kwargs.{key} is not free: {name} has to make a vector of an image of 3 channels.")
+            raise UserError(f"backbone.kwargs.{key} is not free: {name} has to make a vector of an image in color.")
     elif name not in backbones:
         if name in timm_models():
             raise UserError(f"The host has no backbone '{name}', but timm has it: backbone.name={TIMM}{name}.")

@@ -77,8 +77,8 @@ class Repairs:
     def base_model(self) -> Callable[..., nn.Module]:
         """What the host builds its backbone by, and that of a teacher: its own choice, or timm.
 
-        The host knows no backbone but those in its table. It picks one, keeps it under this name and calls it from here,
-        so a backbone of timm's takes the place of any other.
+        The host knows no backbone but those in its table. It picks one, keeps it under this name and calls it from
+        here, so a backbone of timm's takes the place of any other.
         """
         return self._base_model
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from amask_solo.errors import UserError
 from amask_solo.hosts.blueprint import PRETRAINED, Blueprint
-from amask_solo.hosts.timm_names import TIMM, bare, check_timm
+from amask_solo.hosts.timm_names import TIMM, bare, check_timm, is_resnet
 
 
 def build_backbone(plan: Blueprint) -> nn.Module:
@@ -32,9 +32,11 @@ def build_backbone(plan: Blueprint) -> nn.Module:
                 f"backbone.kwargs.pretrained=true downloads the weights of {plan.arch}, which failed ({reason}). It "
                 "needs a network and weights that timm knows of; without it training starts from fresh weights."
             ) from error
-        raise UserError(f"backbone.kwargs: timm cannot build {plan.arch} with {dict(plan.kwargs)} ({reason}).") from error
+        raise UserError(
+            f"backbone.kwargs: timm cannot build {plan.arch} with {dict(plan.kwargs)} ({reason})."
+        ) from error
     model.num_features = model.head_hidden_size
-    return with_small_stem(model) if plan.small_stem else model
+    return with_small_stem(model) if plan.small_stem and is_resnet(plan.arch) else model
 
 
 def _said(error: Exception) -> str:
@@ -62,7 +64,7 @@ def has_fixed_size(arch: str) -> bool:
     return known is not None and known.fixed_input_size
 
 
-def check_views(plan: Blueprint, sizes: Collection[int]) -> None:
+def try_views(plan: Blueprint, sizes: Collection[int]) -> None:
     """Pass views through a network of timm's that has no memory, which takes a moment.
 
     Args:

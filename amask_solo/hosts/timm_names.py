@@ -17,7 +17,16 @@ PATCH = re.compile(r"\bpatch_size=(\d+)|_patch(\d+)")
 RESNETS = ("resnet", "res2net", "resnest", "sknet")
 """The modules of timm whose models are of its class ``ResNet``, and so have the stem that the host changes."""
 
-VITS = ("vision_transformer", "vision_transformer_relpos", "vision_transformer_sam", "deit", "beit", "eva", "cait", "xcit")
+VITS = (
+    "vision_transformer",
+    "vision_transformer_relpos",
+    "vision_transformer_sam",
+    "deit",
+    "beit",
+    "eva",
+    "cait",
+    "xcit",
+)
 """The modules of timm whose models keep to one grid of patches."""
 
 

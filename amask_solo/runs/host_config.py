@@ -11,8 +11,7 @@ from amask_solo.errors import UserError
 from amask_solo.hosts.blueprint import blueprint
 from amask_solo.hosts.installed import load_host
 from amask_solo.hosts.names import PREFIX
-from amask_solo.hosts.timm_backbones import has_fixed_size
-from amask_solo.hosts.timm_backbones import check_views as check_timm_views
+from amask_solo.hosts.timm_backbones import has_fixed_size, try_views
 from amask_solo.hosts.timm_names import is_timm
 from amask_solo.masked.method import wrap
 from amask_solo.runs.method_demands import check_method, optimizer_kwargs
@@ -90,7 +89,7 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
         "num_small_crops": small,
     }
     if is_timm(made.backbone.name):
-        check_timm_views(blueprint(made), sorted(sizes))
+        try_views(blueprint(made), sorted(sizes))
     check_method(made, images=len(images.train), devices=devices, many_views=cfg.base_class is not None)
     return made
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 

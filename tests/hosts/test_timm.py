@@ -16,7 +16,7 @@ from amask_solo.hosts.timm_names import RESNETS, is_resnet, patch_size, timm_mod
 from tests.players import METHODS, NothingHidden, OneConvolution, build, fit, masker_node
 from tests.tiny import tiny_cfg, tiny_loaders, tiny_trainer
 
-NARROW = {"name": "timm/resnet18", "kwargs": {"channels": [4, 8, 8, 16], "layers": [1, 1, 1, 1]}}
+NARROW = {"name": "timm/resnet18", "kwargs": {"channels": [16, 16, 16, 32], "layers": [1, 1, 1, 1]}}
 VIT = {"name": "timm/test_vit", "kwargs": {"img_size": 32, "embed_dim": 32, "depth": 1}}
 
 
@@ -114,7 +114,7 @@ def test_every_method_trains_with_one(method, host):
     model = build(method, backbone=NARROW)
     backbone, teacher = getattr(model, host.backbone), getattr(model, host.momentum_backbone, None)
     assert isinstance(backbone, resnet.ResNet)
-    assert (model.features_dim, model.cfg.backbone) == (16, NARROW)
+    assert (model.features_dim, model.cfg.backbone) == (32, NARROW)
     if teacher is not None:
         assert all(a.equal(b) for a, b in zip(teacher.parameters(), backbone.parameters(), strict=True))
     before = backbone.conv1.weight.clone()

@@ -19,7 +19,7 @@ from lightning.pytorch import LightningModule
 
 from amask_solo.hosts.host import Host
 from amask_solo.hosts.installed import load_host
-from tests.tiny import thin_networks, tiny_cfg
+from tests.tiny import tiny_cfg
 
 torch.set_num_threads(1)
 
@@ -35,8 +35,7 @@ def build(host: Host) -> Callable[..., LightningModule]:
 
     def build(method: str, **overrides: Any) -> LightningModule:
         torch.manual_seed(0)
-        with thin_networks():
-            return host.stock(method)(tiny_cfg(method, **overrides))
+        return host.stock(method)(tiny_cfg(method, **overrides))
 
     return build
 

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-import timm
 import torch
 import torchvision
 from torch import Tensor, nn
 
 from amask_solo.errors import UserError
+from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.names import TIMM_NAMES
+from amask_solo.hosts.timm_backbones import build_backbone, with_small_stem
+from amask_solo.hosts.timm_names import TIMM
 
 State = Mapping[str, Tensor]
 
@@ -22,16 +24,26 @@ FAMILIES = {
 }
 """A tensor that only one family of backbones has -> how the names of that family begin."""
 
+POOL = "global_pool"
+"""The argument of a ViT that says how it makes one vector of its tokens."""
+
 OWN_HEADS = {"vit_tiny": 12, "vit_small": 12}
 """Attention heads of the host's ViTs for MAE and MoCo v3, where timm's have others."""
 
-CIFAR_STEM = "model.conv1 = torch.nn.Conv2d(3, 64, 3, padding=2, bias=False); model.maxpool = torch.nn.Identity()"
-"""What turns a ResNet into the host's variant for CIFAR."""
-
 
 def has_cifar_stem(state: State) -> bool:
-    """Return whether the backbone is a ResNet with the host's small stem."""
-    return "layer1.0.conv1.weight" in state and tuple(state["conv1.weight"].shape[-2:]) == (3, 3)
+    """Return whether the backbone is a ResNet whose single first convolution is the host's small one."""
+    return "layer1.0.conv1.weight" in state and "conv1.weight" in state and state["conv1.weight"].shape[-1] == 3
+
+
+def stem_code(state: State) -> str:
+    """Return the code that turns a ResNet into the variant for CIFAR that these tensors belong to."""
+    if "conv1.weight" in state:
+        width = state["conv1.weight"].shape[0]
+        first = f"model.conv1 = torch.nn.Conv2d(3, {width}, 3, padding=2, bias=False)"
+    else:
+        first = "model.conv1[0].stride = (1, 1)"
+    return f"{first}; model.maxpool = torch.nn.Identity()"
 
 
 def is_backbone(state: State) -> bool:
@@ -42,7 +54,7 @@ def is_backbone(state: State) -> bool:
 def find_arch(state: State) -> str | None:
     """Return the host's name of the backbone whose tensors these are, or ``None``."""
     arch = nearest_arch(state)
-    return arch if arch and not _misfits(state, build_timm(state, arch)) else None
+    return arch if arch and not _misfits(state, build_timm(state, Blueprint(arch))) else None
 
 
 def nearest_arch(state: State, *, image_size: int | None = None) -> str | None:
@@ -51,7 +63,7 @@ def nearest_arch(state: State, *, image_size: int | None = None) -> str | None:
     names = [name for name in TIMM_NAMES if family and name.startswith(family)]
     misfits: dict[str, int] = {}
     for name in names:
-        misfits[name] = len(_misfits(state, build_timm(state, name, image_size=image_size)))
+        misfits[name] = len(_misfits(state, build_timm(state, Blueprint(name), image_size=image_size)))
         if not misfits[name]:
             break
     return min(misfits, key=misfits.__getitem__, default=None)
@@ -81,62 +93,62 @@ def _misfits(state: State, target: nn.Module) -> list[str]:
 def build_torchvision(state: State, arch: str) -> nn.Module:
     """Return torchvision's model without memory, with the stem of the given tensors."""
     with torch.device("meta"):
-        return _with_stem(torchvision.models.get_model(arch, weights=None), state)
+        model = torchvision.models.get_model(arch, weights=None)
+        return with_small_stem(model) if has_cifar_stem(state) else model
 
 
 def build_timm(
-    state: State, arch: str, *, image_size: int | None = None, device: torch.device | str = "meta"
+    state: State, plan: Blueprint, *, image_size: int | None = None, device: torch.device | str = "meta"
 ) -> nn.Module:
     """Return timm's model without classifier, of the given tensors' sizes.
 
     Args:
         state: The tensors, which the model gets the sizes of but not the values.
-        arch: The host's name of the backbone.
+        plan: What is known about the backbone beside its tensors.
         image_size: Height and width of its images; see :func:`timm_options`.
         device: Where the model is; without memory by default.
     """
+    small = plan.small_stem if plan.timm else has_cifar_stem(state)
+    options = timm_options(state, plan, image_size=image_size)
     with torch.device(device), torch.random.fork_rng(devices=[]):
-        # Not by `create_model`: the current host registers broken functions under some of timm's
-        # names.
-        build = getattr(timm.models, TIMM_NAMES[arch])
-        model = build(num_classes=0, **timm_options(state, arch, image_size=image_size))
-        return _with_stem(model, state)
+        return build_backbone(Blueprint(TIMM + timm_name(plan.arch), options, small))
 
 
-def rebuild(state: State, arch: str, *, image_size: int | None = None) -> nn.Module:
+def rebuild(state: State, plan: Blueprint, *, image_size: int | None = None) -> nn.Module:
     """Return timm's model with these tensors, on the CPU and in evaluation mode.
 
     Args:
         state: All tensors of a backbone.
-        arch: The host's name of it.
+        plan: What is known about it beside them.
         image_size: Height and width of its images; see :func:`timm_options`.
 
     Raises:
         UserError: If a tensor is missing, left over or of another shape.
     """
-    check_fit(state, build_timm(state, arch, image_size=image_size), arch)
-    model = build_timm(state, arch, image_size=image_size, device="cpu")
+    check_fit(state, build_timm(state, plan, image_size=image_size), plan.arch)
+    model = build_timm(state, plan, image_size=image_size, device="cpu")
     model.load_state_dict(state)
     return model.eval()
 
 
-def _with_stem(model: nn.Module, state: State) -> nn.Module:
-    if has_cifar_stem(state) and hasattr(model, "conv1"):
-        model.conv1 = nn.Conv2d(3, 64, 3, padding=2, bias=False)
-        model.maxpool = nn.Identity()
-    return model
+def timm_name(arch: str) -> str:
+    """Return timm's name of a backbone, of the host's or its own."""
+    return TIMM_NAMES.get(arch, arch.removeprefix(TIMM))
 
 
-def timm_options(state: State, arch: str, *, image_size: int | None = None) -> dict[str, Any]:
-    """Return what timm must be told, found in the tensors.
+def timm_options(state: State, plan: Blueprint, *, image_size: int | None = None) -> dict[str, Any]:
+    """Return what timm must be told: what a backbone of its own was built with, or what the tensors of another tell.
 
     Args:
         state: The tensors.
-        arch: The host's name of the backbone.
+        plan: What is known about the backbone beside them. How a ViT of the host's pools does not show in them.
         image_size: Height and width of its images. Only a Swin is told: where its windows lie depends on it.
     """
+    if plan.timm:
+        return dict(plan.untrained.kwargs)
+    arch = plan.arch
     if arch.startswith("vit_") and "pos_embed" in state:
-        return _vit_options(state, arch)
+        return _vit_options(state, arch) | {key: plan.kwargs[key] for key in (POOL,) if key in plan.kwargs}
     if arch.startswith("swin_") and WINDOW in state:
         # One row for each offset between two of the window's positions, from -(w - 1) to w - 1.
         window = (round(state[WINDOW].shape[0] ** 0.5) + 1) // 2
@@ -153,5 +165,5 @@ def _vit_options(state: State, arch: str) -> dict[str, Any]:
     if arch in OWN_HEADS and not state["pos_embed"][0, 0].is_meta and not state["pos_embed"][0, 0].any():
         options["num_heads"] = OWN_HEADS[arch]
     if "fc_norm.weight" in state:
-        options["global_pool"] = "avg"
+        options[POOL] = "avg"
     return options

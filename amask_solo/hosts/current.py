@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from amask_solo.hosts.blueprint import blueprint
 from amask_solo.hosts.host import Host
 from amask_solo.hosts.names import base_methods
 from amask_solo.hosts.refusals import check
@@ -19,10 +20,13 @@ class CurrentRepairs(Repairs):
 
     def __init__(self, cfg: DictConfig) -> None:
         check(cfg, self._BACKBONES)
-        with construction(cfg):
+        self.blueprint = blueprint(cfg)
+        # The host changes nothing in these two. MoCo v3 gives a ResNet another projector, and knows it by its name.
+        with construction(cfg, "wide_resnet28w2" if "resnet" in cfg.backbone.name else "vit_tiny"):
             if "momentum" not in cfg and hasattr(type(self), "momentum_pairs"):
                 cfg.momentum = {}  # the host fills in its defaults, but only into an existing node
             super().__init__(cfg)
+        self.backbone_name = cfg.backbone.name
         self.add_knn(cfg)
 
     def configure_optimizers(self) -> Any:

@@ -1,15 +1,19 @@
 """What the host does not have or would answer with a bare assertion; told without importing it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.names import CONTRASTIVE
+from amask_solo.hosts.timm_names import TIMM, check_timm, is_timm, timm_models
 
 ONLY_CURRENT = frozenset({"all4one", "mae", "mocov3", "vibcreg"})
 """Methods that the release of the host does not have."""
+
+OURS = frozenset({"num_classes", "in_chans", "features_only"})
+"""Arguments of timm's models that say what goes in and comes out."""
 
 MISSING = """\
 solo-learn, the host of this plugin, is not installed. Install it in one of three ways:
@@ -60,13 +64,27 @@ def check(cfg: DictConfig, backbones: Iterable[str]) -> None:
     """Refuse settings that the host would answer with a bare assertion.
 
     Raises:
-        UserError: If the backbone is unknown, or DINO's warm-up is longer than the training.
+        UserError: If the backbone is unknown or told something that is not the user's to say, or if DINO's warm-up is
+            longer than the training.
     """
-    if cfg.backbone.name not in backbones:
-        raise unknown_key(cfg.backbone.name, backbones, "backbone.name")
+    _check_backbone(cfg.backbone, backbones)
     warmup = OmegaConf.select(cfg, "method_kwargs.warmup_teacher_temperature_epochs", default=0)
     if warmup > cfg.max_epochs:
         raise UserError(
             "Expected method_kwargs.warmup_teacher_temperature_epochs to be at most "
             f"max_epochs={cfg.max_epochs}, but got {warmup}. Shorten the warm-up, or train longer."
         )
+
+
+def _check_backbone(backbone: DictConfig, backbones: Iterable[str]) -> None:
+    name, kwargs = backbone.name, backbone.get("kwargs") or {}
+    if not isinstance(kwargs, Mapping):
+        raise UserError(f"Expected backbone.kwargs to have keys below it, but got {kwargs!r}.")
+    if is_timm(name):
+        check_timm(name)
+        for key in OURS.intersection(kwargs):
+            raise UserError(f"backbone.kwargs.{key} is not free: {name} has to make a vector of an image in color.")
+    elif name not in backbones:
+        if name in timm_models():
+            raise UserError(f"The host has no backbone '{name}', but timm has it: backbone.name={TIMM}{name}.")
+        raise unknown_key(name, backbones, "backbone.name")

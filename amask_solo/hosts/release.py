@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from amask_solo.errors import UserError
+from amask_solo.hosts.blueprint import blueprint
 from amask_solo.hosts.host import Host
 from amask_solo.hosts.names import base_methods
 from amask_solo.hosts.optimizers import configure
@@ -57,7 +58,8 @@ class ReleaseRepairs(Repairs):
     def __init__(self, cfg: DictConfig) -> None:
         base = _base_module()
         check(cfg, base.BaseMethod._SUPPORTED_ENCODERS)
-        with construction(cfg):
+        self.blueprint = blueprint(cfg)
+        with construction(cfg, "vit_tiny"):
             fill_defaults(cfg, type(self))
             try:
                 super().__init__(**to_kwargs(cfg, type(self)))
@@ -65,7 +67,7 @@ class ReleaseRepairs(Repairs):
                 if "required positional argument" not in str(error):
                     raise
                 raise UserError(f"{error}. Add what is missing under method_kwargs.") from error
-        self.cfg = cfg
+        self.cfg, self.encoder_name = cfg, cfg.backbone.name
         self.add_knn(cfg)
         self._validation_outputs: list[Any] = []
         whitening = getattr(self, "whitening", None)

@@ -1,6 +1,6 @@
 """What is broken in both generations of the host, repaired in a subclass."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,11 +8,14 @@ import torch
 import torch.nn.functional as F
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError
-from torch import Tensor
+from torch import Tensor, nn
 
 from amask_solo.errors import UserError
+from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.knn import WeightedKNN
 from amask_solo.hosts.names import PREFIX
+from amask_solo.hosts.timm_backbones import build_backbone
+from amask_solo.hosts.timm_names import is_timm
 
 STATE = "amask_host"
 """Where in a checkpoint the state lies that the host forgets to save."""
@@ -22,33 +25,39 @@ VIEW_FILTER = "view_filter"
 
 
 @contextmanager
-def construction(cfg: DictConfig) -> Iterator[None]:
+def construction(cfg: DictConfig, stand_in: str) -> Iterator[None]:
     """Show the host's constructor the cfg that it expects; afterwards the cfg is the user's again.
 
     The host writes its defaults into the cfg, which a cfg in struct mode refuses. It picks the ViT
     variant by the exact name of the method: under ``amask_mocov3`` it would silently build the
     wrong one. Its kNN metric cannot be constructed ("unexpected keyword argument compute_on_step");
-    see :class:`WeightedKNN`.
+    see :class:`WeightedKNN`. It asserts that it knows the backbone; see :attr:`Repairs.base_model`.
+
+    Args:
+        cfg: The configuration.
+        stand_in: A backbone of the host's, whose name it sees in place of one of timm's.
 
     Raises:
         UserError: If a key is missing.
     """
-    name = cfg.get("method")
-    knn = OmegaConf.select(cfg, "knn_eval.enabled", default=False)
+    shown: dict[str, Any] = {}
+    if cfg.get("method") is not None:
+        shown["method"] = cfg.method.removeprefix(PREFIX)
+    if OmegaConf.select(cfg, "knn_eval.enabled"):
+        shown["knn_eval.enabled"] = False
+    if is_timm(cfg.backbone.name):
+        shown["backbone.name"] = stand_in
+    own = {key: OmegaConf.select(cfg, key) for key in shown}
     with open_dict(cfg):
-        if name is not None:
-            cfg.method = name.removeprefix(PREFIX)
-        if knn:
-            cfg.knn_eval.enabled = False
         try:
+            for key, value in shown.items():
+                OmegaConf.update(cfg, key, value)
             yield
         except ConfigAttributeError as error:
             raise UserError(f"The configuration lacks '{error.full_key}'.") from error
         finally:
-            if name is not None:
-                cfg.method = name
-            if knn:
-                cfg.knn_eval.enabled = knn
+            for key, value in own.items():
+                OmegaConf.update(cfg, key, value)
 
 
 def _without_labels(out: dict[str, Any], targets: Tensor) -> dict[str, Any]:
@@ -63,8 +72,24 @@ class Repairs:
     """Stands before a host's method in the bases of a leaf class; ``super()`` is the host."""
 
     momentum_forward_name: str
+    blueprint: Blueprint
     _resumed: dict[str, Any] = {}  # noqa: RUF012 - never changed in place
     _late_buffers: dict[str, Tensor] = {}  # noqa: RUF012 - never changed in place
+
+    @property
+    def base_model(self) -> Callable[..., nn.Module]:
+        """What the host builds its backbone by, and that of a teacher: its own choice, or timm.
+
+        The host knows no backbone but those in its table. It picks one, keeps it under this name and calls it from
+        here, so a backbone of timm's takes the place of any other.
+        """
+        return self._base_model
+
+    @base_model.setter
+    def base_model(self, chosen: Callable[..., nn.Module]) -> None:
+        plan = self.blueprint
+        # Called with the arguments of the backbone that stands in.
+        self._base_model = (lambda *_, **__: build_backbone(plan)) if plan.timm else chosen
 
     def add_knn(self, cfg: DictConfig) -> None:
         """Give the method the online kNN that its constructor was not asked for."""
@@ -114,7 +139,9 @@ class Repairs:
         # be saved.
         for scheduler in checkpoint.get("lr_schedulers", ()):
             scheduler.pop("get_lr", None)
-        state = {"method": str(self.cfg.get("method")), "backbone": str(self.cfg.backbone.name)}
+        plan = self.blueprint.untrained
+        state = {"method": str(self.cfg.get("method")), "backbone": plan.arch, "backbone_kwargs": dict(plan.kwargs)}
+        state["small_stem"] = plan.small_stem
         if hasattr(self, "momentum_updater"):
             state["tau"] = float(self.momentum_updater.cur_tau)
             state["last_step"] = int(getattr(self, "last_step", 0))

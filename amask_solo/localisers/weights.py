@@ -55,6 +55,7 @@ def load_exported(path: str, arch: str | None = None) -> nn.Module:
     """
     # Not at the top: the other localisers need no such library.
     from amask_solo.hosts.architectures import is_backbone, nearest_arch, rebuild
+    from amask_solo.hosts.blueprint import Blueprint
 
     file = Path(path).expanduser()
     if not file.is_file():
@@ -62,7 +63,7 @@ def load_exported(path: str, arch: str | None = None) -> nn.Module:
     state = _read(file)
     if not is_backbone(state):
         raise UserError(f"{file} holds no exported backbone; amask-export makes one of any run or checkpoint.")
-    return rebuild(state, arch or nearest_arch(state))
+    return rebuild(state, Blueprint(arch or nearest_arch(state)))
 
 
 def _read(file: Path) -> dict[str, Tensor]:

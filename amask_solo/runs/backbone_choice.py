@@ -4,10 +4,11 @@ from typing import Literal, get_args
 
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.names import RESNETS, TIMM_NAMES
+from amask_solo.hosts.timm_names import check_timm, is_timm
 
 Format = Literal["torchvision", "timm", "safetensors"]
 COUNTERPARTS = {"torchvision": RESNETS, "timm": tuple(TIMM_NAMES)}
-"""Format -> the backbones that the library of this name has; tensors alone (safetensors) may be of any."""
+"""Format -> the host's backbones that the library of this name has; tensors alone (safetensors) may be of any."""
 
 
 def check_arch(arch: str) -> None:
@@ -16,7 +17,9 @@ def check_arch(arch: str) -> None:
     Raises:
         UserError: If it is unknown; it names the nearest known one.
     """
-    if arch not in TIMM_NAMES:
+    if is_timm(arch):
+        check_timm(arch)
+    elif arch not in TIMM_NAMES:
         raise unknown_key(arch, TIMM_NAMES, "arch", kind="choice")
 
 
@@ -36,9 +39,11 @@ def check_counterpart(arch: str | None, target: Format) -> None:
     Raises:
         UserError: If so; it names a format that fits.
     """
-    known = COUNTERPARTS.get(target)
-    if known is not None and arch not in known:
-        other = "timm or format=safetensors" if arch in TIMM_NAMES else "safetensors"
+    known, of_timm = COUNTERPARTS.get(target), arch is not None and is_timm(arch)
+    if of_timm:
+        check_timm(arch)
+    if known is not None and arch not in known and not (of_timm and target == "timm"):
+        other = "timm or format=safetensors" if of_timm or arch in TIMM_NAMES else "safetensors"
         raise UserError(
             f"{target} has no counterpart of the backbone '{arch or 'unknown'}', only of "
             f"{', '.join(known)}. Use format={other}."

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from amask_solo.errors import UserError
-from amask_solo.hosts.architectures import is_backbone
+from amask_solo.hosts.architectures import has_cifar_stem, is_backbone
+from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.repairs import STATE
+from amask_solo.runs.metadata import ALONE, read_metadata
 
 Checkpoint = Mapping[str, Any]
 
@@ -60,7 +62,7 @@ def _load_plain(file: IO[bytes], **options: Any) -> Any:
 def read(source: str | Path | Checkpoint) -> dict[str, Any]:
     """Return a checkpoint, on the CPU.
 
-    A bare ``state_dict`` becomes a checkpoint that has nothing else.
+    A bare ``state_dict`` becomes a checkpoint that has nothing else, that of an export knows what its metadata say.
     Stock SimSiam and NNSiam checkpoints hold a scheduler, which ``torch.load`` refuses; it is left
     out.
 
@@ -69,7 +71,8 @@ def read(source: str | Path | Checkpoint) -> dict[str, Any]:
     """
     checkpoint = source if isinstance(source, Mapping) else _load(Path(source))
     if isinstance(checkpoint, Mapping) and "state_dict" not in checkpoint:
-        checkpoint = {"state_dict": checkpoint}
+        known = {} if isinstance(source, Mapping) else read_metadata(Path(source))
+        checkpoint = {"state_dict": checkpoint, **({STATE: known} if known else {})}
     state = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
     if not _has_tensors_by_name(state):
         where = "the mapping" if isinstance(source, Mapping) else f"'{source}'"
@@ -110,8 +113,9 @@ def backbone_state(source: str | Path | Checkpoint) -> dict[str, Tensor]:
     Raises:
         UserError: If there is no backbone in it.
     """
-    state = read(source)["state_dict"]
-    if is_backbone(state):
+    checkpoint = read(source)
+    state = checkpoint["state_dict"]
+    if is_backbone(state) or checkpoint.get(STATE, {}).get(ALONE):
         return dict(state)
     for prefix in ("backbone.", "encoder."):
         found = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
@@ -142,9 +146,19 @@ def history(checkpoint: Checkpoint) -> dict[str, Any]:
     return known
 
 
-def saved_arch(checkpoint: Checkpoint) -> str | None:
-    """Return the host's name of the backbone, if the checkpoint was written under this plugin."""
-    return checkpoint.get(STATE, {}).get("backbone")
+def saved_blueprint(checkpoint: Checkpoint, arch: str | None = None) -> Blueprint | None:
+    """Return what the backbone was built from, if the checkpoint was written under this plugin.
+
+    Args:
+        checkpoint: The checkpoint.
+        arch: What the user calls the backbone, who knows better; nothing else is known if the checkpoint disagrees.
+    """
+    saved = checkpoint.get(STATE, {})
+    if arch not in (None, saved.get("backbone")):
+        return Blueprint(arch, small_stem=has_cifar_stem(backbone_state(checkpoint)))
+    name, kwargs = saved.get("backbone"), saved.get("backbone_kwargs", {})
+    known = isinstance(name, str) and isinstance(kwargs, Mapping)
+    return Blueprint(name, kwargs, bool(saved.get("small_stem"))) if known else None
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:

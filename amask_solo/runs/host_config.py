@@ -8,8 +8,11 @@ from omegaconf import DictConfig, OmegaConf
 from amask_solo.augment.views import Views
 from amask_solo.data import ImageData
 from amask_solo.errors import UserError
+from amask_solo.hosts.blueprint import blueprint
 from amask_solo.hosts.installed import load_host
 from amask_solo.hosts.names import PREFIX
+from amask_solo.hosts.timm_backbones import has_fixed_size, try_views
+from amask_solo.hosts.timm_names import is_timm
 from amask_solo.masked.method import wrap
 from amask_solo.runs.method_demands import check_method, optimizer_kwargs
 
@@ -28,7 +31,7 @@ HOST_KEYS = (
     "view_filter",
 )
 TRANSFORMERS = ("vit_", "swin_")
-"""How the names of backbones begin that are built for one size of views."""
+"""How the names of the host's backbones begin that are built for one size of views."""
 
 SMALL = 32
 """Up to this many pixels ``stem=auto`` takes the small stem: the large one leaves a single feature pixel."""
@@ -53,8 +56,8 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
     """Return the configuration in the current host's schema.
 
     Learning rates are those of 256 images a step; they are scaled to the run's, as the host's scripts do. Of a recipe's
-    ``optimizer.kwargs`` only those are kept that the chosen optimizer takes. A vision transformer is built for the size
-    of the views, unless ``backbone.kwargs.img_size`` says another one.
+    ``optimizer.kwargs`` only those are kept that the chosen optimizer takes. A backbone for images of one size, such as
+    a vision transformer, is built for the size of the views, unless ``backbone.kwargs.img_size`` says another one.
 
     Args:
         cfg: The configuration of the run.
@@ -64,15 +67,16 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
 
     Raises:
         UserError: If the crops are not in the host's order, or the method does not fit the batch, the data or the
-            views.
+            views, or timm cannot build the backbone for these.
     """
     keys = [key for key in HOST_KEYS if key in cfg]
     made = OmegaConf.create({key: OmegaConf.to_container(cfg, resolve=True)[key] for key in keys})
     for node in ("backbone.kwargs", "optimizer.kwargs", "method_kwargs"):
         OmegaConf.update(made, node, OmegaConf.select(made, node) or {}, merge=False)
     made.optimizer.kwargs = optimizer_kwargs(made.optimizer)
-    if made.backbone.name.startswith(TRANSFORMERS) and "img_size" not in made.backbone.kwargs:
-        made.backbone.kwargs.img_size = max(recipe.crop_size for recipe in views.recipes)
+    sizes = {recipe.crop_size for recipe in views.recipes}
+    if _is_for_one_size(made.backbone.name) and "img_size" not in made.backbone.kwargs:
+        made.backbone.kwargs.img_size = max(sizes)
     scale = made.optimizer.batch_size * devices / 256
     made.optimizer.lr *= scale
     made.optimizer.classifier_lr *= scale
@@ -87,8 +91,14 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
         "mean": list(images.mean),
         "std": list(images.std),
     }
+    if is_timm(made.backbone.name):
+        try_views(blueprint(made), sorted(sizes))
     check_method(made, images=len(images.train), devices=devices, many_views=cfg.base_class is not None)
     return made
+
+
+def _is_for_one_size(backbone: str) -> bool:
+    return has_fixed_size(backbone) if is_timm(backbone) else backbone.startswith(TRANSFORMERS)
 
 
 def _stem(stem: str, image_size: int) -> str:

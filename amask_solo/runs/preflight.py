@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -12,6 +11,7 @@ from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.names import CONTRASTIVE, OPTIMIZERS, PREFIX, SCHEDULERS, written_backbones, written_methods
 from amask_solo.hosts.refusals import check, no_logits, refuse_missing, refuse_only_current
 from amask_solo.rules import AT_LEAST_0, PATH, POSITIVE, SEED, SHARE, SWITCH, TEXT, Rule, or_null, several, whole
+from amask_solo.runs.backbone_demands import check_patches, check_sizes, check_stem
 from amask_solo.runs.method_demands import optimizer_kwargs
 
 NODES = ("data", "augmentations", "trainer", "logger", "backbone", "optimizer", "scheduler", "method_kwargs", "loader")
@@ -84,10 +84,6 @@ SET_BY_US = frozenset(
 )
 """Arguments of the trainer that do not stand below ``trainer``."""
 
-PATCHES = "amask_solo.maskers.PatchHead"
-PATCH_SIZE = 16
-"""Of the host's ViTs, unless ``backbone.kwargs.patch_size`` says another."""
-
 
 def trainer_arguments() -> set[str]:
     """Return the keys that the node ``trainer`` may have."""
@@ -124,12 +120,13 @@ def check_values_and_names(cfg: DictConfig) -> None:
     _check_values(cfg)
     _check_schedule(cfg)
     optimizer_kwargs(cfg.optimizer)
+    _check_host(cfg)
+    check_stem(cfg)
     if OmegaConf.select(cfg, "data.image_size") == "auto":
         # Any size will do to check the rest; `pretrain` comes back when the files have been measured.
         _view_sizes(OmegaConf.merge(cfg, {"data": {"image_size": 224}}))
     else:
         check_views(cfg)
-    _check_host(cfg)
     if not cfg.method.startswith(PREFIX):
         if "adversary" in cfg:
             raise UserError(f"method={cfg.method} is not masked, so it has no adversary; choose {PREFIX}{cfg.method}.")
@@ -138,7 +135,7 @@ def check_values_and_names(cfg: DictConfig) -> None:
     negatives = OmegaConf.select(cfg, "adversary.negatives")
     if negatives and not cfg.base_class and cfg.method.removeprefix(PREFIX) not in CONTRASTIVE:
         raise no_logits(cfg.method)
-    _check_patches(cfg)
+    check_patches(cfg)
 
 
 def check_views(cfg: DictConfig) -> None:
@@ -150,9 +147,7 @@ def check_views(cfg: DictConfig) -> None:
     Raises:
         UserError: If a recipe is wrong, or views are of a size that the backbone does not take.
     """
-    sizes = _view_sizes(cfg)
-    if cfg.backbone.name.startswith("vit_"):
-        _check_vit(cfg.backbone, sizes)
+    check_sizes(cfg.backbone, _view_sizes(cfg))
 
 
 def _view_sizes(cfg: DictConfig) -> set[int]:
@@ -205,24 +200,6 @@ def _check_schedule(cfg: DictConfig) -> None:
         raise UserError("scheduler.name=step needs scheduler.lr_decay_steps=[EPOCH,...].")
 
 
-def _check_vit(backbone: DictConfig, sizes: set[int]) -> None:
-    """Compare the views with what a vision transformer has positions for."""
-    kwargs, size = backbone.get("kwargs") or {}, max(sizes)
-    patch, own = kwargs.get("patch_size", PATCH_SIZE), kwargs.get("img_size", size)
-    if kwargs.get("dynamic_img_size"):
-        return
-    if sizes != {own}:
-        raise UserError(
-            f"{backbone.name} takes views of one size, backbone.kwargs.img_size={own}, but augmentations make views of "
-            f"{', '.join(map(str, sorted(sizes)))} px; '++backbone.kwargs.dynamic_img_size=true' lifts that."
-        )
-    if not isinstance(patch, int) or patch < 1 or size % patch:
-        raise UserError(
-            f"Expected views that are cut into whole patches, but {size} px are no multiple of {patch}; set "
-            "++backbone.kwargs.patch_size, or data.image_size."
-        )
-
-
 def _check_host(cfg: DictConfig) -> None:
     """Compare method and backbone with what stands in the source of the host, without importing it."""
     refuse_missing()
@@ -245,27 +222,3 @@ def check_adversary(cfg: DictConfig) -> None:
         from amask_solo.masked.settings import build_settings
 
         build_settings(cfg)
-
-
-def _check_patches(cfg: DictConfig) -> None:
-    """Compare the patches of a masker with those of the backbone, whose grid they are meant to follow."""
-    own = (cfg.backbone.get("kwargs") or {}).get("patch_size", PATCH_SIZE)
-    for head in _nodes(OmegaConf.select(cfg, "adversary.masker"), PATCHES):
-        if not cfg.backbone.name.startswith("vit_"):
-            raise UserError(
-                "The masker masks the patches of a vision transformer, but backbone.name="
-                f"{cfg.backbone.name} has none; choose masker=sequential or masker=simultaneous, or a ViT."
-            )
-        if head.get("patch_size", own) != own:
-            raise UserError(
-                f"Expected adversary.masker.network.patch_size={own}, as the backbone's, but got {head.patch_size}."
-            )
-
-
-def _nodes(node: Any, target: str) -> Iterator[DictConfig]:
-    """Yield the nodes, at any depth, that describe an object of a class."""
-    if isinstance(node, DictConfig) and node.get("_target_") == target:
-        yield node
-    if isinstance(node, DictConfig | ListConfig):
-        for child in node if isinstance(node, ListConfig) else node.values():
-            yield from _nodes(child, target)

@@ -164,6 +164,10 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
     return [*chosen, *watch.checkpoints(folder / FOLDER, monitor=monitor, **saved)]
 
 
+def _named(backbone: DictConfig) -> str:
+    return " ".join([backbone.name, *(f"{key}={value}" for key, value in (backbone.get("kwargs") or {}).items())])
+
+
 def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:
     return {
         "method": cfg.method,
@@ -171,7 +175,7 @@ def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:
         "train_images": len(images.train),
         "val_images": len(images.val) if images.val is not None else 0,
         "image_size": images.image_size,
-        "backbone": cfg.backbone.name,
+        "backbone": _named(cfg.backbone),
         "epochs": cfg.max_epochs,
         "batch_size": cfg.optimizer.batch_size,
         "seed": cfg.seed,

@@ -12,11 +12,12 @@ from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.game.game import Game
 from amask_solo.hosts.architectures import nearest_arch, rebuild
+from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.names import PREFIX, TIMM_NAMES
 from amask_solo.masked.settings import build_settings
 from amask_solo.maskers.base import Masker
 from amask_solo.runs.backbone_choice import check_arch
-from amask_solo.runs.checkpoints import Checkpoint, backbone_state, read, saved_arch, teacher_state
+from amask_solo.runs.checkpoints import Checkpoint, backbone_state, read, saved_blueprint, teacher_state
 from amask_solo.runs.run_folder import CONFIG
 from amask_solo.runs.stored import read_stored
 from amask_solo.runs.trust import trusted
@@ -32,7 +33,8 @@ def load_backbone(
 
     Args:
         source: A checkpoint of either generation of the host, stock or masked, or an exported backbone; or its path.
-        arch: The host's name of the backbone; read from the checkpoint or found by its tensors by default.
+        arch: The host's name of the backbone, or timm's behind ``timm/``; read from the checkpoint or found by its
+            tensors by default.
         image_size: Height and width of its images; only a Swin is told.
 
     Returns:
@@ -45,25 +47,28 @@ def load_backbone(
     state = backbone_state(checkpoint)
     if arch is not None:
         check_arch(arch)
-    arch = arch or saved_arch(checkpoint) or nearest_arch(state, image_size=image_size)
-    if arch not in TIMM_NAMES:
+    plan = saved_blueprint(checkpoint, arch) or Blueprint(nearest_arch(state, image_size=image_size) or "unknown")
+    if plan.arch not in TIMM_NAMES and not plan.timm:
         raise UserError(
-            f"Cannot build the backbone '{arch or 'unknown'}' of the checkpoint, only {', '.join(TIMM_NAMES)}. "
+            f"Cannot build the backbone '{plan.arch}' of the checkpoint, only {', '.join(TIMM_NAMES)} and timm/NAME. "
             "If it is one of these, name it by arch=..."
         )
-    return Backbone(rebuild(state, arch, image_size=image_size)).eval(), arch
+    return Backbone(rebuild(state, plan, image_size=image_size)).eval(), plan.arch
 
 
-def load_teacher(checkpoint: Checkpoint, arch: str, *, image_size: int | None = None) -> Backbone:
+def load_teacher(checkpoint: Checkpoint, arch: str | None = None, *, image_size: int | None = None) -> Backbone:
     """Return the momentum backbone of a checkpoint, or if it has none its backbone; else as :func:`load_backbone`."""
-    return load_backbone(teacher_state(checkpoint) or checkpoint, arch, image_size=image_size)[0]
+    teacher = {f"backbone.{name}": tensor for name, tensor in teacher_state(checkpoint).items()}
+    return load_backbone(
+        {**checkpoint, "state_dict": teacher or checkpoint["state_dict"]}, arch, image_size=image_size
+    )[0]
 
 
 def check_size(backbone: Backbone, image_size: int) -> None:
-    """Compare the size of images with the one that a ViT has positions for.
+    """Compare the size of images with the one that a ViT has positions for, and try whether the backbone takes it.
 
     Raises:
-        UserError: If they differ.
+        UserError: If they differ, or if it does not.
     """
     own = getattr(getattr(backbone.model, "patch_embed", None), "img_size", None) or (image_size,)
     if own[0] != image_size:
@@ -71,6 +76,14 @@ def check_size(backbone: Backbone, image_size: int) -> None:
             f"The backbone takes images of {own[0]} px alone, but those of the data have {image_size} px; set "
             f"data.image_size={own[0]}."
         )
+    try:
+        with torch.no_grad():
+            backbone(torch.zeros(1, 3, image_size, image_size))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise UserError(
+            f"The backbone does not take images of {image_size} px ({' '.join(str(error).split())}); set "
+            "data.image_size to the size of the views that it was trained on."
+        ) from error
 
 
 def config_of(checkpoint: Path, *, trust: Sequence[str] = ()) -> DictConfig | None:

@@ -128,6 +128,28 @@ def test_torchvision_is_refused_for_a_vit_with_the_format_that_works(trained, tm
         export_backbone(checkpoint, tmp_path / "x.pth", format="torchvision")
 
 
+NARROW = {"name": "timm/resnet18", "kwargs": {"channels": [16, 16, 16, 32]}}
+DEEP_STEM = {"name": "timm/resnet10t", "kwargs": {"channels": [16, 16, 16, 32]}}
+
+
+@pytest.mark.parametrize("network", [NARROW, DEEP_STEM], ids=["narrow", "deep stem"])
+def test_a_network_of_timms_loads_as_the_metadata_say(network, trained, tmp_path, monkeypatch):
+    backbone, checkpoint = trained(backbone=network, **{"data.dataset": "cifar10"})
+    result = export_backbone(checkpoint, tmp_path / "b.pth", format="timm")
+    assert json.loads(result.metadata["kwargs"]) == network["kwargs"]
+    monkeypatch.chdir(tmp_path)
+    create, _, load = result.metadata["load"].partition(".load_state_dict")
+    names = {"timm": timm, "torch": torch}
+    exec(f"model = {create}\n{result.metadata['stem'].partition('loading: ')[2]}\nmodel.load_state_dict{load}", names)  # noqa: S102
+    torch.testing.assert_close(features(names["model"]), features(backbone))
+
+
+def test_torchvision_is_refused_for_a_network_of_timms_with_the_formats_that_work(trained, tmp_path):
+    _, checkpoint = trained(backbone=NARROW)
+    with pytest.raises(UserError, match=r"'timm/resnet18'.*Use format=timm or format=safetensors"):
+        export_backbone(checkpoint, tmp_path / "x.pth", format="torchvision")
+
+
 def test_an_unknown_backbone_is_exported_in_its_own_names_only(tmp_path):
     state = {"backbone.odd.weight": torch.ones(2)}
     with pytest.raises(UserError, match="Use format=safetensors"):

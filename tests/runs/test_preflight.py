@@ -39,6 +39,7 @@ def check(*changes: str) -> None:
 
 EIGHT = ("++backbone.kwargs.patch_size=8", "adversary.masker.network.patch_size=8")
 VIT = ("backbone.name=vit_tiny", "data.image_size=32")
+OF_TIMM = ("backbone.name=timm/vit_tiny_patch16_224", "data.image_size=32")
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,9 @@ VIT = ("backbone.name=vit_tiny", "data.image_size=32")
         (*VIT, "masker=sequential_patches"),
         (*VIT, "masker=simultaneous_patches", *EIGHT),
         ("method=amask_simclr", "negatives=random_block"),
+        (*OF_TIMM, "masker=sequential_patches"),
+        (*OF_TIMM, "masker=sequential_patches", *EIGHT),
+        ("backbone.name=timm/resnet18", "++backbone.kwargs.channels=[32,64,128,256]", "stem=cifar"),
         (*VIT, "augmentations.0.crop_size=48", "++backbone.kwargs={img_size: 32, dynamic_img_size: true}"),
     ],
     ids=" ".join,
@@ -65,6 +69,12 @@ def test_what_works_passes(changes):
         ((*VIT, "data.image_size=40"), "40 px are no multiple of 16"),
         ((*VIT, "masker=sequential_patches", "++backbone.kwargs.patch_size=8"), "patch_size=8, as the backbone's"),
         (("masker=sequential_patches",), "resnet18 has none"),
+        (("masker=sequential_patches", "backbone.name=timm/resnet18"), "timm/resnet18 has none"),
+        ((*OF_TIMM, "data.image_size=40"), "40 px are no multiple of 16"),
+        (("masker=sequential_patches", "backbone.name=timm/vit_tiny_patch14_224"), "timm has no model"),
+        ((*OF_TIMM, "masker=sequential_patches", "++backbone.kwargs.patch_size=8"), "patch_size=8, as the backbone's"),
+        (("backbone.name=timm/convnext_atto", "stem=cifar"), "for ResNets"),
+        ((*VIT, "stem=cifar"), "for ResNets"),
         (("++adversary.masker.num_masks=5",), "room for all of them"),
         (("negatives=random_block",), "choose one of simclr"),
     ],
@@ -95,6 +105,9 @@ def test_a_warm_up_longer_than_the_training_is_refused():
         ("method_kwargs.proj_hidden_dim=0", "proj_hidden_dim"),
         ("momentum.base_tau=2", "base_tau"),
         ("backbone.name=resnet19", "resnet18"),
+        ("backbone.name=timm/resnet19", "timm/resnet18"),
+        ("evaluate ckpt=. arch=timm/resnet19", "timm/resnet18"),
+        ("export ckpt=. arch=timm/resnet18", "format=timm"),
         ("augmentations.0.rrc.crop_min_scale=big", "crop_min_scale"),
         ("masker=sequential_patches", "patches"),
         ("hydra.run.dir=elsewhere", "run_folder"),

@@ -23,6 +23,14 @@ from amask_solo.runs.subjects import (
 from tests.tiny import tiny_cfg
 
 VIT = {"name": "vit_tiny", "kwargs": {"img_size": 32, "patch_size": 8}}
+MAX_POOLED = {"name": "vit_tiny", "kwargs": {**VIT["kwargs"], "global_pool": "max"}}
+SMALL_STEM = {"data.dataset": "cifar10"}
+OF_TIMM = {
+    "narrow": {"backbone": {"name": "timm/resnet18", "kwargs": {"channels": [16, 16, 16, 32]}}, **SMALL_STEM},
+    "deep stem": {"backbone": {"name": "timm/resnet10t", "kwargs": {"channels": [16, 16, 16, 32]}}, **SMALL_STEM},
+    "vit": {"backbone": {"name": "timm/test_vit", "kwargs": {"img_size": 32, "global_pool": "map"}}},
+    "of no known family": {"backbone": {"name": "timm/mobilenetv3_small_050"}},
+}
 OWN_VITS = sorted({"mae", "mocov3"} & set(load_host().methods()))
 
 
@@ -68,6 +76,63 @@ def test_the_features_are_those_of_the_hosts_backbone(method, settings, size, bu
         torch.testing.assert_close(features, trained(images(size)))
         assert features.shape == (2, backbone.num_features)
         assert backbone.maps(images(size)).shape[1] == backbone.num_features
+
+
+def saved(model: nn.Module) -> dict:
+    """Return the checkpoint that the plugin writes of a method."""
+    checkpoint = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(checkpoint)
+    return checkpoint
+
+
+@pytest.mark.parametrize("settings", [*OF_TIMM.values(), {"backbone": MAX_POOLED}], ids=[*OF_TIMM, "max pooling"])
+def test_what_no_tensor_tells_is_known_to_a_checkpoint_and_to_its_exports(settings, build, host, tmp_path):
+    model = build("byol", **settings)
+    trained = taught(model, host, 32)
+    checkpoint = saved(model)
+    exports = [
+        export_backbone(checkpoint, tmp_path / name, format=target).path
+        for target, name in (("timm", "a.pth"), ("safetensors", "b.safetensors"))
+    ]
+    with torch.no_grad():
+        expected = trained(images(32))
+        for source in (checkpoint, *exports):
+            backbone, arch = load_backbone(source)
+            assert arch == settings["backbone"]["name"]
+            torch.testing.assert_close(backbone(images(32)), expected)
+            assert backbone.num_features == expected.shape[1]
+            assert backbone.maps(images(32)).ndim == 4
+    # An export of an export has all that is known as well.
+    again = export_backbone(exports[0], tmp_path / "c.safetensors", format="safetensors")
+    assert load_backbone(again.path)[1] == arch
+
+
+def test_what_somebody_elses_json_says_is_not_believed(resnet, tmp_path):
+    path = export_backbone({"state_dict": resnet.state_dict()}, tmp_path / "b.pth", format="timm").path
+    lies = ('{"arch": "vit_tiny"}', '{"arch": 5, "format": "timm"}', '{"arch": "unknown", "format": ""}')
+    for text in ("{", "[]", "{}", *lies):
+        path.with_suffix(".json").write_text(text)
+        assert load_backbone(path)[1] == "resnet18"
+
+
+def test_the_user_knows_better_what_a_backbone_is(build):
+    checkpoint = saved(build("byol"))
+    assert load_backbone(checkpoint, "timm/resnet18")[1] == "timm/resnet18"
+    with pytest.raises(UserError, match="no 'timm/resnet34'"):
+        load_backbone(checkpoint, "timm/resnet34")
+    with pytest.raises(UserError, match="did you mean 'timm/resnet18'"):
+        load_backbone(checkpoint, "timm/resnet81")
+
+
+@pytest.mark.parametrize("lie", [{"backbone": "timm/load_checkpoint"}, {"backbone": 5}, {"backbone_kwargs": 5}])
+def test_a_checkpoint_that_lies_about_its_backbone_calls_nothing_else(lie, build):
+    checkpoint = saved(build("byol"))
+    checkpoint["amask_host"] |= lie
+    if lie.get("backbone") == "timm/load_checkpoint":
+        with pytest.raises(UserError, match="timm has no model 'load_checkpoint'"):
+            load_backbone(checkpoint)
+    else:
+        assert load_backbone(checkpoint)[1] == "resnet18"
 
 
 @pytest.mark.parametrize("prefix", ["encoder.", "backbone."])
@@ -149,6 +214,13 @@ def test_a_vit_says_which_images_it_takes(build):
     backbone, _ = load_backbone({"state_dict": build("byol", backbone=VIT).state_dict()})
     check_size(backbone, 32)
     with pytest.raises(UserError, match=r"data\.image_size=32"):
+        check_size(backbone, 64)
+
+
+def test_a_network_of_timms_says_which_images_it_does_not_take(build):
+    backbone, _ = load_backbone(saved(build("byol", backbone={"name": "timm/coat_tiny", "kwargs": {"img_size": 32}})))
+    check_size(backbone, 32)
+    with pytest.raises(UserError, match=r"does not take images of 64 px .*data\.image_size"):
         check_size(backbone, 64)
 
 

@@ -1,0 +1,91 @@
+"""Backbones of timm's, built and shaped as a host expects its own."""
+
+from collections.abc import Collection
+
+import timm
+import torch
+from torch import nn
+
+from amask_solo.errors import UserError
+from amask_solo.hosts.blueprint import PRETRAINED, Blueprint
+from amask_solo.hosts.timm_names import TIMM, bare, check_timm, is_resnet
+
+
+def build_backbone(plan: Blueprint) -> nn.Module:
+    """Return a network of timm's without classifier, on the default device.
+
+    Its ``num_features`` is the length of what it returns, which the host builds its heads for. In timm a few networks
+    (VGG, MobileNet v3, ...) call something else so, and this ``head_hidden_size``.
+
+    Raises:
+        UserError: If timm does not have it, refuses an argument, or cannot download its weights.
+    """
+    check_timm(plan.arch)
+    # Not by `create_model`: the current host registers broken functions under some of timm's names.
+    build, tag = getattr(timm.models, bare(plan.arch)), plan.arch.removeprefix(TIMM).partition(".")[2]
+    try:
+        model = build(num_classes=0, pretrained_cfg=tag or None, **plan.kwargs)
+    except Exception as error:  # whatever timm raises about its arguments, or a download that fails
+        reason = _said(error)
+        if plan.kwargs.get(PRETRAINED):
+            raise UserError(
+                f"backbone.kwargs.pretrained=true downloads the weights of {plan.arch}, which failed ({reason}). It "
+                "needs a network and weights that timm knows of; without it training starts from fresh weights."
+            ) from error
+        raise UserError(
+            f"backbone.kwargs: timm cannot build {plan.arch} with {dict(plan.kwargs)} ({reason})."
+        ) from error
+    model.num_features = model.head_hidden_size
+    return with_small_stem(model) if plan.small_stem and is_resnet(plan.arch) else model
+
+
+def _said(error: Exception) -> str:
+    # Some of timm's assertions say nothing.
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+
+
+def with_small_stem(model: nn.Module) -> nn.Module:
+    """Change the stem of a ResNet, of torchvision's or timm's, to the host's variant for CIFAR, in place.
+
+    A 7x7 convolution of stride 2 becomes one of 3x3 and stride 1, padded by 2 as in the host. A stem of three 3x3
+    convolutions, which the host does not know, keeps them at stride 1. Neither is followed by pooling.
+    """
+    if isinstance(model.conv1, nn.Sequential):
+        model.conv1[0].stride = (1, 1)
+    else:
+        model.conv1 = nn.Conv2d(3, model.conv1.out_channels, 3, padding=2, bias=False)
+    model.maxpool = nn.Identity()
+    return model
+
+
+def has_fixed_size(arch: str) -> bool:
+    """Return whether a network of timm's is built for images of one size, its argument ``img_size``."""
+    known = timm.models.get_pretrained_cfg(bare(arch))
+    return known is not None and known.fixed_input_size
+
+
+def try_views(plan: Blueprint, sizes: Collection[int]) -> None:
+    """Pass views through a network of timm's that has no memory, which takes a moment.
+
+    Args:
+        plan: What it is built from.
+        sizes: Heights and widths of the views.
+
+    Raises:
+        UserError: If the network cannot be built, does not take a size, or returns something else than a vector.
+    """
+    with torch.device("meta"), torch.random.fork_rng(devices=[]), torch.no_grad():
+        model = build_backbone(plan.untrained).eval()
+        for size in sizes:
+            try:
+                shape = tuple(model(torch.empty(2, 3, size, size)).shape)
+            except Exception as error:  # whatever a network does with images that are too small for it
+                raise UserError(
+                    f"backbone.name={plan.arch} does not take views of {size} px ({_said(error)}); "
+                    "change data.image_size, or what backbone.kwargs say about sizes."
+                ) from error
+            if shape != (2, model.num_features):
+                raise UserError(
+                    f"backbone.name={plan.arch} makes {shape} of 2 views, not a vector of each; check "
+                    "backbone.kwargs, such as global_pool."
+                )

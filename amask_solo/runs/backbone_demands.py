@@ -1,0 +1,90 @@
+"""What single backbones demand of the views, the stem and the masker."""
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from amask_solo.errors import UserError
+from amask_solo.hosts.timm_names import is_resnet, patch_size
+
+PATCHES = "amask_solo.maskers.PatchHead"
+
+
+def check_stem(cfg: DictConfig) -> None:
+    """Refuse a stem that the backbone does not have.
+
+    Args:
+        cfg: The configuration of a run.
+
+    Raises:
+        UserError: If so.
+    """
+    if cfg.stem == "cifar" and not is_resnet(cfg.backbone.name):
+        raise UserError(
+            f"stem=cifar is for ResNets, and backbone.name={cfg.backbone.name} is none; leave stem out. What a network "
+            "does to small images is up to its backbone.kwargs."
+        )
+
+
+def check_sizes(backbone: DictConfig, sizes: Collection[int]) -> None:
+    """Compare the views with what a vision transformer has positions for.
+
+    Args:
+        backbone: The node of that name.
+        sizes: Heights and widths of the views.
+
+    Raises:
+        UserError: If they are not of one size, which its patches fill.
+    """
+    patch = _patch_size(backbone)
+    kwargs, size = backbone.get("kwargs") or {}, max(sizes)
+    if patch is None or kwargs.get("dynamic_img_size"):
+        return
+    own = kwargs.get("img_size", size)
+    if set(sizes) != {own}:
+        raise UserError(
+            f"{backbone.name} takes views of one size, backbone.kwargs.img_size={own}, but augmentations make views of "
+            f"{', '.join(map(str, sorted(sizes)))} px; '++backbone.kwargs.dynamic_img_size=true' lifts that."
+        )
+    if not isinstance(patch, int) or patch < 1 or size % patch:
+        raise UserError(
+            f"Expected views that are cut into whole patches, but {size} px are no multiple of {patch}; set "
+            "++backbone.kwargs.patch_size, or data.image_size."
+        )
+
+
+def check_patches(cfg: DictConfig) -> None:
+    """Compare the patches of a masker with those of the backbone, whose grid they are meant to follow.
+
+    Args:
+        cfg: The configuration of a run.
+
+    Raises:
+        UserError: If they differ, or the backbone has none.
+    """
+    own = _patch_size(cfg.backbone)
+    for head in _nodes(OmegaConf.select(cfg, "adversary.masker"), PATCHES):
+        if own is None:
+            raise UserError(
+                "The masker masks the patches of a vision transformer, but backbone.name="
+                f"{cfg.backbone.name} has none; choose masker=sequential or masker=simultaneous, or a ViT."
+            )
+        if head.get("patch_size", own) != own:
+            raise UserError(
+                f"Expected adversary.masker.network.patch_size={own}, as the backbone's, but got {head.patch_size}."
+            )
+
+
+def _patch_size(backbone: DictConfig) -> Any:
+    default = patch_size(backbone.name)
+    return default and (backbone.get("kwargs") or {}).get("patch_size", default)
+
+
+def _nodes(node: Any, target: str) -> Iterator[DictConfig]:
+    """Yield the nodes, at any depth, that describe an object of a class."""
+    if isinstance(node, DictConfig) and node.get("_target_") == target:
+        yield node
+    if isinstance(node, DictConfig | ListConfig):
+        for child in node if isinstance(node, ListConfig) else node.values():
+            yield from _nodes(child, target)

@@ -23,7 +23,7 @@ ROOMS = {
     "signatures": set(),
     "occlusion": {"_types"},
     "projections": {"_types"},
-    "localisers": {"_types", "errors", "hosts.architectures"},
+    "localisers": {"_types", "errors", "hosts.architectures", "hosts.blueprint"},
     "maskers": {"_types", "errors", "occlusion", "projections", "localisers.base"},
     "constraints": {"_types", "errors"},
     "fills": {"_types", "errors"},

@@ -111,7 +111,7 @@ def test_while_clean_views_are_remembered_the_map_is_still_that_of_the_last_stag
     with model._encode_once(batch[1]) as caches:
         for cache in caches:
             cache.view(1)
-        assert model.look(batch[1][1]).shape == (2, 512, 2, 2)
+        assert model.look(batch[1][1]).shape[-2:] == (2, 2)
 
 
 @pytest.mark.parametrize(("name", "backbone"), CASES[1:3])

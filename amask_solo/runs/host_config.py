@@ -1,5 +1,6 @@
 """From the configuration of a run to the one that a method of the host is built from."""
 
+from pkgutil import resolve_name
 from typing import Any
 
 from lightning.pytorch import LightningModule
@@ -116,12 +117,10 @@ def _crops(views: Views) -> tuple[int, int]:
 
 
 def _imported(path: str) -> Any:
-    import hydra
-
     try:
-        return hydra.utils.get_class(path)
-    except (ImportError, ValueError) as error:
+        return resolve_name(path)
+    except (ImportError, AttributeError, ValueError) as error:
         raise UserError(
-            f"base_class={path} cannot be imported: {error.__cause__ or error}. Give the dotted path of a class that"
-            " lies in the working directory or on PYTHONPATH."
+            f"base_class={path} cannot be imported: {error}. Give the dotted path of a class that lies in the working "
+            "directory or on PYTHONPATH."
         ) from error

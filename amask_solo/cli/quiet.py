@@ -61,6 +61,8 @@ class _NoNoise(logging.Filter):
 def plain_words() -> Iterator[None]:
     """Leave out noise, and print each warning as one line without the place in the code."""
     no_noise = _NoNoise()
+    # What it cannot build it says twice, the second time by an error that is one line here.
+    logging.getLogger("hydra").addHandler(logging.NullHandler())
     for name in LOGGERS:
         logging.getLogger(name).addFilter(no_noise)
     try:

@@ -86,7 +86,7 @@ def _build(cfg: DictConfig, part: str, choice: Any) -> Any:
     return instantiate(OmegaConf.create(_told(node, pixels, f"adversary.{part}")), f"adversary.{part}")
 
 
-def _told(node: Any, pixels: Mapping[str, list[float]], where: str) -> Any:
+def _told(node: Any, pixels: Mapping[str, list[Any]], where: str) -> Any:
     """Return a node in which each part that takes the mean and std of the data's pixels has them, unless it has own."""
     if isinstance(node, list):
         return [_told(child, pixels, where) for child in node]

@@ -12,6 +12,7 @@ from amask_solo.configuration import instantiate
 from amask_solo.errors import UserError
 from amask_solo.hosts.repairs import STATE, VIEW_FILTER
 from amask_solo.runs.checkpoints import Checkpoint
+from amask_solo.runs.metadata import ALONE
 from amask_solo.runs.trust import trusted
 
 Node = Mapping[str, Any]
@@ -45,8 +46,10 @@ def recorded_filter(checkpoint: Checkpoint, file: Path | None = None) -> Node | 
         UserError: If the metadata are broken.
     """
     beside = file.with_suffix(".json") if file else None
-    if STATE in checkpoint or beside is None or not beside.is_file():
-        return checkpoint.get(STATE, {}).get(VIEW_FILTER)
+    saved = checkpoint.get(STATE, {})
+    of_a_run = saved and not saved.get(ALONE)
+    if of_a_run or beside is None or not beside.is_file():
+        return saved.get(VIEW_FILTER)
     try:
         metadata = json.loads(beside.read_text())
         said = metadata.get(VIEW_FILTER) if isinstance(metadata, dict) else None

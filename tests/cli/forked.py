@@ -78,9 +78,14 @@ def _forget_the_tests() -> None:
     # The handlers of the tests' own time limit, captured logs and captured output are no business of a command.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    logging.getLogger().handlers.clear()
     for number, name in ((1, "stdout"), (2, "stderr")):
         setattr(sys, name, os.fdopen(number, "w", closefd=False))
+    logging.getLogger().handlers.clear()
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        # As Lightning does where nobody else has set up logging.
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [logging.StreamHandler()], False
+        logger.setLevel(logging.INFO)
     # A collection would touch, and so copy, all that is shared with the process that was forked.
     gc.disable()
 

@@ -84,7 +84,7 @@ def test_beside_one_another_each_counts_by_its_share_and_the_last_one_comes_last
     parts = {"mixed": CutMix(NoMasks()), "unused": CutMix(RandomMasker()), "clean": Chain()}
     both = Beside(parts, {"mixed": 3.0, "unused": 0.0})
     made = play(both, entry)
-    assert [float(one.weight) for one in made] == [0.75, 0.0, 0.25]
+    assert [float(one.weight) for one in made] == [0.0, 0.75, 0.25]
     assert both.num_entries == 3
     assert made[-1].views == entry.views
 

@@ -60,9 +60,9 @@ class _NoNoise(logging.Filter):
 @contextmanager
 def plain_words() -> Iterator[None]:
     """Leave out noise, and print each warning as one line without the place in the code."""
-    no_noise = _NoNoise()
-    # What it cannot build it says twice, the second time by an error that is one line here.
-    logging.getLogger("hydra").addHandler(logging.NullHandler())
+    no_noise, nowhere = _NoNoise(), logging.NullHandler()
+    # What Hydra cannot build it says twice, the second time by an error that is one line here.
+    logging.getLogger("hydra").addHandler(nowhere)
     for name in LOGGERS:
         logging.getLogger(name).addFilter(no_noise)
     try:
@@ -70,6 +70,7 @@ def plain_words() -> Iterator[None]:
             warnings.showwarning = _show
             yield
     finally:
+        logging.getLogger("hydra").removeHandler(nowhere)
         for name in LOGGERS:
             logging.getLogger(name).removeFilter(no_noise)
 

@@ -7,6 +7,8 @@ Usage::
     python scripts/adversary_strength.py data/cifar10 --only sequential single --bases simclr byol --seeds 0 1
     python scripts/adversary_strength.py data/cifar10 --trainer gpu --jobs 12 # runs side by side on one GPU
     python scripts/adversary_strength.py data/cifar10 --show                  # train nothing, print what there is
+    python scripts/adversary_strength.py data/cifar10 --out results/adversary/half_width \
+        --more backbone.name=timm/resnet18 backbone.kwargs.channels=[32,64,128,256]
 
 Each run is a method with a ResNet-18 on 4,000 images of CIFAR-10, which lie in ``train/CLASS`` and ``test/CLASS`` of
 the folder, for 16 epochs: about six minutes on one CPU thread. A finished run is not made again. From the sixth epoch
@@ -58,18 +60,20 @@ BINARY = "amask_solo.projections.Binary"
 SOFT = "{_target_:amask_solo.projections.AreaBudget,area:0.25,sharpness:3.0}"
 STANDARD = f"{{_target_:amask_solo.projections.Standardized,inner:{SOFT}}}"
 ALIVE = f"adversary.masker.projection={{_target_:{BINARY},inner:{STANDARD}}}"
-EIGHTH = STANDARD.replace("0.25", "0.125")
-EIGHTHS = f"{{_target_:{BINARY},inner:{{_target_:amask_solo.projections.Disjoint,inner:{EIGHTH}}}}}"
+QUARTERS = f"{{_target_:{BINARY},inner:{{_target_:amask_solo.projections.Disjoint,inner:{STANDARD}}}}}"
+EIGHTHS = QUARTERS.replace("0.25", "0.125")
 SETTINGS = {
     "random": "masker=random_block",
     "disjoint": THIRDS,
     "disjoint_steps": f"{THIRDS} {STEPS}",
+    "disjoint_alive": f"{THIRDS} adversary.masker.projection={QUARTERS}",
     "single": SINGLE,
     "single_fast": f"{SINGLE} {FAST}",
     "single_steps": f"{SINGLE} {STEPS}",
     "single_binary": f"{SINGLE} {FAST} adversary.masker.projection._target_={BINARY}",
     "single_soft": f"{SINGLE} adversary.masker.projection={STANDARD}",
     "single_alive": f"{SINGLE} {ALIVE}",
+    "single_alive_fast": f"{SINGLE} {ALIVE} adversary.optimizer.lr=0.003",
     "single_alive_steps": f"{SINGLE} {ALIVE} adversary.steps=3",
     "half_alive_steps": f"{SINGLE} {ALIVE} adversary.steps=3 adversary.share=0.5",
     "growing": SOFT_EIGHTHS,
@@ -99,6 +103,8 @@ def main() -> None:
     parser.add_argument("--trainer", default="cpu", choices=["cpu", "gpu"])
     parser.add_argument("--jobs", type=int, default=1, help="how many run at a time")
     parser.add_argument("--runs", type=Path, default=Path("runs/adversary"), help="where the runs go")
+    parser.add_argument("--out", type=Path, default=OUT, help="where the JSON files go")
+    parser.add_argument("--more", nargs="+", default=[], metavar="KEY=VALUE", help="further settings of all runs")
     parser.add_argument("--show", action="store_true", help="train nothing")
     args = parser.parse_args()
     if not args.show:
@@ -106,16 +112,16 @@ def main() -> None:
             started = [pool.submit(measure, *run, args) for run in product(args.only, args.bases, args.seeds)]
         for run in started:
             run.result()
-    show(sorted(OUT.glob("*.json")))
+    show(sorted(args.out.glob("*.json")))
 
 
 def measure(name: str, base: str, seed: int, args: argparse.Namespace) -> None:
     """Train and attack one run, unless its JSON file is there."""
     run = f"{base}_{name}_seed{seed}"
-    out, folder = OUT / f"{run}.json", args.runs / run
+    out, folder = args.out / f"{run}.json", args.runs / run
     if out.exists():
         return
-    settings = [f"method=amask_{base}", f"trainer={args.trainer}", *SHARED, *SETTINGS[name].split()]
+    settings = [f"method=amask_{base}", f"trainer={args.trainer}", *SHARED, *SETTINGS[name].split(), *args.more]
     images = [f"data.train_path={args.data / 'train'}", f"data.val_path={args.data / 'test'}"]
     how = "resume=true" if (folder / "checkpoints" / "last.ckpt").exists() else "overwrite=true"
     call("pretrain", *settings, *images, f"seed={seed}", f"run_folder={folder}", how)
@@ -126,13 +132,13 @@ def measure(name: str, base: str, seed: int, args: argparse.Namespace) -> None:
     record = {
         "setting": name,
         "base": base,
-        "changes": SETTINGS[name],
+        "changes": " ".join((SETTINGS[name], *args.more)),
         "seed": seed,
         "epochs": lifts(folder / "metrics.csv"),
         "attack": result["scores"],
         **{key: summary[key] for key in kept},
     }
-    OUT.mkdir(parents=True, exist_ok=True)
+    args.out.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(record, indent=2) + "\n")
 
 

@@ -39,12 +39,12 @@ def quiet(model: LightningModule, before: Mapping | None = None) -> Iterator[Non
         model: The host's method; it has an attribute ``muted`` that silences its logs.
         before: Buffers as they were earlier, which the call shall see instead of the present ones.
     """
-    originals = {
-        (module, name): buffer for module in model.modules() for name, buffer in module.named_buffers(recurse=False)
-    }
+    # With those that are still None: a cache that the call fills is a trace too.
+    originals = {(module, name): buffer for module in model.modules() for name, buffer in module._buffers.items()}
     present = before or {}
     for (module, name), buffer in originals.items():
-        module._buffers[name] = present.get((module, name), buffer).clone()
+        found = present.get((module, name), buffer)
+        module._buffers[name] = None if found is None else found.clone()
     knn_eval, muted = model.knn_eval, model.muted
     model.knn_eval, model.muted = False, True
     try:

@@ -44,6 +44,23 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
     _sync_folder(path.parent)
 
 
+def check_image_folder(path: str | Path, key: str) -> Path:
+    """Return a folder to read images from.
+
+    Args:
+        path: The folder; a ``~`` is the user's home.
+        key: The setting that names it, for the error.
+
+    Raises:
+        UserError: If it is not there.
+    """
+    folder = Path(str(path)).expanduser()
+    with suppress(OSError):  # a name that is too long
+        if folder.is_dir():
+            return folder
+    raise UserError(f"Expected a folder of images at {key}={folder}, but there is none; check the path.")
+
+
 def check_place(path: Path, key: str) -> None:
     """Refuse a place for a file before the work that leads to it is done.
 

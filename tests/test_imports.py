@@ -31,7 +31,7 @@ ROOMS = {
     "game": {"_types", "occlusion", "maskers.base", "maskers.patterns", "constraints.base", "fills.base"}
     | {"hard_views.base"},
     "augment": {"_types", "errors"},
-    "data": {"_random", "errors"},
+    "data": {"_random", "errors", "files"},
     "visualization": {"_types", "files"},
     "evaluation": {"_types", "_random", "errors", "files", "rules", "augment", "data", "maskers", "occlusion"}
     | {"projections", "localisers"},

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from amask_solo.configuration import target_arguments
 from amask_solo.errors import UserError, unknown_key
-from amask_solo.runs.preflight import trainer_arguments
+from amask_solo.runs.trainer_demands import trainer_arguments
 
 FREE = ("backbone.kwargs", "optimizer.kwargs", "momentum", "definitions")
 """Nodes that are handed on to the host or a library, which know their keys; and the arms of a comparison."""

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from amask_solo.cli.main import command
-from amask_solo.runs.preflight import check_settings
+from amask_solo.runs.preflight import check_adversary, check_values_and_names
+from amask_solo.runs.run_folder import find
 
 
 def main() -> None:
@@ -19,7 +20,9 @@ def main() -> None:
 
 def _run(cfg: DictConfig) -> Any:
     # Before the imports, which take seconds.
-    check_settings(cfg)
+    check_values_and_names(cfg)
+    find(cfg)
+    check_adversary(cfg)
     from amask_solo.runs.pretrain import pretrain
 
     summary = pretrain(cfg)

@@ -13,6 +13,7 @@ from amask_solo.data.base import UNLABELED, Labels
 from amask_solo.data.decode import IMAGE_SUFFIXES
 from amask_solo.data.subsets import Picks
 from amask_solo.errors import UserError
+from amask_solo.files import check_image_folder
 
 _SPLITS = {"train", "training", "val", "valid", "validation", "test"}
 
@@ -67,9 +68,7 @@ def scan_folder(root: str | Path, *, labels: Literal["auto", "none"], key: str) 
     Raises:
         UserError: If the folder is missing, has no images, or holds splits instead of classes.
     """
-    root = Path(root).expanduser()
-    if not root.is_dir():
-        raise UserError(f"Expected a folder of images at {key}={root}, but there is none; check the path.")
+    root = check_image_folder(root, key)
     files = sorted(
         file for file in _files_below(root) if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
     )

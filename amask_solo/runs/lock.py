@@ -8,8 +8,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from lightning.pytorch.utilities import rank_zero_only
-
 from amask_solo.errors import UserError
 from amask_solo.files import cannot_write
 
@@ -19,14 +17,11 @@ LOCK = ".lock"
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Hold a run folder, which is made if need be; of several processes of one run, only the first does.
+    """Hold a run folder, which is made if need be; of several processes of one run, only the first may.
 
     Raises:
         UserError: If another process holds it, or it cannot be written.
     """
-    if rank_zero_only.rank != 0:
-        yield
-        return
     path = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +37,6 @@ def hold(folder: Path) -> Iterator[None]:
             folder.rmdir()
 
 
-@rank_zero_only
 def check_free(folder: Path) -> None:
     """Raise the error of :func:`hold` now, if another process holds the folder; write nothing."""
     if (folder / LOCK).is_file():

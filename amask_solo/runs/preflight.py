@@ -6,13 +6,15 @@ from fnmatch import fnmatchcase
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from amask_solo.augment.schema import read_recipes
-from amask_solo.configuration import check_keys, target_arguments
+from amask_solo.configuration import check_keys
 from amask_solo.errors import UserError, unknown_key
+from amask_solo.files import check_image_folder
 from amask_solo.hosts.names import CONTRASTIVE, OPTIMIZERS, PREFIX, SCHEDULERS, written_backbones, written_methods
 from amask_solo.hosts.refusals import check, no_logits, refuse_missing, refuse_only_current
 from amask_solo.rules import AT_LEAST_0, PATH, POSITIVE, SEED, SHARE, SWITCH, TEXT, Rule, or_null, several, whole
 from amask_solo.runs.backbone_demands import check_patches, check_sizes, check_stem
 from amask_solo.runs.method_demands import optimizer_kwargs
+from amask_solo.runs.trainer_demands import check_trainer
 
 NODES = ("data", "augmentations", "trainer", "logger", "backbone", "optimizer", "scheduler", "method_kwargs", "loader")
 """Keys below which others stand; of the groups among them one is always chosen."""
@@ -68,6 +70,9 @@ RULES_IF_THERE = {
 }
 """Patterns of keys that not every run has; of several that fit, the first counts."""
 
+FOLDERS = frozenset({"train_path", "val_path", "images_path", "masks_path"})
+"""Keys of the data that name a folder of images."""
+
 CHOICES = {
     "optimizer.name": tuple(OPTIMIZERS),
     "scheduler.name": SCHEDULERS,
@@ -77,18 +82,6 @@ CHOICES = {
     "stem": ("auto", "cifar", "imagenet"),
 }
 
-TRAINER = "lightning.pytorch.Trainer"
-SET_BY_US = frozenset(
-    {"max_epochs", "accumulate_grad_batches", "default_root_dir", "logger", "callbacks", "plugins"}
-    | {"use_distributed_sampler", "num_sanity_val_steps", "enable_model_summary"}
-)
-"""Arguments of the trainer that do not stand below ``trainer``."""
-
-
-def trainer_arguments() -> set[str]:
-    """Return the keys that the node ``trainer`` may have."""
-    return set(target_arguments(TRAINER, "trainer").names - SET_BY_US)
-
 
 def check_settings(cfg: DictConfig) -> None:
     """Check the settings of a run one by one, and build its adversary, for which torch alone is imported.
@@ -97,8 +90,8 @@ def check_settings(cfg: DictConfig) -> None:
         cfg: The configuration of a run.
 
     Raises:
-        UserError: If a value is missing, of the wrong kind or out of range, if two do not go together, or if the host
-            is not installed or has no such method.
+        UserError: If a value is missing, of the wrong kind or out of range, if two do not go together, if a folder of
+            images is not there, or if the host is not installed or has no such method.
     """
     check_values_and_names(cfg)
     check_adversary(cfg)
@@ -118,6 +111,9 @@ def check_values_and_names(cfg: DictConfig) -> None:
         raise UserError(f"Missing setting: {' and '.join(f'{key}=...' for key in missing)} must be given.")
     _check_nodes(cfg)
     _check_values(cfg)
+    for key in sorted(FOLDERS.intersection(cfg.data)):
+        if cfg.data[key] is not None:
+            check_image_folder(cfg.data[key], f"data.{key}")
     _check_schedule(cfg)
     optimizer_kwargs(cfg.optimizer)
     _check_host(cfg)
@@ -173,10 +169,7 @@ def _check_values(cfg: DictConfig) -> None:
     for key, known in CHOICES.items():
         if OmegaConf.select(cfg, key) not in known:
             raise unknown_key(str(OmegaConf.select(cfg, key)), known, key, kind="choice")
-    for key in cfg.trainer:
-        if key not in trainer_arguments():
-            raise unknown_key(str(key), trainer_arguments(), "trainer")
-    check_keys({"_target_": TRAINER, **cfg.trainer}, "trainer")
+    check_trainer(cfg.trainer)
 
 
 def _rules(cfg: DictConfig) -> Iterator[tuple[str, Rule]]:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -60,23 +60,26 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     data = ViewsData(images, views, batch_size=cfg.optimizer.batch_size, seed=cfg.seed, **cfg.loader)
     trainer = _trainer(cfg, folder, _callbacks(cfg, folder, data))
     model = _build(method, host_config(cfg, images, views, devices=trainer.world_size))
-    with hold(folder):
-        if checkpoint is None:
+    first = trainer.is_global_zero
+    with hold(folder) if first else nullcontext():
+        if first and checkpoint is None:
             claim(folder, cfg)
         try:
             trainer.loggers = _loggers(cfg, folder)
             _fit(trainer, model, data, folder, checkpoint)
         except UserError as error:
-            release(folder)
+            if first:
+                release(folder)
             if isinstance(error, WriteError) and (folder / FOLDER / LAST).exists():
                 raise UserError(f"{error} The last checkpoint is whole: make room and give resume=true.") from error
             raise
-    return json.loads((folder / "summary.json").read_text()) if trainer.is_global_zero else {}
+    return json.loads((folder / "summary.json").read_text()) if first else {}
 
 
 def _fit(trainer: Trainer, model: LightningModule, data: ViewsData, folder: Path, checkpoint: Path | None) -> None:
     try:
-        tidy(folder)
+        if trainer.is_global_zero:
+            tidy(folder)
         # Beside them lie the one before the last, and the one that is being written.
         kinds = sum(isinstance(callback, ModelCheckpoint) for callback in trainer.checkpoint_callbacks)
         check_space(folder / FOLDER, model, copies=kinds + 2)
@@ -87,7 +90,7 @@ def _fit(trainer: Trainer, model: LightningModule, data: ViewsData, folder: Path
 
 
 def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
-    with lightning_errors(ValueError, TypeError):
+    with lightning_errors(ValueError, TypeError, ImportError):
         trainer = Trainer(
             **OmegaConf.to_container(cfg.trainer, resolve=True),
             max_epochs=cfg.max_epochs,

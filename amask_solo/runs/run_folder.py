@@ -1,10 +1,15 @@
-"""The folder of a run: claimed before training, so that no run is lost to another."""
+"""The folder of a run: claimed before training, so that no run is lost to another.
 
+Nothing heavy is imported here: whether a folder will do is asked first of all. What writes is for the first of several
+processes of a run.
+"""
+
+import os
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.errors import UserError
@@ -32,6 +37,15 @@ MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "save_every"
 """What may differ when a run is resumed: where it runs, not what it is."""
 
 
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+"""Variables by which launchers tell a process its number; Lightning goes by the same, in this order."""
+
+
+def is_first() -> bool:
+    """Return whether this is the only process of a run, or its first."""
+    return next((os.environ[name] for name in RANKS if name in os.environ), "0") == "0"
+
+
 def find(cfg: DictConfig) -> tuple[Path, Path | None]:
     """Return the run folder, and the checkpoint to go on from if the run is resumed; write nothing.
 
@@ -39,16 +53,18 @@ def find(cfg: DictConfig) -> tuple[Path, Path | None]:
         UserError: If the folder holds a run already, or the run to resume is missing or another one.
     """
     folder = Path(cfg.run_folder).expanduser()
-    check_free(folder)
+    first = is_first()
+    if first:
+        check_free(folder)
     if cfg.resume:
-        last = last_whole(folder, rank_zero_warn)
+        last = last_whole(folder, warnings.warn if first else lambda _: None)
         if last is None or not (folder / CONFIG).is_file():
             missing = folder / (CONFIG if last else f"{FOLDER}/{LAST}")
             raise UserError(f"Nothing to resume: {missing} does not exist. Check run_folder, or leave out resume=true.")
         check_same_run(folder, cfg)
         return folder, last
     # The other processes start when the first has claimed the folder.
-    if rank_zero_only.rank == 0 and (folder / CONFIG).exists() and not cfg.overwrite:
+    if first and (folder / CONFIG).exists() and not cfg.overwrite:
         resume = (
             "resume=true continues it" if (folder / FOLDER / LAST).is_file() else "It has no checkpoint to resume from"
         )
@@ -59,7 +75,6 @@ def find(cfg: DictConfig) -> tuple[Path, Path | None]:
     return folder, None
 
 
-@rank_zero_only
 def claim(folder: Path, cfg: DictConfig) -> None:
     """Make room for a new run and write its ``config.yaml``.
 
@@ -75,14 +90,12 @@ def claim(folder: Path, cfg: DictConfig) -> None:
     write_whole(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
 
 
-@rank_zero_only
 def tidy(folder: Path) -> None:
     """Delete what a killed process was about to write when it was killed."""
     for part in (folder / FOLDER).glob(f".*{PART}"):
         part.unlink(missing_ok=True)
 
 
-@rank_zero_only
 def release(folder: Path) -> None:
     """Give a claimed folder back, unless something was trained in it."""
     if not (folder / METRICS).exists():

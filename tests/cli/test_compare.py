@@ -113,9 +113,9 @@ def test_equal_time_gives_fewer_epochs_to_the_arm_whose_steps_cost_more(tmp_path
 
 def test_a_run_that_fails_is_named_and_the_others_are_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", PATH)
-    said = compare(*ARGV, "+definitions.broken={trainer.precision: foo}", "arms=[stock,broken]", cwd=tmp_path)
+    said = compare(*ARGV, "+definitions.broken={trainer.accelerator: tpu}", "arms=[stock,broken]", cwd=tmp_path)
     assert said.code == 2
-    assert "foo" in said.err
+    assert "torch_xla" in said.err
     report = (tmp_path / "out" / "report.md").read_text()
     assert "byol_broken_seed0" in report
     assert "byol_stock_seed0" in {folder.name for folder in (tmp_path / "out" / "runs").iterdir()}

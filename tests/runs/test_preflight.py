@@ -5,15 +5,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from lightning.pytorch import Trainer
+from lightning.pytorch.accelerators import AcceleratorRegistry
+from lightning.pytorch.strategies import StrategyRegistry
 from omegaconf import OmegaConf
 
 import amask_solo
 from amask_solo.cli.composed import composed
 from amask_solo.errors import UserError
-from amask_solo.runs.preflight import SET_BY_US, check_settings, trainer_arguments
+from amask_solo.runs.preflight import check_settings
+from amask_solo.runs.trainer_demands import ACCELERATORS, PRECISIONS, SET_BY_US, STRATEGIES, trainer_arguments
 
 ROOT = str(Path(amask_solo.__file__).parents[1])
 ASK = """
@@ -31,6 +35,13 @@ def test_the_trainer_still_has_the_arguments_that_the_run_sets():
     parameters = set(inspect.signature(Trainer).parameters)
     assert parameters >= SET_BY_US
     assert trainer_arguments() | SET_BY_US == parameters
+
+
+def test_whatever_lightning_takes_may_be_chosen():
+    assert set(ACCELERATORS) == {"auto", "gpu", *AcceleratorRegistry.available_accelerators()}
+    assert set(STRATEGIES) == {"auto", *StrategyRegistry.available_strategies()}
+    known = inspect.signature(Trainer).parameters["precision"].annotation
+    assert set(PRECISIONS) == {value for kind in get_args(known) for value in get_args(kind)}
 
 
 def check(*changes: str) -> None:
@@ -101,6 +112,12 @@ def test_a_warm_up_longer_than_the_training_is_refused():
         ("adversary.optimizer.lr=nan", "adversary.optimizer.lr"),
         ("data.num_train=many", "data.num_train"),
         ("trainer.frobnicate=1", "frobnicate"),
+        ("trainer.accelerator=foo", "cuda"),
+        ("trainer.devices=0", "trainer.devices"),
+        ("trainer.precision=17", "16-mixed"),
+        ("++trainer.strategy=dpp", "'ddp'"),
+        ("data=image_folder data.train_path=nowhere", "data.train_path"),
+        ("resume=true run_folder=nowhere", "Nothing to resume"),
         ("optimizer.kwargs.momentun=0.9", "momentum"),
         ("method_kwargs.proj_hidden_dim=0", "proj_hidden_dim"),
         ("momentum.base_tau=2", "base_tau"),
@@ -122,6 +139,7 @@ def test_a_warm_up_longer_than_the_training_is_refused():
         ("compare max_epochs=-1", "max_epochs"),
         ("compare adversary.optimizer.lr=-1", "adversary.optimizer.lr"),
         ("compare protocol.knn.k=0", "protocol.knn.k"),
+        ("compare data=image_folder data.train_path=nowhere", "data.train_path"),
     ],
 )
 def test_a_wrong_setting_is_refused_without_importing_torch(argument, word, tmp_path):

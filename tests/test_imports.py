@@ -50,6 +50,7 @@ ROOMS = {
         "hosts",
         "masked",
         "maskers.base",
+        "maskers.none",
         "localisers.base",
         "localisers.backbone",
     }

@@ -36,6 +36,11 @@ class Board(NamedTuple):
     shared: Sequence[Cut] | None = None
     probe: BaseLoss | None = None
 
+    def entries(self, shown: Masks) -> Iterator[WeightedViews]:
+        """Yield the sum: what the encoder is shown, if these masks are, and how much it counts."""
+        occluded = self.game.entries(self.views, shown, self.sides, generator=self.generator)
+        return self.game.hard_views(occluded, self.probe or self.loss, generator=self.generator)
+
 
 class Turn(NamedTuple):
     """One pass through the game: what to minimize, and what was seen on the way."""
@@ -138,11 +143,7 @@ def _turn(board: Board, *, learns: bool, expose: Callable[[Masks], Masks] = lamb
 
 
 def _value(board: Board, shown: Masks) -> Scalar:
-    def entries(masks: Masks) -> Iterator[WeightedViews]:
-        occluded = board.game.entries(board.views, masks, board.sides, generator=board.generator)
-        return board.game.hard_views(occluded, board.probe or board.loss, generator=board.generator)
-
     if board.shared is None:
-        return board.game.value(entries(shown), board.loss)
+        return board.game.value(board.entries(shown), board.loss)
     known = cut(shown)
-    return value_one_by_one(entries(known.leaf), board.loss, [known, *board.shared])
+    return value_one_by_one(board.entries(known.leaf), board.loss, [known, *board.shared])

@@ -19,6 +19,11 @@ class HardView(nn.Module, ABC):
 
     num_entries: int = 1
 
+    @property
+    def idle(self) -> bool:
+        """Whether it leaves all views as they are."""
+        return False
+
     @abstractmethod
     def forward(
         self, entries: Iterable[WeightedViews], loss: BaseLoss, *, generator: torch.Generator | None = None
@@ -48,6 +53,11 @@ class Chain(HardView):
         super().__init__()
         self.hard_views = nn.ModuleList(hard_views)
         self.num_entries = math.prod(hard_view.num_entries for hard_view in hard_views)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in it."""
+        return all(hard_view.idle for hard_view in self.hard_views)
 
     def forward(
         self, entries: Iterable[WeightedViews], loss: BaseLoss, *, generator: torch.Generator | None = None

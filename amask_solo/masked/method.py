@@ -18,6 +18,7 @@ from amask_solo._random import stream
 from amask_solo._types import Images, Scalar
 from amask_solo.errors import UserError
 from amask_solo.game.adversary import Adversary
+from amask_solo.game.game import masked_views
 from amask_solo.game.memory import Cut
 from amask_solo.game.updates import Board, play_for_masker
 from amask_solo.hosts.features import feature_map
@@ -160,6 +161,17 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
                 with quiet(self, self._before):
                     loss.remember_clean_views()
                 yield loss
+
+        @torch.no_grad()
+        def shown(self, batch: Sequence, batch_idx: int) -> list[Images]:
+            """Return the hard views of a batch, of each entry of the sum, as a step would show them; no traces."""
+            game = self.adversary.game
+            devices = [self.device] if self.device.type == "cuda" else []
+            with torch.random.fork_rng(devices), quiet(self), self.quiet_loss(batch, batch_idx) as loss:
+                board = self._board(loss, "shown", None)
+                masks = game.propose(masked_views(loss.clean, self.sides), generator=board.generator)
+                entries = board.entries(game.show(masks, generator=board.generator))
+                return [entry.views[entry.side] for entry in entries]
 
         def signal(self, epoch: int) -> bool:
             """Return whether the game is on: the adversary has started and the objective has a gradient."""

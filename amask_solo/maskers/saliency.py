@@ -24,6 +24,8 @@ class SaliencyMasker(Masker):
         grid: Rows and columns of patches; the published 7 make patches of 32 px of a view of 224 px.
         slack: How far below the mean of the map the foreground reaches; see
             :func:`~amask_solo.localisers.foreground`.
+        background: Whether background is hidden too. Without it, the share of the foreground alone is, as in the
+            published hard negatives.
 
     Raises:
         ValueError: If there is no localiser, shares are not in (0, 1) and in order, or the grid has fewer than 2 rows.
@@ -43,7 +45,13 @@ class SaliencyMasker(Masker):
     num_masks = 1
 
     def __init__(
-        self, localiser: Localiser, *, ratio: Sequence[float] = (0.05, 0.25), grid: int = 7, slack: float = 0.6
+        self,
+        localiser: Localiser,
+        *,
+        ratio: Sequence[float] = (0.05, 0.25),
+        grid: int = 7,
+        slack: float = 0.6,
+        background: bool = True,
     ) -> None:
         super().__init__()
         if not isinstance(localiser, Localiser):
@@ -53,7 +61,7 @@ class SaliencyMasker(Masker):
         if grid < 2:
             raise ValueError(f"Expected a grid of 2 rows or more, but got {grid}.")
         self.localiser = localiser
-        self.ratio, self.grid, self.slack = list(ratio), grid, slack
+        self.ratio, self.grid, self.slack, self.background = list(ratio), grid, slack, background
 
     def foreground(self, images: Images) -> Cells:
         """Return which patches show the object."""
@@ -64,8 +72,8 @@ class SaliencyMasker(Masker):
         inside = self.foreground(images)
         low, high = self.ratio
         share = low + (high - low) * torch.rand(len(images), 1, generator=generator, device=images.device)
-        hidden = proportionate(inside.flatten(1), share, generator=generator).to(images.dtype)
-        patches = hidden.view(len(images), 1, self.grid, self.grid)
+        hidden = proportionate(inside.flatten(1), share, generator=generator).view_as(inside)
+        patches = (hidden if self.background else hidden & inside).to(images.dtype)
         return F.interpolate(patches, images.shape[-2:], mode="nearest")
 
 

@@ -150,16 +150,11 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
         # Not every so many-th image: sets are often sorted by class, or go through the classes in turn.
         picks = torch.randperm(len(shown), generator=torch.Generator().manual_seed(0))[:8].tolist()
         sample = torch.stack([shown.image(place) for place in picks])
-        chosen.append(
-            watch.MaskPanels(
-                sample,
-                mean=images.mean,
-                std=images.std,
-                view_filter=data.views.view_filter,
-                folder=folder / "masks",
-                every=cfg.mask_panels,
-            )
-        )
+        drawn = {"mean": images.mean, "std": images.std, "folder": folder / "masks", "every": cfg.mask_panels}
+        chosen += [
+            watch.MaskPanels(sample, view_filter=data.views.view_filter, **drawn),
+            watch.HardViewPanels(**drawn),
+        ]
     # The bar shows what the others have measured, so it comes after them.
     chosen += [watch.Summary(folder, _facts(cfg, images)), watch.progress_bar()]
     monitor = "val_knn_acc1" if measured else None

@@ -1,6 +1,15 @@
 """Tensors and numbers in, pictures out."""
 
 from amask_solo.visualization.comparison import accuracy_against_time, training_curves
+from amask_solo.visualization.hard_views import hard_view_panel
 from amask_solo.visualization.panels import denormalize, mask_panel, overlay, save_panel
 
-__all__ = ["accuracy_against_time", "denormalize", "mask_panel", "overlay", "save_panel", "training_curves"]
+__all__ = [
+    "accuracy_against_time",
+    "denormalize",
+    "hard_view_panel",
+    "mask_panel",
+    "overlay",
+    "save_panel",
+    "training_curves",
+]

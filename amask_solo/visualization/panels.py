@@ -82,7 +82,7 @@ def mask_panel(images: Images, masks: Masks, hidden_views: Images, *, title: str
     if masks.shape[1] > 1:
         columns.append(("union", overlay(images, masks)))
     columns.append(("occluded view", hidden_views))
-    figure, axes = _grid(len(images), len(columns), size=images.shape[2:], title=title)
+    figure, axes = grid(len(images), len(columns), size=images.shape[2:], title=title)
     for column, (name, pictures) in enumerate(columns):
         axes[0][column].set_title(name, fontsize=7, pad=2.5)
         for row, picture in enumerate(pictures):
@@ -90,7 +90,7 @@ def mask_panel(images: Images, masks: Masks, hidden_views: Images, *, title: str
             axes[row][column].imshow(pixels, interpolation="nearest", aspect="auto")
     for row, areas in enumerate(masks.mean(dim=(2, 3)).tolist()):
         for n, area in enumerate(areas, start=1):
-            _caption(axes[row][n], f"{area:.0%}")
+            caption(axes[row][n], f"{area:.0%}")
     return figure
 
 
@@ -105,7 +105,8 @@ def _rgb(color: str) -> tuple[float, ...]:
     return tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
 
 
-def _grid(rows: int, columns: int, *, size: Sequence[int], title: str | None) -> tuple[Figure, list[list[Axes]]]:
+def grid(rows: int, columns: int, *, size: Sequence[int], title: str | None) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure of places for pictures of a size (height, width), row by row, and a line above them."""
     cell = CELL * size[0] / size[1]
     width = columns * CELL + (columns + 1) * GAP
     height = rows * cell + (rows + 1) * GAP + TITLE * (2 if title else 1)
@@ -124,7 +125,8 @@ def _grid(rows: int, columns: int, *, size: Sequence[int], title: str | None) ->
     return figure, axes
 
 
-def _caption(axis: Axes, text: str) -> None:
+def caption(axis: Axes, text: str) -> None:
+    """Write into the corner of a picture."""
     axis.text(
         0.96,
         0.05,

@@ -57,6 +57,12 @@ def test_object_and_background_are_hidden_alike():
     assert everywhere[..., :12].mean(dim=(1, 2, 3)).std() > 2 * inside.std()
 
 
+def test_the_object_alone_may_be_hidden():
+    masks = masks_of(SaliencyMasker(Left(), ratio=(0.5, 0.5), background=False))
+    assert not masks[..., 12:].any()
+    assert ((masks[..., :12].mean(dim=(1, 2, 3)) - 0.5).abs() < 1 / 21).all()
+
+
 def test_patches_are_hidden_whole():
     patches = masks_of(SaliencyMasker(Left())).unfold(2, 4, 4).unfold(3, 4, 4)
     assert torch.equal(patches, patches[..., :1, :1].expand_as(patches))

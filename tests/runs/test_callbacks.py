@@ -12,7 +12,9 @@ from PIL import Image
 
 from amask_solo.masked.advantage_monitor import AdvantageMonitor
 from amask_solo.masked.game_monitor import GameMonitor
+from amask_solo.maskers import NoMasks
 from amask_solo.runs.callbacks import (
+    HardViewPanels,
     MetricsFile,
     Summary,
     checkpoints,
@@ -22,7 +24,7 @@ from amask_solo.runs.callbacks import (
     wandb,
 )
 from amask_solo.runs.last_checkpoint import LAST
-from tests.players import fit
+from tests.players import build, fit, masker_node
 from tests.runs.watched import ON, At, interrupt, knn, masked, panels, rows, stumble
 from tests.tiny import tiny_loaders
 
@@ -119,6 +121,29 @@ def test_there_is_a_picture_before_training_and_after_epochs(tmp_path, every, ep
     names = sorted(path.name for path in (tmp_path / "masks").iterdir())
     assert names == [f"epoch_{epoch:04d}.png" for epoch in epochs]
     assert Image.open(tmp_path / "masks" / names[0]).size[0] > 1000
+
+
+def hard_views(folder, **arguments):
+    return HardViewPanels(mean=(0.5,) * 3, std=(0.2,) * 3, folder=folder / "masks", **arguments)
+
+
+HARD = {"_target_": "amask_solo.hard_views.AdversarialPixels", "eps": 8.0}
+
+
+def test_hard_views_get_a_picture_after_epochs_and_drawing_them_leaves_no_trace(tmp_path):
+    settings = {"adversary.hard_views": HARD}
+    _, drawn = fit(masked(**settings), batches=2, epochs=3, callbacks=[hard_views(tmp_path, every=2)])
+    names = sorted(path.name for path in (tmp_path / "masks").iterdir())
+    assert names == ["hard_views_0002.png", "hard_views_0003.png"]
+    _, plain = fit(masked(**settings), batches=2, epochs=3)
+    for key, value in plain.state_dict().items():
+        assert torch.equal(drawn.state_dict()[key], value), key
+
+
+@pytest.mark.parametrize("draw", [panels, hard_views])
+def test_what_is_not_there_is_not_drawn(tmp_path, draw):
+    fit(build("simclr", masker_node(NoMasks)), batches=1, callbacks=[draw(tmp_path)])
+    assert not (tmp_path / "masks").exists()
 
 
 # ---------------------------------------------------------------------- kNN

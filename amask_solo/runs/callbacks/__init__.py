@@ -3,11 +3,12 @@
 from amask_solo.runs.callbacks.checkpoints import KeepOnInterrupt, checkpoints
 from amask_solo.runs.callbacks.loggers import MetricsFile, csv, finish, wandb
 from amask_solo.runs.callbacks.online_knn import OnlineKNN, spread
-from amask_solo.runs.callbacks.panels import MaskPanels
+from amask_solo.runs.callbacks.panels import HardViewPanels, MaskPanels
 from amask_solo.runs.callbacks.progress import progress_bar
 from amask_solo.runs.callbacks.summary import Summary, device_name, versions
 
 __all__ = [
+    "HardViewPanels",
     "KeepOnInterrupt",
     "MaskPanels",
     "MetricsFile",

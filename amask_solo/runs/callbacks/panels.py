@@ -1,7 +1,8 @@
-"""The picture of the masks after every epoch."""
+"""The pictures of masks and of hard views after every epoch."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -9,7 +10,8 @@ from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
 from amask_solo.augment.views import Filter
-from amask_solo.visualization import denormalize, mask_panel, save_panel
+from amask_solo.maskers.none import NoMasks
+from amask_solo.visualization import denormalize, hard_view_panel, mask_panel, save_panel
 
 MAX_UPLOADS = 20
 
@@ -17,7 +19,7 @@ MAX_UPLOADS = 20
 class MaskPanels(Callback):
     """Write ``epoch_0000.png`` before training, and a picture of the same images after each epoch.
 
-    A method without an adversary has no masks, and gets no pictures.
+    A method without an adversary, or one whose masker hides nothing, has no masks, and gets no pictures.
 
     Args:
         images: Some images, ``(B, 3, H, W)``, uint8 or floats in [0, 1]; the first eight are drawn.
@@ -62,7 +64,7 @@ class MaskPanels(Callback):
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule, *, epoch: int) -> None:
         adversary = getattr(pl_module, "adversary", None)
-        if adversary is None or not trainer.is_global_zero:
+        if adversary is None or isinstance(adversary.masker, NoMasks) or not trainer.is_global_zero:
             return
         mean, std = (torch.tensor(x).view(-1, 1, 1) for x in (self.mean, self.std))
         view = ((self.images - mean) / std).to(pl_module.device)
@@ -75,13 +77,48 @@ class MaskPanels(Callback):
         hidden = denormalize(preview.hidden.float(), self.mean, self.std)
         path = self.folder / f"epoch_{epoch:04d}.png"
         save_panel(mask_panel(self.images, preview.masks, hidden, title=f"epoch {epoch}"), path)
-        self._upload(trainer, path, epoch=epoch)
+        _upload(trainer, "masks/panel", path, epoch=epoch, every=self.every)
 
-    def _upload(self, trainer: Trainer, path: Path, *, epoch: int) -> None:
-        drawn = -(-(trainer.max_epochs or 1) // self.every)
-        stride = self.every * -(-drawn // MAX_UPLOADS)
-        if epoch % stride and epoch != trainer.max_epochs:
+
+class HardViewPanels(Callback):
+    """Write ``hard_views_0001.png`` after each epoch: the hard views of its last batch, and what is hard about them.
+
+    A method without hard views gets no pictures. Drawing them leaves no trace; an attack's costs its calls once more.
+
+    Args:
+        mean: Mean of each channel that images are normalized by.
+        std: Standard deviation of each channel.
+        folder: Where the pictures go. wandb gets a copy of at most 20 of them, evenly spread over the run.
+        every: Every so many epochs; the last epoch always.
+    """
+
+    def __init__(self, *, mean: Sequence[float], std: Sequence[float], folder: str | Path, every: int = 1) -> None:
+        self.mean, self.std, self.folder, self.every = tuple(mean), tuple(std), Path(folder), every
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Draw, if this is the last batch of an epoch that gets a picture."""
+        adversary = getattr(pl_module, "adversary", None)
+        if adversary is None or adversary.game.hard_views.idle or batch_idx + 1 != trainer.num_training_batches:
             return
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image("masks/panel", [str(path)], caption=[f"epoch {epoch}"])
+        epoch = trainer.current_epoch + 1
+        if (epoch % self.every and epoch != trainer.max_epochs) or not pl_module.signal(trainer.current_epoch):
+            return
+        # All processes of a run play, since a host may gather what they have, and the first one draws.
+        with trainer.precision_plugin.forward_context():
+            hard = pl_module.shown(trainer.precision_plugin.convert_input(batch), batch_idx)
+        if not trainer.is_global_zero:
+            return
+        clean, *hard = (denormalize(view.float(), self.mean, self.std) for view in (batch[1][pl_module.side], *hard))
+        path = self.folder / f"hard_views_{epoch:04d}.png"
+        save_panel(hard_view_panel(clean, hard, title=f"epoch {epoch}"), path)
+        _upload(trainer, "hard_views/panel", path, epoch=epoch, every=self.every)
+
+
+def _upload(trainer: Trainer, name: str, path: Path, *, epoch: int, every: int) -> None:
+    drawn = -(-(trainer.max_epochs or 1) // every)
+    stride = every * -(-drawn // MAX_UPLOADS)
+    if epoch % stride and epoch != trainer.max_epochs:
+        return
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(name, [str(path)], caption=[f"epoch {epoch}"])

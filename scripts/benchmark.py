@@ -17,6 +17,7 @@ Parts:
   ``waits`` counts what waits for the device in a step, in the host as well: a masked method should wait no oftener
   than the stock method. ``cpu_ratio`` compares processor time: on a CPU that other programs use as well (``load`` in
   the JSON file says so), trust it and not ``ratio``.
+- ``systems``: a step of each published system, and of what it is made of, as a ratio to the stock method's.
 - ``memory``: what eight masks take against one, with all graphs at once and memory-efficient; times against eight.
 - ``shares``: where the time of a masked step goes, under PyTorch's profiler.
 - ``views``: images/s from uint8 images to two views, by this package, by Kornia's modules and by torchvision.
@@ -40,6 +41,7 @@ from benchmarking.readme import update_readme
 from benchmarking.report import environment, show, write
 from benchmarking.shares import measure_shares
 from benchmarking.steps import METHODS, measure_memory, measure_steps
+from benchmarking.systems import measure_systems
 from benchmarking.views import measure_views
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -119,6 +121,10 @@ def _step(args: argparse.Namespace, settings: list[Setting]) -> Rows:
     return rows
 
 
+def _systems(args: argparse.Namespace, settings: list[Setting]) -> Rows:
+    return measure_systems(settings[0], rounds=args.rounds)
+
+
 def _memory(args: argparse.Namespace, settings: list[Setting]) -> Rows:
     return [row for setting in settings for row in measure_memory(setting, "byol", rounds=args.rounds)]
 
@@ -139,6 +145,7 @@ def _epoch(args: argparse.Namespace, settings: list[Setting]) -> Rows:
 
 PARTS: dict[str, Callable[[argparse.Namespace, list[Setting]], Rows]] = {
     "step": _step,
+    "systems": _systems,
     "memory": _memory,
     "shares": _shares,
     "views": _views,

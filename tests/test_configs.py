@@ -290,11 +290,13 @@ def test_high_passed_views_are_those_of_the_stock_twin_too() -> None:
 
 
 @pytest.mark.parametrize("base", ["mocov2plus", "simclr"])
-def test_mscn_differs_from_saliency_in_the_localiser_and_masks_both_views(base: str) -> None:
+def test_mscn_is_saliency_without_a_localiser_and_negatives_with_masks_on_both_views(base: str) -> None:
     saliency, mscn = (composed(f"experiment={name}_{base}") for name in ("saliency_high_pass", "mscn"))
     assert mscn.adversary.masker.masker.pop("localiser")._target_.endswith("Everywhere")
     assert saliency.adversary.masker.masker.pop("localiser")._target_.endswith("BackboneMap")
     assert mscn.adversary.pop("side") == "both"
+    assert saliency.adversary.pop("negatives").masker.localiser._target_.endswith("BackboneMap")
+    assert mscn.adversary.pop("negatives", None) is None
     assert saliency.adversary == mscn.adversary
     saliency.name = mscn.name = ""
     assert without_adversary(saliency) == without_adversary(mscn)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- costs: made by scripts/benchmark.py --readme -->", "<!-- end of costs -->"
-METHODS = {"simclr": "SimCLR", "byol": "BYOL", "simsiam": "SimSiam"}
+METHODS = {"simclr": "SimCLR", "byol": "BYOL", "simsiam": "SimSiam", "mocov2plus": "MoCo v2+"}
 ARMS = {
     "stock": "the stock method against itself",
     "one, sequential, reversal": "one drawn mask, sequential, reversal (the default)",
@@ -38,7 +38,14 @@ def update_readme(readme: Path, benchmarks: Path) -> None:
 
 def cost_tables(benchmarks: Path) -> str:
     """Return the tables of all devices, in Markdown."""
-    parts = {"step": _steps, "memory": _memory, "shares": _shares, "epoch": _epochs, "views": _views}
+    parts = {
+        "step": _steps,
+        "systems": _systems,
+        "memory": _memory,
+        "shares": _shares,
+        "epoch": _epochs,
+        "views": _views,
+    }
     texts = []
     for path in sorted(benchmarks.glob("*.json")):
         measured = json.loads(path.read_text())
@@ -51,6 +58,7 @@ def cost_tables(benchmarks: Path) -> str:
 
 TITLES = {
     "step": "Seconds a training step, relative to the stock method's (half of the measured ratios lie in brackets)",
+    "systems": "Seconds a training step of the published systems, likewise",
     "memory": "Peak memory of a step of masked BYOL, and its time",
     "shares": "Where the time of a step of masked BYOL goes, in %",
     "epoch": "An epoch of BYOL from image files",
@@ -88,6 +96,16 @@ def _steps(rows: Rows) -> str:
         if any(cells):
             lines.append([title, *(_ratio(cell) for cell in cells)])
     return _table(["", *columns], lines)
+
+
+def _systems(rows: Rows) -> str:
+    lines: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if row["arm"] != "stock":
+            lines.setdefault(row["arm"], {})[row["method"]] = _ratio(row)
+    methods = _unique(row["method"] for row in rows)
+    table = ([arm, *(cells.get(method, "-") for method in methods)] for arm, cells in lines.items())
+    return _table(["", *(METHODS[method] for method in methods)], table)
 
 
 def _ratio(row: dict[str, Any]) -> str:

@@ -16,20 +16,13 @@ from rich.table import Table
 from amask_solo.hosts.installed import load_host
 
 PACKAGES = ("torch", "torchvision", "lightning", "kornia", "timm", "solo-learn")
+STEP = (
+    *("backbone", "size", "batch", "method", "arm"),
+    *("ratio", "cpu_ratio", "seconds", "images_per_second", "peak_mib", "waits"),
+)
 COLUMNS = {
-    "step": (
-        "backbone",
-        "size",
-        "batch",
-        "method",
-        "arm",
-        "ratio",
-        "cpu_ratio",
-        "seconds",
-        "images_per_second",
-        "peak_mib",
-        "waits",
-    ),
+    "step": STEP,
+    "systems": STEP,
     "memory": (
         "backbone",
         "size",

@@ -51,7 +51,7 @@ def arms(setting: Setting, method: str, *, quick: bool) -> dict[str, Maker]:
 def measure_steps(setting: Setting, method: str, *, rounds: int, quick: bool) -> list[dict[str, Any]]:
     """Return a row for each arm: seconds a step, its ratio to the stock method's, images/s, memory."""
     pairs, facts = interleave(setting, arms(setting, method, quick=quick), beside=STOCK, rounds=rounds)
-    return _rows(setting, method, pairs, facts)
+    return rows_of(setting, method, pairs, facts)
 
 
 def measure_memory(setting: Setting, method: str, *, rounds: int) -> list[dict[str, Any]]:
@@ -67,16 +67,17 @@ def measure_memory(setting: Setting, method: str, *, rounds: int) -> list[dict[s
         ),
     }
     pairs, facts = interleave(setting, makers, beside="N=8", rounds=rounds)
-    rows = _rows(setting, method, pairs, facts)
+    rows = rows_of(setting, method, pairs, facts)
     for arm in rows:
         if "peak_mib" in arm:
             arm["to_one_mask"] = arm["peak_mib"] / facts["N=1"]["peak_mib"]
     return rows
 
 
-def _rows(
+def rows_of(
     setting: Setting, method: str, pairs: Mapping[str, list[Pair]], facts: Mapping[str, dict]
 ) -> list[dict[str, Any]]:
+    """Return a row for each arm, of what :func:`interleave` has measured."""
     rows = []
     for name, taken in pairs.items():
         row = {"method": method, **setting.facts(), "arm": name, **facts[name]}

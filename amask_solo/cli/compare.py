@@ -82,15 +82,29 @@ def sort_arguments(typed: Sequence[str]) -> list[str]:
         # Own configuration files are those of the runs.
         key = key if key == "hydra.searchpath" else key.split(".")[0]
         (own if key in OWN else evaluation if key in EVALUATION else settings).append(text)
+    own = checked("compare", own)
+    method = _first_method(own)
+    told = checked("pretrain", [*method, *settings])
     packed = {
-        "settings": checked("pretrain", settings),
+        "settings": [text for text in told if text not in method],
         # The folder is another one for each run.
         "evaluation": checked("evaluate", ["ckpt=.", *evaluation])[1:],
     }
-    return checked("compare", own) + [
+    return own + [
         f"{key}=[{','.join(QuotedString(text, Quote.single).with_quotes() for text in texts)}]"
         for key, texts in packed.items()
     ]
+
+
+def _first_method(own: Sequence[str]) -> list[str]:
+    """Return the choice of the first base: by its keys those of all runs are looked up, and later each by its own."""
+    bases = composed("compare", own).base
+    known = several(one_of(*_known_bases())).holds(bases)
+    return [f"method={PREFIX}{bases[0]}"] if known else []
+
+
+def _known_bases() -> list[str]:
+    return sorted({file.stem.removeprefix(PREFIX) for file in (config_folder() / "method").glob("*.yaml")})
 
 
 def make_runs(cfg: DictConfig) -> list[Run]:
@@ -129,10 +143,9 @@ def check_comparison(cfg: DictConfig) -> None:
         check_values(OmegaConf.to_container(cfg, resolve=True), RULES)
     except ValueError as error:
         raise UserError(str(error)) from error
-    known = sorted({file.stem.removeprefix(PREFIX) for file in (config_folder() / "method").glob("*.yaml")})
     for base in cfg.base:
-        if base not in known:
-            raise unknown_key(base, known, "base", kind="method")
+        if base not in _known_bases():
+            raise unknown_key(base, _known_bases(), "base", kind="method")
     check_place(Path(cfg.folder).expanduser() / "report.md", "folder")
     check_folder(Path(cfg.folder).expanduser(), cfg.split)
     check_evaluation(composed("evaluate", ["ckpt=.", *cfg.evaluation]))

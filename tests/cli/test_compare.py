@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from amask_solo.cli.compare import check_comparison, make_runs, sort_arguments
+from amask_solo.cli.composed import composed
 from amask_solo.comparison.budget import equal_time
 from amask_solo.comparison.plan import make_plan
+from amask_solo.errors import UserError
 from tests.cli.command import SMALL, TINY, call
 
 ARGV = [
@@ -130,3 +133,11 @@ def test_a_run_copied_without_its_checkpoint_is_made_again_only_if_a_score_is_mi
     assert "byol_stock_seed0: pretraining" in said.out
     assert "byol_random_seed0" not in said.out.partition("Wrote")[0].partition("┏")[0]
     assert (runs(tmp_path)["byol_stock_seed0"] / "comparison.json").is_file()
+
+
+def test_a_key_of_the_base_alone_may_be_set():
+    cfg = composed("compare", sort_arguments(["base=[mocov2plus]", "method_kwargs.queue_size=64", *SMALL]))
+    check_comparison(cfg)
+    assert all("++method_kwargs.queue_size=64" in run.settings for run in make_runs(cfg))
+    with pytest.raises(UserError, match="queue_size"):
+        sort_arguments(["base=[simclr]", "method_kwargs.queue_size=64"])

@@ -38,7 +38,8 @@ ROOMS = {
     "comparison": {"errors", "files", "visualization"},
     "configuration": {"errors", "signatures"},
     "hosts": {"_types", "errors", "signatures"},
-    "masked": {"_types", "_random", "errors", "configuration", "game", "hosts", "localisers.backbone"},
+    "masked": {"_types", "_random", "errors", "configuration", "game", "hosts", "localisers.backbone"}
+    | {"localisers.handover"},
     "runs": {
         "_types",
         "_random",

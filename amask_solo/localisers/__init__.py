@@ -3,15 +3,18 @@
 from amask_solo.localisers.backbone import BackboneMap, lend_backbone
 from amask_solo.localisers.base import Localiser, foreground
 from amask_solo.localisers.everywhere import Everywhere
+from amask_solo.localisers.handover import Handover, lend_clock
 from amask_solo.localisers.spectral_residual import SpectralResidual
 from amask_solo.localisers.weights import Weights
 
 __all__ = [
     "BackboneMap",
     "Everywhere",
+    "Handover",
     "Localiser",
     "SpectralResidual",
     "Weights",
     "foreground",
     "lend_backbone",
+    "lend_clock",
 ]

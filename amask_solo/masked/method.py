@@ -24,6 +24,7 @@ from amask_solo.game.updates import Board, play_for_masker
 from amask_solo.hosts.features import feature_map
 from amask_solo.hosts.installed import load_host
 from amask_solo.localisers.backbone import lend_backbone
+from amask_solo.localisers.handover import lend_clock
 from amask_solo.masked.advantage_monitor import AdvantageMonitor
 from amask_solo.masked.clean_view import EncodeOnce, encode_once, first_part, in_memory_format
 from amask_solo.masked.distributed import average_gradients, same_on_all_ranks
@@ -68,6 +69,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             settings = build_settings(cfg)
             self.adversary = settings.adversary
             lend_backbone(self.adversary, self.look)
+            lend_clock(self.adversary, self.epoch)
             self.side = masked_side(base) if settings.side in (None, "both") else settings.side
             self.sides = [1 - self.side, self.side] if settings.side == "both" else [self.side]
             self.loud = settings.loud
@@ -191,6 +193,10 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
         def look(self, images: Images) -> Tensor:
             """Return the last map of features ``(B, d, h, w)`` of the teacher, or of the backbone if there is none."""
             return feature_map(self._backbones()[-1], images)
+
+        def epoch(self) -> int:
+            """Return the epoch, from 0."""
+            return self.current_epoch
 
         def _backbones(self) -> list[nn.Module]:
             return [getattr(self, name) for name in backbones if hasattr(self, name)]

@@ -6,7 +6,15 @@ import torch
 from scipy.ndimage import uniform_filter
 
 from amask_solo.errors import UserError
-from amask_solo.localisers import BackboneMap, SpectralResidual, Weights, lend_backbone
+from amask_solo.localisers import (
+    BackboneMap,
+    Everywhere,
+    Handover,
+    SpectralResidual,
+    Weights,
+    lend_backbone,
+    lend_clock,
+)
 from tests.localisers.exported import export
 
 
@@ -86,3 +94,15 @@ def test_a_map_of_one_pixel_is_refused_with_the_remedy():
     lend_backbone(localiser, lambda images: images.mean(dim=(2, 3), keepdim=True))
     with pytest.raises(UserError, match=r"views of 64 px.*stem=cifar"):
         localiser(blob(4))
+
+
+def test_a_handover_asks_the_first_localiser_in_the_first_epochs_alone():
+    images, epoch = torch.rand(2, 3, 32, 32), [0]
+    both = Handover(Everywhere(), SpectralResidual(), epochs=2)
+    late = SpectralResidual()(images)
+    torch.testing.assert_close(both(images), late)  # nobody counts
+    lend_clock(torch.nn.Sequential(both), lambda: epoch[0])
+    for epoch[0] in range(4):
+        torch.testing.assert_close(both(images), Everywhere()(images) if epoch[0] < 2 else late)
+    with pytest.raises(ValueError, match="0 or more"):
+        Handover(Everywhere(), Everywhere(), epochs=-1)

@@ -142,3 +142,18 @@ def test_a_localiser_may_be_named_or_described():
 def test_a_backbone_without_maps_is_refused():
     with pytest.raises(UserError, match="Sequential shows no map"):
         feature_map(torch.nn.Sequential(torch.nn.Flatten()), views())
+
+
+def test_a_handover_knows_the_epoch_of_the_run():
+    handover = {
+        "_target_": "amask_solo.localisers.Handover",
+        "first": {"_target_": "amask_solo.localisers.Everywhere"},
+        "then": {"_target_": "amask_solo.localisers.SpectralResidual"},
+        "epochs": 1,
+    }
+    model = build("simclr", {"name": "saliency", "localiser": handover, "grid": 4})
+    seen = []
+    localiser = model.adversary.masker.localiser
+    localiser.then.register_forward_hook(lambda *_: seen.append(model.current_epoch))
+    fit(model, batches=2, epochs=3)
+    assert set(seen) == {1, 2}

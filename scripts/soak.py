@@ -78,12 +78,10 @@ class Run:
         """Begin or go on; return the process identifiers once they train."""
         how = "resume=true" if self.last.exists() else "overwrite=true"
         before = self._saved()
-        process = self._forks.Process(target=_pretrain, args=([*self.arguments, how],))
-        process.start()
-        self._wait = process.join
-        self._code: Callable[[], int | None] = lambda: process.exitcode
+        self._process = self._forks.Process(target=_pretrain, args=([*self.arguments, how],))
+        self._process.start()
         self._until(lambda: self._saved() != before)
-        return [process.pid, *_children(process.pid)]
+        return [self._process.pid, *_children(self._process.pid)]
 
     def finish(self) -> None:
         """Wait for the end.
@@ -91,9 +89,9 @@ class Run:
         Raises:
             RuntimeError: If the run fails.
         """
-        self._wait()
-        if self._code():
-            raise RuntimeError(f"{' '.join(self.arguments)} ended with exit code {self._code()}.")
+        self._process.join()
+        if code := self._process.exitcode:
+            raise RuntimeError(f"{' '.join(self.arguments)} ended with exit code {code}.")
 
     def kill(self, pids: Sequence[int], *, delay: float, writing: bool) -> float:
         """Kill one of the processes; return after how many seconds all were gone.
@@ -106,7 +104,7 @@ class Run:
             self._until(lambda: self.is_writing)
         os.kill(random.choice(pids), signal.SIGKILL)
         start = time.monotonic()
-        self._wait(PATIENCE)
+        self._process.join(PATIENCE)
         while any(_lives(pid) for pid in pids):
             if time.monotonic() > start + PATIENCE:
                 raise RuntimeError(f"Still there {PATIENCE:.0f} s after another was killed: {pids}.")
@@ -115,8 +113,8 @@ class Run:
 
     def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():
-            if self._code() is not None:
-                raise RuntimeError(f"{' '.join(self.arguments)} ended too early, with exit code {self._code()}.")
+            if (code := self._process.exitcode) is not None:
+                raise RuntimeError(f"{' '.join(self.arguments)} ended too early, with exit code {code}.")
             time.sleep(0.001)
 
     def _saved(self) -> int | None:

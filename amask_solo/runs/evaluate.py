@@ -120,7 +120,7 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
     """Return what is evaluated, what is known about it, and the settings of its images."""
     device = pick_device(cfg.device)
     run, checkpoint = config_of(file, trust=cfg.trust), read(file)
-    images, view_filter = data_settings(cfg.get("data"), run), recorded_filter(checkpoint, file)
+    images, view_filter = data_settings(cfg.get("data"), run), recorded_filter(checkpoint)
     size = None if images.get("image_size") == "auto" else images.get("image_size")
     backbone, arch = load_backbone(checkpoint, cfg.arch, image_size=size)
     masker = _masker(checkpoint, run, partial(load_teacher, checkpoint, arch, image_size=size))

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +72,7 @@ def export_backbone(
     """
     check_format(format)
     path, checkpoint = Path(path), read(source)
-    view_filter = recorded_filter(checkpoint, None if isinstance(source, Mapping) else Path(source))
+    view_filter = recorded_filter(checkpoint)
     state = {k: v.detach().cpu().clone().contiguous() for k, v in backbone_state(checkpoint).items()}
     plan = saved_blueprint(checkpoint, arch) or Blueprint(find_arch(state) or "unknown")
     known = {"format": format, **{k: str(v) for k, v in history(checkpoint).items()}}

@@ -6,7 +6,9 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from amask_solo.errors import UserError
 from amask_solo.hosts.blueprint import Blueprint
+from amask_solo.hosts.repairs import VIEW_FILTER
 
 ALONE = "alone"
 """Says of what is known about a checkpoint that its tensors are those of a backbone, without any prefix."""
@@ -25,16 +27,28 @@ def read_metadata(path: Path) -> dict[str, Any]:
         path: The file with the tensors.
 
     Returns:
-        The same entries as a checkpoint has: ``backbone``, ``backbone_kwargs``, ``small_stem``, and :data:`ALONE`.
+        The same entries as a checkpoint has: ``backbone``, ``backbone_kwargs``, ``small_stem``, :data:`ALONE`, and the
+        filter of the views, if there is one.
+
+    Raises:
+        UserError: If there are metadata, but broken ones.
     """
+    place = path if path.suffix == ".safetensors" else path.with_suffix(".json")
+    if not place.is_file():
+        return {}
     try:
-        found = _inside(path) if path.suffix == ".safetensors" else json.loads(path.with_suffix(".json").read_text())
-        arch, kwargs = found["arch"], json.loads(found.get("kwargs", "{}"))
-        ours = isinstance(arch, str) and isinstance(kwargs, dict) and "format" in found and arch != "unknown"
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, SafetensorError):
-        return {}  # somebody else's
-    small = "stem" in found
-    return {"backbone": arch, "backbone_kwargs": kwargs, "small_stem": small, ALONE: True} if ours else {}
+        said = _inside(path) if place == path else json.loads(place.read_text())
+        if not isinstance(said, dict) or not (said.keys() >= {"arch", "format"} or VIEW_FILTER in said):
+            return {}  # somebody else's
+        kwargs, view_filter = json.loads(said.get("kwargs", "{}")), json.loads(said.get(VIEW_FILTER, "null"))
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
+        what = f"which says what {path.name} is and how its views are made"
+        raise UserError(f"Cannot read {place}, {what}: {error}") from error
+    known = {} if view_filter is None else {VIEW_FILTER: view_filter}
+    arch = said.get("arch")
+    if isinstance(arch, str) and isinstance(kwargs, dict) and arch != "unknown":
+        known |= {"backbone": arch, "backbone_kwargs": kwargs, "small_stem": "stem" in said, ALONE: True}
+    return known
 
 
 def _inside(path: Path) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """What all views of a run pass last, in training and in evaluation: it belongs to the backbone as its images do."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from amask_solo.configuration import instantiate
 from amask_solo.errors import UserError
 from amask_solo.hosts.repairs import STATE, VIEW_FILTER
 from amask_solo.runs.checkpoints import Checkpoint
-from amask_solo.runs.metadata import ALONE
 from amask_solo.runs.trust import trusted
 
 Node = Mapping[str, Any]
@@ -35,27 +33,9 @@ def build_filter(node: Any) -> Filter | None:
     return made
 
 
-def recorded_filter(checkpoint: Checkpoint, file: Path | None = None) -> Node | None:
-    """Return what a checkpoint, or the metadata beside an export, say of the filter of its run.
-
-    Args:
-        checkpoint: What was read.
-        file: Where it was read from.
-
-    Raises:
-        UserError: If the metadata are broken.
-    """
-    beside = file.with_suffix(".json") if file else None
-    saved = checkpoint.get(STATE, {})
-    of_a_run = saved and not saved.get(ALONE)
-    if of_a_run or beside is None or not beside.is_file():
-        return saved.get(VIEW_FILTER)
-    try:
-        metadata = json.loads(beside.read_text())
-        said = metadata.get(VIEW_FILTER) if isinstance(metadata, dict) else None
-        return None if said is None else json.loads(said)
-    except (ValueError, TypeError, OSError) as error:
-        raise UserError(f"Cannot read {beside}, which says how the views of {file} are made: {error}") from error
+def recorded_filter(checkpoint: Checkpoint) -> Node | None:
+    """Return what a checkpoint says of the filter of its run, or an export of that of its backbone's."""
+    return checkpoint.get(STATE, {}).get(VIEW_FILTER)
 
 
 def trusted_filter(node: Node | None, file: Path, *, trust: Sequence[str] = ()) -> Filter | None:

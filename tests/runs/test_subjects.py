@@ -110,7 +110,7 @@ def test_what_no_tensor_tells_is_known_to_a_checkpoint_and_to_its_exports(settin
 def test_what_somebody_elses_json_says_is_not_believed(resnet, tmp_path):
     path = export_backbone({"state_dict": resnet.state_dict()}, tmp_path / "b.pth", format="timm").path
     lies = ('{"arch": "vit_tiny"}', '{"arch": 5, "format": "timm"}', '{"arch": "unknown", "format": ""}')
-    for text in ("{", "[]", "{}", *lies):
+    for text in ("[]", "{}", *lies):
         path.with_suffix(".json").write_text(text)
         assert load_backbone(path)[1] == "resnet18"
 

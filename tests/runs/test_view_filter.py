@@ -12,6 +12,7 @@ from amask_solo.errors import UserError
 from amask_solo.fills import HighPass
 from amask_solo.runs.checkpoints import read
 from amask_solo.runs.datamodule import ViewsData
+from amask_solo.runs.metadata import read_metadata
 from amask_solo.runs.view_filter import build_filter, recorded_filter, trusted_filter
 from tests.cli.command import BARE, SMALL, TINY, call
 
@@ -107,15 +108,15 @@ def test_what_is_no_filter_is_refused(wrong):
 @pytest.mark.parametrize("text", ["[1]", "{}", '{"arch": "resnet18"}'])
 def test_a_file_beside_that_is_about_something_else_is_left_alone(text, tmp_path):
     (tmp_path / "b.json").write_text(text)
-    assert recorded_filter({"state_dict": {}}, tmp_path / "b.pth") is None
+    assert read_metadata(tmp_path / "b.pth") == {}
 
 
 @pytest.mark.parametrize("text", ["{", '{"view_filter": 5}', '{"view_filter": "{"}'])
 def test_broken_metadata_are_refused(text, tmp_path):
     (tmp_path / "b.json").write_text(text)
     with pytest.raises(UserError, match=r"b\.json"):
-        recorded_filter({"state_dict": {}}, tmp_path / "b.pth")
+        read_metadata(tmp_path / "b.pth")
 
 
-def test_a_checkpoint_of_the_host_has_no_filter(tmp_path):
-    assert recorded_filter({"state_dict": {}}, tmp_path / "byol.ckpt") is None
+def test_a_checkpoint_of_the_host_has_no_filter():
+    assert recorded_filter({"state_dict": {}}) is None

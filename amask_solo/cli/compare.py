@@ -18,6 +18,7 @@ from amask_solo.cli.overrides import checked
 from amask_solo.comparison.budget import equal_time
 from amask_solo.comparison.carry_out import LAST, evaluate, pretrain
 from amask_solo.comparison.plan import PREFIX, Run, arm_settings, make_plan
+from amask_solo.comparison.progress import progress
 from amask_solo.comparison.split import CONFIRM, FRACTION, TUNE, check_folder, check_split, note_split, split_settings
 from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError, unknown_key
@@ -193,12 +194,12 @@ def _refuse_other_settings(plan: Sequence[Run]) -> None:
 
 def _carry_out(cfg: DictConfig) -> None:
     """Make the run that a job is for; it may be in another process, or on another machine."""
-    run = next(run for run in make_runs(cfg) if run.name == cfg.run)
-    protocols = _protocols(cfg)
+    plan, protocols = make_runs(cfg), _protocols(cfg)
+    run = next(run for run in plan if run.name == cfg.run)
     console = Console(highlight=False)
     # A folder that was copied without its checkpoints can no longer be evaluated.
     if not run.trained or (run.lacks(protocols) and not (run.folder / LAST).is_file()):
-        console.print(f"{run.name}: pretraining")
+        console.print(f"{run.name}: pretraining ({progress(plan, protocols)})")
         pretrain(run)
     if lacking := run.lacks(protocols):
         console.print(f"{run.name}: {', '.join(lacking)}")

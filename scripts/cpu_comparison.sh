@@ -23,7 +23,7 @@ amask-compare base="[byol]" folder=runs/shapes_byol "$arms" data=shapes data.num
 
 for name in cifar10_simclr shapes_byol; do
     mkdir -p "$here/results/$name"
-    cp "runs/$name"/report.* "runs/$name"/*.png "$here/results/$name"
+    cp "runs/$name"/report.md "runs/$name"/report.csv "runs/$name"/*.png "$here/results/$name"
     for run in "runs/$name/runs"/*; do
         cp "$run/summary.json" "$here/results/$name/$(basename "$run").json"
     done

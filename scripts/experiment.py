@@ -175,7 +175,7 @@ def carry_out(settings: Settings, more: Sequence[str], work: Path, kept: Path) -
 def keep(work: Path, kept: Path) -> None:
     """Copy what is small, of finished runs and of the report."""
     kept.mkdir(parents=True, exist_ok=True)
-    for file in (*work.glob("report.*"), *work.glob("*.png"), *work.glob("split.txt")):
+    for file in (*work.glob("report.md"), *work.glob("report.csv"), *work.glob("*.png"), *work.glob("split.txt")):
         shutil.copy(file, kept)
     for scores in work.glob("runs/*/comparison.json"):
         place = kept / "runs" / scores.parent.name

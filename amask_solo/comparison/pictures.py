@@ -51,14 +51,26 @@ def copy_mask_panels(records: Sequence[Record], folder: Path) -> list[tuple[str,
     Returns:
         The arm, the name of the run, the name of the copy.
     """
-    copied: dict[str, tuple[str, str, str]] = {}
+    copied = []
+    for (arm, run), panels in _panels(records).items():
+        name = f"masks_{re.sub(r'[^A-Za-z0-9_-]', '_', arm)}.png"
+        shutil.copyfile(panels[-1], folder / name)
+        copied.append((arm, run, name))
+    return copied
+
+
+def panels_by_arm(records: Sequence[Record]) -> dict[str, list[Path]]:
+    """Return the mask panels of each arm's first run that has some, in the order of epochs, by what to call them."""
+    return {f"{arm} ({run})": panels for (arm, run), panels in _panels(records).items()}
+
+
+def _panels(records: Sequence[Record]) -> dict[tuple[str, str], list[Path]]:
+    found: dict[str, tuple[str, list[Path]]] = {}
     for record in records:
         panels = sorted((record.folder / "masks").glob("epoch_*.png"))
-        if panels and record.arm not in copied:
-            name = f"masks_{re.sub(r'[^A-Za-z0-9_-]', '_', record.arm)}.png"
-            shutil.copyfile(panels[-1], folder / name)
-            copied[record.arm] = (record.arm, record.folder.name, name)
-    return list(copied.values())
+        if panels:
+            found.setdefault(record.arm, (record.folder.name, panels))
+    return {(arm, run): panels for arm, (run, panels) in found.items()}
 
 
 def _nested(records: Sequence[Record], value: Callable[[Record], Any]) -> dict[str, dict[str, list[Any]]]:

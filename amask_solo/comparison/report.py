@@ -1,4 +1,4 @@
-"""The report of a comparison: ``report.md``, ``report.csv``, plots and mask panels."""
+"""The report of a comparison: ``report.md``, ``report.html``, ``report.csv``, plots and mask panels."""
 
 import csv
 import io
@@ -8,7 +8,12 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from amask_solo.comparison.pictures import copy_mask_panels, draw_accuracy_against_time, draw_training_curves
+from amask_solo.comparison.pictures import (
+    copy_mask_panels,
+    draw_accuracy_against_time,
+    draw_training_curves,
+    panels_by_arm,
+)
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.split import CONFIRM, MEANING, TITLES
@@ -17,6 +22,7 @@ from amask_solo.comparison.tables import accuracy_table, cost_table, facts_table
 from amask_solo.comparison.wording import answer, caution, metric_name
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
+from amask_solo.visualization import write_page
 
 METRICS = ("linear/acc1", "knn/acc1", "robustness/acc1_curve", "attack/acc1_attack", "transfer/mean_linear_acc1")
 """What is compared where the protocols have been run."""
@@ -59,7 +65,7 @@ def write_report(
 
     Args:
         records: The finished runs.
-        folder: Where ``report.md``, ``report.csv`` and the pictures go.
+        folder: Where ``report.md``, ``report.html``, ``report.csv`` and the pictures go.
         command: What reproduces the comparison.
         settings: What all runs share, as arguments of ``amask-pretrain``.
         commit: Of the code; none if it is not known.
@@ -81,6 +87,7 @@ def write_report(
     records = sorted(records, key=lambda r: (r.base, arm_order(r.arm), r.seed))
     tables = _tables(records, metrics)
     _write_csv(records, folder / "report.csv")
+    panels = _panels(records, folder)
     parts = [
         f"# {TITLES[split]}",
         _unfinished_first(records, unfinished or {}),
@@ -88,12 +95,17 @@ def write_report(
         _scored_on(records, split),
         *_results(records, tables),
         *_picture_sections(records, tables, folder),
+        panels,
         *_settings(records, settings, arms or {}, protocols or {}),
         _section("Reproduce", f"```bash\n{command}\n```", f"Commit: {commit or 'not known'}."),
         _unfinished_last(unfinished or {}),
     ]
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    # On the page one goes through the epochs.
+    moving = text.replace(panels, _section("Mask panels", "On the same images.", "[sliders]")) if panels else text
+    write_page(folder / "report.html", moving, sliders=panels_by_arm(records))
     path = folder / "report.md"
-    write_whole(path, "\n\n".join(part for part in parts if part) + "\n")
+    write_whole(path, text)
     return path
 
 
@@ -151,9 +163,12 @@ def _picture_sections(records: Sequence[Record], tables: Mapping[str, Sequence[R
     if name := draw_training_curves(records, folder):
         text = "Mean over seeds, in the band from the lowest to the highest run."
         yield _section("Training curves", f"![Online kNN accuracy by epoch]({name})", text)
-    if panels := copy_mask_panels(records, folder):
-        pictures = [f'`{arm}` ({run})\n\n<img src="{name}" width="480" alt="Masks">' for arm, run, name in panels]
-        yield _section("Mask panels", "After the last epoch, on the same images.", *pictures)
+
+
+def _panels(records: Sequence[Record], folder: Path) -> str:
+    panels = copy_mask_panels(records, folder)
+    pictures = [f'`{arm}` ({run})\n\n<img src="{name}" width="480" alt="Masks">' for arm, run, name in panels]
+    return _section("Mask panels", "After the last epoch, on the same images.", *pictures) if panels else ""
 
 
 def _settings(

@@ -29,6 +29,7 @@ from amask_solo.runs.datamodule import ViewsData
 from amask_solo.runs.host_config import host_config, method_class
 from amask_solo.runs.last_checkpoint import FOLDER, LAST
 from amask_solo.runs.lock import hold
+from amask_solo.runs.page import write_run_page
 from amask_solo.runs.peers import end_together
 from amask_solo.runs.preflight import check_views
 from amask_solo.runs.run_folder import claim, find, release, settle_image_size, tidy
@@ -73,7 +74,10 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
             if isinstance(error, WriteError) and (folder / FOLDER / LAST).exists():
                 raise UserError(f"{error} The last checkpoint is whole: make room and give resume=true.") from error
             raise
-    return json.loads((folder / "summary.json").read_text()) if first else {}
+    if not first:
+        return {}
+    write_run_page(folder)
+    return json.loads((folder / "summary.json").read_text())
 
 
 def _fit(trainer: Trainer, model: LightningModule, data: ViewsData, folder: Path, checkpoint: Path | None) -> None:

@@ -24,6 +24,7 @@ WRITTEN = (
     CONFIG,
     METRICS,
     "summary.json",
+    "report.html",
     "evaluation.json",
     "evaluation",
     "comparison.json",

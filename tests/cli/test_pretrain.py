@@ -89,7 +89,7 @@ def test_nothing_else_is_written(finished):
         "backbone_torchvision.pth",
         "backbone_torchvision.json",
     }
-    assert names == {"config.yaml", "metrics.csv", "checkpoints", "masks", "summary.json"}
+    assert names == {"config.yaml", "metrics.csv", "checkpoints", "masks", "report.html", "summary.json"}
     assert [path.name for path in finished.folder.parent.parent.iterdir()] == ["runs"]
 
 

@@ -1,0 +1,79 @@
+"""``report.html`` of a run: what it was, what came out, its curves and its masks."""
+
+import csv
+import json
+import re
+from collections.abc import Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from amask_solo.runs.run_folder import CONFIG, METRICS
+from amask_solo.visualization import run_curves, save_panel, write_page
+
+LOSS = re.compile(r"train_(?!.*class).*(loss|neg_cos_sim)_epoch")
+"""The host's names of its objective."""
+
+CURVES = {
+    "self-supervised loss": LOSS,
+    "online kNN accuracy (%)": "val_knn_acc1",
+    "online linear accuracy (%)": "val_acc1",
+    "hidden area": "masks/area",
+    "advantage (1 = random blocks)": "adversary/advantage",
+    "attention (1 = another image's mask)": "adversary/attention",
+}
+"""Title -> the column of ``metrics.csv``, or what its name is like."""
+
+PICTURE = "curves.png"
+
+
+def write_run_page(folder: Path) -> Path:
+    """Write ``report.html`` into the folder of a finished run.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    summary = json.loads((folder / "summary.json").read_text())
+    curves = read_curves(folder / METRICS)
+    text = [f"# {summary['method']} on {summary['data']}", _table(summary)]
+    if curves:
+        save_panel(run_curves(curves), folder / PICTURE)
+        text += ["## Curves", f"![Curves]({PICTURE})"]
+    masks = folder / "masks"
+    sliders = {
+        "Masks of the same images": sorted(masks.glob("epoch_*.png")),
+        "Hard views": sorted(masks.glob("hard_views_*.png")),
+    }
+    if any(sliders.values()):
+        text += ["## Masks", "[sliders]"]
+    text += ["## Settings", f"```yaml\n{(folder / CONFIG).read_text()}```"]
+    page = write_page(folder / "report.html", "\n\n".join(text) + "\n", sliders=sliders)
+    (folder / PICTURE).unlink(missing_ok=True)
+    return page
+
+
+def read_curves(metrics: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return the curves of a run that has them: title -> (epochs done, value)."""
+    with metrics.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = rows[0].keys() if rows else ()
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for title, column in CURVES.items():
+        name = column if isinstance(column, str) else next(filter(column.fullmatch, columns), "")
+        points = {int(row["epoch"]) + 1: float(row[name]) for row in rows if row.get(name)}
+        if known := sorted((epoch, value) for epoch, value in points.items() if isfinite(value)):
+            curves[title] = known
+    return curves
+
+
+def _table(summary: Mapping[str, Any]) -> str:
+    shown = ("status", "seed", "backbone", "image_size", "train_images", "val_images", "epochs_done", "batch_size")
+    shown += ("knn_acc1", "linear_acc1", "seconds", "seconds_per_step", "peak_memory_mib", "device", "host")
+    rows = [f"| {name.replace('_', ' ')} | {_cell(summary.get(name))} |" for name in shown]
+    return "\n".join(["| | |", "| --- | --- |", *rows])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")

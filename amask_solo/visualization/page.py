@@ -1,0 +1,100 @@
+"""A report as one HTML file that needs nothing else: no network, no folder beside it."""
+
+import base64
+import io
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+from PIL import Image
+
+from amask_solo.files import write_whole
+
+PICTURES = 24
+"""So many pictures there are on a page at most, those of all sliders together."""
+
+ROOM = 3_400_000
+"""Bytes that these may take; written as text they take a third more, and the page stays below 5 MB."""
+
+WIDTHS = (1000, 700, 500, 350, 250)  # pixels; the first at which a picture finds room
+QUALITY = 80  # of JPEG
+
+
+class Picture(NamedTuple):
+    """One picture of a slider."""
+
+    label: str
+    source: str
+
+
+def write_page(path: str | Path, text: str, *, sliders: Mapping[str, Sequence[Path]] | None = None) -> Path:
+    """Write a page.
+
+    Args:
+        path: The ``.html`` file.
+        text: What it says, in Markdown; its pictures lie beside the file and go into it.
+        sliders: Title -> pictures that one goes through by a slider, in order. Of many, some are left out, evenly; the
+            first and the last are shown. At the end of the page, or in place of a line ``[sliders]``.
+
+    Returns:
+        The file.
+    """
+    path = Path(path)
+    shown = {title: pictures for title, pictures in (sliders or {}).items() if pictures}
+    most = max(2, PICTURES // max(1, len(shown)))
+    chosen = {title: spread(pictures, most) for title, pictures in shown.items()}
+    room = ROOM // max(1, sum(map(len, chosen.values())))
+    made = {title: [Picture(_label(file), _jpeg(file, room)) for file in files] for title, files in chosen.items()}
+    body = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
+    body = re.sub(r'src="([^":]+)"', lambda found: f'src="{_png(path.parent / found[1])}"', body)
+    title = re.search(r"^# (.+)$", text, re.MULTILINE)
+    # The template escapes what it is given; the text is the report's own.
+    template = Environment(autoescape=True).from_string(files(__package__).joinpath("page.html").read_text())
+    content = template.render(title=title[1] if title else path.stem, body=Markup(body), sliders=made)  # noqa: S704
+    write_whole(path, content)
+    return path
+
+
+def spread(pictures: Sequence[Path], most: int) -> list[Path]:
+    """Return at most so many of them, evenly, with the first and the last.
+
+    Example:
+        >>> [path.name for path in spread([Path(str(n)) for n in range(10)], 4)]
+        ['0', '3', '6', '9']
+    """
+    if len(pictures) <= most:
+        return list(pictures)
+    return [pictures[round(place * (len(pictures) - 1) / (most - 1))] for place in range(most)]
+
+
+def _label(file: Path) -> str:
+    # epoch_0003.png
+    number = re.search(r"(\d+)$", file.stem)
+    return f"epoch {int(number[1])}" if number else file.stem
+
+
+def _png(file: Path) -> str:
+    """Return a picture as what an ``img`` may have as its source."""
+    return _inline(file.read_bytes(), "png")
+
+
+def _jpeg(file: Path, room: int) -> str:
+    """Return a picture likewise, in so many bytes if it can be."""
+    with Image.open(file) as image:
+        picture = image.convert("RGB")
+    for width in WIDTHS:
+        picture.thumbnail((width, 4 * width))
+        content = io.BytesIO()
+        picture.save(content, "JPEG", quality=QUALITY, optimize=True)
+        if content.tell() <= room:
+            break
+    return _inline(content.getvalue(), "jpeg")
+
+
+def _inline(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -12,9 +12,9 @@ Usage::
 
 Each run is a method with a ResNet-18 on 4,000 images of CIFAR-10, which lie in ``train/CLASS`` and ``test/CLASS`` of
 the folder, for 16 epochs: about six minutes on one CPU thread. A finished run is not made again. From the sixth epoch
-on, the sums of the lifts are compared: those of the game's masks, of random blocks of the same areas, and of the masks
-of other images. ``gap`` is what a fresh attacker finds against the final encoder, relative to the game's own masks
-(``protocol=attack``).
+on, the sums of the lifts are compared, with the standard error over epochs: those of the game's masks, of random blocks
+of the same areas, and of the masks of other images. ``validation`` is the advantage on validation images, and ``gap``
+what a fresh attacker finds against the final encoder, relative to the game's own masks (``protocol=attack``).
 """
 
 import argparse
@@ -27,8 +27,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
+
+from amask_solo.game.advantage import ratio
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "adversary"
 FIRST = 5  # epoch, from 0: what comes before is not the game yet
@@ -161,20 +164,35 @@ def lifts(metrics: Path) -> list[dict[str, float]]:
 def show(files: list[Path]) -> None:
     """Print a table of all records."""
     table = Table(
-        "base", "setting", "seed", "advantage", "attention", "by mask", "lift", "gap", "entropy", "knn", "linear"
+        "base",
+        "setting",
+        "seed",
+        "advantage",
+        "attention",
+        "by mask",
+        "lift",
+        "validation",
+        "gap",
+        "entropy",
+        "knn",
+        "linear",
     )
     for file in files:
         record = json.loads(file.read_text())
         epochs = [epoch for epoch in record["epochs"] if epoch["epoch"] >= FIRST]
-        own, blocks, others = (mean(epochs, f"adversary/lift{kind}") for kind in ("", "_blocks", "_others"))
+        own, *rivals = (
+            torch.tensor([epoch[f"adversary/lift{kind}"] for epoch in epochs]) for kind in ("", "_blocks", "_others")
+        )
+        ratios = [ratio(own, rival) for rival in rivals]
         by_mask = [mean(epochs, f"adversary/advantage_{n}") for n in range(1, 5)]
         table.add_row(
             record["base"],
             record["setting"],
             str(record["seed"]),
-            *(f"{value:.2f}" for value in (own / blocks, own / others)),
+            *(f"{known.value:.2f} ± {known.error:.2f}" for known in ratios),
             " ".join(f"{value:.2f}" for value in by_mask if value is not None),
-            f"{own:.3f}",
+            f"{own.mean():.3f}",
+            f"{record['attack'].get('advantage_own', float('nan')):.1f}",
             f"{record['attack'].get('gap', float('nan')):.1f}",
             f"{mean(epochs, 'masks/entropy') or 0:.2f}",
             *(f"{record[key] or float('nan'):.1f}" for key in ("knn_acc1", "linear_acc1")),

@@ -33,8 +33,8 @@ def spelled(seconds: float) -> str:
     """Return a time to wait, roughly.
 
     Example:
-        >>> spelled(20), spelled(100), spelled(3000), spelled(9000)
-        ('20 s', '2 min', '50 min', '2.5 h')
+        >>> [spelled(seconds) for seconds in (20.0, 100.0, 3000.0, 9000.0)]
+        ['20 s', '2 min', '50 min', '2.5 h']
     """
     if seconds < MINUTE:
         return f"{seconds:.0f} s"

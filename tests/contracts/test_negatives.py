@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from amask_solo.cli.composed import composed
 from amask_solo.fills import Zero
 from amask_solo.game.negatives import HardNegatives
 from amask_solo.masked.settings import build_settings
@@ -8,7 +9,7 @@ from tests.contracts.configs import build, names
 from tests.tiny import tiny_cfg
 
 
-@pytest.fixture(params=names("negatives"))
+@pytest.fixture(params=[name for name in names("negatives") if name != "none"])
 def name(request):
     return request.param
 
@@ -32,3 +33,9 @@ def test_it_is_chosen_by_name(name):
     settings = build_settings(tiny_cfg("amask_simclr", **{"adversary.negatives": {"name": name, "weight": 2.5}}))
     assert isinstance(settings.adversary.game.negatives, HardNegatives)
     assert settings.adversary.game.negatives.weight == 2.5
+
+
+def test_none_takes_those_of_an_experiment_away():
+    words = ["run_folder=none", "experiment=saliency_mocov2plus"]
+    assert composed("pretrain", words).adversary.negatives is not None
+    assert composed("pretrain", [*words, "negatives=none"]).adversary.negatives is None

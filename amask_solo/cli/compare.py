@@ -144,9 +144,10 @@ def check_comparison(cfg: DictConfig) -> None:
         check_values(OmegaConf.to_container(cfg, resolve=True), RULES)
     except ValueError as error:
         raise UserError(str(error)) from error
+    known = _known_bases()
     for base in cfg.base:
-        if base not in _known_bases():
-            raise unknown_key(base, _known_bases(), "base", kind="method")
+        if base not in known:
+            raise unknown_key(base, known, "base", kind="method")
     check_place(Path(cfg.folder).expanduser() / "report.md", "folder")
     check_folder(Path(cfg.folder).expanduser(), cfg.split)
     check_evaluation(composed("evaluate", ["ckpt=.", *cfg.evaluation]))

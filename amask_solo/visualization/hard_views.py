@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from amask_solo._types import Images
-from amask_solo.visualization.panels import MAX_ROWS, caption, grid
+from amask_solo.visualization.panels import MAX_ROWS, caption, draw_columns
 
 GRAY = 0.5
 """Where nothing has changed."""
@@ -37,12 +37,7 @@ def hard_view_panel(images: Images, hard_views: Sequence[Images], *, title: str 
         name = "hard view" if len(hard) == 1 else f"hard view {number}"
         columns += [(name, view), ("difference", GRAY + gain * difference)]
         gains[len(columns) - 1] = gain
-    figure, axes = grid(len(clean), len(columns), size=clean.shape[2:], title=title)
-    for column, (name, pictures) in enumerate(columns):
-        axes[0][column].set_title(name, fontsize=7, pad=2.5)
-        for row, picture in enumerate(pictures):
-            pixels = picture.clamp(0, 1).permute(1, 2, 0).numpy()
-            axes[row][column].imshow(pixels, interpolation="nearest", aspect="auto")
+    figure, axes = draw_columns(columns, title=title)
     for column, gain in gains.items():
         for row in axes:
             caption(row[column], f"x {gain}" if gain else "none")

@@ -82,12 +82,7 @@ def mask_panel(images: Images, masks: Masks, hidden_views: Images, *, title: str
     if masks.shape[1] > 1:
         columns.append(("union", overlay(images, masks)))
     columns.append(("occluded view", hidden_views))
-    figure, axes = grid(len(images), len(columns), size=images.shape[2:], title=title)
-    for column, (name, pictures) in enumerate(columns):
-        axes[0][column].set_title(name, fontsize=7, pad=2.5)
-        for row, picture in enumerate(pictures):
-            pixels = picture.clamp(0, 1).permute(1, 2, 0).numpy()
-            axes[row][column].imshow(pixels, interpolation="nearest", aspect="auto")
+    figure, axes = draw_columns(columns, title=title)
     for row, areas in enumerate(masks.mean(dim=(2, 3)).tolist()):
         for n, area in enumerate(areas, start=1):
             caption(axes[row][n], f"{area:.0%}")
@@ -105,8 +100,24 @@ def _rgb(color: str) -> tuple[float, ...]:
     return tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
 
 
-def grid(rows: int, columns: int, *, size: Sequence[int], title: str | None) -> tuple[Figure, list[list[Axes]]]:
-    """Return a figure of places for pictures of a size (height, width), row by row, and a line above them."""
+def draw_columns(columns: Sequence[tuple[str, Images]], *, title: str | None) -> tuple[Figure, list[list[Axes]]]:
+    """Draw a row an image, and return the places of its pictures, row by row.
+
+    Args:
+        columns: The name of each column, and its pictures from top to bottom, RGB in [0, 1].
+        title: A line above the grid.
+    """
+    _, first = columns[0]
+    figure, axes = _grid(len(first), len(columns), size=first.shape[2:], title=title)
+    for column, (name, pictures) in enumerate(columns):
+        axes[0][column].set_title(name, fontsize=7, pad=2.5)
+        for row, picture in enumerate(pictures):
+            pixels = picture.clamp(0, 1).permute(1, 2, 0).numpy()
+            axes[row][column].imshow(pixels, interpolation="nearest", aspect="auto")
+    return figure, axes
+
+
+def _grid(rows: int, columns: int, *, size: Sequence[int], title: str | None) -> tuple[Figure, list[list[Axes]]]:
     cell = CELL * size[0] / size[1]
     width = columns * CELL + (columns + 1) * GAP
     height = rows * cell + (rows + 1) * GAP + TITLE * (2 if title else 1)

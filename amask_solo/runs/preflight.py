@@ -83,20 +83,6 @@ CHOICES = {
 }
 
 
-def check_settings(cfg: DictConfig) -> None:
-    """Check the settings of a run one by one, and build its adversary, for which torch alone is imported.
-
-    Args:
-        cfg: The configuration of a run.
-
-    Raises:
-        UserError: If a value is missing, of the wrong kind or out of range, if two do not go together, if a folder of
-            images is not there, or if the host is not installed or has no such method.
-    """
-    check_values_and_names(cfg)
-    check_adversary(cfg)
-
-
 def check_values_and_names(cfg: DictConfig) -> None:
     """Check the settings of a run one by one, and the names in it; this imports nothing heavy.
 
@@ -104,7 +90,8 @@ def check_values_and_names(cfg: DictConfig) -> None:
         cfg: The configuration of a run.
 
     Raises:
-        UserError: As :func:`check_settings`.
+        UserError: If a value is missing, of the wrong kind or out of range, if two do not go together, if a folder of
+            images is not there, or if the host is not installed or has no such method.
     """
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:

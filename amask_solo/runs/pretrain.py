@@ -41,7 +41,7 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
 
     Args:
         cfg: The composed configuration, as in ``configs/pretrain.yaml``, checked by
-            :func:`~amask_solo.runs.preflight.check_settings`.
+            :func:`~amask_solo.runs.preflight.check_values_and_names`.
 
     Returns:
         What stands in ``summary.json``.

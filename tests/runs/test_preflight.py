@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 import amask_solo
 from amask_solo.cli.composed import composed
 from amask_solo.errors import UserError
-from amask_solo.runs.preflight import check_settings
+from amask_solo.runs.preflight import check_adversary, check_values_and_names
 from amask_solo.runs.trainer_demands import ACCELERATORS, PRECISIONS, SET_BY_US, STRATEGIES, trainer_arguments
 
 ROOT = str(Path(amask_solo.__file__).parents[1])
@@ -42,6 +42,11 @@ def test_whatever_lightning_takes_may_be_chosen():
     assert set(STRATEGIES) == {"auto", *StrategyRegistry.available_strategies()}
     known = inspect.signature(Trainer).parameters["precision"].annotation
     assert set(PRECISIONS) == {value for kind in get_args(known) for value in get_args(kind)}
+
+
+def check_settings(cfg) -> None:
+    check_values_and_names(cfg)
+    check_adversary(cfg)
 
 
 def check(*changes: str) -> None:

@@ -1,5 +1,6 @@
 """amask-compare: stock against masked methods at an equal budget."""
 
+import argparse
 import shlex
 import subprocess
 import sys
@@ -52,7 +53,7 @@ RULES = {
 
 def main() -> None:
     """Run the command."""
-    typed = sys.argv[1:]
+    typed = searched(sys.argv[1:])
     with session() as mistakes:
         if any(word.startswith("-") for word in typed):
             launch("compare", checked("compare", typed), _carry_out, mistakes)
@@ -73,6 +74,14 @@ def main() -> None:
         _report(plan, cfg, protocols, unfinished, command="amask-compare " + shlex.join(typed))
         if unfinished and not mistakes:
             raise UserError(f"Not finished: {', '.join(unfinished)}. The same command makes them.")
+
+
+def searched(typed: Sequence[str]) -> list[str]:
+    """Return the arguments with ``--config-dir DIR`` as the key that every run gets."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config-dir", "-cd")
+    known, others = parser.parse_known_args(typed)
+    return [f"hydra.searchpath=[file://{Path(known.config_dir).resolve()}]", *others] if known.config_dir else others
 
 
 def sort_arguments(typed: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -77,7 +77,12 @@ def _clouds(draw: _Draw) -> Field:
 FAMILIES: tuple[Callable[[_Draw], Field], ...] = (_clouds, _stripes, _checkers, _dots, _gradient)
 
 
-def draw_textures(count: int, size: int, *, generator: torch.Generator) -> Field:
+# Family and scale: textures that are told apart in any direction and color.
+KINDS = ((1, 0.1), (1, 0.8), (2, 0.1), (2, 0.8), (3, 0.1), (3, 0.8), (0, 0.2), (4, 0.4))
+_SPREAD = 0.2  # of the scale within a kind
+
+
+def draw_backgrounds(count: int, size: int, *, generator: torch.Generator) -> Field:
     """Draw one texture for each image, each of a family, direction, scale and sharpness of its own.
 
     Args:
@@ -85,9 +90,27 @@ def draw_textures(count: int, size: int, *, generator: torch.Generator) -> Field
         size: Their height and width.
         generator: Source of randomness, on the CPU.
     """
-    angle, scale, sharpness, shift_u, shift_v = torch.rand(5, count, generator=generator)
+    families = torch.randint(len(FAMILIES), (count,), generator=generator)
+    return _draw(families, torch.rand(count, generator=generator), size, generator=generator)
+
+
+def draw_surfaces(kinds: Int[Tensor, " n"], size: int, *, generator: torch.Generator) -> Field:
+    """Draw the textures of objects of some kinds: what differs within a kind is direction, place and sharpness.
+
+    Args:
+        kinds: For each image, in [0, 8).
+        size: Height and width of the images.
+        generator: Source of randomness, on the CPU.
+    """
+    families, scales = torch.tensor(KINDS)[kinds].unbind(dim=1)
+    scales = scales + _SPREAD * torch.rand(len(kinds), generator=generator)
+    return _draw(families.long(), scales, size, generator=generator)
+
+
+def _draw(family: Int[Tensor, " n"], scale: Numbers, size: int, *, generator: torch.Generator) -> Field:
+    count = len(family)
+    angle, sharpness, shift_u, shift_v = torch.rand(4, count, generator=generator)
     noise = torch.rand(count, 11, 11, generator=generator)
-    family = torch.randint(len(FAMILIES), (count,), generator=generator)
     y, x = pixel_grid(size)
     cos, sin = (trig(2 * math.pi * angle)[:, None, None] for trig in (torch.cos, torch.sin))
     u = cos * x + sin * y + (shift_u - 0.5)[:, None, None] * 0.5

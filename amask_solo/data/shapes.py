@@ -5,20 +5,23 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
+from kornia.color import hsv_to_rgb
 from torch import Tensor
 
 from amask_solo._random import stream
 from amask_solo.data._outlines import OUTLINES
-from amask_solo.data._textures import draw_textures, pixel_grid
+from amask_solo.data._textures import draw_backgrounds, draw_surfaces, pixel_grid
 from amask_solo.data.assemble import assemble
 from amask_solo.data.base import ArrayImages, ImageData, Labels, ObjectMasks, Pixels
 
 # Images are drawn in groups of this size, each from a generator of its own: a larger set starts
 # with the smaller one.
 _GROUP = 256
+_HUES = 0.3  # of the circle: how much the hues of a class differ; those of neighboring classes overlap
 
 Canvas = Float[Tensor, "n 3 s s"]
 Coverage = Float[Tensor, "n 1 s s"]
+Palette = Float[Tensor, "n 2 3"]
 
 
 def make_shapes(
@@ -32,10 +35,12 @@ def make_shapes(
     mean: Sequence[float] | str = "auto",
     std: Sequence[float] | str = "auto",
 ) -> ImageData:
-    """Draw images of one textured shape on a textured background with clutter; ours.
+    """Draw images of one object each, on a textured background with clutter; ours.
 
-    The class is the kind of shape and nothing else: color, texture, place, size and rotation are
-    independent of it. Training and validation images come from different random streams.
+    Objects of a class look alike, as those of photographs do: they share their outline and texture, and loosely their
+    hue. Background, place, size, rotation and brightness say nothing about the class. So a network that learns to match
+    views finds the classes within minutes, and the object is what a mask has to hide. Training and validation images
+    come from different random streams.
 
     Args:
         num_train: How many training images; classes differ by one image at most.
@@ -92,29 +97,39 @@ def _draw_group(
     labels: Labels, *, names: Sequence[str], size: int, generator: torch.Generator
 ) -> tuple[Pixels, ObjectMasks]:
     count = len(labels)
-    ground, figure = _draw_palettes(count, generator=generator)
-    canvas = _paint(ground, draw_textures(count, size, generator=generator))
-    for kind in ("line", "line", "blob", "blob", "blob"):
+    canvas = _paint(_draw_grounds(count, generator=generator), draw_backgrounds(count, size, generator=generator))
+    for kind in ("line", "blob", "blob"):
         color = torch.rand(count, 3, 1, 1, generator=generator)
         canvas = torch.lerp(canvas, color, _draw_clutter(kind, count, size, generator=generator))
     coverage = _draw_object(labels, names=names, size=size, generator=generator)
-    canvas = torch.lerp(canvas, _paint(figure, draw_textures(count, size, generator=generator)), coverage)
+    surface = _paint(_draw_colors(labels, generator=generator), draw_surfaces(labels, size, generator=generator))
+    canvas = torch.lerp(canvas, surface, coverage)
     canvas += 0.025 * torch.randn(canvas.shape, generator=generator)
     return canvas.clamp(0, 1).mul(255).round().byte(), coverage >= 0.5
 
 
-def _draw_palettes(count: int, *, generator: torch.Generator) -> list[Float[Tensor, "n 2 3"]]:
-    """Draw two colors for the background and two for the object, far from each other."""
-    ground, figure = 0.1 + 0.8 * torch.rand(2, count, 3, generator=generator)
-    close = (figure - ground).norm(dim=1, keepdim=True) < 0.45
-    figure = torch.where(close, (ground + 0.5) % 1, figure)
-    spread = 0.35 * (torch.rand(2, count, 3, generator=generator) - 0.5)
-    return [
-        torch.stack([base - delta, base + delta], dim=1) for base, delta in zip((ground, figure), spread, strict=True)
-    ]
+def _draw_grounds(count: int, *, generator: torch.Generator) -> Palette:
+    """Draw two muted colors, close to each other."""
+    hue, value, delta = torch.rand(3, count, generator=generator)
+    value, delta = 0.2 + 0.6 * value, 0.2 * (delta - 0.5)
+    return _colors(hue, 0.3, torch.stack([value - delta, value + delta], dim=1))
 
 
-def _paint(palette: Float[Tensor, "n 2 3"], field: Float[Tensor, "n s s"]) -> Canvas:
+def _draw_colors(labels: Labels, *, generator: torch.Generator) -> Palette:
+    """Draw a light and a dark shade of a hue that is typical of the class."""
+    hue, light = torch.rand(2, len(labels), generator=generator)
+    hue = labels / len(OUTLINES) + _HUES * (hue - 0.5)
+    return _colors(hue, 0.85, torch.stack([0.75 + 0.25 * light, 0.3 + 0.25 * light], dim=1))
+
+
+def _colors(hue: Float[Tensor, " n"], saturation: float, value: Float[Tensor, "n 2"]) -> Palette:
+    """Return two colors for each image: of one hue, in turns of the circle, and two brightnesses."""
+    hues = (2 * math.pi * hue.remainder(1))[:, None].expand_as(value)
+    hsv = torch.stack([hues, torch.full_like(value, saturation), value], dim=1)
+    return hsv_to_rgb(hsv[..., None])[..., 0].transpose(1, 2)
+
+
+def _paint(palette: Palette, field: Float[Tensor, "n s s"]) -> Canvas:
     first, second = palette[:, :, :, None, None].unbind(dim=1)
     return torch.lerp(first, second, field[:, None])
 

@@ -60,7 +60,7 @@ class Forked:
         return os.waitstatus_to_exitcode(status)
 
 
-def call_forked(name: str, *argv: str, cwd: Path, log: Path) -> Said:
+def call_forked(name: str, *argv: str, cwd: Path, log: Path, patience: int = PATIENCE) -> Said:
     """Run ``amask-<name>`` in a working directory.
 
     Args:
@@ -68,9 +68,10 @@ def call_forked(name: str, *argv: str, cwd: Path, log: Path) -> Said:
         argv: Its arguments.
         cwd: The working directory.
         log: A folder for what it prints.
+        patience: After so many seconds it hangs.
     """
     with (log / "out.txt").open("w+") as out, (log / "err.txt").open("w+") as err:
-        code = Forked(name, *argv, cwd=cwd, out=out, err=err).wait()
+        code = Forked(name, *argv, cwd=cwd, out=out, err=err, patience=patience).wait()
         return Said(code, (log / "out.txt").read_text(), (log / "err.txt").read_text())
 
 

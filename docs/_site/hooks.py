@@ -1,0 +1,39 @@
+"""Pages may take sections of the README; reports and figures that lie beside docs/ become part of the site."""
+
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+BESIDE = ("results/**/*.md", "results/**/*.png", "results/**/*.csv", "benchmarks/*.json")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add what the pages and the reports link to."""
+    root = Path(config.config_file_path).parent
+    for pattern in BESIDE:
+        for path in sorted(root.glob(pattern)):
+            name = path.relative_to(root).as_posix()
+            files.append(File.generated(config, name, abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, config: MkDocsConfig, **_: object) -> str:
+    """Fill in sections of the README, ``<!-- README: HEADING -->``, and lead links from the repository to the site."""
+    readme = (Path(config.config_file_path).parent / "README.md").read_text()
+    filled = re.sub(r"<!-- README: (.+) -->", lambda found: section(readme, found[1]), markdown)
+    return re.sub(r"\]\(\.\./((?:\.\./)*(?:results|benchmarks)/)", r"](\1", filled)
+
+
+def section(readme: str, heading: str) -> str:
+    """Return what stands under a heading, or before the first one for ``top``, with links as a page of docs/ has them.
+
+    Raises:
+        ValueError: If there is no such heading.
+    """
+    start = "# amask-solo" if heading == "top" else f"## {heading}"
+    found = re.search(rf"^{re.escape(start)}\n(.*?)(?=^## |\Z)", readme, re.MULTILINE | re.DOTALL)
+    if not found:
+        raise ValueError(f"The README has no heading '{heading}'.")
+    return found[1].replace("](docs/", "](").strip()

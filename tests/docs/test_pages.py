@@ -1,0 +1,67 @@
+"""README and pages keep their word: commands exist, links lead somewhere."""
+
+import re
+
+import pytest
+
+from amask_solo.cli.compare import make_runs, searched, sort_arguments
+from amask_solo.cli.composed import composed
+from amask_solo.cli.overrides import checked
+from tests.docs.pages import PAGES, ROOT, commands
+
+README = (ROOT / "README.md").read_text()
+LINKS = {(page, link) for page in PAGES for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text())}
+LOCAL = sorted((page, link) for page, link in LINKS if not link.startswith("https://"))
+
+
+def headings(text: str) -> set[str]:
+    """Return the anchors of a page."""
+    return {
+        re.sub(r"[^\w -]", "", found).lower().replace(" ", "-")
+        for found in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    }
+
+
+def test_a_runnable_example_stands_in_the_first_forty_lines():
+    beginning = "\n".join(README.splitlines()[:40])
+    assert "```math" in beginning
+    assert "![" in beginning
+    assert "make pretrain" in beginning
+    assert "make test" in beginning
+    assert "\namask-pretrain method=amask_byol data=image_folder data.train_path=DIR" in beginning
+
+
+@pytest.mark.parametrize("arguments", commands("amask-pretrain"), ids=" ".join)
+def test_every_key_of_a_pretraining_command_is_known(arguments, folder):
+    if "--help" not in arguments:
+        assert checked("pretrain", arguments)
+
+
+@pytest.mark.parametrize("arguments", commands("amask-evaluate"), ids=" ".join)
+def test_every_key_of_an_evaluation_command_is_known(arguments):
+    assert checked("evaluate", arguments)
+
+
+@pytest.mark.parametrize("arguments", commands("amask-compare"), ids=" ".join)
+def test_every_key_of_a_comparison_is_known_and_makes_runs(arguments, folder):
+    cfg = composed("compare", sort_arguments(searched(arguments)))
+    assert make_runs(cfg)
+
+
+@pytest.mark.parametrize("arguments", commands("amask-export"), ids=" ".join)
+def test_every_key_of_an_export_command_is_known(arguments):
+    assert checked("export", arguments)
+
+
+def test_commands_were_found():
+    assert len(commands("amask-pretrain")) > 10
+    assert commands("amask-export")
+
+
+@pytest.mark.parametrize(("page", "link"), LOCAL, ids=[f"{page.stem}: {link}" for page, link in LOCAL])
+def test_links_lead_to_a_file_or_a_heading(page, link):
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    assert target.exists()
+    if anchor:
+        assert anchor in headings(target.read_text())

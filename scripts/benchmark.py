@@ -20,7 +20,7 @@ Parts:
 - ``systems``: a step of each published system, and of what it is made of, as a ratio to the stock method's.
 - ``memory``: what eight masks take against one, with all graphs at once and memory-efficient; times against eight.
 - ``shares``: where the time of a masked step goes, under PyTorch's profiler.
-- ``views``: images/s from uint8 images to two views, by this package, by Kornia's modules and by torchvision.
+- ``views``: images/s from uint8 images to two views, by this package, by Kornia's modules and by torchvision, in turn.
 - ``epoch``: an epoch of masked BYOL from image files, against stock BYOL with the host's own data pipeline.
 
 A part that is measured again replaces the old one in the JSON file; the others stay.
@@ -134,9 +134,9 @@ def _shares(args: argparse.Namespace, settings: list[Setting]) -> Rows:
 
 
 def _views(args: argparse.Namespace, settings: list[Setting]) -> Rows:
-    device, seconds = settings[0].device, 1.0 if args.quick else 5.0
+    device, seconds = settings[0].device, 0.5 if args.quick else 2.0
     batch = args.batch or (256 if device.type == "cuda" else 64)
-    return measure_views(device, batch=batch, workers=args.workers, seconds=seconds)
+    return measure_views(device, batch=batch, workers=args.workers, rounds=args.rounds, seconds=seconds)
 
 
 def _epoch(args: argparse.Namespace, settings: list[Setting]) -> Rows:

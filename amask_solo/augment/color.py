@@ -1,70 +1,79 @@
 """What happens to the pixels of a crop: color, blur, histogram.
 
-The arithmetic is Kornia's, in the variants that follow PIL. Pixels stay floats between the
-operations, where PIL rounds to 8 bits after each.
+The arithmetic is Kornia's, in the variants that follow PIL, save for what :mod:`amask_solo.augment.jitter` says. Pixels
+stay floats between the operations, where PIL rounds to 8 bits after each.
 """
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool
-from kornia.color import rgb_to_grayscale
-from kornia.enhance import (
-    adjust_brightness_accumulative,
-    adjust_contrast_with_mean_subtraction,
-    adjust_hue,
-    adjust_saturation_with_gray_subtraction,
-)
 from kornia.enhance import equalize as kornia_equalize
 from kornia.enhance import solarize as kornia_solarize
-from kornia.filters import filter2d_separable, get_gaussian_kernel1d
+from kornia.filters import get_gaussian_kernel1d
 from torch import Tensor
+from torch.nn.functional import conv2d, pad
 
 from amask_solo._types import Images
+from amask_solo.augment.jitter import ADJUSTMENTS, jitter, luma
 from amask_solo.augment.sampling import Draws, Sampler
 from amask_solo.augment.schema import Recipe
 
 _SIGMA = (0.1, 2.0)
-_KERNEL = 13  # three standard deviations of the widest blur to either side
+_REACH = 6  # three standard deviations of the widest blur to either side
 
 
-def shift_hue(images: Images, turns: Draws) -> Images:
-    """Turn the hue by parts of the color wheel, in [-0.5, 0.5]."""
-    return adjust_hue(images, turns * (2 * math.pi))
+class Change(NamedTuple):
+    """An operation on pixels, with what was drawn for it.
+
+    Attributes:
+        operation: ``(images, *parameters) -> images``, in [0, 1].
+        drawn: Which images it is for.
+        parameters: One number an image each.
+    """
+
+    operation: Callable[..., Images]
+    drawn: Bool[Tensor, " b"]
+    parameters: tuple[Draws, ...] = ()
 
 
-ADJUSTMENTS = {
-    "brightness": adjust_brightness_accumulative,
-    "contrast": adjust_contrast_with_mean_subtraction,
-    "saturation": adjust_saturation_with_gray_subtraction,
-    "hue": shift_hue,
-}
-"""The color jitter's four steps: ``(images, one factor an image) -> images``."""
+def draw_changes(recipe: Recipe, sampler: Sampler) -> list[Change]:
+    """Draw which of a recipe's pixel operations each image gets, and how strong, in the host's order.
+
+    Args:
+        recipe: Which operations, how likely, how strong.
+        sampler: Draws for every image of the batch.
+    """
+    changes = []
+    if recipe.jitter:
+        changes.append(_draw_jitter(recipe, sampler))
+    if recipe.grayscale:
+        changes.append(Change(grayscale, sampler.chance(recipe.grayscale)))
+    if recipe.blur:
+        changes.append(Change(blur, sampler.chance(recipe.blur), (sampler.uniform(*_SIGMA)[0],)))
+    if recipe.solarize:
+        changes.append(Change(solarize, sampler.chance(recipe.solarize)))
+    if recipe.equalize:
+        changes.append(Change(equalize, sampler.chance(recipe.equalize)))
+    return changes
 
 
-def change_pixels(images: Images, recipe: Recipe, sampler: Sampler) -> Images:
-    """Apply a recipe's pixel operations in the host's order, each to the images it is drawn for.
+def change_pixels(images: Images, changes: Sequence[Change], rows: slice) -> Images:
+    """Apply changes that were drawn for a batch to some of its images.
 
     Args:
         images: Images in [0, 1], already cropped.
-        recipe: Which operations, how likely, how strong.
-        sampler: Draws for every image of the batch.
+        changes: Drawn by :func:`draw_changes`.
+        rows: Where in the batch the images lie.
 
     Returns:
         The changed images, in [0, 1].
     """
-    if recipe.jitter:
-        images = _jitter(images, recipe, sampler)
-    if recipe.grayscale:
-        images = where_drawn(grayscale, images, sampler.chance(recipe.grayscale))
-    if recipe.blur:
-        drawn = sampler.chance(recipe.blur)
-        images = where_drawn(blur, images, drawn, sampler.uniform(*_SIGMA)[0])
-    if recipe.solarize:
-        images = where_drawn(solarize, images, sampler.chance(recipe.solarize))
-    if recipe.equalize:
-        images = where_drawn(equalize, images, sampler.chance(recipe.equalize))
+    for change in changes:
+        parameters = (drawn[rows] for drawn in change.parameters)
+        images = where_drawn(change.operation, images, change.drawn[rows], *parameters)
     return images
 
 
@@ -81,11 +90,13 @@ def where_drawn(
     rows = drawn.nonzero()[:, 0]
     if not len(rows):
         return images
+    if len(rows) == len(images):
+        return operation(images, *parameters)
     return images.index_copy(0, rows, operation(images[rows], *(p[rows] for p in parameters)))
 
 
-def _jitter(images: Images, recipe: Recipe, sampler: Sampler) -> Images:
-    """Jitter colors as torchvision does, but in one order for the whole batch.
+def _draw_jitter(recipe: Recipe, sampler: Sampler) -> Change:
+    """Draw a jitter of colors as torchvision does, but in one order for the whole batch.
 
     torchvision draws an order for each image. The factors are drawn for each image here too.
     """
@@ -94,13 +105,8 @@ def _jitter(images: Images, recipe: Recipe, sampler: Sampler) -> Images:
     names = [name for name, strength in strengths.items() if strength]
     factors = [sampler.uniform(*_factor_range(name, strengths[name]))[0] for name in names]
     order = sampler.order(len(names))
-
-    def in_order(images: Images, *factors: Draws) -> Images:
-        for i in order:
-            images = ADJUSTMENTS[names[i]](images, factors[i])
-        return images
-
-    return where_drawn(in_order, images, drawn, *factors)
+    steps = [ADJUSTMENTS[names[i]] for i in order]
+    return Change(partial(jitter, steps=steps), drawn, tuple(factors[i] for i in order))
 
 
 def _factor_range(name: str, strength: float) -> tuple[float, float]:
@@ -109,14 +115,19 @@ def _factor_range(name: str, strength: float) -> tuple[float, float]:
 
 def grayscale(images: Images) -> Images:
     """Return the luma of the images in all three channels."""
-    return rgb_to_grayscale(images).expand_as(images)
+    return luma(images).expand_as(images)
 
 
 def blur(images: Images, sigma: Draws) -> Images:
-    """Blur each image with its own deviation in pixels, at most 2; edges are repeated as in PIL."""
-    # Not `gaussian_blur2d`: its check that the deviations are positive waits for the device.
-    kernel = get_gaussian_kernel1d(_KERNEL, sigma[:, None])
-    return filter2d_separable(images, kernel, kernel, "replicate")
+    """Blur each image with its own deviation in pixels, at most 2; edges are repeated as in PIL.
+
+    Kornia's ``gaussian_blur2d`` checks that the deviations are positive, for which it waits for the device.
+    """
+    count = images.shape[1]
+    kernels = get_gaussian_kernel1d(2 * _REACH + 1, sigma[:, None].expand(-1, count).reshape(-1, 1))[:, None]
+    planes = pad(images.flatten(0, 1)[None], (_REACH,) * 4, mode="replicate")  # (1, b * c, h, w)
+    planes = conv2d(planes, kernels[:, :, None], groups=len(kernels))
+    return conv2d(planes, kernels[..., None], groups=len(kernels)).view_as(images)
 
 
 def solarize(images: Images) -> Images:

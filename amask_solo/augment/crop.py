@@ -3,21 +3,19 @@
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from amask_solo._types import Images
-from amask_solo.augment.sampling import Boxes, Draws
+from amask_solo.augment.sampling import Boxes
 
 Crops = Float[Tensor, "b c _ _"]
 """Images of another height and width than those that they were cut from."""
 
 
 def resized_crop(images: Images, boxes: Boxes, flip: Bool[Tensor, " b"], size: int) -> Crops:
-    r"""Cut a box out of each image, resize it to ``size`` by ``size``, and mirror some.
+    """Cut a box out of each image, resize it to ``size`` by ``size``, and mirror some.
 
-    Bicubic resampling of a box is separable, so with one matrix for the rows and one for the
-    columns of each image, :math:`y = R \, x \, C^\top`, the whole batch takes two matrix products.
-    Against ``grid_sample`` this low-passes where it shrinks, uses the cubic of PIL
-    (:math:`a = -1/2`, not :math:`-3/4`), and, as PIL, sees no pixel outside the box.
+    On a device by :func:`crop_by_matrices`, on a CPU by :func:`crop_each`, with the same result to rounding.
 
     Args:
         images: Images in [0, 1].
@@ -27,36 +25,66 @@ def resized_crop(images: Images, boxes: Boxes, flip: Bool[Tensor, " b"], size: i
 
     Returns:
         Images of shape ``(B, C, size, size)`` in [0, 1].
+    """
+    crop = crop_each if images.device.type == "cpu" else crop_by_matrices
+    return crop(images, boxes, flip, size)
+
+
+def crop_each(images: Images, boxes: Boxes, flip: Bool[Tensor, " b"], size: int) -> Crops:
+    """Crop image by image with PyTorch's antialiased bicubic filter, which is PIL's.
+
+    It touches the pixels of the box alone, but the host has to know the boxes: a device would be waited for.
+    """
+    crops = images.new_empty((*images.shape[:2], size, size))
+    places = torch.stack([*boxes, flip], dim=1).int().tolist()
+    for image, crop, (top, left, height, width, mirrored) in zip(images, crops, places, strict=True):
+        box = image[None, :, top : top + height, left : left + width]
+        # The cubic overshoots at edges; PIL cuts that off after either axis, the columns first.
+        narrowed = interpolate(box, (height, size), mode="bicubic", antialias=True).clamp_(0, 1)
+        resized = interpolate(narrowed, (size, size), mode="bicubic", antialias=True)[0]
+        crop.copy_(resized.flip(-1) if mirrored else resized)
+    return crops.clamp_(0, 1)
+
+
+def crop_by_matrices(images: Images, boxes: Boxes, flip: Bool[Tensor, " b"], size: int) -> Crops:
+    r"""Crop the whole batch at once.
+
+    Bicubic resampling of a box is separable, so with one matrix for the rows and one for the
+    columns of each image, :math:`y = R \, x \, C^\top`, the whole batch takes two matrix products.
+    Against ``grid_sample`` this low-passes where it shrinks, uses the cubic of PIL
+    (:math:`a = -1/2`, not :math:`-3/4`), and, as PIL, sees no pixel outside the box.
 
     References:
         The scheme is that of Pillow's ``Image.resize`` on ``Image.crop``; the matrices are ours.
     """
     height, width = images.shape[-2:]
-    rows = _weights(boxes.top, boxes.height, torch.zeros_like(flip), source=height, size=size)
-    columns = _weights(boxes.left, boxes.width, flip, source=width, size=size)
-    # The cubic overshoots at edges; PIL cuts that off after either axis, the columns first.
-    narrowed = (images @ columns.mT).clamp(0, 1)
-    return (rows @ narrowed).clamp(0, 1)
+    # Both axes at once: the boxes end before what the shorter one lacks.
+    start, length = torch.stack([boxes.top, boxes.left]), torch.stack([boxes.height, boxes.width])
+    mirrored = torch.stack([torch.zeros_like(flip), flip])
+    rows, columns = _weights(start, length, mirrored, source=max(height, width), size=size)
+    # All channels side by side, so that the matrices need not be copied for each.
+    narrowed = (images.flatten(1, 2) @ columns[..., :width].mT).unflatten(1, (-1, height)).clamp_(0, 1)
+    return (rows[:, None, :, :height] @ narrowed).clamp_(0, 1)
 
 
 def _weights(
-    start: Draws,
-    length: Draws,
-    mirrored: Bool[Tensor, " b"],
+    start: Float[Tensor, "axes b"],
+    length: Float[Tensor, "axes b"],
+    mirrored: Bool[Tensor, "axes b"],
     *,
     source: int,
     size: int,
-) -> Float[Tensor, "b 1 size source"]:
-    """Return how much each source pixel adds to each target pixel along one axis."""
-    start, length = start[:, None, None], length[:, None, None]
+) -> Float[Tensor, "axes b size source"]:
+    """Return how much each source pixel adds to each target pixel along the axes."""
+    start, length = start[..., None, None], length[..., None, None]
     target = torch.arange(size, device=start.device) + 0.5
-    target = torch.where(mirrored[:, None], size - target, target)[..., None]
+    target = torch.where(mirrored[..., None], size - target, target)[..., None]
     pixel = torch.arange(source, device=start.device) + 0.5
     stretch = length / size
     distance = (pixel - start - target * stretch) / stretch.clamp(min=1)
     inside = (pixel > start) & (pixel < start + length)
     weights = torch.where(inside, _cubic(distance.abs()), 0)
-    return (weights / weights.sum(dim=-1, keepdim=True))[:, None]
+    return weights / weights.sum(dim=-1, keepdim=True)
 
 
 def _cubic(x: Tensor) -> Tensor:

@@ -24,6 +24,10 @@ class Boxes(NamedTuple):
     height: Draws
     width: Draws
 
+    def of(self, rows: slice) -> "Boxes":
+        """Return the boxes of some of the images."""
+        return Boxes(*(drawn[rows] for drawn in self))
+
 
 class Sampler:
     """Draw parameters for the images of one batch.
@@ -41,13 +45,16 @@ class Sampler:
 
     def uniform(self, low: float, high: float, rows: int = 1) -> Float[Tensor, "rows b"]:
         """Return numbers from ``[low, high)``, one an image in every row."""
-        shape, source = (rows, self.count), self._generator
-        unit = torch.rand(shape, generator=source, device=source.device)
-        return (low + (high - low) * unit).to(self._device, non_blocking=True)
+        return (low + (high - low) * self._unit(rows)).to(self._device, non_blocking=True)
 
     def chance(self, prob: float) -> Bool[Tensor, " b"]:
         """Return which images an operation of probability ``prob`` is for."""
-        return self.uniform(0.0, 1.0)[0] < prob
+        return (self._unit(1)[0] < prob).to(self._device, non_blocking=True)
+
+    def _unit(self, rows: int) -> Float[Tensor, "rows b"]:
+        """Return numbers from [0, 1) on the generator's device."""
+        source = self._generator
+        return torch.rand((rows, self.count), generator=source, device=source.device)
 
     def order(self, length: int) -> list[int]:
         """Return a random order for the batch.

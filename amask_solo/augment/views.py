@@ -8,7 +8,7 @@ from kornia.enhance import normalize
 from torch import Tensor
 from torchvision.transforms.v2.functional import center_crop, resize
 
-from amask_solo.augment.color import change_pixels
+from amask_solo.augment.color import change_pixels, draw_changes
 from amask_solo.augment.crop import Crops, resized_crop
 from amask_solo.augment.sampling import Boxes, Sampler
 from amask_solo.augment.schema import Recipe, read_recipes
@@ -18,6 +18,12 @@ Pixels = UInt8[Tensor, "b 3 h w"]
 
 Filter = Callable[[Crops], Crops]
 """What every view of a run passes last, in training and in evaluation."""
+
+Statistics = Float[Tensor, "2 3"]
+"""Channel means and deviations in [0, 1]."""
+
+_CACHED = 2**19
+"""Numbers that a thread works on at a time: 2 MiB."""
 
 
 class Views:
@@ -80,23 +86,44 @@ class Views:
         for i, recipe in enumerate(self.recipes):
             self._statistics[i] = self._statistics[i].to(images.device)  # copied once
             # All crops of a node share one pass: on a device, the number of launches is what costs.
-            stacked = images.repeat(recipe.num_crops, 1, 1, 1)
+            stacked = images.expand(recipe.num_crops, *images.shape).flatten(0, 1)
             sampler = Sampler(len(stacked), generator=generator, device=images.device)
             with torch.autocast(images.device.type, enabled=False):
-                made = normalize(_augment(stacked, recipe, sampler), *self._statistics[i])
+                made = _augment(stacked, recipe, sampler, self._statistics[i])
                 made = self.view_filter(made) if self.view_filter else made
             views += made.chunk(recipe.num_crops)
         return views
 
 
-def _augment(images: Pixels, recipe: Recipe, sampler: Sampler) -> Crops:
-    height, width = images.shape[-2:]
+def _augment(images: Pixels, recipe: Recipe, sampler: Sampler, statistics: Statistics) -> Crops:
+    count, channels, height, width = images.shape
     if recipe.crop_scale is not None:
         boxes = sampler.crop_boxes(height, width, recipe.crop_scale)
     else:
-        boxes = _central_square(len(images), height, width, images.device)
+        boxes = _central_square(count, height, width, images.device)
     flip = sampler.chance(recipe.flip)
-    return change_pixels(resized_crop(images / 255, boxes, flip, recipe.crop_size), recipe, sampler)
+    changes = draw_changes(recipe, sampler)
+    size = recipe.crop_size
+    views = torch.empty((count, channels, size, size), device=images.device)
+    mean, std = statistics[:, :, None, None]
+    for rows in _portions(images, size):
+        part = resized_crop(images[rows] / 255, boxes.of(rows), flip[rows], size)
+        torch.sub(change_pixels(part, changes, rows), mean, out=views[rows]).div_(std)
+    return views
+
+
+def _portions(images: Pixels, size: int) -> list[slice]:
+    """Return which images are worked on at a time: on a device all of them.
+
+    On a CPU as many as the cache holds from one operation to the next, at 224 pixels two for each thread. A whole
+    batch would go through memory in every operation, and each time through memory that the system has to provide
+    first: at 224 pixels that takes 2.7 times as long.
+    """
+    count, channels, height, width = images.shape
+    if images.device.type != "cpu":
+        return [slice(count)]
+    step = max(1, _CACHED * torch.get_num_threads() // (channels * max(height * width, size**2)))
+    return [slice(start, start + step) for start in range(0, count, step)]
 
 
 def _central_square(count: int, height: int, width: int, device: torch.device) -> Boxes:
@@ -141,7 +168,7 @@ def evaluation_view(
     return view_filter(view) if view_filter else view
 
 
-def _statistics(mean: Sequence[float], std: Sequence[float]) -> Float[Tensor, "2 3"]:
+def _statistics(mean: Sequence[float], std: Sequence[float]) -> Statistics:
     return torch.tensor([tuple(mean), tuple(std)], dtype=torch.float32)
 
 

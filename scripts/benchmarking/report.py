@@ -36,7 +36,7 @@ COLUMNS = {
         "seconds",
     ),
     "shares": ("backbone", "size", "batch", "arm", "part", "share"),
-    "views": ("way", "size", "stored", "batch", "workers", "images_per_second"),
+    "views": ("way", "size", "stored", "batch", "images_per_second", "ratio"),
     "epoch": ("backbone", "size", "batch", "images", "workers", "arm", "ratio", "seconds", "start_seconds"),
 }
 """The columns of each part's table; the JSON has all that was measured."""

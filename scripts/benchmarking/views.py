@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from functools import partial
+from statistics import median, quantiles
+from typing import Any, NamedTuple
 
 import torch
 from kornia import augmentation as K
@@ -19,6 +21,9 @@ from benchmarking.models import synchronize
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZES = {32: 32, 96: 110, 224: 256}
 """Size of the views -> size of the images that they are cut from."""
+
+ONE_BY_ONE = "torchvision v2 per image, same process"
+"""What the others are compared with: on a CPU it has the same threads."""
 
 
 def kornia_views(recipe: Recipe) -> nn.Module:
@@ -65,31 +70,57 @@ class _PerImage(Dataset):
         return [transform(self.images[index % len(self.images)]) for transform in self.transforms]
 
 
+class Way(NamedTuple):
+    """A way to make views.
+
+    Attributes:
+        make: Begin an endless row of batches.
+        together: How many batches are made at a time.
+    """
+
+    make: Callable[[], Iterator[Any]]
+    together: int = 1
+
+
 def measure_views(
-    device: torch.device, *, batch: int, workers: int, seconds: float, augmentations: str = "imagenet_asymmetric"
+    device: torch.device,
+    *,
+    batch: int,
+    workers: int,
+    rounds: int,
+    seconds: float,
+    augmentations: str = "imagenet_asymmetric",
 ) -> list[dict[str, Any]]:
-    """Return images/s from uint8 images to two normalized views, made in three ways.
+    """Return images/s from uint8 images to two normalized views, made in several ways that take turns.
 
     Args:
-        device: Where ours and Kornia's are made; torchvision's are made by workers on the CPU and copied.
+        device: Where ours and Kornia's are made; torchvision's are made on the CPU and copied.
         batch: Images at a time.
         workers: Processes of torchvision's loader.
-        seconds: How long each way is measured, at least.
+        rounds: Turns of each way.
+        seconds: How long a turn takes, at least.
         augmentations: Name of the recipe.
+
+    Returns:
+        A row for each size and way: the median over its turns, and the ratio to torchvision in this process, its median
+        and quartiles over the rounds.
     """
     rows = []
     for size, stored in SIZES.items():
         cfg = composed("pretrain", [f"augmentations={augmentations}", f"data.image_size={size}", "run_folder=none"])
         views = Views(OmegaConf.to_container(cfg.augmentations, resolve=True), mean=MEAN, std=STD)
         images = torch.randint(0, 256, (batch, 3, stored, stored), dtype=torch.uint8)
-        for way, make in _ways(views, images, device, workers).items():
-            rate, batches = _rate(make, batch, device=device, seconds=seconds)
-            row = {"way": way, "size": size, "stored": stored, "batch": batch, "workers": workers}
-            rows.append(row | {"images_per_second": rate, "batches": batches})
+        ways = _ways(views, images, device, workers)
+        rates = [{name: batch * _rate(way, device, seconds) for name, way in ways.items()} for _ in range(rounds)]
+        for name in ways:
+            low, ratio, high = quantiles([turn[name] / turn[ONE_BY_ONE] for turn in rates], n=4, method="inclusive")
+            row = {"way": name, "size": size, "stored": stored, "batch": batch, "rounds": rounds}
+            row["images_per_second"] = median(turn[name] for turn in rates)
+            rows.append(row | {"ratio": ratio, "quartiles": [low, high]})
     return rows
 
 
-def _ways(views: Views, images: Tensor, device: torch.device, workers: int) -> dict[str, Callable[[], Iterator[Any]]]:
+def _ways(views: Views, images: Tensor, device: torch.device, workers: int) -> dict[str, Way]:
     here = images.to(device)
     generator = torch.Generator(device).manual_seed(0)
     kornia = [kornia_views(recipe).to(device) for recipe in views.recipes for _ in range(recipe.num_crops)]
@@ -104,25 +135,32 @@ def _ways(views: Views, images: Tensor, device: torch.device, workers: int) -> d
         while True:
             yield [chain(here / 255) for chain in kornia]
 
-    def by_torchvision() -> Iterator[Any]:
+    def by_torchvision(workers: int) -> Iterator[Any]:
         data = _PerImage(images, single, 1_000_000)
         pinned = device.type == "cuda"
         for made in DataLoader(data, batch_size=len(images), num_workers=workers, pin_memory=pinned):
             yield [view.to(device, non_blocking=True) for view in made]
 
-    return {"ours": ours, "Kornia, defaults": by_kornia, "torchvision v2 per image": by_torchvision}
+    return {
+        "ours": Way(ours),
+        "Kornia, defaults": Way(by_kornia),
+        ONE_BY_ONE: Way(partial(by_torchvision, 0)),
+        f"torchvision v2 per image, {workers} workers": Way(partial(by_torchvision, workers), workers),
+    }
 
 
-def _rate(make: Callable[[], Iterator[Any]], batch: int, *, device: torch.device, seconds: float) -> tuple[float, int]:
-    batches = make()
+def _rate(way: Way, device: torch.device, seconds: float) -> float:
+    """Return batches a second."""
+    batches = way.make()
     next(batches)  # workers start, kernels are chosen
     synchronize(device)
-    start, count = time.perf_counter(), 0
-    while count < 2 or time.perf_counter() - start < seconds:
+    start, count, took = time.perf_counter(), 0, 0.0
+    # Workers begin at once and so end at once: the first batch comes with those of the others.
+    while count < 2 or count % way.together or took < seconds:
         next(batches)
         # On a device every batch is waited for: a queue of launches would say how fast it can be filled.
         synchronize(device)
         count += 1
-    took = time.perf_counter() - start
+        took = time.perf_counter() - start
     batches.close()
-    return count * batch / took, count
+    return count / took

@@ -5,7 +5,7 @@ from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms.functional import hflip
 from torchvision.transforms.functional import resized_crop as pil_resized_crop
 
-from amask_solo.augment.crop import resized_crop
+from amask_solo.augment.crop import crop_by_matrices, crop_each, resized_crop
 from amask_solo.augment.sampling import Boxes, Sampler
 
 CPU = torch.device("cpu")
@@ -45,6 +45,15 @@ def test_crops_are_those_of_pil(photos, to_pil, from_pil, size):
         expected = from_pil(hflip(expected) if mirrored else expected)
         # PIL rounds to 8 bits after either axis.
         torch.testing.assert_close(crop, expected, atol=1.2 / 255, rtol=0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(30, 30), (48, 20), (20, 48)])
+@pytest.mark.parametrize("size", [7, 24, 60])
+def test_a_device_and_a_cpu_crop_alike(height, width, size):
+    images, draws = torch.rand(40, 3, height, width), sampler(40)
+    boxes, flip = draws.crop_boxes(height, width, (0.01, 1.0)), draws.chance(0.5)
+    by_matrices, one_by_one = (crop(images, boxes, flip, size) for crop in (crop_by_matrices, crop_each))
+    torch.testing.assert_close(by_matrices, one_by_one, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (48, 96), (300, 40)])

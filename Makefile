@@ -1,28 +1,35 @@
-# Two commands on a fresh machine with Python >= 3.11: `make pretrain` and `make test`.
+# Two commands on a fresh machine with Python >= 3.11: `make pretrain` and `make test`. `make docs`: the pages, in site/.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+QUIET := $(shell test -t 2 || echo --quiet)
 
-.PHONY: install pretrain test check clean
+.PHONY: install pretrain test docs clean
 
 install: $(STAMP)
 
 # uv lifts the pins of solo-learn's release; see [tool.uv] in pyproject.toml.
 $(STAMP): pyproject.toml
+	@echo "Installing into $(VENV), once: PyTorch, solo-learn, Lightning, Kornia and what they need, 6 GB on disk."
+	@echo "That takes half a minute if the network is fast; nothing outside this folder is touched."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[host,wandb,sweep,dev]"
+	$(BIN)/uv pip install $(QUIET) --python $(BIN)/python --editable ".[host,wandb,sweep,docs,dev]"
 	touch $(STAMP)
 
 pretrain: $(STAMP)
-	$(BIN)/amask-pretrain name=first_run overwrite=true
+	$(BIN)/amask-pretrain experiment=first_run overwrite=true
 
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest --numprocesses 2
 
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs build
+	@echo "Open site/index.html."
+
 clean:
-	rm -rf $(VENV) build dist runs
+	rm -rf $(VENV) build dist site runs

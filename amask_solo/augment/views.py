@@ -13,7 +13,7 @@ from amask_solo.augment.crop import Crops, resized_crop
 from amask_solo.augment.sampling import Boxes, Sampler
 from amask_solo.augment.schema import Recipe, read_recipes
 
-Pixels = UInt8[Tensor, "b 3 h w"]
+Pixels = UInt8[Tensor, "b 3 rows columns"]
 """A batch of RGB images as they were decoded: 0 to 255."""
 
 Filter = Callable[[Crops], Crops]

@@ -1,6 +1,7 @@
 """amask-evaluate: score a pretrained backbone, or the masks of its masker."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
@@ -25,7 +26,8 @@ def _run(cfg: DictConfig) -> None:
     with console.status("starting") as status:
         from amask_solo.runs.evaluate import evaluate
 
-        outcome = evaluate(cfg, places, status.update)
+        # A file gets the lines that a terminal shows in one place.
+        outcome = evaluate(cfg, places, status.update if console.is_terminal else partial(console.print, markup=False))
     if outcome.results:
         console.print(_table(outcome.results))
         if outcome.view_filter:

@@ -1,14 +1,17 @@
 """amask-pretrain: pretrain a method, masked or stock."""
 
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
 from amask_solo.cli.main import command
+from amask_solo.hosts.names import PREFIX
 from amask_solo.runs.preflight import check_adversary, check_values_and_names
 from amask_solo.runs.run_folder import find
 
@@ -27,7 +30,9 @@ def _run(cfg: DictConfig) -> Any:
 
     summary = pretrain(cfg)
     if summary:
-        Console().print(_table(summary, Path(cfg.run_folder)))
+        folder = Path(cfg.run_folder)
+        Console().print(_table(summary, folder))
+        Console(highlight=False, soft_wrap=True).print(_next(cfg, folder), markup=False)
     return summary.get("knn_acc1")
 
 
@@ -47,6 +52,21 @@ def _table(summary: dict[str, Any], folder: Path) -> Table:
     for name, value in rows.items():
         table.add_row(name, str(value))
     return table
+
+
+def _next(cfg: DictConfig, folder: Path) -> str:
+    """Return what one may do with a run."""
+    ckpt = shlex.quote(f"ckpt={folder}")
+    own = ("method", "name", "seed", "run_folder", "resume", "overwrite", "logger")
+    typed = [word for word in HydraConfig.get().overrides.task if word.lstrip("+~").partition("=")[0] not in own]
+    pictures = sorted((folder / "masks").glob("epoch_*.png"))
+    steps = {
+        "look": f"{folder}/report.html, a page for the browser" + (f"; {pictures[-1]}" if pictures else ""),
+        "evaluate": f"amask-evaluate {ckpt}",
+        "compare": shlex.join(["amask-compare", f"base=[{cfg.method.removeprefix(PREFIX)}]", *typed]),
+        "export": f"amask-export {ckpt} format=timm",
+    }
+    return "Next\n" + "\n".join(f"  {name:<10}{what}" for name, what in steps.items())
 
 
 def _number(value: int | float | None, unit: str, *, digits: int = 1) -> str:

@@ -80,7 +80,10 @@ class Attack(Protocol):
         """
         pool = _pool(subject)
         area = self.area or _own_area(subject, pool)
-        attackers = [self._train(subject, pool, area, restart) for restart in range(self.restarts)]
+        attackers = []
+        for restart in range(self.restarts):
+            subject.tell(f"attacker {restart + 1} of {self.restarts}")
+            attackers.append(self._train(subject, pool, area, restart))
         best = max(attackers, key=lambda attacker: _strength(subject, pool, attacker))
         found = _scores(subject, best)
         found |= {"area": area, "advantage": _over(found["lift"], found["lift_random"])}

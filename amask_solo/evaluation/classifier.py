@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -122,7 +122,7 @@ def train_classifier(subject: Subject, images: ImageSet, recipe: Recipe) -> Clas
         backbone = deepcopy(subject.backbone)
         settings = {"batch_size": batch_size, "seed": subject.seed, "view_filter": subject.view_filter}
         classifier = Classifier(backbone, subject.data, recipe, **settings)
-        _trainer(device, recipe.epochs).fit(classifier, loader)
+        _trainer(device, recipe.epochs, _Told(subject)).fit(classifier, loader)
     return classifier.to(device).eval()
 
 
@@ -133,8 +133,18 @@ def val_scores(subject: Subject, classifier: Classifier, images: ImageSet) -> di
     return accuracy(logits, images.labels.to(logits.device), num_classes=subject.data.num_classes)
 
 
-def _trainer(device: torch.device, epochs: int) -> Trainer:
+class _Told(Callback):
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        del pl_module
+        self._subject.tell(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}")
+
+
+def _trainer(device: torch.device, epochs: int, told: Callback) -> Trainer:
     return Trainer(
+        callbacks=[told],
         accelerator=device.type,
         devices=[device.index or 0] if device.type == "cuda" else 1,
         max_epochs=epochs,

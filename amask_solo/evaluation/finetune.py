@@ -68,6 +68,7 @@ class FineTune(Protocol):
         scores: dict[str, float] = {}
         for share in self.fraction:
             count = max(classes, round(share * len(train)))
+            subject.tell(f"{share:.0%} of the labels")
             part = train.select(balanced_subset(train.labels, count, seed=subject.seed))
             largest = val_scores(subject, train_classifier(subject, part, self.recipe), val)
             scores |= {f"{name}_fraction{share:g}": value for name, value in largest.items()}

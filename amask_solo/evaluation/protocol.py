@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -39,6 +39,7 @@ class Subject:
         seed: Of everything that a protocol draws.
         view_filter: What the views of the run passed, and so must those of its evaluation; ``None`` if nothing.
         make_head: Builds the projection head of the run, in evaluation mode on ``device``, if it had one; see ``head``.
+        tell: Hears in a few words how far a protocol is that takes its time.
     """
 
     backbone: Backbone
@@ -49,6 +50,7 @@ class Subject:
     seed: int = 0
     view_filter: Filter | None = None
     make_head: Callable[[], nn.Module | None] = field(default=lambda: None, repr=False)
+    tell: Callable[[str], Any] = field(default=lambda _: None, repr=False)
     _features: dict[Split, Features] = field(default_factory=dict, repr=False)
 
     @cached_property

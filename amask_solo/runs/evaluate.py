@@ -77,7 +77,9 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
     loggers = _loggers(cfg.get("logger"), path)
     try:
         for number, (name, protocol) in enumerate(protocols.items(), start=1):
-            tell(f"{name} on {subject.data.name} ({number} of {len(protocols)})")
+            doing = f"{name} on {subject.data.name} ({number} of {len(protocols)})"
+            tell(doing)
+            subject.tell = partial(_tell_more, tell, doing)
             try:
                 result = _result(name, protocol, subject, images=images, settings=_plain(cfg.protocol[name]))
             except UserError as error:
@@ -90,6 +92,10 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
     finally:
         watch.finish(loggers)
     return outcome
+
+
+def _tell_more(tell: Tell, doing: str, how_far: str) -> None:
+    tell(f"{doing}: {how_far}")
 
 
 def _result(name: str, protocol: Protocol, subject: Subject, **made_by: Any) -> dict[str, Any]:

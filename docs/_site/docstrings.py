@@ -3,8 +3,9 @@
 import re
 from typing import Any
 
-from docs._site.formulas import display, inline
 from griffe import Extension, Object
+
+from docs._site.formulas import display, inline
 
 _FORMULA = re.compile(r"^( *)\.\. math::(?: (.+(?:\n(?!\s*$).+)*)|\n\n((?:\1 +.+\n?|\n(?=\1 ))+))", re.MULTILINE)
 _ROLE = re.compile(r":(?:class|func|meth|mod|attr|data):`(~?)([\w.]+)`")

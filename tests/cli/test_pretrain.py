@@ -2,12 +2,15 @@
 
 import csv
 import json
+import shlex
 
 import pytest
 import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
+from amask_solo.cli.compare import make_runs, sort_arguments
+from amask_solo.cli.composed import composed
 from tests.cli.command import BARE, SMALL, call, pretrain
 
 MINE = '''
@@ -99,6 +102,17 @@ def test_the_command_tells_how_it_went_and_where_the_results_lie(finished):
     assert "online kNN accuracy" in finished.said.out
     # What other packages say is left out; findings about the masks are plain lines.
     assert all(line.startswith("Warning: Epoch") for line in finished.said.err.splitlines())
+
+
+def test_the_command_tells_what_one_may_do_next_in_words_that_work(finished):
+    following = finished.said.out.partition("Next\n")[2]
+    assert "masks/epoch_0002.png" in following
+    offered = {line.split()[0]: shlex.split(line)[1:] for line in following.splitlines() if line}
+    assert offered["compare"][:2] == ["amask-compare", "base=[byol]"]
+    assert make_runs(composed("compare", sort_arguments(offered["compare"][1:])))
+    for name in ("evaluate", "export"):
+        said = call(name, *offered[name][1:], cwd=finished.folder.parent.parent)
+        assert said.code == 0, said.err
 
 
 # ---------------------------------------------------------------------- other runs

@@ -68,7 +68,13 @@ def from_host(arguments: list[str], folder: Path) -> None:
     }
     settings = [
         *("data.dataset=custom", f"data.train_path={folder}/photos", f"data.val_path={folder}/photos"),
-        *("data.format=image_folder", "++data.num_workers=0", "wandb.enabled=False", "accelerator=cpu", "strategy=auto"),
+        *(
+            "data.format=image_folder",
+            "++data.num_workers=0",
+            "wandb.enabled=False",
+            "accelerator=cpu",
+            "strategy=auto",
+        ),
         *("precision=32", 'devices="1"', "max_epochs=1", "optimizer.batch_size=6", "auto_resume.enabled=False"),
     ]
     words = [sys.executable, *arguments, *settings, f"hydra.run.dir={folder}", f"++checkpoint.dir={folder}"]

@@ -128,6 +128,12 @@ def test_a_training_says_nothing(capfd, caplog):
     assert caplog.messages == []
 
 
+def test_who_waits_can_hear_how_far_it_is():
+    heard = []
+    HostLinear(epochs=2, batch_size=16)(Subject(backbone(), grays(), tell=heard.append))
+    assert heard == ["epoch 1 of 2", "epoch 2 of 2"]
+
+
 def test_data_without_validation_images_or_labels_are_a_mistake_of_the_user():
     data = grays()
     with pytest.raises(UserError, match="no validation images"):

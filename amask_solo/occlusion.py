@@ -2,7 +2,10 @@
 
 import torch
 
-from amask_solo._types import Images, Masks
+from amask_solo._types import Images, Masks, OneMask
+
+COLORS = 3
+"""Channels of a view; one that carries its mask has one more."""
 
 
 def occlude(images: Images, mask: Masks, content: Images) -> Images:
@@ -26,3 +29,27 @@ def occlude(images: Images, mask: Masks, content: Images) -> Images:
     if mask.shape[1] != 1:
         raise ValueError(f"Expected one mask an image, but got {mask.shape[1]}; pass them one by one.")
     return torch.lerp(images, content.to(images.dtype), mask.to(images.dtype))
+
+
+def carry(images: Images, mask: OneMask) -> Images:
+    """Return a view with its mask as a fourth channel, for a network that leaves out what is hidden.
+
+    So the mask goes wherever the view goes, through whatever a host does with its views. It carries no gradient.
+    """
+    return torch.cat([images, mask.detach().to(images.dtype)], dim=1)
+
+
+def pixels(view: Images) -> Images:
+    """Return a view without the mask that it may carry; one that carries none is returned itself.
+
+    Example:
+        >>> view, mask = torch.rand(1, 3, 2, 2), torch.zeros(1, 1, 2, 2)
+        >>> torch.equal(pixels(carry(view, mask)), view), pixels(view) is view
+        (True, True)
+    """
+    return view if view.shape[1] == COLORS else view[:, :COLORS]
+
+
+def carried(view: Images) -> OneMask | None:
+    """Return the mask that a view carries, if it does."""
+    return None if view.shape[1] == COLORS else view[:, COLORS:]

@@ -1,11 +1,14 @@
 """The only place where masks and pixels meet."""
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from amask_solo._types import Images, Masks, OneMask
 
 COLORS = 3
-"""Channels of a view; one that carries its mask has one more."""
+Carrier = Float[Tensor, "b colors_or_more h w"]
+"""A view, perhaps with its mask as one more channel."""
 
 
 def occlude(images: Images, mask: Masks, content: Images) -> Images:
@@ -31,15 +34,15 @@ def occlude(images: Images, mask: Masks, content: Images) -> Images:
     return torch.lerp(images, content.to(images.dtype), mask.to(images.dtype))
 
 
-def carry(images: Images, mask: OneMask) -> Images:
+def carry(images: Images, mask: OneMask) -> Carrier:
     """Return a view with its mask as a fourth channel, for a network that leaves out what is hidden.
 
-    So the mask goes wherever the view goes, through whatever a host does with its views. It carries no gradient.
+    So the mask, with its gradient, goes wherever the view goes, through whatever a host does with its views.
     """
-    return torch.cat([images, mask.detach().to(images.dtype)], dim=1)
+    return torch.cat([images, mask.to(images.dtype)], dim=1)
 
 
-def pixels(view: Images) -> Images:
+def pixels(view: Carrier) -> Images:
     """Return a view without the mask that it may carry; one that carries none is returned itself.
 
     Example:
@@ -50,6 +53,6 @@ def pixels(view: Images) -> Images:
     return view if view.shape[1] == COLORS else view[:, :COLORS]
 
 
-def carried(view: Images) -> OneMask | None:
+def carried(view: Carrier) -> OneMask | None:
     """Return the mask that a view carries, if it does."""
     return None if view.shape[1] == COLORS else view[:, COLORS:]

@@ -64,15 +64,16 @@ def refuse_whole_images(backbone: DictConfig) -> None:
     """Raise an error for a backbone that cannot do without some of an image's patches.
 
     Raises:
-        UserError: If it is no vision transformer with one position for each patch, or takes images of several sizes.
+        UserError: If it is no vision transformer with one position for each patch, takes images of several sizes, or
+            leaves out patches by itself.
     """
     if not is_plain_vit(backbone.name):
         raise UserError(
             f"adversary.drop_tokens leaves patches out of a vision transformer, and backbone.name={backbone.name} is "
             f"none that can do without them; choose vit_tiny, {TIMM}vit_tiny_patch16_224 or the like, or leave it out."
         )
-    if (backbone.get("kwargs") or {}).get("dynamic_img_size"):
-        raise UserError("adversary.drop_tokens takes views of one size; leave backbone.kwargs.dynamic_img_size out.")
+    for key in {"dynamic_img_size", "patch_drop_rate"}.intersection(backbone.get("kwargs") or ()):
+        raise UserError(f"adversary.drop_tokens does not go with backbone.kwargs.{key}; leave one of them out.")
 
 
 def check(cfg: DictConfig, backbones: Iterable[str]) -> None:

@@ -4,10 +4,12 @@ A masked view carries its mask along as a fourth channel. The network's ``patch_
 have their positions, the hidden ones are left out. So every other view passes as without all this, momentum teachers
 need nothing of their own, and the features of clean views are the same to the bit.
 
-A view is painted all the same, with zeros, for the masker's sake: a kept patch has the gradient of its pixels fading
-into the mean color. It says how much a patch that is seen matters. Of a hidden patch, which is not computed, nothing is
-known, so its score moves only as far as the projection ties it to the others. All this is ours; patches were left out
-of one view of a Siamese method before, at random.
+The masker learns from a weight of 1 on every kept patch, in each attention and in the mean over patches if there is
+one. The gradient of a mask is, to first order, how the loss would change if that patch were left out as well. Of a
+patch that is hidden, and so not computed, nothing is known: its score moves as far as the projection ties it to the
+others.
+
+This is ours. Patches were left out of one view of a Siamese method before, at random.
 
 References:
     He et al., `Masked Autoencoders Are Scalable Vision Learners <https://arxiv.org/abs/2111.06377>`_, CVPR 2022;
@@ -16,6 +18,7 @@ References:
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -28,17 +31,20 @@ from amask_solo.errors import UserError
 from amask_solo.game.game import Game
 from amask_solo.hosts.refusals import refuse_whole_images
 from amask_solo.localisers.backbone import lend_backbone
-from amask_solo.occlusion import carried, pixels
+from amask_solo.occlusion import Carrier, carried, pixels
 
 Tokens = Float[Tensor, "b tokens d"]
 """The class token and others like it first, then one token a patch."""
+
+Left = Float[Tensor, "b left d"]
+"""The same without the patches that are hidden."""
 
 TRIES, IMAGES = 8, 4
 """A masker is tried with so many weights, on so many images each."""
 
 
 class TokenDrop:
-    """Leave the hidden patches of each view that carries its mask out of a network, by two hooks on it.
+    """Leave the hidden patches of each view that carries its mask out of a network, by hooks on it.
 
     Of each image equally many are left out, those that the mask hides most, so nothing waits for the device.
 
@@ -49,25 +55,44 @@ class TokenDrop:
 
     def __init__(self, network: nn.Module, *, hidden: int) -> None:
         self.prefix, self.hidden = network.num_prefix_tokens, hidden
-        self._kept: Int[Tensor, "b kept"] | None = None
+        self.mean = network.global_pool == "avg"
+        self.kept: Int[Tensor, "b kept"] | None = None
+        self.logs: Float[Tensor, "b tokens"] | None = None
         network.patch_embed.register_forward_pre_hook(self._take_mask_off)
         network.patch_drop.register_forward_pre_hook(self._leave_out)
+        for block in network.blocks:
+            block.register_forward_pre_hook(self._weigh, with_kwargs=True)
+        network.norm.register_forward_hook(self._end)
 
-    def _take_mask_off(self, embed: nn.Module, args: tuple[Images]) -> tuple[Images]:
+    def _take_mask_off(self, embed: nn.Module, args: tuple[Carrier]) -> tuple[Images] | None:
         mask = carried(*args)
-        self._kept = None
-        if mask is not None:
-            shares = F.avg_pool2d(mask, embed.patch_size).flatten(1)
-            self._kept = shares.argsort(dim=1, stable=True)[:, : shares.shape[1] - self.hidden]
-        return (pixels(*args),)
+        self.kept = self.logs = None
+        if mask is None:
+            return None
+        shares = F.avg_pool2d(mask, embed.patch_size).flatten(1)
+        self.kept = shares.argsort(dim=1, stable=True)[:, : shares.shape[1] - self.hidden]
+        if shares.requires_grad:
+            visible = -shares.gather(1, self.kept)
+            # The logarithm of a weight of 1, with the gradient of 1 - mask.
+            self.logs = F.pad(visible - visible.detach(), (self.prefix, 0))
+        return (pixels(*args).detach(),)  # what is painted is not seen, so the masker learns nothing from it
 
-    def _leave_out(self, _: nn.Module, args: tuple[Tokens]) -> tuple[Tokens]:
-        if self._kept is None:
-            return args
-        (tokens,) = args
-        prefix, patches = tokens.tensor_split([self.prefix], dim=1)
-        places = self._kept.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
+    def _leave_out(self, _: nn.Module, args: tuple[Tokens]) -> tuple[Left] | None:
+        if self.kept is None:
+            return None
+        prefix, patches = args[0].tensor_split([self.prefix], dim=1)
+        places = self.kept.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
         return (torch.cat([prefix, patches.gather(1, places)], dim=1),)
+
+    def _weigh(self, _: nn.Module, args: tuple[Tokens], kwargs: dict[str, Any]) -> tuple[tuple, dict]:
+        return args, kwargs if self.logs is None else kwargs | {"attn_mask": self.logs[:, None, None, :]}
+
+    def _end(self, _: nn.Module, args: tuple[Tokens], tokens: Tokens) -> Tokens:  # noqa: ARG002
+        logs, self.kept, self.logs = self.logs, None, None
+        if logs is None or not self.mean:
+            return tokens
+        # A weight moves the mean of the patches towards its own.
+        return tokens + logs.unsqueeze(-1) * (tokens - tokens[:, self.prefix :].mean(dim=1, keepdim=True))
 
 
 def drop_tokens(game: Game, networks: Iterable[nn.Module], backbone: DictConfig) -> None:

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 import amask_solo.runs.evaluate  # noqa: F401 - so that beartype says here what it has to say
-
 from tests.cli.command import SMALL, call, pretrain
 
 VIT = ["backbone.name=timm/vit_tiny_patch16_224", "backbone.kwargs={patch_size:8,embed_dim:48,depth:1,num_heads:3}"]

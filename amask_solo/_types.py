@@ -24,8 +24,9 @@ Logits = Float[Tensor, "b n h w"]
 Scalar = Float[Tensor, ""]
 """One number with a gradient: a loss or a penalty."""
 
-Views = Sequence[Images]
-"""The views of one batch, in the host's order: large crops first, then small ones."""
+Views = Sequence[Float[Tensor, "b _ _ _"]]
+"""The views of one batch, in the host's order: large crops first, then small ones. A masked one may carry its mask as a
+fourth channel; see :func:`~amask_solo.occlusion.carry`."""
 
 BaseLoss = Callable[[Views], Scalar]
 """All that a host ever shows the core: how hard its objective finds these views."""

@@ -18,6 +18,7 @@ Parts:
   than the stock method. ``cpu_ratio`` compares processor time: on a CPU that other programs use as well (``load`` in
   the JSON file says so), trust it and not ``ratio``.
 - ``systems``: a step of each published system, and of what it is made of, as a ratio to the stock method's.
+- ``tokens``: a step of a vision transformer, of which hidden patches are painted or left out, likewise.
 - ``memory``: what eight masks take against one, with all graphs at once and memory-efficient; times against eight.
 - ``shares``: where the time of a masked step goes, under PyTorch's profiler.
 - ``views``: images/s from uint8 images to two views, by this package, by Kornia's modules and by torchvision, in turn.
@@ -42,6 +43,7 @@ from benchmarking.report import environment, show, write
 from benchmarking.shares import measure_shares
 from benchmarking.steps import METHODS, measure_memory, measure_steps
 from benchmarking.systems import measure_systems
+from benchmarking.tokens import measure_tokens
 from benchmarking.views import measure_views
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -125,6 +127,10 @@ def _systems(args: argparse.Namespace, settings: list[Setting]) -> Rows:
     return measure_systems(settings[0], rounds=args.rounds)
 
 
+def _tokens(args: argparse.Namespace, settings: list[Setting]) -> Rows:
+    return measure_tokens(settings[0], rounds=args.rounds)
+
+
 def _memory(args: argparse.Namespace, settings: list[Setting]) -> Rows:
     return [row for setting in settings for row in measure_memory(setting, "byol", rounds=args.rounds)]
 
@@ -146,6 +152,7 @@ def _epoch(args: argparse.Namespace, settings: list[Setting]) -> Rows:
 PARTS: dict[str, Callable[[argparse.Namespace, list[Setting]], Rows]] = {
     "step": _step,
     "systems": _systems,
+    "tokens": _tokens,
     "memory": _memory,
     "shares": _shares,
     "views": _views,

@@ -39,7 +39,7 @@ ROOMS = {
     "configuration": {"errors", "signatures"},
     "hosts": {"_types", "errors", "signatures"},
     "masked": {"_types", "_random", "errors", "configuration", "game", "hosts", "localisers.backbone"}
-    | {"localisers.handover"},
+    | {"localisers.handover", "occlusion"},
     "runs": {
         "_types",
         "_random",

@@ -49,6 +49,7 @@ def measure_lifts(
     """Return how much the loss of a batch rises by each mask, by random blocks, and by masks of other images.
 
     Every image is hidden, whatever the game's ``share``, and all N occlusions are measured, however many are drawn.
+    Where hidden patches are left out, as many are for a block as for a mask: those that it hides most.
 
     Args:
         game: Makes the masks and their fill; with ``apply: cumulative``, the n-th mask is the union of the first n.

@@ -11,6 +11,7 @@ from torch import nn
 from amask_solo._types import Images, Masks, Scalar
 from amask_solo.game.game import Game
 from amask_solo.game.updates import Reversal, Turn, UpdateRule
+from amask_solo.occlusion import pixels
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 ADAMW = partial(torch.optim.AdamW, lr=1e-3)
@@ -183,4 +184,4 @@ class Adversary(nn.Module):
         masks = self.masker(images, generator=generator)
         shown = self.game.show(masks, generator=generator)
         *_, last = self.game.entries([images], shown, [0], generator=generator)
-        return Preview(masks, last.views[0])
+        return Preview(masks, pixels(last.views[0]))

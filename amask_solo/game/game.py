@@ -29,7 +29,7 @@ from amask_solo.fills.base import Fill
 from amask_solo.game.negatives import HardNegatives
 from amask_solo.hard_views.base import Chain, HardView
 from amask_solo.maskers.base import Masker, draw_one
-from amask_solo.occlusion import occlude
+from amask_solo.occlusion import carry, occlude
 
 Apply = Literal["each", "cumulative"]
 Draw = Literal["one", "all"]
@@ -60,9 +60,11 @@ class Game(nn.Module):
             (ours).
         negatives: What the host's loss is made harder by, besides; a part of :math:`L`. ``None`` leaves it as it is.
         hard_views: What becomes of the occluded views.
+        drop_tokens: Whether a masked view carries its mask along (:func:`~amask_solo.occlusion.carry`), for a vision
+            transformer that leaves hidden patches out; see :mod:`amask_solo.masked.tokens`.
 
     Raises:
-        ValueError: If a setting is not among its choices, or out of range.
+        ValueError: If a setting is not among its choices, or out of range, or does not go with ``drop_tokens``.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Game(nn.Module):
         share: float = 1.0,
         negatives: HardNegatives | None = None,
         hard_views: HardView = _NOTHING_MORE,
+        drop_tokens: bool = False,
     ) -> None:
         super().__init__()
         for name, value, known in (
@@ -88,9 +91,15 @@ class Game(nn.Module):
                 raise ValueError(f"Expected {name} to be one of {known}, but got {value!r}.")
         if not 0 < share <= 1:
             raise ValueError(f"Expected share to be in (0, 1], but got {share}.")
+        if drop_tokens and (share < 1 or apply == "cumulative" or not hard_views.idle):
+            raise ValueError(
+                "drop_tokens leaves equally many patches out of each masked view, so it takes share=1, apply=each and "
+                "hard_views=none; change these, or leave drop_tokens out."
+            )
         self.masker, self.fill, self.constraint, self.hard_views = masker, fill, constraint, hard_views
         self.negatives = negatives
         self.draw, self.apply_, self.reduction, self.share = draw, apply, reduction, share
+        self.drop_tokens = drop_tokens
 
     @property
     def num_shown(self) -> int:
@@ -140,7 +149,9 @@ class Game(nn.Module):
         content = self.fill(seen, generator=generator)
         weight = 1.0 if self.reduction == "sum" else 1 / shown.shape[1]
         for mask in shown.split(1, dim=1):
-            hard = dict(zip(sides, occlude(seen, mask, content).chunk(len(sides)), strict=True))
+            occluded = occlude(seen, mask, content)
+            occluded = carry(occluded, mask) if self.drop_tokens else occluded
+            hard = dict(zip(sides, occluded.chunk(len(sides)), strict=True))
             yield WeightedViews(tuple(hard.get(n, view) for n, view in enumerate(views)), weight, sides[-1])
 
     @staticmethod

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.names import CONTRASTIVE
-from amask_solo.hosts.timm_names import TIMM, check_timm, is_timm, timm_models
+from amask_solo.hosts.timm_names import TIMM, check_timm, is_plain_vit, is_timm, timm_models
 
 ONLY_CURRENT = frozenset({"all4one", "mae", "mocov3", "vibcreg"})
 """Methods that the release of the host does not have."""
@@ -58,6 +58,22 @@ def no_logits(method: str) -> UserError:
         f"adversary.negatives adds a logit to a contrastive loss, which {method} does not have; choose one of "
         f"{', '.join(CONTRASTIVE)}, or leave it out."
     )
+
+
+def refuse_whole_images(backbone: DictConfig) -> None:
+    """Raise an error for a backbone that cannot do without some of an image's patches.
+
+    Raises:
+        UserError: If it is no vision transformer with one position for each patch, takes images of several sizes, or
+            leaves out patches by itself.
+    """
+    if not is_plain_vit(backbone.name):
+        raise UserError(
+            f"adversary.drop_tokens leaves patches out of a vision transformer, and backbone.name={backbone.name} is "
+            f"none that can do without them; choose vit_tiny, {TIMM}vit_tiny_patch16_224 or the like, or leave it out."
+        )
+    for key in {"dynamic_img_size", "patch_drop_rate"}.intersection(backbone.get("kwargs") or ()):
+        raise UserError(f"adversary.drop_tokens does not go with backbone.kwargs.{key}; leave one of them out.")
 
 
 def check(cfg: DictConfig, backbones: Iterable[str]) -> None:

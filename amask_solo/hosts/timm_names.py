@@ -30,6 +30,10 @@ VITS = (
 """The modules of timm whose models keep to one grid of patches."""
 
 
+PLAIN_VITS = ("vision_transformer", "deit")
+"""Those of them whose models are of timm's class ``VisionTransformer``: absolute positions, and any patch may lack."""
+
+
 class Entry(NamedTuple):
     """Where a model of timm's is defined, and what its definition says.
 
@@ -111,3 +115,16 @@ def patch_size(name: str) -> int | None:
         return 16 if name.startswith("vit_") else None
     entry = timm_models().get(bare(name))
     return entry.patch if entry is not None and entry.module in VITS else None
+
+
+def is_plain_vit(name: str) -> bool:
+    """Return whether a backbone, of the host's or of timm's, is a vision transformer that can do without some patches.
+
+    Example:
+        >>> [is_plain_vit(name) for name in ("vit_tiny", "timm/vit_tiny_patch16_224", "timm/cait_s24_224")]
+        [True, True, False]
+    """
+    if not is_timm(name):
+        return name.startswith("vit_")
+    entry = timm_models().get(bare(name))
+    return entry is not None and entry.module in PLAIN_VITS

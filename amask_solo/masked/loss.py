@@ -12,6 +12,7 @@ from amask_solo.masked.clean_view import EncodeOnce
 from amask_solo.masked.negatives import with_negatives
 from amask_solo.masked.online_evaluation import clean_online_evaluation
 from amask_solo.masked.side_effects import Buffers, quiet
+from amask_solo.occlusion import pixels
 
 
 class HostLoss:
@@ -99,4 +100,5 @@ class HostLoss:
 
     def _hearing(self, views: Views) -> AbstractContextManager:
         large = slice(0, self.model.num_large_crops)
-        return clean_online_evaluation(self.model, self.clean[large], views[large], self.targets, self.caches)
+        shown = [pixels(view) for view in views[large]]
+        return clean_online_evaluation(self.model, self.clean[large], shown, self.targets, self.caches)

@@ -33,6 +33,7 @@ from amask_solo.masked.loss import HostLoss
 from amask_solo.masked.negatives import refuse_negatives
 from amask_solo.masked.settings import build_settings
 from amask_solo.masked.side_effects import Buffers, quiet, snapshot
+from amask_solo.masked.tokens import drop_tokens
 from amask_solo.masked.traits import first_signal_epoch, masked_side, refuse_unmaskable
 
 CLASS_LOSSES = ("train_class_loss", "train_momentum_class_loss")
@@ -66,13 +67,13 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
 
         def __init__(self, cfg: DictConfig) -> None:
             super().__init__(cfg)
-            settings = build_settings(cfg)
-            self.adversary = settings.adversary
+            self.adversary, side, self.loud = build_settings(cfg)
+            if self.adversary.game.drop_tokens:
+                drop_tokens(self.adversary.game, self._backbones(), cfg.backbone)
             lend_backbone(self.adversary, self.look)
             lend_clock(self.adversary, self.epoch)
-            self.side = masked_side(base) if settings.side in (None, "both") else settings.side
-            self.sides = [1 - self.side, self.side] if settings.side == "both" else [self.side]
-            self.loud = settings.loud
+            self.side = masked_side(base) if side in (None, "both") else side
+            self.sides = [1 - self.side, self.side] if side == "both" else [self.side]
             if self.adversary.game.negatives is not None:
                 refuse_negatives(self, base)
             self.class_losses: list[Tensor] = []

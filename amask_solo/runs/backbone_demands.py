@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from amask_solo.errors import UserError
+from amask_solo.hosts.refusals import refuse_whole_images
 from amask_solo.hosts.timm_names import is_resnet, patch_size
 
 PATCHES = "amask_solo.maskers.PatchHead"
@@ -37,7 +38,7 @@ def check_sizes(backbone: DictConfig, sizes: Collection[int]) -> None:
     Raises:
         UserError: If they are not of one size, which its patches fill.
     """
-    patch = _patch_size(backbone)
+    patch = patch_side(backbone)
     kwargs, size = backbone.get("kwargs") or {}, max(sizes)
     if patch is None or kwargs.get("dynamic_img_size"):
         return
@@ -55,7 +56,7 @@ def check_sizes(backbone: DictConfig, sizes: Collection[int]) -> None:
 
 
 def check_patches(cfg: DictConfig) -> None:
-    """Compare the patches of a masker with those of the backbone, whose grid they are meant to follow.
+    """Compare the patches that are hidden with those of the backbone, whose grid they are meant to follow.
 
     Args:
         cfg: The configuration of a run.
@@ -63,7 +64,9 @@ def check_patches(cfg: DictConfig) -> None:
     Raises:
         UserError: If they differ, or the backbone has none.
     """
-    own = _patch_size(cfg.backbone)
+    if OmegaConf.select(cfg, "adversary.drop_tokens"):
+        refuse_whole_images(cfg.backbone)
+    own = patch_side(cfg.backbone)
     for head in _nodes(OmegaConf.select(cfg, "adversary.masker"), PATCHES):
         if own is None:
             raise UserError(
@@ -76,7 +79,8 @@ def check_patches(cfg: DictConfig) -> None:
             )
 
 
-def _patch_size(backbone: DictConfig) -> Any:
+def patch_side(backbone: DictConfig) -> Any:
+    """Return the side of the backbone's patches in pixels, as it is told; ``None`` if it has none."""
     default = patch_size(backbone.name)
     return default and (backbone.get("kwargs") or {}).get("patch_size", default)
 

@@ -12,7 +12,7 @@ from amask_solo.files import check_image_folder
 from amask_solo.hosts.names import CONTRASTIVE, OPTIMIZERS, PREFIX, SCHEDULERS, written_backbones, written_methods
 from amask_solo.hosts.refusals import check, no_logits, refuse_missing, refuse_only_current
 from amask_solo.rules import AT_LEAST_0, PATH, POSITIVE, SEED, SHARE, SWITCH, TEXT, Rule, or_null, several, whole
-from amask_solo.runs.backbone_demands import check_patches, check_sizes, check_stem
+from amask_solo.runs.backbone_demands import check_patches, check_sizes, check_stem, patch_side
 from amask_solo.runs.method_demands import optimizer_kwargs
 from amask_solo.runs.trainer_demands import check_trainer
 
@@ -65,6 +65,7 @@ RULES_IF_THERE = {
     "momentum.classifier": SWITCH,
     "view_filter.kernel_size": Rule("an odd whole number", lambda value: whole(1).holds(value) and value % 2 == 1),
     "view_filter.sigma": POSITIVE,
+    "adversary.drop_tokens": SWITCH,
     "adversary.optimizer.lr": AT_LEAST_0,
     "adversary.optimizer.weight_decay": AT_LEAST_0,
 }
@@ -162,7 +163,7 @@ def _check_values(cfg: DictConfig) -> None:
 def _rules(cfg: DictConfig) -> Iterator[tuple[str, Rule]]:
     """Yield each key that is to be checked, and its rule."""
     yield from RULES.items()
-    nodes = ("data", "method_kwargs", "momentum", "view_filter", "adversary.optimizer")
+    nodes = ("data", "method_kwargs", "momentum", "view_filter", "adversary", "adversary.optimizer")
     for key in (f"{node}.{key}" for node in nodes for key in OmegaConf.select(cfg, node) or ()):
         rule = next((rule for pattern, rule in RULES_IF_THERE.items() if fnmatchcase(key, pattern)), None)
         if rule:
@@ -196,9 +197,14 @@ def check_adversary(cfg: DictConfig) -> None:
         cfg: The configuration of a run, checked by :func:`check_values_and_names`.
 
     Raises:
-        UserError: If a constructor refuses its arguments.
+        UserError: If a constructor refuses its arguments, or tokens are to be dropped and the masks do not suit that.
     """
-    if cfg.method.startswith(PREFIX):
-        from amask_solo.masked.settings import build_settings
+    if not cfg.method.startswith(PREFIX):
+        return
+    from amask_solo.masked.settings import build_settings
+    from amask_solo.masked.tokens import count_hidden
 
-        build_settings(cfg)
+    game = build_settings(cfg).adversary.game
+    # A size that is not known yet will be when the method is built, which counts as well.
+    if game.drop_tokens and OmegaConf.select(cfg, "data.image_size") != "auto":
+        count_hidden(game, patch=patch_side(cfg.backbone), size=max(_view_sizes(cfg)))

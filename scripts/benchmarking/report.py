@@ -23,6 +23,7 @@ STEP = (
 COLUMNS = {
     "step": STEP,
     "systems": STEP,
+    "tokens": STEP,
     "memory": (
         "backbone",
         "size",

@@ -55,6 +55,9 @@ def check(*changes: str) -> None:
 
 EIGHT = ("++backbone.kwargs.patch_size=8", "adversary.masker.network.patch_size=8")
 VIT = ("backbone.name=vit_tiny", "data.image_size=32")
+DROP = ("masker=random_grid", "adversary.masker.pattern.patch=16", "++adversary.drop_tokens=true")
+LARGER = ("backbone.name=vit_tiny", "data.image_size=128")
+QUARTER = ("++adversary.masker.grid=8", "++adversary.masker.ratio=[0.25,0.25]")
 OF_TIMM = ("backbone.name=timm/vit_tiny_patch16_224", "data.image_size=32")
 
 
@@ -71,6 +74,12 @@ OF_TIMM = ("backbone.name=timm/vit_tiny_patch16_224", "data.image_size=32")
         (*OF_TIMM, "masker=sequential_patches", *EIGHT),
         ("backbone.name=timm/resnet18", "++backbone.kwargs.channels=[32,64,128,256]", "stem=cifar"),
         (*VIT, "augmentations.0.crop_size=48", "++backbone.kwargs={img_size: 32, dynamic_img_size: true}"),
+        (*VIT, *DROP),
+        (*OF_TIMM, *DROP, "++backbone.kwargs.patch_size=8"),
+        (*VIT, "++adversary.drop_tokens=false"),
+        (*VIT, "++adversary.drop_tokens=true", "masker=gumbel_patches"),
+        # The method's own backbone, which the localiser would look through, is not there yet.
+        (*LARGER, "++adversary.drop_tokens=true", "masker=saliency", *QUARTER),
     ],
     ids=" ".join,
 )
@@ -93,6 +102,16 @@ def test_what_works_passes(changes):
         ((*VIT, "stem=cifar"), "for ResNets"),
         (("++adversary.masker.num_masks=5",), "room for all of them"),
         (("negatives=random_block",), "choose one of simclr"),
+        (DROP, "resnet18 is none that can do without"),
+        ((*DROP, "backbone.name=timm/swin_tiny_patch4_window7_224", "data.image_size=224"), "none that can do without"),
+        ((*VIT, *DROP, "++adversary.drop_tokens=3"), "adversary.drop_tokens to be true or false"),
+        ((*VIT, *DROP, "adversary.masker.pattern.patch=8"), "whole patches of the backbone, of 16 px"),
+        ((*VIT, "++adversary.drop_tokens=true"), "zeros and ones"),
+        ((*VIT, "++adversary.drop_tokens=true", "masker=none"), "hide equally many"),
+        ((*VIT, *DROP, "fill=blur"), "leave adversary.fill out"),
+        ((*VIT, *DROP, "++adversary.share=0.5"), "share=1"),
+        ((*VIT, *DROP, "hard_views=cutmix"), "hard_views=none"),
+        ((*VIT, *DROP, "++backbone.kwargs.dynamic_img_size=true"), "dynamic_img_size; leave one of them out"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -1,0 +1,165 @@
+"""Hidden patches are left out of a vision transformer, not painted over: it computes the tokens of the others alone.
+
+A masked view carries its mask along as a fourth channel. The network's ``patch_embed`` takes it off; when the patches
+have their positions, the hidden ones are left out. So every other view passes as without all this, momentum teachers
+need nothing of their own, and the features of clean views are the same to the bit.
+
+The masker learns from a weight of 1 on every kept patch, in each attention and in the mean over patches if there is
+one. The gradient of a mask is, to first order, how the loss would change if that patch were left out as well. Of a
+patch that is hidden, and so not computed, nothing is known: its score moves as far as the projection ties it to the
+others.
+
+This is ours. Patches were left out of one view of a Siamese method before, at random.
+
+References:
+    He et al., `Masked Autoencoders Are Scalable Vision Learners <https://arxiv.org/abs/2111.06377>`_, CVPR 2022;
+    Assran et al., `Masked Siamese Networks for Label-Efficient Learning <https://arxiv.org/abs/2204.07141>`_, ECCV
+    2022.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from omegaconf import DictConfig
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from amask_solo._types import Images, Masks
+from amask_solo.errors import UserError
+from amask_solo.game.game import Game
+from amask_solo.hosts.refusals import refuse_whole_images
+from amask_solo.localisers.backbone import lend_backbone
+from amask_solo.occlusion import Carrier, carried, pixels
+
+Tokens = Float[Tensor, "b tokens d"]
+"""The class token and others like it first, then one token a patch."""
+
+Left = Float[Tensor, "b left d"]
+"""The same without the patches that are hidden."""
+
+TRIES, IMAGES = 8, 4
+"""A masker is tried with so many weights, on so many images each."""
+
+
+class TokenDrop:
+    """Leave the hidden patches of each view that carries its mask out of a network, by hooks on it.
+
+    Of each image equally many are left out, those that the mask hides most, so nothing waits for the device.
+
+    Args:
+        network: A vision transformer of timm's class, as the host's are.
+        hidden: How many patches of a masked view are left out.
+    """
+
+    def __init__(self, network: nn.Module, *, hidden: int) -> None:
+        self.prefix, self.hidden = network.num_prefix_tokens, hidden
+        self.mean = network.global_pool == "avg"
+        self.kept: Int[Tensor, "b kept"] | None = None
+        self.logs: Float[Tensor, "b tokens"] | None = None
+        network.patch_embed.register_forward_pre_hook(self._take_mask_off)
+        network.patch_drop.register_forward_pre_hook(self._leave_out)
+        for block in network.blocks:
+            block.register_forward_pre_hook(self._weigh, with_kwargs=True)
+        network.norm.register_forward_hook(self._end)
+
+    def _take_mask_off(self, embed: nn.Module, args: tuple[Carrier]) -> tuple[Images] | None:
+        mask = carried(*args)
+        self.kept = self.logs = None
+        if mask is None:
+            return None
+        shares = F.avg_pool2d(mask, embed.patch_size).flatten(1)
+        self.kept = shares.argsort(dim=1, stable=True)[:, : shares.shape[1] - self.hidden]
+        if shares.requires_grad:
+            visible = -shares.gather(1, self.kept)
+            # The logarithm of a weight of 1, with the gradient of 1 - mask.
+            self.logs = F.pad(visible - visible.detach(), (self.prefix, 0))
+        return (pixels(*args).detach(),)  # what is painted is not seen, so the masker learns nothing from it
+
+    def _leave_out(self, _: nn.Module, args: tuple[Tokens]) -> tuple[Left] | None:
+        if self.kept is None:
+            return None
+        prefix, patches = args[0].tensor_split([self.prefix], dim=1)
+        places = self.kept.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
+        return (torch.cat([prefix, patches.gather(1, places)], dim=1),)
+
+    def _weigh(self, _: nn.Module, args: tuple[Tokens], kwargs: dict[str, Any]) -> tuple[tuple, dict]:
+        return args, kwargs if self.logs is None else kwargs | {"attn_mask": self.logs[:, None, None, :]}
+
+    def _end(self, _: nn.Module, args: tuple[Tokens], tokens: Tokens) -> Tokens:  # noqa: ARG002
+        logs, self.kept, self.logs = self.logs, None, None
+        if logs is None or not self.mean:
+            return tokens
+        # A weight moves the mean of the patches towards its own.
+        return tokens + logs.unsqueeze(-1) * (tokens - tokens[:, self.prefix :].mean(dim=1, keepdim=True))
+
+
+def drop_tokens(game: Game, networks: Iterable[nn.Module], backbone: DictConfig) -> None:
+    """Let networks leave out what the game hides.
+
+    Args:
+        game: Whose views carry their masks.
+        networks: The backbone, and the teacher's if there is one.
+        backbone: The node that they were built from.
+
+    Raises:
+        UserError: If they cannot, or the masks do not suit it; see :func:`count_hidden`.
+    """
+    refuse_whole_images(backbone)
+    networks = list(networks)
+    embed = networks[0].patch_embed
+    hidden = count_hidden(game, patch=embed.patch_size[0], size=embed.img_size[0])
+    for network in networks:
+        TokenDrop(network, hidden=hidden)
+
+
+@torch.no_grad()
+def count_hidden(game: Game, *, patch: int, size: int) -> int:
+    """Return how many patches each mask of a game hides, which must not depend on the image, nor on what is learned.
+
+    The masker is tried on noise, with random weights; its own stay as they are.
+
+    Args:
+        game: Whose masker and fill are tried. A localiser that looks through the method's backbone is lent noise, so
+            the method must lend it the backbone after this.
+        patch: The side of the backbone's patches in pixels.
+        size: Height and width of the views.
+
+    Raises:
+        UserError: If masks are soft, not made of whole patches, or unequally large, or hide nothing or everything; or
+            if there is a fill, which would be seen nowhere.
+    """
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(IMAGES, 3, size, size, generator=generator)
+    if game.fill(images, generator=generator).any():
+        raise UserError("adversary.drop_tokens leaves hidden patches out, so no fill shows; leave adversary.fill out.")
+    lend_backbone(game, lambda views: torch.randn(len(views), 8, 7, 7, generator=generator))
+    counts: set[int] = set()
+    for _ in range(TRIES):
+        masks = _any_masks(game.masker, images, generator)
+        if not ((masks == 0) | (masks == 1)).all():
+            raise UserError(
+                "adversary.drop_tokens needs masks of zeros and ones, but these hide some pixels in part; choose "
+                "masker=gumbel_patches, or put the projection into amask_solo.projections.Binary."
+            )
+        patches = F.avg_pool2d(masks, patch)
+        if not torch.equal(F.interpolate(patches, scale_factor=patch), masks):
+            raise UserError(
+                f"adversary.drop_tokens needs masks of whole patches of the backbone, of {patch} px in views of {size} "
+                "px, but these hide parts of some; change the masker's patch, or backbone.kwargs.patch_size."
+            )
+        counts.update(patches.sum(dim=(-2, -1)).flatten().int().tolist())
+    if len(counts) > 1 or counts & {0, patches[0, 0].numel()}:
+        raise UserError(
+            "adversary.drop_tokens needs masks that all hide equally many patches, some but not all, but these hide "
+            f"{min(counts)} to {max(counts)} of {patches[0, 0].numel()}; give all masks one area, of whole patches."
+        )
+    return counts.pop()
+
+
+def _any_masks(masker: nn.Module, images: Images, generator: torch.Generator) -> Masks:
+    """Return the masks of a masker with random weights."""
+    state = {name: buffer.clone() for name, buffer in masker.named_buffers()}
+    state |= {n: torch.randn(p.shape, generator=generator, dtype=p.dtype) for n, p in masker.named_parameters()}
+    return torch.func.functional_call(masker, state, (images,), {"generator": generator})

@@ -6,7 +6,7 @@ Usage::
     python scripts/benchmark.py                            # the best device there is, all parts
     python scripts/benchmark.py --device cpu --parts step  # writes into benchmarks/cpu.json
     python scripts/benchmark.py --quick                    # a first look within a minute or two
-    python scripts/benchmark.py --readme                   # measure nothing, put benchmarks/*.json into the README
+    python scripts/benchmark.py --page                     # measure nothing, put benchmarks/*.json into docs/costs.md
 
 Parts:
 
@@ -38,7 +38,7 @@ from typing import Any
 import torch
 from benchmarking.epochs import measure_epochs
 from benchmarking.models import Setting
-from benchmarking.readme import update_readme
+from benchmarking.page import update_page
 from benchmarking.report import environment, show, write
 from benchmarking.shares import measure_shares
 from benchmarking.steps import METHODS, measure_memory, measure_steps
@@ -64,8 +64,8 @@ Rows = list[dict[str, Any]]
 def main() -> None:
     """Measure, print and write."""
     args = _arguments()
-    if args.readme:
-        update_readme(FOLDER.parent / "README.md", FOLDER)
+    if args.page:
+        update_page(FOLDER.parent / "docs" / "costs.md", FOLDER)
         return
     _be_quiet()
     device = torch.device(args.device)
@@ -90,7 +90,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1), help="of torchvision's loaders")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="the main arms alone, few rounds")
-    parser.add_argument("--readme", action="store_true", help="write the README's tables of costs, and measure nothing")
+    parser.add_argument("--page", action="store_true", help="write the tables of docs/costs.md, and measure nothing")
     parser.add_argument("--out", type=Path, help="the JSON file; benchmarks/DEVICE.json by default")
     args = parser.parse_args()
     if args.rounds < 2:

@@ -1,4 +1,4 @@
-"""The benchmark: what it measures is real steps in turn, and the README shows what was measured."""
+"""The benchmark: what it measures is real steps in turn, and the page of costs shows what was measured."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "scripts"))
 
 from benchmarking.interleaved import Run, SameBatch  # noqa: E402
-from benchmarking.readme import BEGIN, END, cost_tables, update_readme  # noqa: E402
+from benchmarking.page import BEGIN, END, cost_tables, update_page  # noqa: E402
 from benchmarking.report import write  # noqa: E402
 
 from tests.players import OneConvolution, batch_of, build, masker_node  # noqa: E402
@@ -19,19 +19,19 @@ from tests.tiny import tiny_loaders  # noqa: E402
 CPU = {"accelerator": "cpu"}
 
 
-def test_the_readme_shows_what_was_measured():
-    text = (ROOT / "README.md").read_text()
+def test_the_page_shows_what_was_measured():
+    text = (ROOT / "docs" / "costs.md").read_text()
     shown = text.partition(BEGIN)[2].partition(END)[0]
     assert shown.strip() == cost_tables(ROOT / "benchmarks").strip()
     assert "| --- |" in shown
 
 
-def test_a_readme_without_a_place_for_the_tables_is_left_alone(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text("# Title\n")
+def test_a_page_without_a_place_for_the_tables_is_left_alone(tmp_path):
+    page = tmp_path / "costs.md"
+    page.write_text("# Title\n")
     with pytest.raises(ValueError, match="costs"):
-        update_readme(readme, ROOT / "benchmarks")
-    assert readme.read_text() == "# Title\n"
+        update_page(page, ROOT / "benchmarks")
+    assert page.read_text() == "# Title\n"
 
 
 @pytest.mark.host

@@ -1,4 +1,4 @@
-"""The README's tables of costs, made of the JSON files under ``benchmarks/``."""
+"""The tables of docs/costs.md, made of the JSON files under ``benchmarks/``."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-BEGIN, END = "<!-- costs: made by scripts/benchmark.py --readme -->", "<!-- end of costs -->"
+BEGIN, END = "<!-- costs: made by scripts/benchmark.py --page -->", "<!-- end of costs -->"
 METHODS = {"simclr": "SimCLR", "byol": "BYOL", "simsiam": "SimSiam", "mocov2plus": "MoCo v2+"}
 ARMS = {
     "stock": "the stock method against itself",
@@ -22,18 +22,18 @@ ARMS = {
 Rows = list[dict[str, Any]]
 
 
-def update_readme(readme: Path, benchmarks: Path) -> None:
-    """Replace the tables in the README.
+def update_page(page: Path, benchmarks: Path) -> None:
+    """Replace the tables of a page.
 
     Raises:
-        ValueError: If the README has no place for them.
+        ValueError: If the page has no place for them.
     """
-    text = readme.read_text()
+    text = page.read_text()
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"Expected the lines '{BEGIN}' and '{END}' in {readme}.")
-    readme.write_text(f"{before}{BEGIN}\n\n{cost_tables(benchmarks)}\n{END}{after}")
+        raise ValueError(f"Expected the lines '{BEGIN}' and '{END}' in {page}.")
+    page.write_text(f"{before}{BEGIN}\n\n{cost_tables(benchmarks)}\n{END}{after}")
 
 
 def cost_tables(benchmarks: Path) -> str:

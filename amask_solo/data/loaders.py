@@ -132,9 +132,7 @@ def make_loader(
             f"on each of {world_size} process(es); lower optimizer.batch_size."
         )
     device = torch.device(device)
-    sampler = EpochOrder(
-        images, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed, drop_last=drop_last
-    )
+    sampler = EpochOrder(images, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed, drop_last=drop_last)
     if device_cache == "on" or (device_cache == "auto" and stored_bytes(images) <= cache_limit):
         return ResidentLoader(images, sampler=sampler, batch_size=batch_size, drop_last=drop_last, device=device)
     return DataLoader(

@@ -66,7 +66,7 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     first = trainer.is_global_zero
     try:
         with hold(folder) if first else nullcontext():
-            _train(trainer, model, data, folder, checkpoint, cfg)
+            _train(cfg, folder, checkpoint, trainer=trainer, model=model, data=data)
     except SIGTERMException:
         # Not earlier: who goes on with the run, perhaps at once, finds the folder free.
         end.leave(first=first)
@@ -76,24 +76,21 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     return json.loads((folder / "summary.json").read_text())
 
 
-def _train(
-    trainer: Trainer, model: LightningModule, data: ViewsData, folder: Path, checkpoint: Path | None, cfg: DictConfig
-) -> None:
-    first = trainer.is_global_zero
-    if first and checkpoint is None:
+def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None, *, trainer: Trainer, **parts: Any) -> None:
+    if trainer.is_global_zero and checkpoint is None:
         claim(folder, cfg)
     try:
         trainer.loggers = _loggers(cfg, folder)
-        _fit(trainer, model, data, folder, checkpoint)
+        _fit(trainer, folder, checkpoint, **parts)
     except UserError as error:
-        if first:
+        if trainer.is_global_zero:
             release(folder)
         if isinstance(error, WriteError) and (folder / FOLDER / LAST).exists():
             raise UserError(f"{error} The last checkpoint is whole: make room and give resume=true.") from error
         raise
 
 
-def _fit(trainer: Trainer, model: LightningModule, data: ViewsData, folder: Path, checkpoint: Path | None) -> None:
+def _fit(trainer: Trainer, folder: Path, checkpoint: Path | None, *, model: LightningModule, data: ViewsData) -> None:
     try:
         if trainer.is_global_zero:
             tidy(folder)
@@ -107,9 +104,11 @@ def _fit(trainer: Trainer, model: LightningModule, data: ViewsData, folder: Path
 
 
 def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
-    # SLURM's own signals are seen to by `EndAtSignal`; torchrun may be at work within its jobs.
+    # torchrun may be at work within a job of SLURM.
     in_slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
     with lightning_errors(ValueError, TypeError, ImportError, RuntimeError):
+        # Its signals are seen to by `EndAtSignal`.
+        slurm = [SLURMEnvironment(auto_requeue=False)] if in_slurm else []
         trainer = Trainer(
             **OmegaConf.to_container(cfg.trainer, resolve=True),
             max_epochs=cfg.max_epochs,
@@ -117,11 +116,14 @@ def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
             default_root_dir=folder,
             logger=False,
             callbacks=chosen,
-            plugins=[WholeCheckpoints(), *([SLURMEnvironment(auto_requeue=False)] if in_slurm else [])],
+            plugins=[WholeCheckpoints(), *slurm],
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             enable_model_summary=False,
         )
+        for environment in slurm:
+            # Lightning would ask when it trains, and alone of several processes not at all.
+            environment.validate_settings(trainer.num_devices, trainer.num_nodes)
     if cfg.trainer.get("sync_batchnorm") and trainer.world_size > 1 and trainer.strategy.root_device.type == "cpu":
         raise UserError("trainer.sync_batchnorm works on GPUs only; on CPUs give trainer.sync_batchnorm=false.")
     return trainer

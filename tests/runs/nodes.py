@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,9 +17,10 @@ from amask_solo.runs.callbacks import Summary
 from tests.cli.command import BARE, SMALL, TINY
 from tests.cli.forked import Forked
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts"))
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "scripts"))
 
-from soak import leaves  # noqa: E402
+from soak import children, leaves  # noqa: E402
 
 STEPS, EPOCHS = 12, 2
 SETTINGS = [
@@ -72,6 +74,21 @@ def start(
         with mock.patch.dict(os.environ, where), (root / f"said{rank}.txt").open("a") as said:
             started.append(Forked("pretrain", *argv, cwd=cwd, out=said, patience=PATIENCE))
     return started
+
+
+def start_launched(root: Path, command: str, *argv: str) -> subprocess.Popen[bytes]:
+    """Start a command whose jobs submitit runs on this machine."""
+    words = [sys.executable, "-m", f"amask_solo.cli.{command}", *argv, "hydra/launcher=submitit_local"]
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    with (root / "said.txt").open("w") as said:
+        return subprocess.Popen(words, cwd=root, env={**os.environ, "PYTHONPATH": path}, stdout=said, stderr=said)
+
+
+def told(root: Path, number: int) -> None:
+    """Send a signal to the task of a launched job, as SLURM does."""
+    (job,) = {int(file.parent.name) for file in root.glob("**/.submitit/*/*_log.out")}
+    (task,) = children(job)
+    os.kill(task, number)
 
 
 def until(is_so: Callable[[], bool]) -> None:

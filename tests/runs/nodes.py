@@ -42,7 +42,7 @@ TWO = [
     "trainer.num_nodes=2",
     "trainer.devices=1",
 ]
-PATIENCE = 120
+PATIENCE = 240
 PATHS = ("best_model_path", "dirpath", "last_model_path")
 """Where a callback of Lightning's has put its files."""
 
@@ -84,18 +84,19 @@ def start_launched(root: Path, command: str, *argv: str) -> subprocess.Popen[byt
         return subprocess.Popen(words, cwd=root, env={**os.environ, "PYTHONPATH": path}, stdout=said, stderr=said)
 
 
-def told(root: Path, number: int) -> None:
-    """Send a signal to the task of a launched job, as SLURM does."""
-    (job,) = {int(file.parent.name) for file in root.glob("**/.submitit/*/*_log.out")}
+def tell(root: Path, number: int, name: str = "") -> None:
+    """Send a signal to the task of a launched job, as SLURM does: the one whose output names the run."""
+    (job,) = (int(file.parent.name) for file in root.glob("**/.submitit/*/*_log.out") if name in file.read_text())
     (task,) = children(job)
     os.kill(task, number)
 
 
-def until(is_so: Callable[[], bool]) -> None:
-    """Wait."""
+def until(is_so: Callable[[], bool], command: subprocess.Popen[bytes] | None = None) -> None:
+    """Wait, at most as long as a command is at work."""
     end = time.monotonic() + PATIENCE
     while not is_so():
         assert time.monotonic() < end
+        assert command is None or command.poll() is None
         time.sleep(0.005)
 
 

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,6 @@ from tests.cli.forked import Forked
 from tests.runs.nodes import (
     ALONE,
     PATIENCE,
-    SETTINGS,
     STEPS,
     TWO,
     by_srun,
@@ -27,12 +28,10 @@ from tests.runs.nodes import (
     rows,
     start,
     start_launched,
-    told,
+    tell,
     until,
     weights_kept,
 )
-
-pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
@@ -113,19 +112,25 @@ def test_tasks_that_disagree_with_the_trainer_are_refused_in_one_line(tmp_path, 
 # ---------------------------------------------------------------------- one process
 
 
-@pytest.fixture(scope="module", params=[[], ["loader.device_cache=off", "loader.num_workers=1"]], ids=str)
-def alone(request, tmp_path_factory) -> tuple[list[str], Path]:
-    """A run of one process that nobody disturbs."""
-    root = tmp_path_factory.mktemp("alone")
-    argv = [*ALONE, "trainer.log_every_n_steps=1", "resume=auto", *request.param]
-    with (root / "said.txt").open("w") as out:
-        code = Forked("pretrain", *argv, f"run_folder={root / 'run'}", cwd=root, out=out, patience=PATIENCE).wait()
-    assert code == 0, said(root)
-    return argv, root / "run"
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> Callable[..., tuple[list[str], Path]]:
+    """Return the arguments and the folder of a run of one process that nobody disturbs."""
+
+    @cache
+    def run(*more: str) -> tuple[list[str], Path]:
+        root = tmp_path_factory.mktemp("alone")
+        argv = [*ALONE, "trainer.log_every_n_steps=1", "resume=auto", *more]
+        with (root / "said.txt").open("w") as out:
+            process = Forked("pretrain", *argv, f"run_folder={root / 'run'}", cwd=root, out=out, patience=PATIENCE)
+            assert process.wait() == 0, said(root)
+        return argv, root / "run"
+
+    return run
 
 
-def test_a_run_that_is_told_to_end_goes_on_with_the_images_that_are_left(alone, tmp_path):
-    argv, undisturbed = alone
+@pytest.mark.parametrize("more", [[], ["loader.device_cache=off", "loader.num_workers=1"]], ids=["resident", "workers"])
+def test_a_run_that_is_told_to_end_goes_on_with_the_images_that_are_left(alone, tmp_path, more):
+    argv, undisturbed = alone(*more)
     folder = tmp_path / "run"
     with (tmp_path / "said.txt").open("w") as out:
         process = Forked("pretrain", *argv, f"run_folder={folder}", cwd=tmp_path, out=out, patience=PATIENCE)
@@ -140,7 +145,7 @@ def test_a_run_that_is_told_to_end_goes_on_with_the_images_that_are_left(alone, 
 
 
 def test_auto_starts_goes_on_and_is_done(alone):
-    argv, folder = alone
+    argv, folder = alone()
     before = (folder / "metrics.csv").read_text()
     assert call("pretrain", *argv, f"run_folder={folder}", cwd=folder.parent).code == 0
     assert (folder / "metrics.csv").read_text() == before
@@ -181,13 +186,13 @@ def test_another_process_than_the_first_does_not_ask_whether_the_folder_is_taken
 @pytest.mark.slow
 def test_a_job_that_is_preempted_is_queued_again_and_goes_on(alone, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    argv, undisturbed = alone
+    argv, undisturbed = alone()
     folder = tmp_path / "run"
     command = start_launched(tmp_path, "pretrain", "-m", *argv, f"run_folder={folder}")
-    until(lambda: rows(folder) > 2)
-    told(tmp_path, signal.SIGTERM)  # SLURM's first warning: saved, nothing more
-    until((folder / "checkpoints" / "last.ckpt").exists)
-    told(tmp_path, signal.SIGUSR2)
+    until(lambda: rows(folder) > 2, command)
+    tell(tmp_path, signal.SIGTERM)  # SLURM's first warning: saved, nothing more
+    until((folder / "checkpoints" / "last.ckpt").exists, command)
+    tell(tmp_path, signal.SIGUSR2)
     assert command.wait(PATIENCE) == 0, said(tmp_path)
     log = "".join(file.read_text() for file in tmp_path.glob("runs/.submitit/*/*_log.out"))
     assert log.count("Requeued job") == 1
@@ -197,13 +202,13 @@ def test_a_job_that_is_preempted_is_queued_again_and_goes_on(alone, tmp_path):
 @pytest.mark.slow
 def test_a_comparison_whose_job_is_preempted_goes_on(tmp_path):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    argv = [*SETTINGS, "data.num_train=96", "trainer.log_every_n_steps=1", "arms=[stock]", "seed=[0]", "folder=out"]
-    command = start_launched(tmp_path, "compare", *argv, "protocol=[knn]")
-    folder = tmp_path / "out" / "runs" / "byol_stock_seed0"
-    until(lambda: rows(folder) > 2)
-    told(tmp_path, signal.SIGUSR2)
+    argv = [*ALONE, "trainer.log_every_n_steps=1", "arms=[stock,random]", "seed=[0]", "folder=out", "protocol=[knn]"]
+    command = start_launched(tmp_path, "compare", *argv)
+    folder = tmp_path / "out" / "runs" / "byol_random_seed0"
+    until(lambda: rows(folder) > 2, command)
+    tell(tmp_path, signal.SIGUSR2, "byol_random_seed0")
     assert command.wait(PATIENCE) == 0, said(tmp_path)
-    log = (tmp_path / "out" / "logs" / "byol_stock_seed0.txt").read_text()
+    log = (tmp_path / "out" / "logs" / "byol_random_seed0.txt").read_text()
     assert log.count("$ amask-pretrain") == 2
     assert "resume=true" in log
     assert json.loads((folder / "summary.json").read_text())["steps"] == 2 * STEPS

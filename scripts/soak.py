@@ -81,7 +81,7 @@ class Run:
         self._process = self._forks.Process(target=_pretrain, args=([*self.arguments, how],))
         self._process.start()
         self._until(lambda: self._saved() != before)
-        return [self._process.pid, *_children(self._process.pid)]
+        return [self._process.pid, *children(self._process.pid)]
 
     def finish(self) -> None:
         """Wait for the end.
@@ -133,7 +133,8 @@ def _pretrain(arguments: Sequence[str]) -> None:
         main()
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 

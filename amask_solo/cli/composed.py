@@ -21,7 +21,12 @@ def composed(config_name: str, arguments: Sequence[str]) -> DictConfig:
 
 def present_choices(config_name: str, arguments: Sequence[str]) -> dict[str, str | None]:
     """Return the present choice of each group, as Hydra names it: with its place, if that is not the usual one."""
-    return dict(_composed(config_name, arguments, return_hydra_config=True).hydra.runtime.choices)
+    return dict(composed_with_hydra(config_name, arguments).hydra.runtime.choices)
+
+
+def composed_with_hydra(config_name: str, arguments: Sequence[str]) -> DictConfig:
+    """Return the configuration, and below ``hydra`` what Hydra itself goes by, such as the launcher."""
+    return _composed(config_name, arguments, return_hydra_config=True)
 
 
 def _composed(config_name: str, arguments: Sequence[str], **options: bool) -> DictConfig:

@@ -76,7 +76,9 @@ def launch(
     def job(cfg: DictConfig) -> Any:
         # Hydra would print more lines about an error that reaches it, and end a sweep.
         try:
-            return run(_resolvable(cfg))
+            # Again: the job of a launcher may be in another process.
+            with plain_words():
+                return run(_resolvable(cfg))
         except UserError as error:
             mistakes.append(error)
             say("Error", error, style="red")

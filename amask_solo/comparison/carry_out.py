@@ -72,6 +72,11 @@ def call(command: str, arguments: Sequence[str], *, log: Path) -> None:
         # Ctrl-C has reached the run as well, which now writes a checkpoint.
         process.join(PATIENCE)
         raise
+    except SystemExit:
+        # The job is about to be queued again; Ctrl-C would have reached the run, this has not.
+        process.terminate()
+        process.join(PATIENCE)
+        raise
     if process.exitcode:
         said = log.read_text().strip().splitlines()
         raise UserError(f"amask-{command} failed: {said[-1] if said else ''} (exit {process.exitcode}; more in {log})")

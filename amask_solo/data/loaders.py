@@ -1,6 +1,7 @@
 """Loaders of uint8 batches: small sets stay on the device, large ones are read by workers."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Literal
 
 import torch
@@ -17,6 +18,26 @@ Batch = list[Int64[Tensor, " b"] | UInt8[Tensor, "b 3 s s"]]
 
 CACHE_LIMIT = 4 * 1024**3
 """Bytes of images that ``device_cache=auto`` keeps on the device at most."""
+
+
+class EpochOrder(DistributedSampler[ImageSet]):
+    """The order of an epoch and the share of each process, from seed and epoch alone."""
+
+    _interrupted = (0, 0)
+
+    def begin_with(self, epoch: int, *, seen: int) -> None:
+        """Go on where a run was interrupted.
+
+        Args:
+            epoch: The epoch, from 0.
+            seen: The number of images of this process's share that are left out of it, and of no other.
+        """
+        self._interrupted = (epoch, seen)
+        self.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[int]:
+        epoch, seen = self._interrupted
+        return islice(super().__iter__(), seen if self.epoch == epoch else 0, None)
 
 
 class ResidentLoader:
@@ -54,7 +75,9 @@ class ResidentLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         order = torch.tensor(list(self.sampler), device=self._images.device)
-        for index in order.split(self.batch_size)[: len(self)]:
+        for index in order.split(self.batch_size):
+            if self.drop_last and len(index) < self.batch_size:
+                return
             yield [index, self._images.index_select(0, index), self._labels.index_select(0, index)]
 
     def set_epoch(self, epoch: int) -> None:
@@ -109,9 +132,7 @@ def make_loader(
             f"on each of {world_size} process(es); lower optimizer.batch_size."
         )
     device = torch.device(device)
-    sampler = DistributedSampler(
-        images, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed, drop_last=drop_last
-    )
+    sampler = EpochOrder(images, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed, drop_last=drop_last)
     if device_cache == "on" or (device_cache == "auto" and stored_bytes(images) <= cache_limit):
         return ResidentLoader(images, sampler=sampler, batch_size=batch_size, drop_last=drop_last, device=device)
     return DataLoader(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
 from amask_solo._random import stream
 from amask_solo._types import Images
@@ -88,3 +88,19 @@ class ViewsData(LightningDataModule):
         )
         with torch.autocast(images.device.type, enabled=False):
             return [index, self.views(images, generator=generator), labels]
+
+
+class GoOn(Callback):
+    """Let a resumed run see what it has not seen in its epoch.
+
+    Lightning reads ahead before it knows which epoch it is, and would begin the epoch anew.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Set the loader to its place."""
+        loop, loader = trainer.fit_loop, trainer.train_dataloader
+        epoch, batch = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
+        batches = batch.processed if epoch.started > epoch.processed else 0
+        if epoch.processed or batches:
+            loader.sampler.begin_with(epoch.processed, seen=batches * loader.batch_size)
+            iter(loop._data_fetcher)

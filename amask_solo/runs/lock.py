@@ -1,5 +1,6 @@
 """One process trains in a run folder at a time."""
 
+import errno
 import fcntl
 import os
 import platform
@@ -10,6 +11,9 @@ from typing import IO
 
 from amask_solo.errors import UserError
 from amask_solo.files import cannot_write
+
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""What a file system answers that knows no locks, as some of clusters do."""
 
 LOCK = ".lock"
 """The file that a process holds while it trains; the system lets go of it when the process ends, however that is."""
@@ -70,3 +74,6 @@ def _lock(file: IO[str]) -> None:
             f"{Path(file.name).parent}: a run is being trained there, by {owner}. Wait for its end, stop it, or put "
             "this one elsewhere by name=... or run_folder=..."
         ) from error
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise

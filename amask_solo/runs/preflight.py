@@ -44,7 +44,7 @@ RULES = {
     "online_knn": whole(0),
     "advantage": whole(0),
     "save_every": whole(1),
-    "resume": SWITCH,
+    "resume": Rule("true, false or auto", lambda value: SWITCH.holds(value) or value == "auto"),
     "overwrite": SWITCH,
 }
 RULES_IF_THERE = {

@@ -11,7 +11,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader
 
@@ -25,7 +26,7 @@ from amask_solo.masked.advantage_monitor import AdvantageMonitor
 from amask_solo.masked.game_monitor import GameMonitor
 from amask_solo.runs import callbacks as watch
 from amask_solo.runs.checkpoint_io import WholeCheckpoints, check_space
-from amask_solo.runs.datamodule import ViewsData
+from amask_solo.runs.datamodule import GoOn, ViewsData
 from amask_solo.runs.host_config import host_config, method_class
 from amask_solo.runs.last_checkpoint import FOLDER, LAST
 from amask_solo.runs.lock import hold
@@ -59,28 +60,37 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     view_filter = build_filter(cfg.get("view_filter"))
     views = Views(augmentations, mean=images.mean, std=images.std, view_filter=view_filter)
     data = ViewsData(images, views, batch_size=cfg.optimizer.batch_size, seed=cfg.seed, **cfg.loader)
-    trainer = _trainer(cfg, folder, _callbacks(cfg, folder, data))
+    end = watch.EndAtSignal(folder / FOLDER / LAST)
+    trainer = _trainer(cfg, folder, [*_callbacks(cfg, folder, data), end])
     model = _build(method, host_config(cfg, images, views, devices=trainer.world_size))
     first = trainer.is_global_zero
-    with hold(folder) if first else nullcontext():
-        if first and checkpoint is None:
-            claim(folder, cfg)
-        try:
-            trainer.loggers = _loggers(cfg, folder)
-            _fit(trainer, model, data, folder, checkpoint)
-        except UserError as error:
-            if first:
-                release(folder)
-            if isinstance(error, WriteError) and (folder / FOLDER / LAST).exists():
-                raise UserError(f"{error} The last checkpoint is whole: make room and give resume=true.") from error
-            raise
+    try:
+        with hold(folder) if first else nullcontext():
+            _train(cfg, folder, checkpoint, trainer=trainer, model=model, data=data)
+    except SIGTERMException:
+        # Not earlier: who goes on with the run, perhaps at once, finds the folder free.
+        end.leave(first=first)
     if not first:
         return {}
     write_run_page(folder)
     return json.loads((folder / "summary.json").read_text())
 
 
-def _fit(trainer: Trainer, model: LightningModule, data: ViewsData, folder: Path, checkpoint: Path | None) -> None:
+def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None, *, trainer: Trainer, **parts: Any) -> None:
+    if trainer.is_global_zero and checkpoint is None:
+        claim(folder, cfg)
+    try:
+        trainer.loggers = _loggers(cfg, folder)
+        _fit(trainer, folder, checkpoint, **parts)
+    except UserError as error:
+        if trainer.is_global_zero:
+            release(folder)
+        if isinstance(error, WriteError) and (folder / FOLDER / LAST).exists():
+            raise UserError(f"{error} The last checkpoint is whole: make room and give resume=true.") from error
+        raise
+
+
+def _fit(trainer: Trainer, folder: Path, checkpoint: Path | None, *, model: LightningModule, data: ViewsData) -> None:
     try:
         if trainer.is_global_zero:
             tidy(folder)
@@ -94,7 +104,11 @@ def _fit(trainer: Trainer, model: LightningModule, data: ViewsData, folder: Path
 
 
 def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
-    with lightning_errors(ValueError, TypeError, ImportError):
+    # torchrun may be at work within a job of SLURM.
+    in_slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
+    with lightning_errors(ValueError, TypeError, ImportError, RuntimeError):
+        # Its signals are seen to by `EndAtSignal`.
+        slurm = [SLURMEnvironment(auto_requeue=False)] if in_slurm else []
         trainer = Trainer(
             **OmegaConf.to_container(cfg.trainer, resolve=True),
             max_epochs=cfg.max_epochs,
@@ -102,11 +116,14 @@ def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
             default_root_dir=folder,
             logger=False,
             callbacks=chosen,
-            plugins=[WholeCheckpoints()],
+            plugins=[WholeCheckpoints(), *slurm],
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             enable_model_summary=False,
         )
+        for environment in slurm:
+            # Lightning would ask when it trains, and alone of several processes not at all.
+            environment.validate_settings(trainer.num_devices, trainer.num_nodes)
     if cfg.trainer.get("sync_batchnorm") and trainer.world_size > 1 and trainer.strategy.root_device.type == "cpu":
         raise UserError("trainer.sync_batchnorm works on GPUs only; on CPUs give trainer.sync_batchnorm=false.")
     return trainer
@@ -142,7 +159,7 @@ def _loggers(cfg: DictConfig, folder: Path) -> list[Logger]:
 def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]:
     images = data.images
     measured = cfg.online_knn and images.labeled and images.val is not None
-    chosen: list[Callback] = [GameMonitor()]
+    chosen: list[Callback] = [GoOn(), GameMonitor()]
     if cfg.advantage:
         chosen.append(AdvantageMonitor(every=cfg.advantage))
     if measured:

@@ -38,13 +38,13 @@ MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "save_every"
 """What may differ when a run is resumed: where it runs, not what it is."""
 
 
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
-"""Variables by which launchers tell a process its number; Lightning goes by the same, in this order."""
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+"""Variables by which launchers tell a process its number, or that of its machine."""
 
 
 def is_first() -> bool:
-    """Return whether this is the only process of a run, or its first."""
-    return next((os.environ[name] for name in RANKS if name in os.environ), "0") == "0"
+    """Return whether this is the only process of a run, or its first; known for sure only when there is a trainer."""
+    return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
 def find(cfg: DictConfig) -> tuple[Path, Path | None]:
@@ -57,31 +57,26 @@ def find(cfg: DictConfig) -> tuple[Path, Path | None]:
     first = is_first()
     if first:
         check_free(folder)
-    if cfg.resume:
-        last = last_whole(folder, warnings.warn if first else lambda _: None)
-        if last is None or not (folder / CONFIG).is_file():
-            missing = folder / (CONFIG if last else f"{FOLDER}/{LAST}")
-            raise UserError(f"Nothing to resume: {missing} does not exist. Check run_folder, or leave out resume=true.")
-        check_same_run(folder, cfg)
-        return folder, last
-    # The other processes start when the first has claimed the folder.
-    if first and (folder / CONFIG).exists() and not cfg.overwrite:
-        resume = (
-            "resume=true continues it" if (folder / FOLDER / LAST).is_file() else "It has no checkpoint to resume from"
-        )
-        raise UserError(
-            f"{folder} already holds a run. {resume}, overwrite=true replaces it, name=... or run_folder=... puts this "
-            "one elsewhere."
-        )
-    return folder, None
+    last = last_whole(folder, warnings.warn if first else lambda _: None) if cfg.resume else None
+    if last is None and cfg.resume is not True:
+        # The other processes may start when the first has claimed the folder.
+        if first:
+            _refuse_taken(folder, cfg)
+        return folder, None
+    if last is None or not (folder / CONFIG).is_file():
+        missing = folder / (CONFIG if last else f"{FOLDER}/{LAST}")
+        raise UserError(f"Nothing to resume: {missing} does not exist. Check run_folder, or leave out resume=true.")
+    check_same_run(folder, cfg)
+    return folder, last
 
 
 def claim(folder: Path, cfg: DictConfig) -> None:
     """Make room for a new run and write its ``config.yaml``.
 
     Raises:
-        UserError: If the folder cannot be written.
+        UserError: If the folder holds a run already, or cannot be written.
     """
+    _refuse_taken(folder, cfg)
     try:
         for name in WRITTEN:
             path = folder / name
@@ -89,6 +84,21 @@ def claim(folder: Path, cfg: DictConfig) -> None:
     except OSError as error:
         raise cannot_write(folder, error) from error
     write_whole(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
+
+
+def _refuse_taken(folder: Path, cfg: DictConfig) -> None:
+    if cfg.overwrite or not (folder / CONFIG).exists():
+        return
+    has_checkpoint = (folder / FOLDER / LAST).is_file()
+    if cfg.resume and not has_checkpoint:
+        # It was ended before its first checkpoint, so nothing is lost; unless it was another one.
+        check_same_run(folder, cfg)
+        return
+    resume = "resume=true continues it" if has_checkpoint else "It has no checkpoint to resume from"
+    raise UserError(
+        f"{folder} already holds a run. {resume}, overwrite=true replaces it, name=... or run_folder=... puts this "
+        "one elsewhere."
+    )
 
 
 def tidy(folder: Path) -> None:

@@ -82,6 +82,17 @@ def test_the_order_is_a_function_of_seed_and_epoch_alone():
     assert order(other) != epochs[0]
 
 
+@pytest.mark.parametrize("cache", ["on", "off"])
+def test_an_interrupted_epoch_goes_on_with_its_own_images_and_the_next_has_all(cache):
+    options = OPTIONS | {"device_cache": cache, "num_workers": 0, "drop_last": True}
+    first, resumed = (make_loader(numbered(30), **options) for _ in range(2))
+    resumed.sampler.begin_with(1, seen=2 * first.batch_size)
+    for epoch, seen in ((1, 2), (2, 0)):
+        for loader in (first, resumed):
+            loader.sampler.set_epoch(epoch)
+        assert order(resumed) == order(first)[seen:]
+
+
 def test_without_shuffling_the_order_is_the_index():
     loader = make_loader(numbered(10), **(OPTIONS | {"shuffle": False}))
     assert order(loader) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]

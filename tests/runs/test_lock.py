@@ -1,5 +1,7 @@
 """One process trains in a run folder; tried with real processes."""
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -64,3 +66,13 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"Cannot write .*/file/run"), hold(tmp_path / "file" / "run"):
         pass
+
+
+def test_a_file_system_without_locks_is_trained_on_all_the_same(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    with hold(tmp_path / "run"):
+        check_free(tmp_path / "run")
+    assert not (tmp_path / "run").exists()

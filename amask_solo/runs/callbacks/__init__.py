@@ -5,9 +5,11 @@ from amask_solo.runs.callbacks.loggers import MetricsFile, csv, finish, wandb
 from amask_solo.runs.callbacks.online_knn import OnlineKNN, spread
 from amask_solo.runs.callbacks.panels import HardViewPanels, MaskPanels
 from amask_solo.runs.callbacks.progress import progress_bar
+from amask_solo.runs.callbacks.signals import EndAtSignal
 from amask_solo.runs.callbacks.summary import Summary, device_name, versions
 
 __all__ = [
+    "EndAtSignal",
     "HardViewPanels",
     "KeepOnInterrupt",
     "MaskPanels",

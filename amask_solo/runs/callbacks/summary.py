@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
@@ -88,7 +89,7 @@ class Summary(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Write the file if training had begun."""
         if self._running:
-            interrupted = isinstance(exception, KeyboardInterrupt)
+            interrupted = isinstance(exception, KeyboardInterrupt | SIGTERMException)
             # What went wrong is said by the exception: perhaps the disk is full.
             with suppress(UserError):
                 self._write(trainer, pl_module, status="interrupted" if interrupted else "failed")

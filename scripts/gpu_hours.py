@@ -1,0 +1,124 @@
+#!/usr/bin/env python
+"""What the ImageNet-100 recipes cost in GPU hours: the table of docs/cluster.md.
+
+Usage::
+
+    python scripts/gpu_hours.py          # print it
+    python scripts/gpu_hours.py --docs   # put it into docs/cluster.md
+
+Of a recipe the epochs, the batch and the masks are read from its configuration; how much longer a step takes than the
+stock method's, from ``benchmarks/cpu.json``. No speed of a GPU is in it: that is for the reader to measure.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from amask_solo.cli.composed import composed
+from amask_solo.configuration import config_folder
+from amask_solo.hosts.names import PREFIX
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "cluster.md"
+BEGIN, END = "<!-- hours: made by scripts/gpu_hours.py --docs -->", "<!-- end of hours -->"
+
+IMAGES = 126_689
+"""Training images of ImageNet-100, the list of Tian et al. (arXiv:1906.05849) that the host uses."""
+
+MEASURED_MASKS = 4
+"""All of so many masks were shown in the benchmark."""
+
+EXAMPLE = 1_000
+"""Images a second of the stock method; assumed, to have an example."""
+
+
+class Recipe(NamedTuple):
+    """What the cost of a run follows from.
+
+    Attributes:
+        name: Of the experiment.
+        size: Of the views, in pixels.
+        epochs: Of the run.
+        batch: Images a step.
+        masks: How many of them are encoded in a step.
+        ratio: Of the time of a step to that of the stock method.
+    """
+
+    name: str
+    size: int
+    epochs: int
+    batch: int
+    masks: int
+    ratio: float
+
+    @property
+    def images(self) -> int:
+        """Images of the run; those that fill no batch are left out of each epoch."""
+        return self.epochs * (IMAGES // self.batch) * self.batch
+
+    def hours(self, rate: float) -> float:
+        """Return the GPU hours at so many images a second of the stock method."""
+        return self.images / rate * self.ratio / 3600
+
+
+def recipes() -> list[Recipe]:
+    """Return the recipes of ImageNet-100, in the order of their names."""
+    names = sorted(file.stem for file in (config_folder() / "experiment").glob("*imagenet100*.yaml"))
+    steps = json.loads((ROOT / "benchmarks" / "cpu.json").read_text())["step"]["rows"]
+    measured = {(row["method"], row["arm"]): row["ratio"] for row in steps}
+    return [_recipe(name, measured) for name in names]
+
+
+def _recipe(name: str, measured: dict[tuple[str, str], float]) -> Recipe:
+    cfg = composed("pretrain", [f"experiment={name}", "run_folder=none"])
+    played = cfg.adversary
+    # `played.update` would be the method of a dictionary.
+    masker, update = (_last(played[part]) for part in ("masker", "update"))
+    shown = "one" if played.get("draw", "one") == "one" else f"N={MEASURED_MASKS}"
+    ratio = measured[cfg.method.removeprefix(PREFIX), f"{shown}, {masker.removesuffix('masker')}, {update}"]
+    masks = 1 if shown == "one" else played.masker.num_masks
+    if shown != "one":
+        # The encoder sees the clean view and each masked one, and most of the time goes there.
+        ratio *= (1 + masks) / (1 + MEASURED_MASKS)
+    return Recipe(name, cfg.data.image_size, cfg.max_epochs, cfg.optimizer.batch_size, masks, ratio)
+
+
+def _last(node: Any) -> str:
+    return node["_target_"].rpartition(".")[2].lower()
+
+
+def table() -> str:
+    """Return the table, in Markdown."""
+    lines = [
+        f"| `experiment=` | views | epochs | batch | masks a step | ratio | GPU hours | at `r` = {EXAMPLE:,} |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in recipes():
+        cells = [
+            f"`{one.name}`",
+            f"{one.size} px",
+            f"{one.epochs}",
+            f"{one.batch}",
+            f"{one.masks}",
+            f"{one.ratio:.2f}",
+            f"{one.hours(1):,.0f} / `r`",
+            f"{one.hours(EXAMPLE):.1f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table, or put it into the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--docs", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
+    if not parser.parse_args().docs:
+        print(table())
+        return
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.partition(END)[2]}")
+
+
+if __name__ == "__main__":
+    main()

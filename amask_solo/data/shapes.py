@@ -147,7 +147,7 @@ def _place(
 
 
 def _draw_object(labels: Labels, *, names: Sequence[str], size: int, generator: torch.Generator) -> Coverage:
-    radius = 0.2 + 0.12 * torch.rand(len(labels), generator=generator)
+    radius = 0.26 + 0.2 * torch.rand(len(labels), generator=generator)
     y, x = _place(len(labels), size, radius, generator=generator)
     y, x = y / radius[:, None, None], x / radius[:, None, None]
     distance = torch.empty_like(x)

@@ -65,7 +65,7 @@ def test_the_masks_match_the_pictures(data):
     left, right = color(~masks & halves), color(~masks & ~halves)
     assert (inside - outside).norm(dim=1).median() > 4 * (left - right).norm(dim=1).median()
     shuffled = color(masks.roll(1, dims=0))
-    assert (inside - outside).norm(dim=1).mean() > 2 * (shuffled - outside).norm(dim=1).mean()
+    assert (inside - outside).norm(dim=1).mean() > 1.8 * (shuffled - outside).norm(dim=1).mean()
 
 
 def test_place_and_background_say_nothing_about_the_class(data):

@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml
 	touch $(STAMP)
 
 pretrain: $(STAMP)
-	$(BIN)/amask-pretrain experiment=first_run overwrite=true
+	$(BIN)/amask-pretrain experiment=quickstart_byol overwrite=true
 
 test: $(STAMP)
 	$(BIN)/ruff check .

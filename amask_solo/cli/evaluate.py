@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from amask_solo.cli.main import command
@@ -26,8 +27,7 @@ def _run(cfg: DictConfig) -> None:
     with console.status("starting") as status:
         from amask_solo.runs.evaluate import evaluate
 
-        # A file gets the lines that a terminal shows in one place.
-        outcome = evaluate(cfg, places, status.update if console.is_terminal else partial(console.print, markup=False))
+        outcome = evaluate(cfg, places, partial(_tell, console, status))
     if outcome.results:
         console.print(_table(outcome.results))
         if outcome.view_filter:
@@ -35,6 +35,15 @@ def _run(cfg: DictConfig) -> None:
         console.print(f"Wrote {outcome.path}", markup=False)
     if outcome.mistakes:
         raise UserError(" ".join(f"{name}: {error}" for name, error in outcome.mistakes.items()))
+
+
+def _tell(console: Console, status: Status, doing: str, how_far: str = "") -> None:
+    """Show what is being done: all of it in one place of a terminal; in a file, a line for each step of what takes long."""
+    words = f"{doing}: {how_far}" if how_far else doing
+    if console.is_terminal:
+        status.update(words)
+    elif how_far:
+        console.print(words, markup=False)
 
 
 def _table(results: Sequence[Mapping[str, Any]]) -> Table:

@@ -37,8 +37,8 @@ from amask_solo.runs.subjects import (
 )
 from amask_solo.runs.view_filter import recorded_filter, spelled, trusted_filter
 
-Tell = Callable[[str], Any]
-"""Hears what is going on."""
+Tell = Callable[..., Any]
+"""Hears what is going on, ``tell(doing)``, and of what takes long how far it is, ``tell(doing, how_far)``."""
 
 
 class Outcome(NamedTuple):
@@ -64,7 +64,7 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
         cfg: The composed configuration, as in ``configs/evaluate.yaml``, checked by
             :func:`~amask_solo.runs.evaluation_preflight.check_evaluation`.
         places: The checkpoint, and the file for the results.
-        tell: Called with a few words before each part of the work.
+        tell: Called with a few words before each part of the work, and within the parts that take long.
 
     Raises:
         UserError: If a setting, the checkpoint or the data are wrong; a mistake in one protocol is kept in the outcome.
@@ -79,7 +79,7 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
         for number, (name, protocol) in enumerate(protocols.items(), start=1):
             doing = f"{name} on {subject.data.name} ({number} of {len(protocols)})"
             tell(doing)
-            subject.tell = partial(_tell_more, tell, doing)
+            subject.tell = partial(tell, doing)
             try:
                 result = _result(name, protocol, subject, images=images, settings=_plain(cfg.protocol[name]))
             except UserError as error:
@@ -92,10 +92,6 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
     finally:
         watch.finish(loggers)
     return outcome
-
-
-def _tell_more(tell: Tell, doing: str, how_far: str) -> None:
-    tell(f"{doing}: {how_far}")
 
 
 def _result(name: str, protocol: Protocol, subject: Subject, **made_by: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import multiprocessing.forkserver
 import os
 import signal
 import sys
@@ -76,6 +77,8 @@ def call_forked(name: str, *argv: str, cwd: Path, log: Path, patience: int = PAT
 
 
 def _forget_the_tests() -> None:
+    # Nor is a server of processes that a test has started this process's child.
+    multiprocessing.forkserver._forkserver.__init__()
     # The handlers of the tests' own time limit, captured logs and captured output are no business of a command.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

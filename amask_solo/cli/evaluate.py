@@ -38,7 +38,7 @@ def _run(cfg: DictConfig) -> None:
 
 
 def _tell(console: Console, status: Status, doing: str, how_far: str = "") -> None:
-    """Show what is being done: all of it in one place of a terminal; in a file, a line for each step of what takes long."""
+    """Show what is being done: in one place of a terminal; in a file, a line for each step of what takes long."""
     words = f"{doing}: {how_far}" if how_far else doing
     if console.is_terminal:
         status.update(words)

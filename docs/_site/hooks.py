@@ -23,6 +23,7 @@ def on_page_markdown(markdown: str, config: MkDocsConfig, **_: object) -> str:
     """Fill in sections of the README, ``<!-- README: HEADING -->``, and lead links from the repository to the site."""
     readme = (Path(config.config_file_path).parent / "README.md").read_text()
     filled = re.sub(r"<!-- README: (.+) -->", lambda found: section(readme, found[1]), markdown)
+    filled = re.sub(r"(\d\]) (\[-?\d)", r"\1 \\\2", filled)  # two intervals are no link
     return re.sub(r"\]\(\.\./((?:\.\./)*(?:results|benchmarks)/)", r"](\1", filled)
 
 
@@ -36,4 +37,5 @@ def section(readme: str, heading: str) -> str:
     found = re.search(rf"^{re.escape(start)}\n(.*?)(?=^## |\Z)", readme, re.MULTILINE | re.DOTALL)
     if not found:
         raise ValueError(f"The README has no heading '{heading}'.")
-    return found[1].replace("](docs/", "](").strip()
+    text = found[1].partition("**Contents**")[0]  # the site has its own
+    return text.replace("](docs/", "](").replace("](#does-it-help)", "](results.md)").strip()

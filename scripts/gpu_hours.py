@@ -15,6 +15,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarking.page import fill
+
 from amask_solo.cli.composed import composed
 from amask_solo.configuration import config_folder
 from amask_solo.hosts.names import PREFIX
@@ -116,8 +118,7 @@ def main() -> None:
     if not parser.parse_args().docs:
         print(table())
         return
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.partition(END)[2]}")
+    fill(PAGE, f"{table()}\n", between=(BEGIN, END))
 
 
 if __name__ == "__main__":

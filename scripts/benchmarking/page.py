@@ -28,12 +28,21 @@ def update_page(page: Path, benchmarks: Path) -> None:
     Raises:
         ValueError: If the page has no place for them.
     """
-    text = page.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    fill(page, cost_tables(benchmarks), between=(BEGIN, END))
+
+
+def fill(page: Path, text: str, *, between: tuple[str, str]) -> None:
+    """Replace what stands on a page between two lines.
+
+    Raises:
+        ValueError: If the page lacks one of them.
+    """
+    first, last = between
+    before, begin, rest = page.read_text().partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"Expected the lines '{BEGIN}' and '{END}' in {page}.")
-    page.write_text(f"{before}{BEGIN}\n\n{cost_tables(benchmarks)}\n{END}{after}")
+        raise ValueError(f"Expected the lines '{first}' and '{last}' in {page}.")
+    page.write_text(f"{before}{first}\n\n{text}\n{last}{after}")
 
 
 def cost_tables(benchmarks: Path) -> str:

@@ -1,6 +1,7 @@
 """Random streams that differ between ranks and resume exactly, because they hold no state."""
 
 import hashlib
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -25,3 +26,8 @@ def stream(name: str, *, seed: int, rank: int, step: int, device: torch.device |
     digest = hashlib.blake2b(f"{name}/{seed}/{rank}/{step}".encode(), digest_size=8).digest()
     generator = torch.Generator(device=device)
     return generator.manual_seed(int.from_bytes(digest, "big") >> 1)
+
+
+def untouched(device: torch.device) -> AbstractContextManager[None]:
+    """Leave the global random numbers, of the CPU and of a device, as they are found."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])

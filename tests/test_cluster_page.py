@@ -1,13 +1,12 @@
 """The page about clusters: its commands exist, its numbers follow from recipes and benchmark."""
 
-import re
-import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
 from amask_solo.cli.overrides import checked
+from tests.docs.pages import blocks
 
 sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 
@@ -15,13 +14,11 @@ from gpu_hours import BEGIN, END, PAGE, recipes, table
 
 
 def test_every_key_of_the_page_is_known():
-    shell = "".join(re.findall(r"^```bash\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)).replace(
-        "\\\n", " "
-    )
-    found = re.findall(r"amask-pretrain (.+)", shell)
+    lines = [line for block in blocks(PAGE) for line in block.commands]
+    found = [line[line.index("amask-pretrain") + 1 :] for line in lines if "amask-pretrain" in line]
     assert len(found) == 3
-    for line in found:
-        assert checked("pretrain", shlex.split(line))
+    for words in found:
+        assert checked("pretrain", words)
 
 
 def test_the_page_has_the_hours_that_follow_from_recipes_and_benchmark():

@@ -56,10 +56,12 @@ def _table(summary: dict[str, Any], folder: Path) -> Table:
 
 def _next(cfg: DictConfig, folder: Path) -> str:
     """Return what one may do with a run."""
+    from amask_solo.visualization import drawn_panels
+
     ckpt = shlex.quote(f"ckpt={folder}")
     own = ("method", "name", "seed", "run_folder", "resume", "overwrite", "logger")
     typed = [word for word in HydraConfig.get().overrides.task if word.lstrip("+~").partition("=")[0] not in own]
-    pictures = sorted((folder / "masks").glob("epoch_*.png"))
+    pictures = drawn_panels(folder)
     steps = {
         "look": f"{folder}/report.html, a page for the browser" + (f"; {pictures[-1]}" if pictures else ""),
         "evaluate": f"amask-evaluate {ckpt}",

@@ -9,7 +9,7 @@ from typing import Any
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.statistics import arm_order
 from amask_solo.comparison.wording import metric_name
-from amask_solo.visualization import accuracy_against_time, save_panel, training_curves
+from amask_solo.visualization import accuracy_against_time, drawn_panels, save_panel, training_curves
 
 
 def draw_accuracy_against_time(records: Sequence[Record], metric: str, folder: Path) -> str:
@@ -67,7 +67,7 @@ def panels_by_arm(records: Sequence[Record]) -> dict[str, list[Path]]:
 def _panels(records: Sequence[Record]) -> dict[tuple[str, str], list[Path]]:
     found: dict[str, tuple[str, list[Path]]] = {}
     for record in records:
-        panels = sorted((record.folder / "masks").glob("epoch_*.png"))
+        panels = drawn_panels(record.folder)
         if panels:
             found.setdefault(record.arm, (record.folder.name, panels))
     return {(arm, run): panels for arm, (run, panels) in found.items()}

@@ -9,9 +9,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from amask_solo._random import untouched
 from amask_solo._types import Scalar, Views
 from amask_solo.game.advantage import Lifts, advantage_statistics, diagnose_advantage, measure_lifts
-from amask_solo.masked.side_effects import quiet
 
 EPOCHS = 5
 """The ratios are of the sums over so many measured epochs, the last ones: those of a single batch are mostly noise."""
@@ -110,19 +110,13 @@ class AdvantageMonitor(Callback):
 
 def _lifts(model: LightningModule, batch: Any, batch_idx: int) -> Tensor:
     """Return the lifts of one batch ``(3, N)``, and leave no trace."""
-    devices = [model.device] if model.device.type == "cuda" else []
-    with (
-        torch.no_grad(),
-        # Half a per cent of a loss in half precision is rounding, and as much as a lift.
-        torch.autocast(model.device.type, enabled=False),
-        torch.random.fork_rng(devices),
-        quiet(model),
-        model.quiet_loss(batch, batch_idx) as loss,
-    ):
+    # Half a per cent of a loss in half precision is rounding, and as much as a lift.
+    in_full = torch.autocast(model.device.type, enabled=False)
+    with in_full, model.observed_loss(batch, batch_idx) as loss:
 
         def paired(views: Views) -> Scalar:
             # A host that draws numbers in its objective draws the same for all masks.
-            with torch.random.fork_rng(devices):
+            with untouched(model.device):
                 return loss(views)
 
         generator = model.random_stream("advantage", batch_idx)

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 import torch
 from lightning.pytorch import LightningModule
 
+from amask_solo._random import untouched
 from amask_solo._types import Scalar, Views
 from amask_solo.game.memory import Cut
 from amask_solo.masked.clean_view import EncodeOnce
@@ -64,8 +65,7 @@ class HostLoss:
     def probe(self, views: Views) -> Scalar:
         """Return the loss for one who attacks it: a quiet call that is not counted and draws no numbers of the run."""
         self.remember_clean_views()
-        devices = [self.model.device] if self.model.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), quiet(self.model, self.before):
+        with untouched(self.model.device), quiet(self.model, self.before):
             return self._play(views)[0]
 
     def _play(self, views: Views) -> tuple[Scalar, Scalar | float]:

@@ -14,7 +14,7 @@ from lightning.pytorch import Callback, LightningModule
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from amask_solo._random import stream
+from amask_solo._random import stream, untouched
 from amask_solo._types import Images, Scalar
 from amask_solo.errors import UserError
 from amask_solo.game.adversary import Adversary
@@ -130,9 +130,8 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             if self.adversary.steps == 1:
                 return
             part = first_part(batch, self.adversary.part)
-            devices = [self.device] if self.device.type == "cuda" else []
             with (
-                torch.random.fork_rng(devices),  # a host may draw numbers in its objective
+                untouched(self.device),  # a host may draw numbers in its objective
                 self.trainer.precision_plugin.train_step_context(),
                 self.quiet_loss(part, batch_idx) as loss,
             ):
@@ -165,12 +164,16 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
                     loss.remember_clean_views()
                 yield loss
 
-        @torch.no_grad()
+        @contextmanager
+        def observed_loss(self, batch: Sequence, batch_idx: int) -> Iterator[HostLoss]:
+            """Give the objective on a batch to one who only looks on: no gradient, and no traces of anything done."""
+            with torch.no_grad(), untouched(self.device), quiet(self), self.quiet_loss(batch, batch_idx) as loss:
+                yield loss
+
         def shown(self, batch: Sequence, batch_idx: int) -> list[Images]:
             """Return the hard views of a batch, of each entry of the sum, as a step would show them; no traces."""
             game = self.adversary.game
-            devices = [self.device] if self.device.type == "cuda" else []
-            with torch.random.fork_rng(devices), quiet(self), self.quiet_loss(batch, batch_idx) as loss:
+            with self.observed_loss(batch, batch_idx) as loss:
                 board = self._board(loss, "shown", None)
                 masks = game.propose(masked_views(loss.clean, self.sides), generator=board.generator)
                 entries = board.entries(game.show(masks, generator=board.generator))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from amask_solo.runs.run_folder import CONFIG, METRICS
-from amask_solo.visualization import run_curves, save_panel, write_page
+from amask_solo.visualization import drawn_panels, run_curves, save_panel, write_page
 
 LOSS = re.compile(r"train_(?!.*class).*(loss|neg_cos_sim)_epoch")
 """The host's names of its objective."""
@@ -39,11 +39,7 @@ def write_run_page(folder: Path) -> Path:
     if curves:
         save_panel(run_curves(curves), folder / PICTURE)
         text += ["## Curves", f"![Curves]({PICTURE})"]
-    masks = folder / "masks"
-    sliders = {
-        "Masks of the same images": sorted(masks.glob("epoch_*.png")),
-        "Hard views": sorted(masks.glob("hard_views_*.png")),
-    }
+    sliders = {"Masks of the same images": drawn_panels(folder), "Hard views": drawn_panels(folder, "hard_views")}
     if any(sliders.values()):
         text += ["## Masks", "[sliders]"]
     text += ["## Settings", f"```yaml\n{(folder / CONFIG).read_text()}```"]

@@ -3,12 +3,13 @@
 from amask_solo.visualization.comparison import accuracy_against_time, training_curves
 from amask_solo.visualization.hard_views import hard_view_panel
 from amask_solo.visualization.page import write_page
-from amask_solo.visualization.panels import denormalize, mask_panel, overlay, save_panel
+from amask_solo.visualization.panels import denormalize, drawn_panels, mask_panel, overlay, save_panel
 from amask_solo.visualization.run_curves import run_curves
 
 __all__ = [
     "accuracy_against_time",
     "denormalize",
+    "drawn_panels",
     "hard_view_panel",
     "mask_panel",
     "overlay",

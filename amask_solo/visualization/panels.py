@@ -96,6 +96,11 @@ def save_panel(figure: Figure, path: str | Path) -> None:
     write_whole(path, picture.getbuffer())
 
 
+def drawn_panels(run: Path, kind: str = "epoch") -> list[Path]:
+    """Return the pictures of masks, or of ``hard_views``, that a run has drawn, in the order of epochs."""
+    return sorted((run / "masks").glob(f"{kind}_*.png"))
+
+
 def _rgb(color: str) -> tuple[float, ...]:
     return tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
 

@@ -1,8 +1,5 @@
 """Every file and command of the tutorials works, on tiny data."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,10 +11,10 @@ from torch.utils.data import DataLoader
 import amask_solo
 from tests.cli.command import TINY
 from tests.cli.forked import call_forked
-from tests.docs.pages import ROOT, TUTORIALS, Block, blocks
+from tests.docs.pages import TUTORIALS, Block, blocks
+from tests.hosts.script import HOST, one_epoch, run
 from tests.tiny import BATCH, TwoViews, tiny_cfg
 
-HOST = os.environ.get("SOLO_LEARN_ROOT")
 PATIENCE = 300
 
 
@@ -50,36 +47,15 @@ def carry_out(block: Block, folder: Path) -> None:
             said = call_forked(program.removeprefix("amask-"), *words, cwd=folder, log=folder, patience=PATIENCE)
             assert said.code == 0, said.err
         elif HOST:
-            from_host(arguments, folder)
+            script, *words = arguments
+            places = [f"hydra.run.dir={folder}", f"++checkpoint.dir={folder}"]
+            run(script, *words, *one_epoch(folder / "photos", batch_size=6), *places, folder=Path(HOST))
     if block.language == "python" and not block.file:
         names = {
             "cfg": tiny_cfg("amask_alignment", method_kwargs={}),
             "loader": DataLoader(TwoViews(BATCH), batch_size=BATCH),
         }
         exec(compile(block.text, "page", "exec"), names)  # noqa: S102
-
-
-def from_host(arguments: list[str], folder: Path) -> None:
-    """Call a script of the host, on photographs."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([HOST, str(ROOT), str(ROOT / "amask_solo" / "_hydra")]),
-        "OMP_NUM_THREADS": "1",
-    }
-    settings = [
-        *("data.dataset=custom", f"data.train_path={folder}/photos", f"data.val_path={folder}/photos"),
-        *(
-            "data.format=image_folder",
-            "++data.num_workers=0",
-            "wandb.enabled=False",
-            "accelerator=cpu",
-            "strategy=auto",
-        ),
-        *("precision=32", 'devices="1"', "max_epochs=1", "optimizer.batch_size=6", "auto_resume.enabled=False"),
-    ]
-    words = [sys.executable, *arguments, *settings, f"hydra.run.dir={folder}", f"++checkpoint.dir={folder}"]
-    done = subprocess.run(words, cwd=HOST, env=environment, capture_output=True, text=True, timeout=500, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.mark.slow

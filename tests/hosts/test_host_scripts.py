@@ -1,19 +1,12 @@
-"""The host's own scripts, unmodified, with this plugin installed beside them.
+"""The host's own scripts, unmodified, train and evaluate masked methods."""
 
-Set SOLO_LEARN_ROOT to a checkout of solo-learn's GitHub main.
-"""
-
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
-HOST = os.environ.get("SOLO_LEARN_ROOT")
+from tests.hosts.script import HOST, one_epoch, run
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,34 +24,6 @@ def pictures(tmp_path_factory) -> Path:
     return folder
 
 
-def run(script: str, *arguments: str, folder: Path) -> str:
-    paths = [HOST, str(ROOT), str(ROOT / "amask_solo" / "_hydra")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(Path(HOST) / script), *arguments]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500, check=False
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
-    return done.stdout + done.stderr
-
-
-def data(pictures: Path) -> list[str]:
-    return [
-        "data.dataset=custom",
-        f"data.train_path={pictures}",
-        f"data.val_path={pictures}",
-        "data.format=image_folder",
-        "++data.num_workers=0",
-        "wandb.enabled=False",
-        "accelerator=cpu",
-        "strategy=auto",
-        "precision=32",
-        'devices="1"',
-        "max_epochs=1",
-        "optimizer.batch_size=5",
-    ]
-
-
 @pytest.mark.parametrize(
     ("method", "adversary"),
     [
@@ -74,11 +39,10 @@ def test_main_pretrain_trains_a_masked_method_and_main_linear_loads_every_tensor
         "--config-name",
         "byol.yaml",
         f"method={method}",
-        *data(pictures),
+        *one_epoch(pictures, batch_size=5),
         "sync_batchnorm=False",
         "method_kwargs.proj_hidden_dim=16",
         "method_kwargs.pred_hidden_dim=16",
-        "auto_resume.enabled=False",
         "checkpoint.frequency=1",
         *adversary,
         folder=tmp_path,
@@ -97,9 +61,8 @@ def test_main_pretrain_trains_a_masked_method_and_main_linear_loads_every_tensor
         f"{HOST}/scripts/linear/imagenet-100",
         "--config-name",
         "byol.yaml",
-        *data(pictures),
+        *one_epoch(pictures, batch_size=5),
         f"pretrained_feature_extractor='{checkpoint}'",
-        "auto_resume.enabled=False",
         folder=linear,
     )
     (checkpoint,) = linear.rglob("*.ckpt")
@@ -118,6 +81,6 @@ def test_without_the_plugin_the_method_is_unknown_to_the_script(pictures, tmp_pa
             "--config-name",
             "byol.yaml",
             "method=masked_byol",
-            *data(pictures),
+            *one_epoch(pictures, batch_size=5),
             folder=tmp_path,
         )

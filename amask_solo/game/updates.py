@@ -1,4 +1,15 @@
-"""How encoder and masker take turns."""
+"""How encoder and masker take turns.
+
+One turn::
+
+    masks = masker(view)                            # Game.propose
+    penalty = constraint(masks)
+    shown = one drawn mask of each image, or all    # Game.show
+    for each shown mask:                            # Board.entries, Game.value
+        loss += weight * host_step(views with the occluded one)
+
+The encoder descends on the loss, the masker on penalty - loss: in the same backward pass, or each in a turn of its own.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -102,6 +113,7 @@ class Reversal(UpdateRule):
         if not moves:
             return _turn(board, learns=False)
         turn = _turn(board, learns=True, expose=reverse_gradient)
+        # A plus: the sign is changed below the loss, between what is shown and the masks; the penalty is paid on these.
         return turn._replace(objective=turn.loss + turn.penalty)
 
     def masker_turn(self, board: Board) -> None:

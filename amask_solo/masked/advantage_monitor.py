@@ -84,7 +84,7 @@ class AdvantageMonitor(Callback):
             return
         stride = STRIDE * (2 + 3 * adversary.game.masker.num_masks)
         due = is_measured(batch_idx, trainer.num_training_batches, stride=stride)
-        if due and pl_module.signal(trainer.current_epoch):
+        if due and pl_module.plays(trainer.current_epoch):
             precision = trainer.precision_plugin
             with precision.forward_context():
                 self._seen.append(_lifts(pl_module, precision.convert_input(batch), batch_idx))

@@ -25,8 +25,8 @@ class HostLoss:
         batch: The host's batch: indexes, clean views, labels.
         batch_idx: Its number in the epoch.
         caches: Remembered features of the clean views: of the backbone, then of the momentum backbone.
-        loud: The number (from 1) of the one call that may write logs, statistics, queues and memory banks; it comes
-            last, so that every call sees the same queues. ``None`` if no call may.
+        loud_call: The number (from 1) of the one call that may write logs, statistics, queues and memory banks; it
+            comes last, so that every call sees the same queues. ``None`` if no call may.
         before: Buffers that quiet calls see instead of the present ones.
 
     Attributes:
@@ -41,12 +41,12 @@ class HostLoss:
         batch_idx: int,
         *,
         caches: Sequence[EncodeOnce],
-        loud: int | None,
+        loud_call: int | None,
         before: Buffers | None = None,
     ) -> None:
         self.model, self.base, self.batch_idx = model, base, batch_idx
         self.indexes, self.clean, self.targets = batch
-        self.caches, self.loud, self.before = caches, loud, before
+        self.caches, self.loud_call, self.before = caches, loud_call, before
         self.with_negatives = with_negatives(model, base, self.clean, batch_idx)
         self.calls = 0
         self.class_loss: Scalar | float = 0.0
@@ -54,7 +54,7 @@ class HostLoss:
     def __call__(self, views: Views) -> Scalar:
         """Return the self-supervised loss of these views."""
         self.calls += 1
-        if self.calls != self.loud:
+        if self.calls != self.loud_call:
             self.remember_clean_views()
             with quiet(self.model, self.before):
                 return self._play(views)[0]

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from amask_solo._random import stream, untouched
 from amask_solo._types import Images, Scalar
-from amask_solo.errors import UserError
 from amask_solo.game.adversary import Adversary
 from amask_solo.game.game import masked_views
 from amask_solo.game.memory import Cut
@@ -31,7 +30,7 @@ from amask_solo.masked.distributed import average_gradients, same_on_all_ranks
 from amask_solo.masked.game_monitor import GameMonitor
 from amask_solo.masked.loss import HostLoss
 from amask_solo.masked.negatives import refuse_negatives
-from amask_solo.masked.settings import build_settings
+from amask_solo.masked.settings import build_settings, check_precision
 from amask_solo.masked.side_effects import Buffers, quiet, snapshot
 from amask_solo.masked.tokens import drop_tokens
 from amask_solo.masked.traits import first_signal_epoch, masked_side, refuse_unmaskable
@@ -67,7 +66,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
 
         def __init__(self, cfg: DictConfig) -> None:
             super().__init__(cfg)
-            self.adversary, side, self.loud = build_settings(cfg)
+            self.adversary, side, self.loud_on = build_settings(cfg)
             if self.adversary.game.drop_tokens:
                 drop_tokens(self.adversary.game, self._backbones(), cfg.backbone)
             lend_backbone(self.adversary, self.look)
@@ -82,8 +81,12 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             self._ddp_params_and_buffers_to_ignore = [f"adversary.{name}" for name in self.adversary.state_dict()]
 
         def training_step(self, batch: Sequence, batch_idx: int) -> Scalar:
-            """Hand the host harder views and read its loss back."""
-            if not self.signal(self.current_epoch):
+            """Hand the host harder views and read its loss back.
+
+            The order of a step stands in :mod:`amask_solo.game.updates`. Where the masker's gradient comes with the
+            encoder's, both move at once; else the masker's turn is played in :meth:`on_train_batch_end`.
+            """
+            if not self.plays(self.current_epoch):
                 return super().training_step(batch, batch_idx)
             batch = in_memory_format(self, batch)
             views = batch[1]
@@ -91,14 +94,14 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             if moves and self.adversary.two_turns:
                 self._before = snapshot(self, skip_statistics=True)
             with self._encode_once(views) as caches:
-                loud = self.adversary.game.num_entries + (self.loud == "clean")
-                loss = HostLoss(self, base, batch, batch_idx, caches=caches, loud=loud)
+                last = self.adversary.game.num_entries + (self.loud_on == "clean")
+                loss = HostLoss(self, base, batch, batch_idx, caches=caches, loud_call=last)
                 shared = loss.shared() if self.adversary.memory_efficient else None
                 turn = self.adversary.update.encoder_turn(self._board(loss, "masks", shared), moves=moves)
-                if self.loud == "clean":
+                if self.loud_on == "clean":
                     loss(views)
             self.adversary.last = turn.detach()
-            return turn.objective + loss.class_loss
+            return turn.objective + loss.class_loss  # the online classifier learns, but is no part of the game
 
         def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
             """Move the masker with the encoder, if its gradient came with the encoder's."""
@@ -115,7 +118,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
                 self._stepped = self.global_step
                 if self.adversary.two_turns:
                     self._move()
-                if self.adversary.moves(self.global_step - 1) and self.signal(self.current_epoch):
+                if self.adversary.moves(self.global_step - 1) and self.plays(self.current_epoch):
                     self._further_moves(batch, batch_idx)
             super().on_train_batch_end(outputs, batch, batch_idx)
 
@@ -159,7 +162,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             """
             batch = in_memory_format(self, batch)
             with self._encode_once(batch[1], grad=False) as caches:
-                loss = HostLoss(self, base, batch, batch_idx, caches=caches, loud=None, before=self._before)
+                loss = HostLoss(self, base, batch, batch_idx, caches=caches, loud_call=None, before=self._before)
                 with quiet(self, self._before):
                     loss.remember_clean_views()
                 yield loss
@@ -170,7 +173,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             with torch.no_grad(), untouched(self.device), quiet(self), self.quiet_loss(batch, batch_idx) as loss:
                 yield loss
 
-        def shown(self, batch: Sequence, batch_idx: int) -> list[Images]:
+        def hard_views(self, batch: Sequence, batch_idx: int) -> list[Images]:
             """Return the hard views of a batch, of each entry of the sum, as a step would show them; no traces."""
             game = self.adversary.game
             with self.observed_loss(batch, batch_idx) as loss:
@@ -179,7 +182,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
                 entries = board.entries(game.show(masks, generator=board.generator))
                 return [entry.views[entry.side] for entry in entries]
 
-        def signal(self, epoch: int) -> bool:
+        def plays(self, epoch: int) -> bool:
             """Return whether the game is on: the adversary has started and the objective has a gradient."""
             return epoch >= max(self.adversary.start_epoch, first_signal_epoch(base))
 
@@ -224,14 +227,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
         def on_fit_start(self) -> None:
             """Make the masker's optimizer, with the same masker on every rank."""
             super().on_fit_start()
-            adversary = self.adversary
-            several = adversary.two_turns or adversary.memory_efficient or adversary.steps > 1
-            if self.trainer.precision == "16-mixed" and several:
-                raise UserError(
-                    "update=alternating, adversary.memory_efficient and adversary.steps above 1 do not work with"
-                    " precision=16-mixed: the gradient scaler serves one backward pass a step. Use"
-                    " precision=bf16-mixed, or update=reversal, one step and adversary.memory_efficient=false."
-                )
+            check_precision(self.adversary, self.trainer.precision)
             self._seed = torch.initial_seed()
             self._stepped = self.global_step
             same_on_all_ranks(self.adversary)

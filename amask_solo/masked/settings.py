@@ -74,6 +74,20 @@ def build_settings(cfg: DictConfig) -> Settings:
     return Settings(adversary, side, loud)
 
 
+def check_precision(adversary: Adversary, precision: str) -> None:
+    """Refuse a game of several backward passes a step where gradients are scaled.
+
+    Raises:
+        UserError: If the precision is ``"16-mixed"`` and the game is one of these.
+    """
+    if precision == "16-mixed" and (adversary.two_turns or adversary.memory_efficient or adversary.steps > 1):
+        raise UserError(
+            "update=alternating, adversary.memory_efficient and adversary.steps above 1 do not work with"
+            " precision=16-mixed: the gradient scaler serves one backward pass a step. Use"
+            " precision=bf16-mixed, or update=reversal, one step and adversary.memory_efficient=false."
+        )
+
+
 def _build(cfg: DictConfig, part: str, choice: Any) -> Any:
     chosen = described(part, choice)
     if "_target_" not in chosen:

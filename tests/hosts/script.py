@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-HOST = os.environ.get("SOLO_LEARN_ROOT")
+HOST = os.environ.get("SOLO_LEARN_ROOT") and str(Path(os.environ["SOLO_LEARN_ROOT"]).resolve())
 
 
 def run(script: str, *arguments: str, folder: Path) -> str:

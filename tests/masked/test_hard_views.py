@@ -94,7 +94,7 @@ class Attacked(Callback):
         self.attack, self.losses = attack, []
 
     def on_train_batch_start(self, trainer, model, batch, batch_idx):
-        if self.losses or not model.signal(trainer.current_epoch):
+        if self.losses or not model.plays(trainer.current_epoch):
             return
         batch = in_memory_format(model, batch)
         torch.manual_seed(5)  # where a method drops features out, the attack is on the ones that are scored

@@ -101,11 +101,11 @@ class HardViewPanels(Callback):
         if adversary is None or adversary.game.hard_views.idle or batch_idx + 1 != trainer.num_training_batches:
             return
         epoch = trainer.current_epoch + 1
-        if (epoch % self.every and epoch != trainer.max_epochs) or not pl_module.signal(trainer.current_epoch):
+        if (epoch % self.every and epoch != trainer.max_epochs) or not pl_module.plays(trainer.current_epoch):
             return
         # All processes of a run play, since a host may gather what they have, and the first one draws.
         with trainer.precision_plugin.forward_context():
-            hard = pl_module.shown(trainer.precision_plugin.convert_input(batch), batch_idx)
+            hard = pl_module.hard_views(trainer.precision_plugin.convert_input(batch), batch_idx)
         if not trainer.is_global_zero:
             return
         clean, *hard = (denormalize(view.float(), self.mean, self.std) for view in (batch[1][pl_module.side], *hard))

@@ -13,6 +13,7 @@ ARMS = {
     "one, sequential, reversal": "one drawn mask, sequential, reversal (the default)",
     "one, simultaneous, reversal": "one drawn mask, simultaneous, reversal",
     "one, sequential, alternating": "one drawn mask, sequential, alternating",
+    "one, simultaneous, alternating": "one drawn mask, simultaneous, alternating",
     "N=4, sequential, reversal": "all of N = 4 masks, sequential, reversal",
     "N=4, simultaneous, reversal": "all of N = 4 masks, simultaneous, reversal",
     "N=4, sequential, alternating": "all of N = 4 masks, sequential, alternating",

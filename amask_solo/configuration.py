@@ -69,10 +69,25 @@ def check_keys(node: Any, where: str) -> None:
 
 def _check_arguments(node: DictConfig | Mapping, where: str) -> None:
     target = target_arguments(node["_target_"], where)
-    for key, value in node.items():
+    for key in node:
         if key not in target.names and not target.any_name and not str(key).startswith("_"):
             raise unknown_key(str(key), target.names, where)
-        types = target.plain.get(str(key))
+    check_types(node, target.plain, where)
+
+
+def check_types(node: DictConfig | Mapping, plain: Mapping[str, Collection[type]], where: str) -> None:
+    """Compare the values of a node with the types that its target takes.
+
+    Args:
+        node: Keys and values.
+        plain: Key -> the types that its value may have; those of other keys are not looked at.
+        where: Its place in the configuration, for error messages.
+
+    Raises:
+        UserError: If a value is of the wrong type.
+    """
+    for key, value in node.items():
+        types = plain.get(str(key))
         if types and not _is_one_of(value, types):
             expected = " or ".join(words for kind, words in PLAIN.items() if kind in types)
             raise UserError(f"Expected {_below(where, key)} to be {expected}, but got {value!r}.")

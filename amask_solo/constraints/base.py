@@ -14,9 +14,11 @@ class Constraint(nn.Module, ABC):
 
     Attributes:
         free: Whether it asks nothing of any mask.
+        num_masks: How many masks it is for; ``None`` for any number.
     """
 
     free = False
+    num_masks: int | None = None
 
     @abstractmethod
     def forward(self, masks: Masks) -> Scalar:

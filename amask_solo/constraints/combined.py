@@ -61,7 +61,7 @@ class PerMask(Constraint):
         constraints: One for each mask, in the order of the masks.
 
     Raises:
-        ValueError: If there is none; or, when called, if their number is not that of the masks.
+        ValueError: If there is none; or, when called, if their number is not that of the masks, which the game checks.
 
     Example:
         >>> from amask_solo.constraints import AreaTarget
@@ -75,13 +75,9 @@ class PerMask(Constraint):
         if not constraints:
             raise ValueError("Expected one constraint for each mask, but got none.")
         self.constraints = nn.ModuleList(constraints)
+        self.num_masks = len(constraints)
 
     def forward(self, masks: Masks) -> Scalar:
         """Return the sum of the penalties."""
-        if masks.shape[1] != len(self.constraints):
-            raise ValueError(
-                f"Expected {len(self.constraints)} masks, one for each constraint, "
-                f"but got {masks.shape[1]}; set num_masks of the masker to match."
-            )
         pairs = zip(self.constraints, masks.split(1, dim=1), strict=True)
         return torch.stack([constraint(mask) for constraint, mask in pairs]).sum()

@@ -15,6 +15,8 @@ from amask_solo.occlusion import pixels
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 ADAMW = partial(torch.optim.AdamW, lr=1e-3)
+PART = 0.5
+"""The share of the batch that further moves are made on by default."""
 Schedule = Literal["constant", "cosine"]
 
 
@@ -43,6 +45,11 @@ def _refuse_optimizer(make: OptimizerFactory) -> None:
         make([nn.Parameter(torch.zeros(1))])
     except (ValueError, TypeError) as error:
         raise ValueError(f"optimizer: {error}") from error
+
+
+def part_size(share: float, batch: int) -> int:
+    """Return how many images a share of the batch has: at least two, since batch statistics need them."""
+    return max(2, round(share * batch))
 
 
 class Preview(NamedTuple):
@@ -86,7 +93,7 @@ class Adversary(nn.Module):
         warmup: float = 0.0,
         every: int = 1,
         steps: int = 1,
-        part: float = 0.5,
+        part: float = PART,
         start_epoch: int = 0,
         memory_efficient: bool = False,
     ) -> None:
@@ -121,7 +128,7 @@ class Adversary(nn.Module):
     @property
     def two_turns(self) -> bool:
         """Whether the masker takes a turn of its own, after the encoder's step."""
-        return not isinstance(self.update, Reversal)
+        return self.update.two_turns
 
     def learned(self) -> list[nn.Parameter]:
         """Return the parameters of the masker and of what it pays; none, so that nothing is stepped, if it has none."""

@@ -64,7 +64,8 @@ class Game(nn.Module):
             transformer that leaves hidden patches out; see :mod:`amask_solo.masked.tokens`.
 
     Raises:
-        ValueError: If a setting is not among its choices, or out of range, or does not go with ``drop_tokens``.
+        ValueError: If a setting is not among its choices, or out of range, or does not go with ``drop_tokens``, or the
+            constraint is for another number of masks.
     """
 
     def __init__(
@@ -96,6 +97,12 @@ class Game(nn.Module):
                 "drop_tokens leaves equally many patches out of each masked view, so it takes share=1, apply=each and "
                 "hard_views=none; change these, or leave drop_tokens out."
             )
+        for part in constraint.modules():
+            if getattr(part, "num_masks", None) not in (None, masker.num_masks):
+                raise ValueError(
+                    f"constraint: expected {part.num_masks} masks, one for each constraint, but the masker makes "
+                    f"{masker.num_masks}; set its num_masks to match."
+                )
         self.masker, self.fill, self.constraint, self.hard_views = masker, fill, constraint, hard_views
         self.negatives = negatives
         self.draw, self.apply_, self.reduction, self.share = draw, apply, reduction, share

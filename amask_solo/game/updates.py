@@ -90,15 +90,23 @@ def reverse_gradient(masks: Masks) -> Masks:
 
 
 class UpdateRule(ABC):
-    """When the masker learns from the game."""
+    """When the masker learns from the game.
+
+    Attributes:
+        two_turns: Whether the masker takes a turn of its own, after the encoder's step; else its gradient comes with
+            the encoder's.
+    """
+
+    two_turns = False
 
     @abstractmethod
     def encoder_turn(self, board: Board, *, moves: bool) -> Turn:
         """Play for the batch's backward pass; ``moves`` says whether the masker learns in this step."""
 
-    @abstractmethod
-    def masker_turn(self, board: Board) -> Turn | None:
-        """Play for the masker alone, after the encoder has moved; ``None`` if it has learned already."""
+    def masker_turn(self, board: Board) -> Turn:
+        """Play against the encoder as it is: the masker minimizes the penalty minus the loss."""
+        turn = _turn(board, learns=True)
+        return turn._replace(objective=turn.penalty - turn.loss)
 
 
 class Reversal(UpdateRule):
@@ -116,31 +124,22 @@ class Reversal(UpdateRule):
         # A plus: the sign is changed below the loss, between what is shown and the masks; the penalty is paid on these.
         return turn._replace(objective=turn.loss + turn.penalty)
 
-    def masker_turn(self, board: Board) -> None:
-        """Do nothing: the masker's gradient came with the encoder's."""
-
 
 class Alternating(UpdateRule):
     """The encoder steps against given masks, then the masker steps against the new encoder, with masks drawn anew.
+
+    Where gradients are accumulated, the masker's turn follows each batch, and only the last one sees the new encoder.
 
     References:
         Shi et al., `Adversarial Masking for Self-Supervised Learning <https://arxiv.org/abs/2201.13100>`_,
         ICML 2022; the order of the two steps follows the authors' code.
     """
 
+    two_turns = True
+
     def encoder_turn(self, board: Board, *, moves: bool) -> Turn:  # noqa: ARG002
         """Play for the encoder."""
         return _turn(board, learns=False)
-
-    def masker_turn(self, board: Board) -> Turn:
-        """Play for the masker."""
-        return play_for_masker(board)
-
-
-def play_for_masker(board: Board) -> Turn:
-    """Play against the encoder as it is: the masker minimizes the penalty minus the loss."""
-    turn = _turn(board, learns=True)
-    return turn._replace(objective=turn.penalty - turn.loss)
 
 
 def _turn(board: Board, *, learns: bool, expose: Callable[[Masks], Masks] = lambda masks: masks) -> Turn:

@@ -1,7 +1,9 @@
 """The object is where a backbone of one's own is active."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +22,18 @@ class Weights(Localiser):
 
     Args:
         path: The exported file, of any format. Views reach it as this run makes them.
-        arch: The host's name of the backbone; found by its tensors by default.
+        arch: The name of the backbone: the host's, or ``timm/NAME``; found by its tensors by default, if it is one of
+            the host's ResNets, ViTs, Swins or ConvNeXts.
+        kwargs: What the backbone is built with beyond its defaults (``channels``).
 
     Raises:
         UserError: If the file is missing, or is no backbone that was exported.
     """
 
-    def __init__(self, path: str, arch: str | None = None) -> None:
+    def __init__(self, path: str, arch: str | None = None, kwargs: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         # A function, not a module: what is assigned here would become a part of the masker.
-        self.look = partial(_look, load_exported(path, arch))
+        self.look = partial(_look, load_exported(path, arch, kwargs))
 
     @torch.no_grad()
     def forward(self, images: Images) -> Maps:
@@ -43,27 +47,31 @@ def _look(network: nn.Module, images: Images) -> FeatureMaps:
     return last
 
 
-def load_exported(path: str, arch: str | None = None) -> nn.Module:
+def load_exported(path: str, arch: str | None = None, kwargs: Mapping[str, Any] | None = None) -> nn.Module:
     """Return the backbone of a file that ``amask-export`` wrote, in evaluation mode on the CPU.
 
     Args:
         path: The file.
-        arch: The host's name of the backbone; found by its tensors by default.
+        arch: The name of the backbone; found by its tensors by default.
+        kwargs: What it is built with beyond its defaults.
 
     Raises:
         UserError: If the file is missing, or is no backbone that was exported.
     """
     # Not at the top: the other localisers need no such library.
-    from amask_solo.hosts.architectures import is_backbone, nearest_arch, rebuild
+    from amask_solo.hosts.architectures import has_cifar_stem, is_backbone, nearest_arch, rebuild
     from amask_solo.hosts.blueprint import Blueprint
 
     file = Path(path).expanduser()
     if not file.is_file():
         raise UserError(f"There is no file {file} for localiser=weights; amask-export writes one.")
     state = _read(file)
-    if not is_backbone(state):
-        raise UserError(f"{file} holds no exported backbone; amask-export makes one of any run or checkpoint.")
-    return rebuild(state, Blueprint(arch or nearest_arch(state)))
+    if not state or not (arch or is_backbone(state)):
+        raise UserError(
+            f"{file} holds no exported backbone of the host's; amask-export makes one of any run or checkpoint, and "
+            "arch=timm/NAME says what another one is."
+        )
+    return rebuild(state, Blueprint(arch or nearest_arch(state), kwargs or {}, has_cifar_stem(state)))
 
 
 def _read(file: Path) -> dict[str, Tensor]:

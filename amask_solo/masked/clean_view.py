@@ -8,6 +8,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from amask_solo._types import Images
+from amask_solo.game.adversary import part_size
 from amask_solo.game.memory import Cut, cut
 
 
@@ -95,8 +96,8 @@ def in_memory_format(model: LightningModule, batch: Sequence) -> list:
 
 
 def first_part(batch: Sequence, share: float) -> list:
-    """Return the batch with its first images alone: at least two, since batch statistics need them."""
+    """Return the batch with its first images alone."""
     index, views, targets = batch
     views = [views] if isinstance(views, Tensor) else views
-    size = max(2, round(share * len(index)))
+    size = part_size(share, len(index))
     return [index[:size], [view[:size] for view in views], targets[:size]]

@@ -19,7 +19,7 @@ class GameMonitor(Callback):
 
     Every ``log_every_n_steps`` steps it logs ``masks/*`` (see
     :func:`~amask_solo.game.monitor.mask_statistics`), ``adversary/loss``, ``adversary/penalty``, and the
-    norms of both players' gradients before clipping. The row of an epoch holds the mean of
+    norms of both players' gradients, the encoder's before it is clipped. The row of an epoch holds the mean of
     ``masks/*`` over what was logged in it.
 
     A loss that is NaN without a NaN gradient is not taken for a failure: DeepCluster-v2 has one in

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 
 import torch
 from lightning.pytorch import LightningModule
+from torch import Tensor
 
 from amask_solo._random import untouched
 from amask_solo._types import Scalar, Views
@@ -69,11 +70,15 @@ class HostLoss:
             return self._play(views)[0]
 
     def _play(self, views: Views) -> tuple[Scalar, Scalar | float]:
-        self.model.class_losses.clear()
-        with self.with_negatives():
-            batch = [self.indexes, list(views), self.targets]
-            loss = self.base.training_step(self.model, batch, self.batch_idx)
-        class_loss = sum(self.model.class_losses)
+        heard: list[Tensor] = []
+        self.model.class_losses = heard
+        try:
+            with self.with_negatives():
+                batch = [self.indexes, list(views), self.targets]
+                loss = self.base.training_step(self.model, batch, self.batch_idx)
+        finally:
+            self.model.class_losses = None
+        class_loss = sum(heard)
         return loss - class_loss, class_loss
 
     def remember_clean_views(self) -> None:

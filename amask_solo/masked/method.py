@@ -19,7 +19,7 @@ from amask_solo._types import Images, Scalar
 from amask_solo.game.adversary import Adversary
 from amask_solo.game.game import masked_views
 from amask_solo.game.memory import Cut
-from amask_solo.game.updates import Board, play_for_masker
+from amask_solo.game.updates import Board
 from amask_solo.hosts.features import feature_map
 from amask_solo.hosts.installed import load_host
 from amask_solo.localisers.backbone import lend_backbone
@@ -33,7 +33,7 @@ from amask_solo.masked.negatives import refuse_negatives
 from amask_solo.masked.settings import build_settings, check_precision
 from amask_solo.masked.side_effects import Buffers, quiet, snapshot
 from amask_solo.masked.tokens import drop_tokens
-from amask_solo.masked.traits import first_signal_epoch, masked_side, refuse_unmaskable
+from amask_solo.masked.traits import first_signal_epoch, masked_side, refuse_side, refuse_unmaskable
 
 CLASS_LOSSES = ("train_class_loss", "train_momentum_class_loss")
 
@@ -71,11 +71,13 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
                 drop_tokens(self.adversary.game, self._backbones(), cfg.backbone)
             lend_backbone(self.adversary, self.look)
             lend_clock(self.adversary, self.epoch)
+            if self.adversary.learned():
+                refuse_side(base, side)
             self.side = masked_side(base) if side in (None, "both") else side
             self.sides = [1 - self.side, self.side] if side == "both" else [self.side]
             if self.adversary.game.negatives is not None:
                 refuse_negatives(self, base)
-            self.class_losses: list[Tensor] = []
+            self.class_losses: list[Tensor] | None = None
             self._before: Buffers | None = None
             # DDP must not wait for gradients of a masker that does not move in every step; see `distributed`.
             self._ddp_params_and_buffers_to_ignore = [f"adversary.{name}" for name in self.adversary.state_dict()]
@@ -91,7 +93,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             batch = in_memory_format(self, batch)
             views = batch[1]
             moves = self.adversary.moves(self.global_step)
-            if moves and self.adversary.two_turns:
+            if moves and (self.adversary.two_turns or self.adversary.steps > 1):
                 self._before = snapshot(self, skip_statistics=True)
             with self._encode_once(views) as caches:
                 last = self.adversary.game.num_entries + (self.loud_on == "clean")
@@ -111,15 +113,15 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
 
         def on_train_batch_end(self, outputs: Any, batch: Sequence, batch_idx: int) -> None:
             """Give the masker its own turn, if it takes one, before the host updates its teacher."""
-            if self._before is not None:
+            if self._before is not None and self.adversary.two_turns:
                 self._masker_turn(batch, batch_idx)
-                self._before = None
             if self.global_step > self._stepped:
                 self._stepped = self.global_step
                 if self.adversary.two_turns:
                     self._move()
-                if self.adversary.moves(self.global_step - 1) and self.plays(self.current_epoch):
+                if self._before is not None and self.adversary.steps > 1:
                     self._further_moves(batch, batch_idx)
+            self._before = None
             super().on_train_batch_end(outputs, batch, batch_idx)
 
         def _masker_turn(self, batch: Sequence, batch_idx: int) -> None:
@@ -130,8 +132,6 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             self.adversary.last = turn.detach()
 
         def _further_moves(self, batch: Sequence, batch_idx: int) -> None:
-            if self.adversary.steps == 1:
-                return
             part = first_part(batch, self.adversary.part)
             with (
                 untouched(self.device),  # a host may draw numbers in its objective
@@ -141,7 +141,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
                 for number in range(1, self.adversary.steps):
                     shared = [] if self.adversary.memory_efficient else None
                     board = self._board(loss, f"further move {number}", shared)
-                    self.adversary.gather(play_for_masker(board).objective)
+                    self.adversary.gather(self.adversary.update.masker_turn(board).objective)
                     self._move()
 
         def _board(self, loss: HostLoss, name: str, shared: Sequence[Cut] | None) -> Board:
@@ -158,7 +158,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
         def quiet_loss(self, batch: Sequence, batch_idx: int) -> Iterator[HostLoss]:
             """Give the objective on a batch, without traces, and with a gradient to what differs from the clean views.
 
-            In a batch's masker's turn, it sees the buffers as the encoder's turn did.
+            In the masker's turns on a batch, it sees the buffers as the encoder's turn did: queues without the batch.
             """
             batch = in_memory_format(self, batch)
             with self._encode_once(batch[1], grad=False) as caches:
@@ -193,7 +193,9 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
 
         def log_dict(self, dictionary: Any, *args: Any, **kwargs: Any) -> None:
             """Log, unless the call is a quiet one; keep the online classifier's loss, which is not the game's."""
-            self.class_losses += [dictionary[key] for key in CLASS_LOSSES if key in dictionary]
+            if self.class_losses is not None:
+                # A copy, since a host may go on adding to the tensor that it has logged.
+                self.class_losses += [dictionary[key].clone() for key in CLASS_LOSSES if key in dictionary]
             if not self.muted:
                 super().log_dict(dictionary, *args, **kwargs)
 

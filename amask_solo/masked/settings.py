@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from amask_solo.configuration import arguments, config_folder, instantiate, target_arguments
+from amask_solo.configuration import arguments, check_types, config_folder, instantiate, target_arguments
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.game.adversary import Adversary
 from amask_solo.game.game import Game
@@ -52,6 +52,7 @@ def build_settings(cfg: DictConfig) -> Settings:
         if key not in game_keys | adversary_keys | {"side", "loud"}:
             known = game_keys | adversary_keys | {"side", "loud"}
             raise unknown_key(str(key), known, "adversary")
+    check_types(node, arguments(Game).plain | arguments(Adversary).plain, "adversary")
     side, loud = node.get("side"), node.get("loud", "masked")
     if side not in (None, 0, 1, "both"):
         raise UserError(f"Expected adversary.side to be 0, 1, both or null, but got {side!r}.")
@@ -63,11 +64,12 @@ def build_settings(cfg: DictConfig) -> Settings:
         made = {part: _build(cfg, part, node.get(part) or name) for part, name in PARTS.items()}
         if node.get("negatives"):
             made["negatives"] = _build(cfg, "negatives", node["negatives"])
-        if "optimizer" in node:
-            optimizer = node["optimizer"]
-            chosen = optimizer if "_target_" in optimizer else OmegaConf.merge(OPTIMIZER, optimizer)
+        if optimizer := node.get("optimizer"):
+            # Resolved first: interpolations refer to the whole configuration.
+            given = OmegaConf.to_container(optimizer, resolve=True)
+            chosen = OmegaConf.create(given if "_target_" in given else OPTIMIZER | given)
             made["optimizer"] = instantiate(chosen, "adversary.optimizer")
-        chosen = {key: node[key] for key in node if key not in ("side", "loud", *made)} | made
+        chosen = {key: node[key] for key in node if key not in ("side", "loud", "optimizer", *made)} | made
         game = _call(Game, {k: v for k, v in chosen.items() if k in game_keys})
         rest = {k: v for k, v in chosen.items() if k in adversary_keys}
         adversary = _call(Adversary, {"game": game, **rest})

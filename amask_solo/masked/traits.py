@@ -18,6 +18,19 @@ def masked_side(method: type) -> int:
     return 0 if _ancestors(method) & MASK_FIRST_VIEW else 1
 
 
+def refuse_side(method: type, side: int | str | None) -> None:
+    """Raise an error if a masker is to learn from a view through which no gradient reaches it.
+
+    Raises:
+        UserError: If the method passes none to this view.
+    """
+    if side == 1 - masked_side(method) and _ancestors(method) & MASK_FIRST_VIEW:
+        raise UserError(
+            f"{method.__name__} passes no gradient to view {side}, so a masker would learn nothing there; leave "
+            "adversary.side out, or take a masker that does not learn."
+        )
+
+
 def first_signal_epoch(method: type) -> int:
     """Return the first epoch, from 0, in which the objective has a gradient."""
     return max((FIRST_SIGNAL_EPOCH.get(name, 0) for name in _ancestors(method)), default=0)

@@ -44,8 +44,8 @@ class SequentialMasker(Masker):
             has seen. If not, each mask is trained by what it itself hides.
 
     Raises:
-        ValueError: If there is no mask, the number of projections is not that of masks, disjoint masks have no room in
-            one image, or the resolution is not in (0, 1].
+        ValueError: If there is no mask, the number of projections is not that of masks, one of them needs several masks
+            at once, disjoint masks have no room in one image, or the resolution is not in (0, 1].
 
     Example:
         >>> SequentialMasker()(torch.randn(2, 3, 32, 32)).mean(dim=(-2, -1))[0]
@@ -73,6 +73,8 @@ class SequentialMasker(Masker):
                 f"{num_masks} masks and {len(projections)} projections; "
                 "a single one, not in a list, serves all steps."
             )
+        for project in projections:
+            _check_single(project)
         _check_room(projections)
         self.num_masks = num_masks
         self.resolution = check_resolution(resolution)
@@ -134,6 +136,14 @@ class SequentialMasker(Masker):
             return self.projections[0](logits, torch.cat(rooms), generator=generator)
         parts = zip(self.projections, logits.split([len(room) for room in rooms]), rooms, strict=True)
         return torch.cat([project(part, room, generator=generator) for project, part, room in parts])
+
+
+def _check_single(project: Projection) -> None:
+    """Refuse a projection that needs several masks at once."""
+    try:
+        project(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), generator=torch.Generator())
+    except ValueError as error:
+        raise ValueError(f"projection: a step makes one mask, whatever num_masks is. {error}") from error
 
 
 def _check_room(projections: Sequence[Projection]) -> None:

@@ -1,6 +1,6 @@
 """What single methods demand of the batch, the data set, the views and their optimizer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -30,6 +30,7 @@ def check_method(cfg: DictConfig, *, images: int, devices: int, many_views: bool
     """
     _check_views(cfg, many=many_views or cfg.method.removeprefix(PREFIX) in MANY_VIEWS)
     kwargs, batch = cfg.get("method_kwargs") or {}, cfg.optimizer.batch_size
+    _check_part(cfg, kwargs, batch, devices)
     rules: dict[str, Callable[[], None]] = {
         "whitening_size": lambda: _check_whitening(kwargs, batch),
         "queue_size": lambda: _check_queue(kwargs, batch, devices),
@@ -38,6 +39,23 @@ def check_method(cfg: DictConfig, *, images: int, devices: int, many_views: bool
     for key, rule in rules.items():
         if kwargs.get(key) is not None:
             rule()
+
+
+def _check_part(cfg: DictConfig, kwargs: Mapping[str, Any], batch: int, devices: int) -> None:
+    """Check that the method takes the part of a batch that further moves of a masker are made on."""
+    adversary = cfg.get("adversary") or {}
+    if adversary.get("steps", 1) == 1:
+        return
+    from amask_solo.game.adversary import PART, part_size  # torch, which the other checks do not need
+
+    size, queue = part_size(float(adversary.get("part", PART)), batch), kwargs.get("queue_size")
+    fits = size == batch or not kwargs.get("whitening_size")
+    if fits and (not queue or "epoch_queue_starts" in kwargs or queue % (size * devices) == 0):
+        return
+    raise UserError(
+        f"method={cfg.method} cannot be called on the {size} images of adversary.part, on which further moves of the "
+        "masker (adversary.steps) are made; give adversary.part=1."
+    )
 
 
 def _check_views(cfg: DictConfig, *, many: bool) -> None:

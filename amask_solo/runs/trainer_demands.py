@@ -14,10 +14,9 @@ SET_BY_US = frozenset(
 """Arguments of the trainer that do not stand below ``trainer``."""
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
-PRECISIONS = (
-    *(64, 32, 16, "64", "32", "16", "bf16", "64-true", "32-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed"),
-    *("transformer-engine", "transformer-engine-float16"),
-)
+PRECISIONS = (32, 16, "32", "16", "bf16", "32-true", "16-mixed", "bf16-mixed")
+"""Those in which the weights are in float32, as the views are, which no plugin of Lightning sees being made."""
+
 STARTS = ("", "_spawn", "_fork", "_notebook")
 STAGES = ("", "_stage_1", "_stage_2", "_stage_2_offload", "_stage_3", "_stage_3_offload", "_stage_3_offload_nvme")
 STRATEGIES = (

@@ -108,11 +108,6 @@ def test_per_mask_asks_of_each_mask_something_else(masks):
     torch.testing.assert_close(steps(masks), expected)
 
 
-def test_per_mask_names_a_wrong_number_of_masks(masks):
-    with pytest.raises(ValueError, match=r"Expected 2 masks.*got 4"):
-        PerMask([Overlap(), Overlap()])(masks)
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [

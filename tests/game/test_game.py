@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from amask_solo.constraints import WeightedSum
+from amask_solo.constraints import Overlap, PerMask, WeightedSum
 from amask_solo.fills import Zero
 from amask_solo.game.game import Game
 from amask_solo.maskers import RandomMasker, SequentialMasker
@@ -9,6 +9,12 @@ from amask_solo.maskers import RandomMasker, SequentialMasker
 
 def game(masker=None, **settings):
     return Game(masker or SequentialMasker(), Zero(), WeightedSum({}), **settings)
+
+
+def test_a_constraint_for_another_number_of_masks_is_refused():
+    steps = WeightedSum({"steps": PerMask([Overlap(), Overlap()])})
+    with pytest.raises(ValueError, match=r"expected 2 masks.*makes 3"):
+        Game(SequentialMasker(), Zero(), steps)
 
 
 def source(seed=0):

@@ -6,6 +6,8 @@ import torch
 from scipy.ndimage import uniform_filter
 
 from amask_solo.errors import UserError
+from amask_solo.hosts.blueprint import Blueprint
+from amask_solo.hosts.timm_backbones import build_backbone
 from amask_solo.localisers import (
     BackboneMap,
     Everywhere,
@@ -62,6 +64,17 @@ def test_the_smoothed_map_keeps_its_sum_and_loses_its_peaks():
 @pytest.mark.parametrize("target", ["timm", "safetensors"])
 def test_weights_of_every_format_make_the_same_maps(target, weights, tmp_path):
     assert Weights(str(export(tmp_path, target=target)))(blob(4)).equal(weights(blob(4)))
+
+
+def test_a_backbone_of_timm_is_found_by_its_name_and_what_it_was_built_with(tmp_path):
+    small = Blueprint("timm/resnet18", {"channels": [8, 8, 16, 16]}, small_stem=True)
+    other = Blueprint("timm/efficientnet_b0")
+    for number, plan in enumerate((small, other)):
+        network = build_backbone(plan)
+        torch.save(network.state_dict(), tmp_path / f"{number}.pth")
+        maps = Weights(str(tmp_path / f"{number}.pth"), arch=plan.arch, kwargs=plan.kwargs)(blob(4))
+        assert maps.shape[:2] == (len(blob(4)), 1)
+        assert maps.std(dim=(2, 3)).min() > 0
 
 
 def test_what_is_no_export_is_refused(tmp_path):

@@ -4,7 +4,10 @@ import pytest
 import torch
 
 from amask_solo.errors import UserError
+from amask_solo.hosts.installed import load_host
+from amask_solo.masked.method import wrap
 from tests.players import METHODS, OneConvolution, build, fit, masker_node
+from tests.tiny import BATCH, thin_networks, tiny_cfg
 
 pytestmark = pytest.mark.host
 
@@ -33,6 +36,33 @@ def test_the_masker_moves_so_often_for_each_step_of_the_encoder(update, accumula
     fit(model, epochs=1, batches=4, accumulate_grad_batches=accumulate)
     (state, *_) = model.adversary.optimizer_state()["state"].values()
     assert state["step"] == 3 * 4 / accumulate
+
+
+@pytest.mark.parametrize("update", ["reversal", "alternating"])
+def test_a_further_move_sees_the_queue_without_the_batch_that_it_is_made_on(update):
+    seen = []
+    base = load_host().stock("mocov2plus")
+
+    class Watched(base):
+        def training_step(self, batch, batch_idx):
+            seen.append((len(batch[0]), self.queue.clone()))
+            return super().training_step(batch, batch_idx)
+
+    settings = {"adversary.steps": 3, "adversary.update": update, "adversary.masker": masker_node(OneConvolution)}
+    with thin_networks():
+        model = wrap(Watched)(tiny_cfg("amask_mocov2plus", **settings))
+    before = model.queue.clone()
+    fit(model, epochs=1, batches=1)
+    assert len(seen) >= 3
+    assert {size for size, _ in seen} == {BATCH, BATCH // 2}
+    assert all(queue.equal(before) for _, queue in seen)
+    assert not model.queue.equal(before)
+
+
+@pytest.mark.parametrize("method", ["ressl", "wmse"])
+def test_a_masker_is_not_left_to_a_view_that_gives_it_no_gradient(method):
+    with pytest.raises(UserError, match="no gradient to view 1"):
+        build(method, masker_node(OneConvolution), **{"adversary.side": 1})
 
 
 @pytest.mark.parametrize("setting", [{"adversary.steps": 0}, {"adversary.part": 0.0}, {"adversary.part": 1.5}])

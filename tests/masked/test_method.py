@@ -1,6 +1,7 @@
 """Contracts that hold for every method of the host, whichever generation it is."""
 
 import itertools
+from copy import deepcopy
 from functools import cache
 
 import pytest
@@ -113,7 +114,7 @@ def test_encoding_the_clean_view_once_changes_neither_loss_nor_gradients(name, d
             owner, _, leaf = key.rpartition(".")
             model.get_submodule(owner)._buffers[leaf] = before[key].clone()
         hard = torch.lerp(view, content, mask)
-        model.class_losses.clear()
+        model.class_losses = []
         out = stock.training_step(model, [indexes, [clean, hard], targets], 0)
         class_loss = sum(model.class_losses)
         total = total + (out - class_loss) / 4
@@ -126,6 +127,28 @@ def test_encoding_the_clean_view_once_changes_neither_loss_nor_gradients(name, d
             continue
         sign = -1 if key.startswith("adversary.") else 1
         torch.testing.assert_close(got[key], sign * expected, rtol=1e-5, atol=1e-9, msg=lambda m, k=key: f"{k}: {m}")
+
+
+@pytest.mark.parametrize("draw", ["one", "all"])
+def test_the_losses_of_online_classifiers_are_no_part_of_the_game(draw):
+    settings = {"adversary.draw": draw}
+    without = build("byol", masker_node(OneConvolution), **settings)
+    model = build("byol", masker_node(OneConvolution), **settings, **{"momentum.classifier": True})
+    model.load_state_dict(without.state_dict(), strict=False)
+    for each in (without, model):
+        attach(each)
+        loss = each.training_step(batch_of(), 0)
+    torch.testing.assert_close(model.adversary.last.loss, without.adversary.last.loss)
+    loss.backward()
+    assert model.momentum_classifier.weight.grad.abs().sum() > 0
+
+
+def test_a_model_can_be_copied_after_a_step_and_keeps_nothing_of_it():
+    model = build("simclr", masker_node(OneConvolution), **{"adversary.start_epoch": 1})
+    fit(model, epochs=2)
+    assert model.class_losses is None
+    copied = deepcopy(model)
+    assert copied.adversary.masker is not model.adversary.masker
 
 
 @pytest.mark.parametrize("name", ["byol", "simclr", "simsiam", "mocov2plus", "ressl"])

@@ -11,6 +11,20 @@ from amask_solo.hosts.names import OPTIMIZERS
 from amask_solo.runs.method_demands import check_method, optimizer_kwargs
 
 
+def with_part(made, **adversary):
+    return OmegaConf.merge(made, {"adversary": {"steps": 2, **adversary}})
+
+
+def test_further_moves_are_made_on_images_that_the_method_takes():
+    whitening = cfg("amask_wmse", whitening_size=8, proj_output_dim=2)
+    for made in (whitening, cfg("amask_mocov2plus", queue_size=16), cfg("amask_simclr"), cfg(queue_size=20, **SWAV)):
+        check(with_part(made, part=1))
+    check(with_part(cfg("amask_mocov2plus", queue_size=16)))
+    for made in (with_part(whitening), with_part(cfg("amask_mocov2plus", queue_size=16), part=0.4)):
+        with pytest.raises(UserError, match=r"give adversary\.part=1"):
+            check(made)
+
+
 def cfg(method="amask_byol", batch=8, large=2, small=0, **method_kwargs):
     return OmegaConf.create(
         {

@@ -1,48 +1,93 @@
 """Equal time: how many epochs each arm gets, by what a step of it costs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.comparison.carry_out import call
-from amask_solo.comparison.plan import STOCK, Run
+from amask_solo.comparison.plan import PREFIX, STOCK, Run
+from amask_solo.errors import UserError
 from amask_solo.files import write_whole
 
 STEPS = 25
 ROUNDS = 2
 BARE = (
-    "max_epochs=1",
-    f"++trainer.limit_train_batches={STEPS}",
+    f"++trainer.max_steps={STEPS}",
+    "++trainer.limit_val_batches=0",
     "online_knn=0",
     "mask_panels=0",
     "advantage=0",
     "overwrite=true",
 )
-"""A run that measures nothing but its steps."""
+"""A run that measures nothing but its steps. It is as long as its schedules ask for, and ends before."""
+
+GAME_ON = "++adversary.start_epoch=0"
+"""A masked run is timed as it is when the game is on."""
+
+LATE = {"deepclusterv2": "has no clusters to predict"}
+HANDOVER = "amask_solo.localisers.Handover"
+"""What costs less in the first epoch than later: methods, why, and a part of a masker."""
+
+
+def check_timed(cfg: DictConfig) -> None:
+    """Refuse to time a run by its first steps if later ones cost more.
+
+    Args:
+        cfg: The configuration of a run.
+
+    Raises:
+        UserError: If it is known to be such a run.
+    """
+    why = LATE.get(cfg.method.removeprefix(PREFIX))
+    if why is None and HANDOVER in _targets(OmegaConf.to_container(cfg, resolve=True).get("adversary")):
+        why = "asks the first localiser of a handover"
+    if why:
+        raise UserError(
+            f"budget=time goes by the cost of the first steps, but method={cfg.method} {why} in the first epoch; "
+            "give budget=epochs."
+        )
+
+
+def _targets(node: Any) -> Iterator[str]:
+    """Yield all that a node and those below it describe."""
+    if isinstance(node, dict) and "_target_" in node:
+        yield node["_target_"]
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _targets(child)
 
 
 def equal_time(runs: Sequence[Run], *, epochs: int, folder: Path) -> dict[tuple[str, str], int]:
     """Return the epochs of each base and arm that take as long as stock's own.
 
-    What a step costs is measured once, arm after arm and then again, and kept in ``speed.json``: a comparison that goes
-    on has the same epochs as before. The faster of the rounds counts, since other load can only slow a run down.
+    What a step costs is measured once, arm after arm and then again, and kept in ``speed.json`` with the settings it is
+    the cost of: a comparison that goes on has the same epochs as before. The faster of the rounds counts, since other
+    load can only slow a run down. An arm whose game begins later is timed as if it were on from the start.
 
     Args:
         runs: All runs of the comparison.
         epochs: Those of the stock method.
         folder: Of the comparison.
+
+    Raises:
+        UserError: If a run has too few steps to time.
     """
     file = folder / "speed.json"
-    speed: dict[str, float] = json.loads(file.read_text()) if file.is_file() else {}
+    kept = json.loads(file.read_text()) if file.is_file() else {}
     # The runs come seed by seed, so the first seed's are the first for each base and arm.
     first = {(run.base, run.arm): run for run in reversed(runs)}
-    new = {pair: run for pair, run in sorted(first.items()) if _name(*pair) not in speed}
+    asked = {_name(*pair): _settings(run) for pair, run in sorted(first.items())}
+    speed = {name: kept[name]["seconds"] for name in asked if _is_of(kept.get(name), asked[name])}
+    new = [name for name in asked if name not in speed]
     for _ in range(ROUNDS):
-        for pair, run in new.items():
-            seconds = _seconds_per_step(run, folder / "speed" / _name(*pair))
-            speed[_name(*pair)] = min(seconds, speed.get(_name(*pair), seconds))
+        for name in new:
+            seconds = _seconds_per_step(asked[name], folder / "speed" / name)
+            speed[name] = min(seconds, speed.get(name, seconds))
     if new:
-        write_whole(file, json.dumps(speed, indent=2) + "\n")
+        kept |= {name: {"seconds": speed[name], "settings": asked[name]} for name in new}
+        write_whole(file, json.dumps(kept, indent=2) + "\n")
     return {
         (base, arm): max(1, round(epochs * speed[_name(base, STOCK)] / speed[_name(base, arm)])) for base, arm in first
     }
@@ -52,6 +97,23 @@ def _name(base: str, arm: str) -> str:
     return f"{base}_{arm}"
 
 
-def _seconds_per_step(run: Run, folder: Path) -> float:
-    call("pretrain", [*run.settings, *BARE, f"run_folder={folder}"], log=folder.parent / f"{folder.name}.txt")
-    return json.loads((folder / "summary.json").read_text())["seconds_per_step"]
+def _settings(run: Run) -> list[str]:
+    """Return what the cost of a step depends on: the settings of a run but for its seed and folder."""
+    same = [text for text in run.settings if not text.startswith(("seed=", "run_folder="))]
+    return [*same, *BARE, *([] if run.arm == STOCK else [GAME_ON])]
+
+
+def _is_of(kept: Any, settings: Sequence[str]) -> bool:
+    return isinstance(kept, dict) and kept.get("settings") == settings
+
+
+def _seconds_per_step(settings: Sequence[str], folder: Path) -> float:
+    call("pretrain", [*settings, f"run_folder={folder}"], log=folder.parent / f"{folder.name}.txt")
+    # The mean, since a masker may move in some of the steps alone.
+    seconds = json.loads((folder / "summary.json").read_text())["mean_seconds_per_step"]
+    if seconds is None:
+        raise UserError(
+            f"budget=time has too few steps to time in {folder}: the first ones of all, and the first of each epoch, "
+            "do not count. Train on more batches an epoch, or give budget=epochs."
+        )
+    return seconds

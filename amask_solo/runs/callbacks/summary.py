@@ -111,6 +111,7 @@ class Summary(Callback):
             "masks": {k.removeprefix(prefix): v for k, v in numbers.items() if k.startswith(prefix)},
             "metrics": {k: v for k, v in numbers.items() if not k.startswith(prefix)},
             "seconds_per_step": _plain(statistics.median(self._times or [math.nan])),
+            "mean_seconds_per_step": _plain(statistics.fmean(self._times or [math.nan])),
             "seconds": round(seconds, 1),
             "peak_memory_mib": _peak_memory(pl_module.device),
             "device": device_name(pl_module.device),

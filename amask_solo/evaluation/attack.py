@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from amask_solo._types import Images, Masks, OneMask
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.masks import cut
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.settings import check_settings
+from amask_solo.evaluation.settings import QUARTER, check_settings
 from amask_solo.maskers import SimultaneousMasker, random_blocks
 from amask_solo.maskers.base import Masker
 from amask_solo.occlusion import occlude
@@ -21,9 +22,6 @@ from amask_solo.projections import AreaBudget
 
 POOL = 2048
 """So many training images, drawn at random, train the attackers and choose among them."""
-
-QUARTER = 0.25
-"""The area of an attack on a run without a masker."""
 
 Embedding = Float[Tensor, "b d"]
 """Views in the space where they are compared."""
@@ -38,12 +36,15 @@ class Attack(Protocol):
     augmented.
 
     The lift is close to the game's loss, but not the same: there are no negatives, no predictor and no second
-    augmented view in it. That makes it comparable between runs, of all methods, masked or not.
+    augmented view in it. That makes it comparable between runs, of all methods, masked or not, if all are attacked
+    with the same ``area``: so ``amask-compare`` attacks all with a quarter. By default each run is attacked with the
+    area of its own masks, which says how far the game is from its best response, and compares with no other run.
 
     Args:
         steps: How long each attacker learns.
         restarts: How many there are; the one with the highest lift on training images is kept.
-        area: The share of the image that it hides, in (0, 1); the mean of the run's own masks by default, or a quarter.
+        area: The share of the image that it hides, in (0, 1); the mean of the run's own masks by default, or a quarter
+            if it has none that hide anything.
         batch_size: Images a step.
         lr: Of AdamW.
         resolution: The share of height and width that the attacker works at.
@@ -79,7 +80,11 @@ class Attack(Protocol):
           percent, where there are labels.
         """
         pool = _pool(subject)
-        area = self.area or _own_area(subject, pool)
+        own = _own_area(subject, pool)
+        if not own:
+            subject = replace(subject, masker=None)
+        # A masker that has given up hides all: there is no attack of that area.
+        area = self.area or min(max(own or QUARTER, 0.01), 0.99)
         attackers = []
         for restart in range(self.restarts):
             subject.tell(f"attacker {restart + 1} of {self.restarts}")
@@ -139,12 +144,12 @@ def _pool(subject: Subject) -> Tensor:
 
 @torch.no_grad()
 def _own_area(subject: Subject, pool: Tensor) -> float:
+    """Return the mean area of the run's masks, 0 if there are none."""
     if subject.masker is None:
-        return QUARTER
+        return 0.0
     draw = stream("attack/area", seed=subject.seed, rank=0, step=0, device=subject.device)
     masks = subject.masker(subject.view(pool[: subject.batch_size]), generator=draw)
-    # A masker that has given up hides nothing, or all: there is no attack of that area.
-    return min(max(masks.float().mean().item(), 0.01), 0.99)
+    return masks.float().mean().item()
 
 
 @torch.no_grad()

@@ -19,6 +19,9 @@ from amask_solo.rules import (
 
 SOLVERS = ("lbfgs", "sgd")
 PART = Rule("a share above 0, up to 1", lambda value: SHARE.holds(value) and value > 0)
+QUARTER = 0.25
+"""The area of an attack that no run's own masks give."""
+
 TRAINED = {"epochs": whole(1), "batch_size": whole(1), "weight_decay": AT_LEAST_0}
 
 RULES: dict[str, dict[str, Rule]] = {

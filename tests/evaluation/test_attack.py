@@ -12,7 +12,7 @@ from amask_solo.errors import UserError
 from amask_solo.evaluation.attack import Attack
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.protocol import Subject
-from amask_solo.maskers import Centered, RandomMasker
+from amask_solo.maskers import Centered, NoMasks, RandomMasker
 from amask_solo.maskers.base import Masker
 
 SIZE = 16
@@ -94,6 +94,11 @@ def test_the_attack_hides_as_much_as_the_runs_own_masks():
     assert Attack(**settings)(subject())["area"] == 0.25
     assert Attack(**settings)(subject(Corner()))["area"] == pytest.approx(1 / 16)
     assert Attack(**{**settings, "area": 0.5})(subject(Corner()))["area"] == 0.5
+
+
+def test_a_masker_that_hides_nothing_counts_as_none():
+    settings = {**QUICK, "area": None, "steps": 2}
+    assert Attack(**settings)(subject(NoMasks())) == Attack(**settings)(subject())
 
 
 def test_own_masks_count_by_their_mean():

@@ -1,6 +1,7 @@
 """amask-pretrain: pretrain a method, masked or stock."""
 
 import math
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -60,15 +61,23 @@ def _next(cfg: DictConfig, folder: Path) -> str:
 
     ckpt = shlex.quote(f"ckpt={folder}")
     own = ("method", "name", "seed", "run_folder", "resume", "overwrite", "logger")
-    typed = [word for word in HydraConfig.get().overrides.task if word.lstrip("+~").partition("=")[0] not in own]
+    hydra = HydraConfig.get()
+    typed = [word for word in hydra.overrides.task if word.lstrip("+~").partition("=")[0] not in own]
     pictures = drawn_panels(folder)
     steps = {
         "look": f"{folder}/report.html, a page for the browser" + (f"; {pictures[-1]}" if pictures else ""),
         "evaluate": f"amask-evaluate {ckpt}",
-        "compare": shlex.join(["amask-compare", f"base=[{cfg.method.removeprefix(PREFIX)}]", *typed]),
+        "compare": shlex.join(["amask-compare", *_folders(hydra), f"base=[{cfg.method.removeprefix(PREFIX)}]", *typed]),
         "export": f"amask-export {ckpt} format=timm",
     }
     return "Next\n" + "\n".join(f"  {name:<10}{what}" for name, what in steps.items())
+
+
+def _folders(hydra: DictConfig) -> list[str]:
+    """Return the words that name the user's own folders of configuration files."""
+    named = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    searched = [word for word in hydra.overrides.hydra if word.startswith("hydra.searchpath=")]
+    return [*(word for path in named for word in ("--config-dir", os.path.relpath(path))), *searched]
 
 
 def _number(value: int | float | None, unit: str, *, digits: int = 1) -> str:

@@ -111,19 +111,33 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="train nothing")
     args = parser.parse_args()
     if not args.show:
+        left = [run for run in product(args.only, args.bases, args.seeds) if not is_there(*run, args)]
         with ThreadPoolExecutor(args.jobs) as pool:
-            started = [pool.submit(measure, *run, args) for run in product(args.only, args.bases, args.seeds)]
+            started = [pool.submit(measure, *run, args) for run in left]
         for run in started:
             run.result()
     show(sorted(args.out.glob("*.json")))
 
 
+def is_there(name: str, base: str, seed: int, args: argparse.Namespace) -> bool:
+    """Return whether the JSON file of a run is there; that of another run in its place is refused."""
+    out = args.out / f"{base}_{name}_seed{seed}.json"
+    if not out.exists():
+        return False
+    if (before := json.loads(out.read_text())["changes"]) != (now := changes(name, args)):
+        raise SystemExit(f"{out} is of a run with '{before}', not '{now}'; give another --out and --runs.")
+    return True
+
+
+def changes(name: str, args: argparse.Namespace) -> str:
+    """Return what a run changes, as its JSON file has it."""
+    return " ".join((SETTINGS[name], *args.more))
+
+
 def measure(name: str, base: str, seed: int, args: argparse.Namespace) -> None:
-    """Train and attack one run, unless its JSON file is there."""
+    """Train and attack one run, and write its JSON file."""
     run = f"{base}_{name}_seed{seed}"
     out, folder = args.out / f"{run}.json", args.runs / run
-    if out.exists():
-        return
     settings = [f"method=amask_{base}", f"trainer={args.trainer}", *SHARED, *SETTINGS[name].split(), *args.more]
     images = [f"data.train_path={args.data / 'train'}", f"data.val_path={args.data / 'test'}"]
     how = "resume=true" if (folder / "checkpoints" / "last.ckpt").exists() else "overwrite=true"
@@ -135,7 +149,7 @@ def measure(name: str, base: str, seed: int, args: argparse.Namespace) -> None:
     record = {
         "setting": name,
         "base": base,
-        "changes": " ".join((SETTINGS[name], *args.more)),
+        "changes": changes(name, args),
         "seed": seed,
         "epochs": lifts(folder / "metrics.csv"),
         "attack": result["scores"],

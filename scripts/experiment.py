@@ -98,6 +98,22 @@ def choose(plan: Mapping[str, Any], rows: Sequence[Mapping[str, str]], *, lost: 
     return chosen
 
 
+def check_tuned(plan: Mapping[str, Any], report: str) -> None:
+    """Refuse to choose among trials by scores of other settings, as those of a plan that was edited since.
+
+    Args:
+        plan: The plan.
+        report: The report on the tuning, in which its command stands.
+    """
+    asked = {text for line in report.splitlines() if line.startswith("amask-compare ") for text in shlex.split(line)}
+    made = [pair for family in trials(plan).values() for pair in family.items()]
+    if other := [arm for arm, settings in made if word(f"+definitions.{arm}", settings) not in asked]:
+        raise SystemExit(
+            f"The report on the tuning is of another plan: it has no {', '.join(other)} with these settings. Undo the "
+            "change, or tune anew: with the plan in another folder, and another `work`."
+        )
+
+
 def confirming(plan: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Settings]:
     """Return the arms to confirm: those of the plan, with the settings of the best trial of the family they name."""
     made, arms = trials(plan), {}
@@ -196,6 +212,7 @@ def main() -> None:
     results = arguments.plan.parent
     file = results / "chosen.json"
     if arguments.step == "choose":
+        check_tuned(plan, (results / "tune" / "report.md").read_text())
         with (results / "tune" / "report.csv").open(newline="") as table:
             chosen = choose(plan, list(csv.DictReader(table)), lost=arguments.lost)
         file.write_text(json.dumps(chosen, indent=2) + "\n")
@@ -208,7 +225,7 @@ def main() -> None:
         carry_out(settings, arguments.more, Path(plan["work"]) / name, results / name)
         for name, settings in comparisons(plan, arguments.step, chosen)
     ]
-    sys.exit(max(codes, default=0))
+    sys.exit(max(map(abs, codes), default=0))  # that of a killed one is negative
 
 
 if __name__ == "__main__":

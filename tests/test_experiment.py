@@ -2,12 +2,13 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from amask_solo.cli.compare import check_comparison, make_runs, sort_arguments
+from amask_solo.cli.comparison import check_comparison, make_runs, sort_arguments
 from amask_solo.cli.composed import composed
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "experiment.py"
@@ -129,6 +130,28 @@ def test_what_another_plan_has_chosen_is_refused(plan, rows):
     plan["tune"]["draw"] += 1
     with pytest.raises(SystemExit, match="another plan"):
         experiment.confirming(plan, chosen)
+
+
+@pytest.mark.parametrize("name", ["experiment", "experiment_gpu"])
+def test_scores_of_trials_with_other_settings_than_the_plans_choose_nothing(name):
+    results = experiment.PLAN.parents[1] / name
+    plan = OmegaConf.to_container(OmegaConf.load(results / "plan.yaml"), resolve=True)
+    report = (results / "tune" / "report.md").read_text()
+    experiment.check_tuned(plan, report)
+    plan["families"]["random"]["ranges"]["adversary.masker.area"]["high"] = 0.6
+    with pytest.raises(SystemExit, match="random_0"):
+        experiment.check_tuned(plan, report)
+
+
+def test_a_comparison_that_was_killed_is_no_success(tmp_path, monkeypatch, plan, rows):
+    OmegaConf.save(OmegaConf.create(plan), tmp_path / "plan.yaml")
+    (tmp_path / "chosen.json").write_text(json.dumps(experiment.choose(plan, rows, lost=False)))
+    codes = iter([-9, 0])
+    monkeypatch.setattr(experiment, "carry_out", lambda *_: next(codes))
+    monkeypatch.setattr(sys, "argv", ["experiment.py", "confirm", "--plan", str(tmp_path / "plan.yaml")])
+    with pytest.raises(SystemExit) as end:
+        experiment.main()
+    assert end.value.code == 9
 
 
 def test_what_is_kept_is_small_and_enough_to_know_what_is_finished(tmp_path):

@@ -52,7 +52,7 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
     swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
     if swept and not flags.multirun and not any(o.key_or_group == "hydra.mode" for o in overrides):
         raise UserError(f"Several values for {swept[0]}: one run for each needs the flag -m; a list needs brackets.")
-    folders = [config_folder(), *_more_folders(flags.config_dir, overrides)]
+    folders = _folders(flags.config_dir, overrides)
     overrides = _placed(overrides, flags.config_name or config_name, folders)
     replaced: set[str] = set()
     files = [o for o in overrides if o.is_hydra_override() or _names_a_file(o, folders)]
@@ -118,8 +118,21 @@ def _parsed(text: str) -> Override:
         raise UserError(f"Cannot read '{text}': {reason}. See --help.") from error
 
 
-def _more_folders(config_dir: str | None, overrides: Sequence[Override]) -> list[Path]:
-    """Return the user's own folders of configuration files."""
+def searched(argv: Sequence[str]) -> list[str]:
+    """Return a command line without other flags with ``--config-dir DIR`` as the key that means the same."""
+    flags = _flags(argv)
+    if not flags.config_dir or flags != _flags(["--config-dir", flags.config_dir, *flags.overrides]):
+        return list(argv)
+    return [f"hydra.searchpath=[file://{Path(flags.config_dir).resolve()}]", *flags.overrides]
+
+
+def config_folders(argv: Sequence[str]) -> list[Path]:
+    """Return the folders of configuration files that a command line makes known, those of this package first."""
+    flags = _flags(argv)
+    return _folders(flags.config_dir, [_parsed(text) for text in flags.overrides])
+
+
+def _folders(config_dir: str | None, overrides: Sequence[Override]) -> list[Path]:
     folders = [config_dir] if config_dir else []
     for override in overrides:
         if override.key_or_group == "hydra.searchpath":
@@ -127,7 +140,7 @@ def _more_folders(config_dir: str | None, overrides: Sequence[Override]) -> list
     for folder in folders:
         if not Path(folder).is_dir():
             raise UserError(f"There is no folder of configuration files '{folder}'.")
-    return [Path(folder).resolve() for folder in folders]
+    return [config_folder(), *(Path(folder).resolve() for folder in folders)]
 
 
 def _names_a_file(override: Override, folders: Sequence[Path]) -> bool:
@@ -171,7 +184,7 @@ def _options(choice: Override, folders: Sequence[Path]) -> list[str]:
     if not choice.is_sweep_override() or choice.is_hydra_override():
         return [choice.input_line]
     if isinstance(choice.value(), Glob):
-        names = choice.value().filter(_names(choice.key_or_group, folders))
+        names = choice.value().filter(choice_names(choice.key_or_group, folders))
         if not names:
             raise UserError(f"No choice of {choice.key_or_group} fits {choice.input_line}.")
     else:
@@ -179,7 +192,8 @@ def _options(choice: Override, folders: Sequence[Path]) -> list[str]:
     return [f"{choice.get_key_element()}={name}" for name in names]
 
 
-def _names(group: str, folders: Sequence[Path]) -> list[str]:
+def choice_names(group: str, folders: Sequence[Path]) -> list[str]:
+    """Return the names of a group's files in some folders."""
     return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
 
 
@@ -192,7 +206,7 @@ def _compose(config_name: str, chosen: Sequence[str], more: Sequence[Path], make
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file or "").rpartition("/")
         # Hydra knows no options if the name stands in a list.
-        options = error.options or _names(group, [config_folder(), *more])
+        options = error.options or choice_names(group, [config_folder(), *more])
         raise unknown_key(name, options, group or "the commands", kind="choice") from error
     except ConfigCompositionException as error:
         raise UserError(_short(error, chosen)) from error

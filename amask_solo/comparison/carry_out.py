@@ -9,11 +9,12 @@ import multiprocessing
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from amask_solo.comparison.plan import SCORES, Run
+from amask_solo.comparison.plan import SCORES, Run, as_arguments
 from amask_solo.errors import UserError
 
 LAST = Path("checkpoints", "last.ckpt")
@@ -30,22 +31,20 @@ def pretrain(run: Run) -> None:
     call("pretrain", [*run.settings, "resume=true" if go_on else "overwrite=true"], log=_log(run))
 
 
-def evaluate(run: Run, protocols: Sequence[str], settings: Sequence[str]) -> None:
+def evaluate(run: Run, protocols: Mapping[str, Any], more: Sequence[str] = ()) -> None:
     """Evaluate a run.
 
     Args:
         run: A finished run.
-        protocols: The protocols to run.
-        settings: Further arguments of ``amask-evaluate``.
+        protocols: The protocols to run, each with all of its settings.
+        more: Further arguments of ``amask-evaluate``.
 
     Raises:
         UserError: If it fails.
     """
-    call(
-        "evaluate",
-        [f"ckpt={run.folder}", f"output={run.folder / SCORES}", f"protocol=[{','.join(protocols)}]", *settings],
-        log=_log(run),
-    )
+    places = [f"ckpt={run.folder}", f"output={run.folder / SCORES}"]
+    settings = as_arguments({f"protocol.{name}": node for name, node in protocols.items()})
+    call("evaluate", [*places, f"protocol=[{','.join(protocols)}]", *settings, *more], log=_log(run))
 
 
 def _log(run: Run) -> Path:

@@ -8,6 +8,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.types import Quote, QuotedString
+
 from amask_solo.errors import UserError, unknown_key
 
 STOCK = "stock"
@@ -121,27 +123,29 @@ def _arm(base: str, arm: str, settings: Sequence[str], definitions: Mapping[str,
     if arm == STOCK:
         return [f"method={base}", *(text for text in settings if re.split("[.@]", _key(text))[0] not in GAME)]
     # What defines the arm comes last, so that no setting of all runs can change it.
-    return [f"method={PREFIX}{base}", *settings, *arm_settings(definitions[arm])]
+    return [f"method={PREFIX}{base}", *settings, *as_arguments(definitions[arm])]
 
 
-def arm_settings(definition: Mapping[str, Any]) -> list[str]:
-    """Return an arm as arguments of ``amask-pretrain``.
+def as_arguments(settings: Mapping[str, Any]) -> list[str]:
+    """Return keys and values, as those of an arm, as arguments of a command.
 
     Example:
-        >>> arm_settings({"masker": "random_block", "adversary.masker.area": 0.25, "adversary.side": None})
+        >>> as_arguments({"masker": "random_block", "adversary.masker.area": 0.25, "adversary.side": None})
         ['masker=random_block', 'adversary.masker.area=0.25', 'adversary.side=null']
-        >>> arm_settings({"adversary.masker.pattern": {"_target_": "amask_solo.maskers.Grid", "patch": 4}})
+        >>> as_arguments({"adversary.masker.pattern": {"_target_": "amask_solo.maskers.Grid", "patch": 4}})
         ['adversary.masker.pattern={_target_:"amask_solo.maskers.Grid",patch:4}']
     """
-    return [f"{key}={value if isinstance(value, str) else _literal(value)}" for key, value in definition.items()]
+    return [f"{key}={value if isinstance(value, str) else _literal(value)}" for key, value in settings.items()]
 
 
 def _literal(value: Any) -> str:
-    """Return a value as Hydra reads it: JSON, but for the keys, which have no quotes."""
+    """Return a value as Hydra reads it: JSON, but for the keys, which have no quotes, and what text escapes."""
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{_literal(child)}" for key, child in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(_literal, value)) + "]"
+    if isinstance(value, str):
+        return QuotedString(value, Quote.double).with_quotes()
     return json.dumps(value)
 
 

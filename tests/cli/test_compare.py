@@ -8,11 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from amask_solo.cli.compare import check_comparison, make_runs, sort_arguments
-from amask_solo.cli.composed import composed
-from amask_solo.comparison.budget import equal_time
-from amask_solo.comparison.plan import make_plan
-from amask_solo.errors import UserError
 from tests.cli.command import SMALL, TINY, call
 
 ARGV = [
@@ -99,21 +94,6 @@ def test_choosing_and_confirming_never_share_a_folder(compared):
     assert "All runs trained on all 16 training images" in (compared / "out" / "report.md").read_text()
 
 
-def test_equal_time_gives_fewer_epochs_to_the_arm_whose_steps_cost_more(tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "speed.json").write_text('{"byol_stock": 1.0, "byol_random": 4.0}')
-    plan = make_plan(
-        bases=["byol"],
-        arms=["stock", "random"],
-        seeds=[0, 1],
-        definitions={"random": {}},
-        settings=[],
-        folder=Path("x"),
-    )
-    epochs = equal_time(plan, epochs=8, folder=tmp_path / "out")
-    assert epochs == {("byol", "stock"): 8, ("byol", "random"): 2}
-
-
 def test_a_run_that_fails_is_named_and_the_others_are_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", PATH)
     said = compare(*ARGV, "+definitions.broken={trainer.accelerator: tpu}", "arms=[stock,broken]", cwd=tmp_path)
@@ -135,9 +115,14 @@ def test_a_run_copied_without_its_checkpoint_is_made_again_only_if_a_score_is_mi
     assert (runs(tmp_path)["byol_stock_seed0"] / "comparison.json").is_file()
 
 
-def test_a_key_of_the_base_alone_may_be_set():
-    cfg = composed("compare", sort_arguments(["base=[mocov2plus]", "method_kwargs.queue_size=64"]))
-    check_comparison(cfg)
-    assert all("++method_kwargs.queue_size=64" in run.settings for run in make_runs(cfg))
-    with pytest.raises(UserError, match="queue_size"):
-        sort_arguments(["base=[simclr]", "method_kwargs.queue_size=64"])
+def test_a_protocol_that_is_added_later_is_run_alone_whatever_is_set_of_the_others(compared, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", PATH)
+    shutil.copytree(compared / "out", tmp_path / "out")
+    (result,) = json.loads((runs(tmp_path)["byol_stock_seed0"] / "comparison.json").read_text())["results"]
+    argv = [word for word in ARGV if not word.startswith("protocol")]
+    said = compare(*argv, "protocol=[knn,clustering]", f"protocol.knn.k={result['settings']['k']}", cwd=tmp_path)
+    assert said.code == 0, said.err
+    for folder in runs(tmp_path).values():
+        results = json.loads((folder / "comparison.json").read_text())["results"]
+        assert {result["protocol"] for result in results} == {"knn", "clustering"}
+        assert "byol_stock_seed0: clustering" in said.out

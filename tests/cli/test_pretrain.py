@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from amask_solo.cli.compare import make_runs, sort_arguments
+from amask_solo.cli.comparison import make_runs, sort_arguments
 from amask_solo.cli.composed import composed
 from tests.cli.command import BARE, SMALL, call, pretrain
 
@@ -113,6 +113,17 @@ def test_the_command_tells_what_one_may_do_next_in_words_that_work(finished):
     for name in ("evaluate", "export"):
         said = call(name, *offered[name][1:], cwd=finished.folder.parent.parent)
         assert said.code == 0, said.err
+
+
+@pytest.mark.parametrize("named", [["--config-dir", "mine"], ["hydra.searchpath=[file://mine]"]])
+def test_what_one_may_do_next_finds_the_users_own_configuration_files(named, tmp_path):
+    (tmp_path / "mine" / "masker").mkdir(parents=True)
+    (tmp_path / "mine" / "masker" / "none_of_theirs.yaml").write_text(
+        "# @package adversary.masker\n_target_: amask_solo.maskers.NoMasks\n"
+    )
+    said = pretrain(*SMALL, *BARE, *named, "masker=none_of_theirs", cwd=tmp_path)
+    assert said.code == 0, said.err
+    assert f"  compare   {shlex.join(['amask-compare', *named])} 'base=[byol]'" in said.out
 
 
 # ---------------------------------------------------------------------- other runs

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from amask_solo.cli.compare import make_runs, searched, sort_arguments
+from amask_solo.cli.comparison import make_runs, sort_arguments
 from amask_solo.cli.composed import composed
-from amask_solo.cli.overrides import checked
+from amask_solo.cli.overrides import checked, searched
 from tests.docs.pages import PAGES, ROOT, commands
 
 README = (ROOT / "README.md").read_text()

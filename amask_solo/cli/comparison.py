@@ -1,0 +1,174 @@
+"""From the command line of amask-compare to its runs and protocols, checked before the first run."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Quote, QuotedString
+from omegaconf import DictConfig, OmegaConf
+
+from amask_solo.cli.composed import composed
+from amask_solo.cli.overrides import checked, choice_names, config_folders
+from amask_solo.comparison.budget import check_timed, equal_time
+from amask_solo.comparison.plan import PREFIX, Run, make_plan
+from amask_solo.comparison.protocols import check_demands, same_for_all
+from amask_solo.comparison.split import CONFIRM, FRACTION, TUNE, check_folder, check_split, split_settings
+from amask_solo.errors import UserError, unknown_key
+from amask_solo.files import check_place
+from amask_solo.rules import PATH, SEED, TEXT, Rule, check_values, one_of, or_null, several
+from amask_solo.runs.evaluation_preflight import check_evaluation
+from amask_solo.runs.preflight import check_adversary, check_values_and_names
+
+OWN = ("base", "arms", "seed", "split", "budget", "folder", "metrics", "definitions", "hydra")
+"""What the command line says to amask-compare itself."""
+
+EVALUATION = ("protocol", "trust")
+"""What it says to amask-evaluate; the rest is for amask-pretrain."""
+
+CHECKPOINT = "ckpt=."
+"""Stands for the run, which is another one each time."""
+
+
+def _are_arms(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(settings, dict) for settings in value.values())
+
+
+RULES = {
+    "base": several(TEXT),
+    "arms": several(TEXT),
+    "seed": several(SEED),
+    "split": one_of(CONFIRM, TUNE),
+    "budget": one_of("epochs", "time"),
+    "folder": PATH,
+    "metrics": or_null(several(TEXT)),
+    "definitions": Rule("arms by name, each with its settings", _are_arms),
+}
+
+
+def sort_arguments(typed: Sequence[str]) -> list[str]:
+    """Return the arguments of amask-compare, those of the other commands packed into two of its keys."""
+    own, evaluation, settings = [], [], []
+    for text in typed:
+        key = text.lstrip("+~").partition("=")[0].replace("/", ".")
+        # Own configuration files are those of the runs.
+        key = key if key == "hydra.searchpath" else key.split(".")[0]
+        (own if key in OWN else evaluation if key in EVALUATION else settings).append(text)
+    own = checked("compare", own)
+    method = _first_method(own, settings)
+    told = checked("pretrain", [*method, *settings])
+    packed = {
+        "settings": [text for text in told if text not in method],
+        "evaluation": [text for text in checked("evaluate", [CHECKPOINT, *evaluation]) if text != f"++{CHECKPOINT}"],
+    }
+    return own + [
+        f"{key}=[{','.join(QuotedString(text, Quote.single).with_quotes() for text in texts)}]"
+        for key, texts in packed.items()
+    ]
+
+
+def _first_method(own: Sequence[str], settings: Sequence[str]) -> list[str]:
+    """Return the choice of the first base: by its keys those of all runs are looked up, and later each by its own."""
+    bases = composed("compare", own).base
+    known = several(one_of(*_known_bases(settings))).holds(bases)
+    return [f"method={PREFIX}{bases[0]}"] if known else []
+
+
+def _known_bases(settings: Sequence[str]) -> list[str]:
+    methods = choice_names("method", config_folders(settings))
+    return sorted(name for name in methods if f"{PREFIX}{name}" in methods)
+
+
+def make_runs(cfg: DictConfig) -> list[Run]:
+    """Return the runs that a comparison has; where time is the budget, steps are timed first.
+
+    Raises:
+        UserError: If they make no comparison, or if one of them, shorter or longer than was asked for, is wrong.
+    """
+    runs = _plan(cfg)
+    if cfg.budget == "epochs":
+        return runs
+    epochs = composed("pretrain", runs[0].settings).max_epochs
+    runs = _plan(cfg, epochs=equal_time(runs, epochs=epochs, folder=Path(cfg.folder).expanduser()))
+    _check_runs(cfg, runs)
+    return runs
+
+
+def _plan(cfg: DictConfig, **more: Any) -> list[Run]:
+    made = OmegaConf.to_container(cfg, resolve=True)
+    return make_plan(
+        bases=made["base"],
+        arms=made["arms"],
+        seeds=made["seed"],
+        definitions=made["definitions"],
+        settings=[*split_settings(cfg.split), *made["settings"]],
+        folder=Path(cfg.folder).expanduser(),
+        **more,
+    )
+
+
+def chosen_protocols(cfg: DictConfig) -> dict[str, Any]:
+    """Return the settings of each protocol that is to be run."""
+    made = composed("evaluate", [CHECKPOINT, *cfg.evaluation])
+    return same_for_all(OmegaConf.to_container(made.protocol, resolve=True))
+
+
+def check_comparison(cfg: DictConfig) -> None:
+    """Check all that a comparison is made of before the first run, which may take hours.
+
+    Raises:
+        UserError: If something is wrong that the configuration shows; it names base and arm unless all runs share it.
+    """
+    try:
+        check_values(OmegaConf.to_container(cfg, resolve=True), RULES)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    _check_bases(cfg)
+    check_place(Path(cfg.folder).expanduser() / "report.md", "folder")
+    check_folder(Path(cfg.folder).expanduser(), cfg.split)
+    check_evaluation(composed("evaluate", [CHECKPOINT, *cfg.evaluation]))
+    protocols = chosen_protocols(cfg)
+    for metric in cfg.metrics or ():
+        if (protocol := metric.split("/")[0]) not in protocols:
+            raise unknown_key(protocol, protocols, "metrics", kind="protocol")
+    _check_runs(cfg, _plan(cfg))
+
+
+def _check_bases(cfg: DictConfig) -> None:
+    methods = choice_names("method", config_folders(cfg.settings))
+    for base in cfg.base:
+        if lacking := [name for name in (base, f"{PREFIX}{base}") if name not in methods]:
+            if len(lacking) > 1 or base.startswith(PREFIX):
+                raise unknown_key(base, _known_bases(cfg.settings), "base", kind="method")
+            raise UserError(
+                f"base={base} lacks method/{lacking[0]}.yaml: both {base} and {PREFIX}{base} are trained. Write it "
+                "beside the other."
+            )
+
+
+def _check_runs(cfg: DictConfig, plan: Sequence[Run]) -> None:
+    protocols = chosen_protocols(cfg)
+    # The seed changes nothing about what is wrong, and the runs come seed by seed.
+    runs = [run for run in plan if run.seed == cfg.seed[0]]
+    made = {}
+    for run in runs:
+        with _of_run(run, shared=run is runs[0]):
+            made[run] = composed("pretrain", checked("pretrain", run.settings))
+            check_values_and_names(made[run])
+            check_split(cfg.split, float(OmegaConf.select(made[run], FRACTION) or 0), protocols)
+            check_demands(protocols, made[run].data)
+            if cfg.budget == "time":
+                check_timed(made[run])
+    # Only then what needs torch.
+    for run in runs:
+        with _of_run(run, shared=False):
+            check_adversary(made[run])
+
+
+@contextmanager
+def _of_run(run: Run, *, shared: bool) -> Iterator[None]:
+    """Name the run in what is wrong with its settings, unless all runs share it."""
+    try:
+        yield
+    except UserError as error:
+        raise error if shared else UserError(f"base {run.base}, arm {run.arm}: {error}") from error

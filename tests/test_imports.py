@@ -35,7 +35,7 @@ ROOMS = {
     "visualization": {"_types", "files"},
     "evaluation": {"_types", "_random", "errors", "files", "rules", "augment", "data", "maskers", "occlusion"}
     | {"projections", "localisers"},
-    "comparison": {"errors", "files", "visualization"},
+    "comparison": {"errors", "files", "evaluation.settings", "visualization"},
     "configuration": {"errors", "signatures"},
     "hosts": {"_types", "errors", "signatures"},
     "masked": {"_types", "_random", "errors", "configuration", "game", "hosts", "localisers.backbone"}

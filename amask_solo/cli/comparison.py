@@ -156,9 +156,10 @@ def _check_runs(cfg: DictConfig, plan: Sequence[Run]) -> None:
             made[run] = composed("pretrain", checked("pretrain", run.settings))
             check_values_and_names(made[run])
             check_split(cfg.split, float(OmegaConf.select(made[run], FRACTION) or 0), protocols)
-            check_demands(protocols, made[run].data)
+            plain: Any = OmegaConf.to_container(made[run], resolve=True)
+            check_demands(protocols, plain["data"])
             if cfg.budget == "time":
-                check_timed(made[run])
+                check_timed(plain)
     # Only then what needs torch.
     for run in runs:
         with _of_run(run, shared=False):

@@ -1,11 +1,9 @@
 """Equal time: how many epochs each arm gets, by what a step of it costs."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.comparison.carry_out import call
 from amask_solo.comparison.plan import PREFIX, STOCK, Run
@@ -32,22 +30,22 @@ HANDOVER = "amask_solo.localisers.Handover"
 """What costs less in the first epoch than later: methods, why, and a part of a masker."""
 
 
-def check_timed(cfg: DictConfig) -> None:
+def check_timed(settings: Mapping[str, Any]) -> None:
     """Refuse to time a run by its first steps if later ones cost more.
 
     Args:
-        cfg: The configuration of a run.
+        settings: The configuration of a run.
 
     Raises:
         UserError: If it is known to be such a run.
     """
-    why = LATE.get(cfg.method.removeprefix(PREFIX))
-    if why is None and HANDOVER in _targets(OmegaConf.to_container(cfg, resolve=True).get("adversary")):
+    why = LATE.get(settings["method"].removeprefix(PREFIX))
+    if why is None and HANDOVER in _targets(settings.get("adversary")):
         why = "asks the first localiser of a handover"
     if why:
         raise UserError(
-            f"budget=time goes by the cost of the first steps, but method={cfg.method} {why} in the first epoch; "
-            "give budget=epochs."
+            f"budget=time goes by the cost of the first steps, but method={settings['method']} {why} in the first "
+            "epoch; give budget=epochs."
         )
 
 

@@ -8,8 +8,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Quote, QuotedString
-
 from amask_solo.errors import UserError, unknown_key
 
 STOCK = "stock"
@@ -139,14 +137,12 @@ def as_arguments(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _literal(value: Any) -> str:
-    """Return a value as Hydra reads it: JSON, but for the keys, which have no quotes, and what text escapes."""
+    """Return a value as Hydra reads it: JSON, but for the keys, which have no quotes, and for text as it is."""
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{_literal(child)}" for key, child in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(_literal, value)) + "]"
-    if isinstance(value, str):
-        return QuotedString(value, Quote.double).with_quotes()
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _key(text: str) -> str:

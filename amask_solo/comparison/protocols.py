@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from omegaconf import DictConfig
-
 from amask_solo.errors import UserError
 from amask_solo.evaluation.settings import QUARTER
 
@@ -30,7 +28,7 @@ def same_for_all(protocols: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_demands(protocols: Mapping[str, Any], data: DictConfig) -> None:
+def check_demands(protocols: Mapping[str, Any], data: Mapping[str, Any]) -> None:
     """Compare what the protocols need with what stock runs and the images have, as far as the settings show it.
 
     Args:
@@ -58,7 +56,7 @@ def check_demands(protocols: Mapping[str, Any], data: DictConfig) -> None:
             raise UserError(f"protocol={name} needs labels, but data.labels is none; leave one of them out.")
 
 
-def _own(node: Mapping[str, Any] | DictConfig, package: str) -> str | None:
+def _own(node: Mapping[str, Any], package: str) -> str | None:
     """Return the name of what a node describes, if it is one of a package of ours."""
     target = node["_target_"]
     return target.rpartition(".")[2] if target.startswith(package) else None

@@ -65,10 +65,11 @@ def test_an_evaluation_that_goes_on_gets_the_settings_of_the_lacking_protocols_a
     words = []
     monkeypatch.setattr(carry_out, "call", lambda _, arguments, **__: words.extend(arguments))
     own = "protocol.knn={_target_: amask_solo.evaluation.KNN, k: 5}"
-    cfg = asked("protocol=[knn,robustness]", own, "protocol.robustness.areas=[0.3]")
+    typed = ["protocol=[knn,robustness,transfer]", own, "protocol.robustness.areas=[0.3]"]
+    cfg = asked(*typed, "protocol.transfer.folders=['vögel','two words']")
     protocols = chosen_protocols(cfg)
     assert protocols["knn"] == {"_target_": "amask_solo.evaluation.KNN", "k": 5}
-    for lacking in (["robustness"], ["knn"], ["knn", "robustness"]):
+    for lacking in (["robustness"], ["knn"], ["transfer"], ["knn", "robustness"]):
         words.clear()
         carry_out.evaluate(make_runs(cfg)[0], {name: protocols[name] for name in lacking})
         made = composed("evaluate", checked("evaluate", words))

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from amask_solo.data.base import ImageData, ImageSet, resolve_statistics
-from amask_solo.data.subsets import stratified_split
+from amask_solo.data.subsets import labeled_places, stratified_split
 
 
 def assemble(
@@ -24,7 +26,7 @@ def assemble(
         train: The training images, after ``max_images``.
         val: The validation or test images, which nobody sees while settings are chosen.
         tune_fraction: In [0, 1). Above 0, this share of each class of ``train`` is held out of it and takes the place
-            of ``val``, the same for every run.
+            of ``val``, the same for every run. Images without a label stay, if any has one.
         seed: Of that split: the data's, not the run's.
         mean: Channel means, or ``auto`` to measure them.
         std: Channel standard deviations, or ``auto`` to measure them.
@@ -37,10 +39,14 @@ def assemble(
     if not 0 <= tune_fraction < 1:
         raise ValueError(f"Expected tune_fraction in [0, 1), but got {tune_fraction}.")
     if tune_fraction:
-        rest, held_out = stratified_split(train.labels, tune_fraction, seed=seed)
+        labeled = labeled_places(train.labels)
+        # Settings are chosen by accuracies, which need labels.
+        choice = labeled if len(labeled) else torch.arange(len(train))
+        _, held_out = stratified_split(train.labels[choice], tune_fraction, seed=seed)
         if not len(held_out):
-            raise ValueError(f"tune_fraction={tune_fraction} of {len(train)} training images is not one image.")
-        train, val = train.select(rest), train.select(held_out)
+            raise ValueError(f"tune_fraction={tune_fraction} of {len(choice)} training images is not one image.")
+        rest = torch.ones(len(train), dtype=torch.bool).index_fill(0, choice[held_out], False)
+        train, val = train.select(rest.nonzero()[:, 0]), train.select(choice[held_out])
     mean, std = resolve_statistics(train, mean=mean, std=std)
     names = list(class_names)
     return ImageData(train, val, max(1, len(names)), names, mean, std, **facts)

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from amask_solo.data.base import Labels
+from amask_solo.data.base import UNLABELED, Labels
 
 Picks = Int64[Tensor, " _"]
 """Indexes of items, in rising order."""
@@ -29,6 +29,11 @@ def balanced_subset(labels: Labels, count: int | None, *, seed: int) -> Picks:
         raise ValueError(f"Expected max_images to be positive or null, but got {count}.")
     rank, _ = _ranks_within_classes(labels, seed)
     return rank.argsort(stable=True)[:count].sort().values
+
+
+def labeled_places(labels: Labels) -> Picks:
+    """Return where the images that have a label are."""
+    return (labels != UNLABELED).nonzero()[:, 0]
 
 
 def stratified_split(labels: Labels, fraction: float, *, seed: int) -> tuple[Picks, Picks]:

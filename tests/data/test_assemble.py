@@ -30,6 +30,16 @@ def test_the_held_out_part_is_of_the_training_images_and_has_their_classes():
     assert data.val.labels.bincount().tolist() == [10, 5]
 
 
+def test_images_without_labels_are_trained_on_and_never_held_out():
+    data = parts([0, 1] * 20 + [-1] * 50)
+    assert data.val.labels.bincount().tolist() == [5, 5]
+    assert sorted(numbers(data.train) + numbers(data.val)) == list(range(90))
+
+
+def test_where_no_image_has_a_label_any_may_be_held_out():
+    assert (len(parts([-1] * 40).train), len(parts([-1] * 40).val)) == (30, 10)
+
+
 def test_the_split_is_always_the_same_for_a_seed_of_the_data():
     labels = [0, 1] * 20
     assert numbers(parts(labels).val) == numbers(parts(labels).val)

@@ -57,16 +57,16 @@ class FolderTree:
 def scan_folder(root: str | Path, *, labels: Literal["auto", "none"], key: str) -> FolderTree:
     """Find the images below a folder, at any depth.
 
-    Links are followed, each real folder is read once, so a link to a parent does no harm; hidden files are not images.
+    Links are followed, each real folder is read once, so a link to a parent does no harm; hidden files and folders
+    are passed over.
 
     Args:
         root: The folder.
-        labels: ``auto`` takes the sub-folders as classes if there are at least two and every image
-            lies in one; ``none`` takes no labels.
+        labels: ``auto`` takes the sub-folders as classes if there are at least two; ``none`` takes no labels.
         key: The setting that named the folder, for error messages.
 
     Raises:
-        UserError: If the folder is missing, has no images, or holds splits instead of classes.
+        UserError: If the folder is missing, has no images, holds splits instead of classes, or images beside classes.
     """
     root = check_image_folder(root, key)
     files = sorted(
@@ -80,6 +80,11 @@ def scan_folder(root: str | Path, *, labels: Literal["auto", "none"], key: str) 
         raise UserError(
             f"Expected classes in {key}={root}, but it holds the splits {_some(classes)}; "
             "set data.train_path and data.val_path to those, or data.labels=none to take all."
+        )
+    if classes and (stray := [file.name for file in files if file.parent == root]):
+        raise UserError(
+            f"Expected each image of {key}={root} in the folder of its class ({_some(classes)}), but beside these lies "
+            f"{_some(stray, most=1)}; move it, or set data.labels=none to take all images without labels."
         )
     return FolderTree(root, files, classes)
 
@@ -99,16 +104,14 @@ def _files_below(root: Path) -> Iterator[Path]:
                 inside.clear()
                 continue
             read.add(real)
-            inside.sort()
+            inside[:] = sorted(name for name in inside if not name.startswith("."))
             links = (path for name in inside if os.path.islink(path := os.path.join(folder, name)))
             waiting += (link for link in links if not Path(real).is_relative_to(os.path.realpath(link)))
             yield from (Path(folder, name) for name in names)
 
 
 def _find_classes(files: list[Path], root: Path) -> list[str]:
-    if any(file.parent == root for file in files):
-        return []
-    names = sorted({_class_of(file, root) for file in files})
+    names = sorted({_class_of(file, root) for file in files if file.parent != root})
     return names if len(names) > 1 else []
 
 

@@ -64,8 +64,8 @@ def load_image_folder(
         val_path: The folder to validate on; its classes are some of the training folder's.
         val_fraction: Without ``val_path``, this share of each class is held out; 0, or no labels,
             holds out nothing.
-        labels: ``auto`` takes the sub-folders as classes if there are at least two and every image
-            lies in one; ``none`` takes no labels.
+        labels: ``auto`` takes the sub-folders as classes if there are at least two, beside which no image may lie
+            then; ``none`` takes no labels.
         load_size: Height and width of the stored images, from which random crops are cut. By
             default 8/7 of ``image_size``, the usual 256 for 224, or ``image_size`` where the files
             have it already.

@@ -44,8 +44,8 @@ def load_image_masks(
         image_size: Height and width of images, masks and views, or ``auto``: the median of the shorter sides of the
             images, at most 224; see :func:`~amask_solo.data.sizes.resolve_image_size`.
         val_fraction: This share is held out, of each class if there are any; 0 holds out nothing.
-        labels: ``auto`` takes the sub-folders as classes if there are at least two and every image
-            lies in one; ``none`` takes no labels.
+        labels: ``auto`` takes the sub-folders as classes if there are at least two, beside which no image may lie
+            then; ``none`` takes no labels.
         max_images: Keep a random subset of so many pairs at most, with equal classes.
         tune_fraction: Above 0, validate on this share of each class of the training images, and train on the others:
             for choosing settings, while nobody looks at the validation images.

@@ -65,15 +65,33 @@ def test_links_that_lead_nowhere_are_no_folders_and_a_picture_that_is_gone_is_na
         load_image_folder(train_path=str(tmp_path), image_size=16, val_fraction=0.0, on_error="skip")
 
 
-@pytest.mark.parametrize("layout", ["flat", "mixed", "one_folder", "asked"])
+@pytest.mark.parametrize("layout", ["flat", "mixed", "one_folder", "asked", "asked_of_mixed"])
 def test_other_trees_have_no_labels(tmp_path, layout):
     folders = {"flat": ["", ""], "mixed": ["", "a"], "one_folder": ["a", "a"], "asked": ["a", "b"]}
+    folders["asked_of_mixed"] = ["", "a", "b"]
     for number, folder in enumerate(folders[layout]):
         save(noise(), tmp_path / folder / f"{number}.png")
-    labels = "none" if layout == "asked" else "auto"
+    labels = "none" if layout.startswith("asked") else "auto"
     data = load_image_folder(train_path=str(tmp_path), image_size=16, labels=labels)
-    assert data.train.labels.tolist() == [-1, -1]
+    assert data.train.labels.tolist() == [-1] * len(folders[layout])
     assert (data.num_classes, data.class_names, data.labeled, data.val) == (1, [], False, None)
+
+
+@pytest.mark.parametrize("strays", [["cover.jpg"], ["cover.jpg", "map.png"]])
+def test_images_beside_classes_do_not_drop_the_labels_unsaid(tmp_path, strays):
+    labeled_tree(tmp_path, classes={"a": 2, "b": 2})
+    for name in strays:
+        save(noise(), tmp_path / name)
+    more = ", ..." if len(strays) > 1 else ""
+    with pytest.raises(UserError, match=rf"data\.train_path.*\(a, b\).*lies cover\.jpg{more};.*data\.labels=none"):
+        load_image_folder(train_path=str(tmp_path), image_size=16)
+
+
+def test_hidden_folders_are_no_classes(tmp_path):
+    labeled_tree(tmp_path, classes={"a": 2, "b": 2, ".ipynb_checkpoints": 1})
+    save(noise(), tmp_path / "a" / ".thumbnails" / "a.png")
+    data = load_image_folder(train_path=str(tmp_path), image_size=16, val_fraction=0.0)
+    assert (data.class_names, len(data.train)) == (["a", "b"], 4)
 
 
 def test_without_a_validation_folder_a_part_of_each_class_is_held_out(tmp_path):

@@ -140,11 +140,7 @@ def evaluation_view(
     size: int,
     view_filter: Filter | None = None,
 ) -> Crops:
-    """Return the normalized view that validation sees.
-
-    Images of ``size`` by ``size`` are only normalized, as the host treats CIFAR and STL-10. Others
-    are resized so that their short side is 8/7 of ``size`` and cropped in the center, as the host
-    does with ImageNet (256 and 224).
+    """Return the normalized view that validation sees, of the pixels of :func:`evaluation_crop`.
 
     Args:
         images: RGB images of one size.
@@ -161,11 +157,24 @@ def evaluation_view(
         >>> evaluation_view(images, mean=(0.0,) * 3, std=(1.0,) * 3, size=28).shape
         torch.Size([2, 3, 28, 28])
     """
-    _check(images)
-    if tuple(images.shape[-2:]) != (size, size):
-        images = center_crop(resize(images, [round(size * 8 / 7)]), [size, size])
-    view = normalize(images / 255, *_statistics(mean, std).to(images.device))
+    view = normalize(evaluation_crop(images, size) / 255, *_statistics(mean, std).to(images.device))
     return view_filter(view) if view_filter else view
+
+
+def evaluation_crop(images: Pixels, size: int) -> UInt8[Tensor, "b 3 s s"]:
+    """Return the part of images that validation sees.
+
+    Images of ``size`` by ``size`` are left as they are, as the host treats CIFAR and STL-10. Others
+    are resized so that their short side is 8/7 of ``size`` and cropped in the center, as the host
+    does with ImageNet (256 and 224).
+
+    Raises:
+        ValueError: If the images are not uint8 or not RGB.
+    """
+    _check(images)
+    if tuple(images.shape[-2:]) == (size, size):
+        return images
+    return center_crop(resize(images, [round(size * 8 / 7)]), [size, size])
 
 
 def _statistics(mean: Sequence[float], std: Sequence[float]) -> Statistics:

@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import DataLoader
 
-from amask_solo.augment.views import Views
+from amask_solo.augment.views import Views, evaluation_crop
 from amask_solo.configuration import instantiate
 from amask_solo.data import ImageData
 from amask_solo.errors import UserError
@@ -170,7 +170,7 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
         shown = images.val or images.train
         # Not every so many-th image: sets are often sorted by class, or go through the classes in turn.
         picks = torch.randperm(len(shown), generator=torch.Generator().manual_seed(0))[:8].tolist()
-        sample = torch.stack([shown.image(place) for place in picks])
+        sample = evaluation_crop(torch.stack([shown.image(place) for place in picks]), images.image_size)
         drawn = {"mean": images.mean, "std": images.std, "folder": folder / "masks", "every": cfg.mask_panels}
         chosen += [
             watch.MaskPanels(sample, view_filter=data.views.view_filter, **drawn),

@@ -37,6 +37,14 @@ def test_small_images_are_not_enlarged_and_the_command_says_so(place):
     assert OmegaConf.load(run / "config.yaml").data.image_size == 24
 
 
+def test_pictures_show_images_at_the_size_that_the_masker_trains_on(place):
+    small = ["data.image_size=16", "backbone.kwargs={patch_size:8,embed_dim:48,depth:1,num_heads:3}", "stem=auto"]
+    argv = [*SETTINGS, "backbone.name=timm/vit_tiny_patch16_224", *small, "masker=saliency", "mask_panels=1"]
+    said = call("pretrain", *argv, "max_epochs=1", "name=first", cwd=place)
+    assert said.code == 0, said.err
+    assert (place / "runs" / "first_image_folder_seed0" / "masks" / "epoch_0000.png").exists()
+
+
 def test_a_run_is_not_resumed_with_another_size(place):
     said = call("pretrain", *SETTINGS, "max_epochs=1", "name=first", cwd=place)
     assert said.code == 0, said.err

@@ -33,7 +33,7 @@ def balanced_subset(labels: Labels, count: int | None, *, seed: int) -> Picks:
 
 def labeled_places(labels: Labels) -> Picks:
     """Return where the images that have a label are."""
-    return (labels != UNLABELED).nonzero()[:, 0]
+    return (labels > UNLABELED).nonzero()[:, 0]
 
 
 def stratified_split(labels: Labels, fraction: float, *, seed: int) -> tuple[Picks, Picks]:

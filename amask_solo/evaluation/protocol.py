@@ -14,6 +14,7 @@ from amask_solo._types import Images
 from amask_solo.augment.views import Filter, evaluation_view
 from amask_solo.data import ImageData, ImageSet, make_loader
 from amask_solo.data.base import Pixels
+from amask_solo.data.subsets import labeled_places
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.maskers.base import Masker
@@ -89,7 +90,7 @@ class Subject:
             UserError: If there is no such split, or no image of it has a label.
         """
         images = self.images(split)
-        picks = (images.labels >= 0).nonzero()[:, 0]
+        picks = labeled_places(images.labels)
         if not self.data.labeled or not len(picks):
             raise UserError(f"The {split} images of '{self.data.name}' have no labels, which this protocol needs.")
         return images if len(picks) == len(images) else images.select(picks)

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from amask_solo._random import stream
 from amask_solo._types import Images
 from amask_solo.augment.views import Pixels, Views, evaluation_view
-from amask_solo.data import ImageData, make_loader
+from amask_solo.data import ImageData, ImageSet, make_loader
 
 
 class ViewsData(LightningDataModule):
@@ -67,6 +67,13 @@ class ViewsData(LightningDataModule):
             world_size=self.trainer.world_size,
             **self.reading,
         )
+
+    def still_batches(self, images: ImageSet) -> Iterable:
+        """Return images as they are, in order, all on one process.
+
+        They stay in memory where training images would, but in that of the host: the device's is for the training.
+        """
+        return make_loader(images, batch_size=256, shuffle=False, drop_last=False, device="cpu", **self.reading)
 
     def prepare(self, images: Pixels) -> Images:
         """Return images as validation sees them."""

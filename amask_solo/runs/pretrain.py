@@ -14,11 +14,11 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from omegaconf import DictConfig, OmegaConf
-from torch.utils.data import DataLoader
 
 from amask_solo.augment.views import Views, evaluation_crop
 from amask_solo.configuration import instantiate
 from amask_solo.data import ImageData
+from amask_solo.data.subsets import labeled_places
 from amask_solo.errors import UserError
 from amask_solo.files import WriteError
 from amask_solo.hosts.installed import load_host
@@ -158,14 +158,14 @@ def _loggers(cfg: DictConfig, folder: Path) -> list[Logger]:
 
 def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]:
     images = data.images
-    measured = cfg.online_knn and images.labeled and images.val is not None
+    parts = [part for part in (images.train, images.val) if part is not None and len(labeled_places(part.labels))]
+    measured = cfg.online_knn and images.labeled and len(parts) == 2
     chosen: list[Callback] = [GoOn(), GameMonitor()]
     if cfg.advantage:
         chosen.append(AdvantageMonitor(every=cfg.advantage))
     if measured:
-        loaders = [DataLoader(watch.spread(part), batch_size=256) for part in (images.train, images.val)]
-        network = load_host().backbone
-        chosen.append(watch.OnlineKNN(*loaders, prepare=data.prepare, backbone=network, every_n_epochs=cfg.online_knn))
+        use = {"load": data.still_batches, "prepare": data.prepare, "backbone": load_host().backbone}
+        chosen.append(watch.OnlineKNN(*parts, **use, every_n_epochs=cfg.online_knn))
     if cfg.mask_panels:
         shown = images.val or images.train
         # Not every so many-th image: sets are often sorted by class, or go through the classes in turn.

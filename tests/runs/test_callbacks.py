@@ -20,7 +20,6 @@ from amask_solo.runs.callbacks import (
     checkpoints,
     csv,
     progress_bar,
-    spread,
     wandb,
 )
 from amask_solo.runs.last_checkpoint import LAST
@@ -144,20 +143,6 @@ def test_hard_views_get_a_picture_after_epochs_and_drawing_them_leaves_no_trace(
 def test_what_is_not_there_is_not_drawn(tmp_path, draw):
     fit(build("simclr", masker_node(NoMasks)), batches=1, callbacks=[draw(tmp_path)])
     assert not (tmp_path / "masks").exists()
-
-
-# ---------------------------------------------------------------------- kNN
-
-
-def test_unlabeled_images_have_no_accuracy():
-    trainer, _ = fit(masked(), callbacks=[knn(labels=False)])
-    assert "val_knn_acc1" not in trainer.callback_metrics
-
-
-def test_a_subset_is_spread_over_the_data_set():
-    subset = spread(list(range(1000)), at_most=10)
-    assert [subset[i] for i in range(len(subset))] == list(range(0, 1000, 100))
-    assert len(spread(list(range(5)), at_most=10)) == 5
 
 
 # ---------------------------------------------------------------------- the run folder

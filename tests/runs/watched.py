@@ -1,12 +1,14 @@
 """Runs that something happens to, and what watches them."""
 
 import csv as csv_format
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback
 from torch.utils.data import DataLoader
 
+from amask_solo.data import ArrayImages, ImageSet
 from amask_solo.hosts.installed import load_host
 from amask_solo.runs.callbacks import MaskPanels, OnlineKNN
 from tests.players import OneConvolution, build, masker_node
@@ -52,11 +54,14 @@ def images(n: int = 16) -> torch.Tensor:
     return torch.randint(256, (n, 3, 32, 32), generator=draw, dtype=torch.uint8)
 
 
-def knn(*, labels: bool = True) -> OnlineKNN:
-    data = [[i, x, torch.tensor(i % 4 if labels else -1)] for i, x in enumerate(images())]
-    loaders = DataLoader(data, batch_size=6), DataLoader(data, batch_size=5)
+def sixes(images: ImageSet) -> DataLoader:
+    return DataLoader(images, batch_size=6)
+
+
+def knn(load: Callable[[ImageSet], Iterable] = sixes) -> OnlineKNN:
+    data = ArrayImages(images(), torch.arange(16) % 4)
     backbone = load_host().backbone
-    return OnlineKNN(*loaders, prepare=lambda x: x.float() / 255, backbone=backbone, k=1)
+    return OnlineKNN(data, data, load=load, prepare=lambda x: x.float() / 255, backbone=backbone, k=1)
 
 
 def panels(folder: Path, **arguments) -> MaskPanels:

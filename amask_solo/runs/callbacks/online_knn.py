@@ -1,28 +1,26 @@
 """How good are the features so far? A nearest-neighbor classifier on the frozen backbone."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
-from torch.utils.data import Subset
 
 from amask_solo._types import Images
+from amask_solo.data import ImageSet
+from amask_solo.data.subsets import labeled_places
 from amask_solo.evaluation.knn import weighted_knn
 
 
 class OnlineKNN(Callback):
     """Log ``val_knn_acc1``, in percent, at the end of training epochs.
 
-    It leaves no trace: buffers and random streams are as without it. Images without labels (-1) are
-    left out.
+    It leaves no trace: buffers and random streams are as without it.
 
     Args:
-        train: Yields ``[index, uint8 images, labels]``, not augmented; 10,000 images are plenty,
-            see :func:`spread`.
-        val: The same of images to classify.
+        train: The images that vote, of which 10,000 with a label are plenty; see :func:`spread`.
+        val: The images to classify, chosen likewise. Both have some with a label.
+        load: Makes of such images what yields ``[index, uint8 images, labels]``, as often as it is asked.
         prepare: Makes normalized images of uint8 images, on the device.
         backbone: The name of the backbone in the model.
         k: How many neighbors vote.
@@ -32,9 +30,10 @@ class OnlineKNN(Callback):
 
     def __init__(
         self,
-        train: Iterable,
-        val: Iterable,
+        train: ImageSet,
+        val: ImageSet,
         *,
+        load: Callable[[ImageSet], Iterable],
         prepare: Callable[[Tensor], Images],
         backbone: str,
         k: int = 20,
@@ -43,24 +42,24 @@ class OnlineKNN(Callback):
     ) -> None:
         if every_n_epochs < 1:
             raise ValueError(f"Expected every_n_epochs to be at least 1, but got {every_n_epochs}.")
-        self.train, self.val, self.prepare, self.backbone = train, val, prepare, backbone
+        self.train, self.val, self.load, self.prepare, self.backbone = train, val, load, prepare, backbone
         self.k, self.temperature, self.every_n_epochs = k, temperature, every_n_epochs
-        self._unlabeled = False
+        self._loaders: list[Iterable] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Choose the images; a broken file is better found now than after an epoch."""
+        if trainer.is_global_zero:
+            self._loaders = [self.load(spread(part)) for part in (self.train, self.val)]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure on one process; checkpoints are written after this."""
         epoch = trainer.current_epoch + 1
-        if self._unlabeled or (epoch % self.every_n_epochs and epoch != trainer.max_epochs):
+        if epoch % self.every_n_epochs and epoch != trainer.max_epochs:
             return
         accuracy = self._accuracy(trainer, pl_module) if trainer.is_global_zero else None
-        accuracy = trainer.strategy.broadcast(accuracy)
-        if accuracy is None:
-            self._unlabeled = True
-            rank_zero_info("The images have no labels: no online kNN accuracy.")
-            return
-        pl_module.log("val_knn_acc1", accuracy, prog_bar=True)
+        pl_module.log("val_knn_acc1", trainer.strategy.broadcast(accuracy), prog_bar=True)
 
-    def _accuracy(self, trainer: Trainer, pl_module: LightningModule) -> float | None:
+    def _accuracy(self, trainer: Trainer, pl_module: LightningModule) -> float:
         network = getattr(pl_module, self.backbone)
         training = network.training
         network.eval()
@@ -69,12 +68,11 @@ class OnlineKNN(Callback):
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             try:
                 with trainer.precision_plugin.forward_context():
-                    train, labels = self._features(network, self.train, pl_module.device)
-                    test, expected = self._features(network, self.val, pl_module.device)
+                    (train, labels), (test, expected) = (
+                        self._features(network, loader, pl_module.device) for loader in self._loaders
+                    )
             finally:
                 network.train(training)
-        if not len(labels) or not len(expected):
-            return None
         predicted = weighted_knn(train, labels, test, k=self.k, temperature=self.temperature)
         return 100 * (predicted == expected).float().mean().item()
 
@@ -83,18 +81,13 @@ class OnlineKNN(Callback):
         for _, images, targets in loader:
             features.append(network(self.prepare(images.to(device, non_blocking=True))).float())
             labels.append(targets.to(device, non_blocking=True))
-        targets = torch.cat(labels)
-        return torch.cat(features)[targets >= 0], targets[targets >= 0]
+        return torch.cat(features), torch.cat(labels)
 
 
-def spread(dataset: Any, at_most: int = 10_000) -> Any:
-    """Return at most so many samples of a data set, evenly spread: folders are sorted by class.
-
-    Example:
-        >>> [spread(range(100), at_most=4)[i] for i in range(4)]
-        [0, 25, 50, 75]
-    """
-    length = len(dataset)
-    if length <= at_most:
-        return dataset
-    return Subset(dataset, [i * length // at_most for i in range(at_most)])
+def spread(images: ImageSet, at_most: int = 10_000) -> ImageSet:
+    """Return at most so many of the images that have a label, evenly spread: folders are sorted by class."""
+    labeled = labeled_places(images.labels)
+    count = min(len(labeled), at_most)
+    if count == len(images):
+        return images
+    return images.select(labeled[[place * len(labeled) // count for place in range(count)]])

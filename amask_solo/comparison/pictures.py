@@ -36,7 +36,7 @@ def draw_training_curves(records: Sequence[Record], folder: Path) -> str:
     measured = [record for record in records if record.curve]
     if not measured:
         return ""
-    curves = _nested(measured, lambda record: [(epoch, accuracy) for epoch, _, accuracy in record.curve])
+    curves = _nested(measured, lambda record: record.curve)
     save_panel(training_curves(curves, label="online kNN accuracy"), folder / "curves.png")
     return "curves.png"
 

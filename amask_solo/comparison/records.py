@@ -27,8 +27,7 @@ class Record:
         summary: Its ``summary.json``.
         scores: What its evaluation found, by ``protocol/score``, or ``protocol@data/score`` on other data than the
             run's own; percent for accuracies.
-        curve: After each evaluated epoch: epochs done, seconds since the start, online kNN accuracy in percent. The
-            run writes no times, so its seconds are shared out over its steps.
+        curve: After each evaluated epoch: epochs done, online kNN accuracy in percent.
     """
 
     base: str
@@ -37,12 +36,12 @@ class Record:
     folder: Path
     summary: dict[str, Any]
     scores: dict[str, float]
-    curve: list[tuple[int, float, float]]
+    curve: list[tuple[int, float]]
 
     @property
     def seconds(self) -> float:
         """What training took, with the validation within it."""
-        return _seconds(self.summary)
+        return float(self.summary["seconds"])
 
 
 def read_record(
@@ -72,7 +71,7 @@ def read_record(
         folder=folder,
         summary=summary,
         scores=_scores(folder / SCORES, protocols, data=summary["data"]),
-        curve=_curve(folder / "metrics.csv", summary),
+        curve=_curve(folder / "metrics.csv"),
     )
 
 
@@ -115,21 +114,12 @@ def _name(result: Mapping[str, Any], data: str) -> str:
     return result["protocol"] if result["data"] == data else f"{result['protocol']}@{result['data']}"
 
 
-def _curve(path: Path, summary: Mapping[str, Any]) -> list[tuple[int, float, float]]:
+def _curve(path: Path) -> list[tuple[int, float]]:
     try:
         with path.open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row.get("val_knn_acc1")]
-        return [
-            (int(row["epoch"]) + 1, _seconds(summary) * (int(row["step"]) + 1) / summary["steps"], float(accuracy))
-            for row in rows
-            if isfinite(accuracy := float(row["val_knn_acc1"]))
-        ]
+        return [(int(row["epoch"]) + 1, accuracy) for row in rows if isfinite(accuracy := float(row["val_knn_acc1"]))]
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}. Make the run again.") from error
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path} is no table of a run's metrics ({error!r}). Make the run again.") from error
-
-
-def _seconds(summary: Mapping[str, Any]) -> float:
-    # A run that was interrupted counts only the seconds since it went on, but all of its steps.
-    return float(max(summary["seconds"], summary["steps"] * (summary["seconds_per_step"] or 0.0)))

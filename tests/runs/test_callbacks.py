@@ -186,6 +186,15 @@ def test_the_seconds_of_an_interrupted_run_are_counted_when_it_goes_on(tmp_path)
     assert json.loads((tmp_path / "summary.json").read_text())["seconds"] >= 1000 + min(spent, 0.1)
 
 
+def test_an_interrupted_run_is_saved_with_the_seconds_until_then(tmp_path, ctrl_c):
+    resumed = Summary(tmp_path, {})
+    resumed.load_state_dict({"seconds": 1000.0})
+    with pytest.raises(SystemExit):
+        fit(masked(), callbacks=[resumed, *checkpoints(tmp_path), At(3, interrupt)], **ON)
+    state = torch.load(tmp_path / LAST, weights_only=True)["callbacks"]["Summary"]
+    assert round(state["seconds"], 1) == json.loads((tmp_path / "summary.json").read_text())["seconds"] > 1000
+
+
 def test_metrics_of_one_step_share_a_row_and_new_columns_keep_old_rows(tmp_path):
     log = MetricsFile(tmp_path)
     log.log_metrics({"loss": 1.0}, 0)

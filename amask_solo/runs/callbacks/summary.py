@@ -95,8 +95,8 @@ class Summary(Callback):
                 self._write(trainer, pl_module, status="interrupted" if interrupted else "failed")
 
     def _write(self, trainer: Trainer, pl_module: LightningModule, *, status: str) -> None:
-        seconds = self._seconds()
-        self._running = False
+        # A checkpoint that is written after this has all seconds too.
+        self._before, self._running = self._seconds(), False
         if not trainer.is_global_zero:
             return
         numbers = {name: _plain(value) for name, value in trainer.callback_metrics.items()}
@@ -112,7 +112,7 @@ class Summary(Callback):
             "metrics": {k: v for k, v in numbers.items() if not k.startswith(prefix)},
             "seconds_per_step": _plain(statistics.median(self._times or [math.nan])),
             "mean_seconds_per_step": _plain(statistics.fmean(self._times or [math.nan])),
-            "seconds": round(seconds, 1),
+            "seconds": round(self._before, 1),
             "peak_memory_mib": _peak_memory(pl_module.device),
             "device": device_name(pl_module.device),
             "processes": trainer.world_size,

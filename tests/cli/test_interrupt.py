@@ -1,13 +1,15 @@
-"""Ctrl-C leaves a run that can be resumed; tried with processes."""
+"""Ctrl-C leaves a run that can be resumed, whenever it comes."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import SMALL, TINY
+from amask_solo.runs.callbacks import OnlineKNN
+from tests.cli.command import SMALL, TINY, pretrain
 from tests.cli.forked import Forked
 from tests.cli.test_pretrain import rows, summary
 
@@ -45,3 +47,49 @@ def test_an_interrupted_run_is_resumed_to_its_end(tmp_path):
     steps = [int(row["step"]) for row in rows(folder)]
     assert steps == sorted(set(steps))
     assert [row["epoch"] for row in rows(folder) if row["val_acc1"]] == [str(epoch) for epoch in range(EPOCHS)]
+
+
+def measured(folder: Path) -> dict:
+    passing = ("seconds", "seconds_per_step", "mean_seconds_per_step", "peak_memory_mib")
+    return {name: value for name, value in summary(folder).items() if name not in passing}
+
+
+@pytest.mark.parametrize("moment", ["on_validation_start", "on_train_epoch_end", "on_train_end"])
+def test_a_run_that_is_interrupted_after_its_last_step_ends_as_if_nothing_had_been(
+    finished, tmp_path, monkeypatch, ctrl_c, moment
+):
+    before = getattr(OnlineKNN, moment)
+
+    def interrupt(self, trainer, model) -> None:
+        if trainer.global_step == trainer.estimated_stepping_batches:
+            raise KeyboardInterrupt
+        before(self, trainer, model)
+
+    argv = [*SMALL, "max_epochs=2", f"run_folder={tmp_path / 'run'}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(OnlineKNN, moment, interrupt)
+        said = pretrain(*argv, cwd=tmp_path)
+    assert said.code == 1
+    assert summary(tmp_path / "run")["status"] == "interrupted"
+    said = pretrain(*argv, "resume=true", cwd=tmp_path)
+    assert said.code == 0, said.err
+    assert measured(tmp_path / "run") == measured(finished.folder)
+    assert rows(tmp_path / "run") == rows(finished.folder)
+
+
+def test_a_run_that_was_killed_before_its_summary_gets_it_when_it_goes_on(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    (folder / "summary.json").unlink()
+    said = pretrain(*SMALL, "max_epochs=2", "resume=true", f"run_folder={folder}", cwd=tmp_path)
+    assert said.code == 0, said.err
+    assert measured(folder) == measured(finished.folder)
+    assert summary(folder)["seconds_per_step"] == summary(finished.folder)["seconds_per_step"]
+
+
+def test_a_finished_run_that_goes_on_keeps_its_summary(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    said = pretrain(*SMALL, "max_epochs=2", "resume=true", f"run_folder={folder}", cwd=tmp_path)
+    assert said.code == 0, said.err
+    assert summary(folder) == summary(finished.folder)

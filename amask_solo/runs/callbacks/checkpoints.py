@@ -59,7 +59,8 @@ def checkpoints(
 class KeepOnInterrupt(Callback):
     """Write ``last.ckpt`` when the user or the scheduler of a cluster ends the run before its time.
 
-    An error leaves the last checkpoint alone: nobody knows whether the state is sound then.
+    An error leaves the last checkpoint alone: nobody knows whether the state is sound then. So does an interruption
+    after the last step: who went on from there would have no step left, and never measure what comes after it.
 
     Args:
         folder: Where the file goes.
@@ -78,10 +79,12 @@ class KeepOnInterrupt(Callback):
         self._running = False
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Save, if it was an interruption and the state is sound."""
-        interrupted = isinstance(exception, KeyboardInterrupt | SIGTERMException)
-        if interrupted and self._running and trainer.global_step and all_finite(pl_module.parameters()):
+        """Save, if it was an interruption, steps are left and the state is sound."""
+        if not self._running or not isinstance(exception, KeyboardInterrupt | SIGTERMException):
+            return
+        if 0 < trainer.global_step < trainer.estimated_stepping_batches and all_finite(pl_module.parameters()):
             trainer.save_checkpoint(self.path)
+        if self.path.exists():
             rank_zero_info(f"Interrupted; continue with resume=true from {self.path}.")
 
 

@@ -40,6 +40,7 @@ class Summary(Callback):
         self._last: float | None = None
         self._start = 0.0
         self._before = 0.0  # seconds of a run until it was interrupted
+        self._measured: dict[str, Any] = {}  # in the last epoch that was done
         self._steps = 0
         self._running = False
 
@@ -50,13 +51,13 @@ class Summary(Callback):
         if pl_module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(pl_module.device)
 
-    def state_dict(self) -> dict[str, float]:
-        """Return the seconds so far, for a run that is resumed."""
-        return {"seconds": self._seconds()}
+    def state_dict(self) -> dict[str, Any]:
+        """Return the seconds so far and what was measured, for a run that is resumed."""
+        return {"seconds": self._seconds(), "measured": self._measured}
 
-    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Count on from an interrupted run."""
-        self._before = state_dict["seconds"]
+        self._before, self._measured = state_dict["seconds"], state_dict.get("measured", {})
 
     def _seconds(self) -> float:
         return self._before + (time.perf_counter() - self._start if self._running else 0.0)
@@ -82,39 +83,58 @@ class Summary(Callback):
             self._times.append(now - self._last)
         self._last = now
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the file."""
-        self._write(trainer, pl_module, status="finished")
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Note what was measured: the checkpoint of the last epoch is all that is left if this is killed after it."""
+        self._measured = self._measure(trainer)
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Write the file."""
+        self._write(trainer, status="finished")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Write the file of a resumed run whose last checkpoint left nothing to train, unless it is there."""
+        if not self._is_finished():
+            self._write(trainer, status="finished", measured=self._measured)
+
+    def _is_finished(self) -> bool:
+        with suppress(OSError, ValueError, LookupError):
+            return json.loads(self.path.read_text())["status"] == "finished"
+        return False
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
         """Write the file if training had begun."""
         if self._running:
             interrupted = isinstance(exception, KeyboardInterrupt | SIGTERMException)
             # What went wrong is said by the exception: perhaps the disk is full.
             with suppress(UserError):
-                self._write(trainer, pl_module, status="interrupted" if interrupted else "failed")
+                self._write(trainer, status="interrupted" if interrupted else "failed")
 
-    def _write(self, trainer: Trainer, pl_module: LightningModule, *, status: str) -> None:
-        # A checkpoint that is written after this has all seconds too.
-        self._before, self._running = self._seconds(), False
-        if not trainer.is_global_zero:
-            return
+    def _measure(self, trainer: Trainer) -> dict[str, Any]:
         numbers = {name: _plain(value) for name, value in trainer.callback_metrics.items()}
         prefix = "masks/"
-        summary = {
-            "status": status,
-            **self.facts,
-            "epochs_done": trainer.current_epoch,
-            "steps": trainer.global_step,
+        return {
             "knn_acc1": numbers.get("val_knn_acc1"),
             "linear_acc1": numbers.get("val_acc1"),
             "masks": {k.removeprefix(prefix): v for k, v in numbers.items() if k.startswith(prefix)},
             "metrics": {k: v for k, v in numbers.items() if not k.startswith(prefix)},
             "seconds_per_step": _plain(statistics.median(self._times or [math.nan])),
             "mean_seconds_per_step": _plain(statistics.fmean(self._times or [math.nan])),
+            "peak_memory_mib": _peak_memory(trainer.strategy.root_device),
+        }
+
+    def _write(self, trainer: Trainer, *, status: str, measured: Mapping[str, Any] | None = None) -> None:
+        # A checkpoint that is written after this has all seconds too.
+        self._before, self._running = self._seconds(), False
+        if not trainer.is_global_zero:
+            return
+        summary = {
+            "status": status,
+            **self.facts,
+            "epochs_done": trainer.current_epoch,
+            "steps": trainer.global_step,
+            **(measured or self._measure(trainer)),
             "seconds": round(self._before, 1),
-            "peak_memory_mib": _peak_memory(pl_module.device),
-            "device": device_name(pl_module.device),
+            "device": device_name(trainer.strategy.root_device),
             "processes": trainer.world_size,
             "precision": trainer.precision,
             "versions": versions(),

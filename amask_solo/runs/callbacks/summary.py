@@ -18,10 +18,11 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from amask_solo import __version__
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
 
-PACKAGES = ("amask-solo", "torch", "torchvision", "lightning", "kornia", "solo-learn")
+PACKAGES = ("torch", "torchvision", "lightning", "kornia", "solo-learn")
 WARM_UP = 5  # steps that are not timed: compilation, caches, the first batch of the loader
 
 
@@ -149,7 +150,8 @@ def _plain(value: Any) -> float | None:
 
 def versions() -> dict[str, str | None]:
     """Return the versions of Python and of the packages that results depend on; ``None`` if one is not installed."""
-    return {"python": platform.python_version(), **dict(map(_version, PACKAGES))}
+    # Of this one, that of the code which runs: what is installed may be another checkout.
+    return {"python": platform.python_version(), "amask-solo": __version__, **dict(map(_version, PACKAGES))}
 
 
 def _version(package: str) -> tuple[str, str | None]:

@@ -46,6 +46,9 @@ PATIENCE = 240
 PATHS = ("best_model_path", "dirpath", "last_model_path")
 """Where a callback of Lightning's has put its files."""
 
+MEANS = "/callbacks/Summary/measured"
+"""Means over an epoch: over its rest, if the run was interrupted within."""
+
 
 def by_hand(rank: int) -> dict[str, str]:
     """Return what a user sets who starts one process on each node."""
@@ -107,13 +110,13 @@ def rows(folder: Path) -> int:
 
 
 def differences(one: Path, two: Path) -> list[str]:
-    """Return what differs in the last checkpoints of two runs, apart from where these lie."""
+    """Return what differs in the last checkpoints of two runs, apart from their places and what was measured."""
     states = (torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in (one, two))
     first, second = (dict(leaves(state)) for state in states)
     return sorted(
         place
         for place in first.keys() | second.keys()
-        if first.get(place) != second.get(place) and not place.endswith(PATHS)
+        if first.get(place) != second.get(place) and not place.endswith(PATHS) and not place.startswith(MEANS)
     )
 
 

@@ -232,6 +232,7 @@ def test_an_experiment_is_masked_unless_the_stock_method_is_asked_for(experiment
         composed(f"experiment={experiment}", f"method={base}"),
     )
     assert (masked.method, stock.method) == (f"amask_{base}", base)
+    assert masked.name != stock.name  # so neither lies in the other's folder
     assert "adversary" not in stock
     assert without_adversary(masked) == without_adversary(stock)
     assert set(masked.method_kwargs) == READ_BY_THE_HOST[base]

@@ -5,16 +5,20 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "scripts"))
 
 from benchmarking.interleaved import Run, SameBatch  # noqa: E402
+from benchmarking.models import REFERENCE, Setting  # noqa: E402
+from benchmarking.models import build as build_measured  # noqa: E402
 from benchmarking.page import BEGIN, END, cost_tables, update_page  # noqa: E402
 from benchmarking.report import write  # noqa: E402
 
+from amask_solo.hosts.installed import load_host  # noqa: E402
 from tests.players import OneConvolution, batch_of, build, masker_node  # noqa: E402
-from tests.tiny import tiny_loaders  # noqa: E402
+from tests.tiny import thin_networks, tiny_loaders  # noqa: E402
 
 CPU = {"accelerator": "cpu"}
 
@@ -44,6 +48,19 @@ def test_runs_take_turns_of_as_many_steps_as_they_are_told():
     assert [model.trainer.global_step for model in models] == [3, 1]
     for run in runs:
         run.stop()
+
+
+@pytest.mark.host
+def test_the_reference_encodes_every_view_anew_for_both_players():
+    setting = Setting(torch.device("cpu"), "resnet18", size=32, batch=4, seed=0)
+    with thin_networks():
+        model = build_measured(setting, "amask_simclr", REFERENCE, as_reference=True)
+    seen = []
+    getattr(model, load_host().backbone).register_forward_hook(lambda *_: seen.append(None))
+    run = Run(model, {"train_dataloaders": SameBatch(setting.views())}, **CPU)
+    run.turn(1)
+    run.stop()
+    assert len(seen) == 2 * 4 * 2  # players, masks, views
 
 
 @pytest.mark.host

@@ -77,7 +77,10 @@ def equal_time(runs: Sequence[Run], *, epochs: int, folder: Path) -> dict[tuple[
     # The runs come seed by seed, so the first seed's are the first for each base and arm.
     first = {(run.base, run.arm): run for run in reversed(runs)}
     asked = {_name(*pair): _settings(run) for pair, run in sorted(first.items())}
-    speed = {name: kept[name]["seconds"] for name in asked if _is_of(kept.get(name), asked[name])}
+    # A run that was begun has its length, whatever else it goes on with: another trainer or logger, say.
+    begun = {_name(run.base, run.arm) for run in runs if (run.folder / "config.yaml").is_file()}
+    fixed = {name for name in asked if name in kept and (name in begun or _is_of(kept[name], asked[name]))}
+    speed = {name: kept[name]["seconds"] if isinstance(kept[name], dict) else kept[name] for name in fixed}
     new = [name for name in asked if name not in speed]
     for _ in range(ROUNDS):
         for name in new:

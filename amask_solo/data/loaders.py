@@ -16,6 +16,9 @@ from amask_solo.errors import UserError
 Batch = list[Int64[Tensor, " b"] | UInt8[Tensor, "b 3 s s"]]
 """``[indexes, images, labels]``, the host's batch before its views are made."""
 
+Cache = Literal["auto", "on", "off"]
+"""Whether images stay on the device; ``auto`` keeps them if they fit."""
+
 CACHE_LIMIT = 4 * 1024**3
 """Bytes of images that ``device_cache=auto`` keeps on the device at most."""
 
@@ -93,9 +96,10 @@ def make_loader(
     drop_last: bool,
     seed: int = 0,
     device: torch.device | str = "cpu",
-    device_cache: Literal["auto", "on", "off"] = "auto",
+    device_cache: Cache = "auto",
     cache_limit: int = CACHE_LIMIT,
     num_workers: int = 4,
+    persistent_workers: bool = True,
     rank: int = 0,
     world_size: int = 1,
 ) -> ResidentLoader | DataLoader[tuple[int, Tensor, int]]:
@@ -115,6 +119,7 @@ def make_loader(
             ``cache_limit``.
         cache_limit: In bytes, for ``auto``.
         num_workers: Processes that read images which are not on the device.
+        persistent_workers: Whether they live from one epoch to the next.
         rank: This process.
         world_size: All processes; they see different images and equally many batches.
 
@@ -133,7 +138,7 @@ def make_loader(
         )
     device = torch.device(device)
     sampler = EpochOrder(images, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed, drop_last=drop_last)
-    if device_cache == "on" or (device_cache == "auto" and stored_bytes(images) <= cache_limit):
+    if stays(images, device_cache, cache_limit=cache_limit):
         return ResidentLoader(images, sampler=sampler, batch_size=batch_size, drop_last=drop_last, device=device)
     return DataLoader(
         images,
@@ -141,12 +146,17 @@ def make_loader(
         batch_size=batch_size,
         drop_last=drop_last,
         num_workers=num_workers,
-        persistent_workers=num_workers > 0,
+        persistent_workers=persistent_workers and num_workers > 0,
         pin_memory=device.type == "cuda",
         # The loader draws its workers' seeds; from the global stream it would shift everybody
         # else's numbers.
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def stays(images: ImageSet, device_cache: Cache, *, cache_limit: int = CACHE_LIMIT) -> bool:
+    """Return whether the images of a set stay in memory."""
+    return device_cache == "on" or (device_cache == "auto" and stored_bytes(images) <= cache_limit)
 
 
 def stored_bytes(images: ImageSet) -> int:

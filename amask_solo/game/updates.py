@@ -93,11 +93,11 @@ class UpdateRule(ABC):
     """When the masker learns from the game.
 
     Attributes:
-        two_turns: Whether the masker takes a turn of its own, after the encoder's step; else its gradient comes with
+        two_turns: Whether the masker takes a turn of its own, after the encoder's step; if not, its gradient comes with
             the encoder's.
     """
 
-    two_turns = False
+    two_turns = True
 
     @abstractmethod
     def encoder_turn(self, board: Board, *, moves: bool) -> Turn:
@@ -115,6 +115,8 @@ class Reversal(UpdateRule):
     The gradient changes its sign between mask and pixels: the encoder descends and the masker ascends on the same loss.
     About half the cost of :class:`Alternating`. Ours.
     """
+
+    two_turns = False
 
     def encoder_turn(self, board: Board, *, moves: bool) -> Turn:
         """Play once for both players."""
@@ -134,8 +136,6 @@ class Alternating(UpdateRule):
         Shi et al., `Adversarial Masking for Self-Supervised Learning <https://arxiv.org/abs/2201.13100>`_,
         ICML 2022; the order of the two steps follows the authors' code.
     """
-
-    two_turns = True
 
     def encoder_turn(self, board: Board, *, moves: bool) -> Turn:  # noqa: ARG002
         """Play for the encoder."""

@@ -66,7 +66,8 @@ def load_exported(path: str, arch: str | None = None, kwargs: Mapping[str, Any] 
     if not file.is_file():
         raise UserError(f"There is no file {file} for localiser=weights; amask-export writes one.")
     state = _read(file)
-    if not state or not (arch or is_backbone(state)):
+    tensors = bool(state) and all(isinstance(value, Tensor) for value in state.values())
+    if not tensors or not (arch or is_backbone(state)):
         raise UserError(
             f"{file} holds no exported backbone of the host's; amask-export makes one of any run or checkpoint, and "
             "arch=timm/NAME says what another one is."

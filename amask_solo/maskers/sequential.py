@@ -10,7 +10,7 @@ from amask_solo._types import Images, Logits, Masks, OneMask
 from amask_solo.maskers.base import Masker
 from amask_solo.maskers.networks import NetworkFactory, SmallImages, UNet, check_resolution, enlarge, shrink
 from amask_solo.occlusion import occlude
-from amask_solo.projections import AreaBudget, Disjoint, Projection
+from amask_solo.projections import AreaBudget, Disjoint, Projection, Softmax
 
 Sight = Float[Tensor, "b 4 small_h small_w"]
 """What a step looks at: the small view without what is hidden, and what is hidden."""
@@ -44,8 +44,8 @@ class SequentialMasker(Masker):
             has seen. If not, each mask is trained by what it itself hides.
 
     Raises:
-        ValueError: If there is no mask, the number of projections is not that of masks, one of them needs several masks
-            at once, disjoint masks have no room in one image, or the resolution is not in (0, 1].
+        ValueError: If there is no mask, the number of projections is not that of masks, one of them shares pixels
+            out between masks, disjoint masks have no room in one image, or the resolution is not in (0, 1].
 
     Example:
         >>> SequentialMasker()(torch.randn(2, 3, 32, 32)).mean(dim=(-2, -1))[0]
@@ -139,11 +139,15 @@ class SequentialMasker(Masker):
 
 
 def _check_single(project: Projection) -> None:
-    """Refuse a projection that needs several masks at once."""
-    try:
-        project(torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), generator=torch.Generator())
-    except ValueError as error:
-        raise ValueError(f"projection: a step makes one mask, whatever num_masks is. {error}") from error
+    """Refuse a projection that shares pixels out between masks, of which a step makes one."""
+    inner: Projection | None = project
+    while inner is not None:
+        if isinstance(inner, Softmax):
+            raise ValueError(
+                "projection: Softmax shares pixels out between masks that are made at once, but a step makes one; take "
+                "Sigmoid or AreaBudget, or masker=simultaneous."
+            )
+        inner = getattr(inner, "inner", None)
 
 
 def _check_room(projections: Sequence[Projection]) -> None:

@@ -10,6 +10,7 @@ from amask_solo._random import stream
 from amask_solo._types import Images
 from amask_solo.augment.views import Pixels, Views, evaluation_view
 from amask_solo.data import ImageData, ImageSet, make_loader
+from amask_solo.data.loaders import stays
 
 
 class ViewsData(LightningDataModule):
@@ -71,9 +72,11 @@ class ViewsData(LightningDataModule):
     def still_batches(self, images: ImageSet) -> Iterable:
         """Return images as they are, in order, all on one process.
 
-        They stay in memory where training images would, but in that of the host: the device's is for the training.
+        They stay in memory if the training images do, but in that of the host: the device's is for the training.
         """
-        return make_loader(images, batch_size=256, shuffle=False, drop_last=False, device="cpu", **self.reading)
+        stay = stays(self.images.train, self.reading["device_cache"])
+        reading = {**self.reading, "device_cache": "on" if stay else "off", "persistent_workers": False}
+        return make_loader(images, batch_size=256, shuffle=False, drop_last=False, device="cpu", **reading)
 
     def prepare(self, images: Pixels) -> Images:
         """Return images as validation sees them."""

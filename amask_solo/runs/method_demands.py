@@ -49,8 +49,10 @@ def _check_part(cfg: DictConfig, kwargs: Mapping[str, Any], batch: int, devices:
     from amask_solo.game.adversary import PART, part_size  # torch, which the other checks do not need
 
     size, queue = part_size(float(adversary.get("part", PART)), batch), kwargs.get("queue_size")
-    fits = size == batch or not kwargs.get("whitening_size")
-    if fits and (not queue or "epoch_queue_starts" in kwargs or queue % (size * devices) == 0):
+    # W-MSE takes views apart by the size of the batch, and a list of prototypes is DeepCluster-v2's, whose memory has
+    # a place for each image of it.
+    whole = kwargs.get("whitening_size") or OmegaConf.is_list(kwargs.get("num_prototypes"))
+    if (size == batch or not whole) and (not queue or "epoch_queue_starts" in kwargs or queue % (size * devices) == 0):
         return
     raise UserError(
         f"method={cfg.method} cannot be called on the {size} images of adversary.part, on which further moves of the "

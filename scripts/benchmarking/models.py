@@ -108,14 +108,14 @@ def uncached(masked: type[LightningModule]) -> type[LightningModule]:
     class Uncached(masked):
         def training_step(self, batch: Sequence, batch_idx: int) -> Scalar:
             self._before = snapshot(self, skip_statistics=True)
-            loss = HostLoss(self, base, batch, batch_idx, caches=[], loud=self.adversary.game.num_entries)
+            loss = HostLoss(self, base, batch, batch_idx, caches=[], loud_call=self.adversary.game.num_entries)
             turn = self.adversary.update.encoder_turn(self._board(batch, batch_idx, loss), moves=True)
             self.adversary.last = turn.detach()
             return turn.objective + loss.class_loss
 
         def _masker_turn(self, batch: Sequence, batch_idx: int) -> None:
             with self.trainer.precision_plugin.train_step_context():
-                loss = HostLoss(self, base, batch, batch_idx, caches=[], loud=None, before=self._before)
+                loss = HostLoss(self, base, batch, batch_idx, caches=[], loud_call=None, before=self._before)
                 turn = self.adversary.update.masker_turn(self._board(batch, batch_idx, loss))
             self.adversary.gather(turn.objective)
 

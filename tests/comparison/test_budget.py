@@ -1,6 +1,7 @@
 """How long arms train at equal time, by steps of known cost."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,16 @@ def test_steps_are_timed_again_only_where_other_settings_are_asked_for(tmp_path,
     assert not timed
     equal_time(plan("fill=blur"), epochs=8, folder=tmp_path)
     assert {arguments[0] for arguments in timed} == {"method=amask_byol"}
+
+
+def test_a_run_that_was_begun_keeps_its_length(tmp_path, timed):
+    runs = plan("loader.num_workers=8")
+    runs = [replace(run, folder=tmp_path / run.name) for run in runs]
+    (tmp_path / "byol_random_seed0").mkdir()
+    (tmp_path / "byol_random_seed0" / "config.yaml").touch()
+    (tmp_path / "speed.json").write_text('{"byol_random": 0.2}')  # as of version 0.7
+    assert equal_time(runs, epochs=8, folder=tmp_path)["byol", "random"] == 4
+    assert {arguments[0] for arguments in timed} == {"method=byol"}
 
 
 def test_speeds_of_unknown_settings_do_not_count(tmp_path, timed):

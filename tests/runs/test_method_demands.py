@@ -20,7 +20,13 @@ def test_further_moves_are_made_on_images_that_the_method_takes():
     for made in (whitening, cfg("amask_mocov2plus", queue_size=16), cfg("amask_simclr"), cfg(queue_size=20, **SWAV)):
         check(with_part(made, part=1))
     check(with_part(cfg("amask_mocov2plus", queue_size=16)))
-    for made in (with_part(whitening), with_part(cfg("amask_mocov2plus", queue_size=16), part=0.4)):
+    clusters = cfg("amask_deepclusterv2", num_prototypes=[8])
+    check(with_part(clusters, part=1))
+    for made in (
+        with_part(whitening),
+        with_part(clusters),
+        with_part(cfg("amask_mocov2plus", queue_size=16), part=0.4),
+    ):
         with pytest.raises(UserError, match=r"give adversary\.part=1"):
             check(made)
 

@@ -60,7 +60,7 @@ class KeepOnInterrupt(Callback):
     """Write ``last.ckpt`` when the user or the scheduler of a cluster ends the run before its time.
 
     An error leaves the last checkpoint alone: nobody knows whether the state is sound then. So does an interruption
-    after the last step: who went on from there would have no step left, and never measure what comes after it.
+    after the last step, if there is one: who went on from here would never measure what comes after that step.
 
     Args:
         folder: Where the file goes.
@@ -79,10 +79,12 @@ class KeepOnInterrupt(Callback):
         self._running = False
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Save, if it was an interruption, steps are left and the state is sound."""
+        """Save, if it was an interruption and the state is sound and worth it."""
         if not self._running or not isinstance(exception, KeyboardInterrupt | SIGTERMException):
             return
-        if 0 < trainer.global_step < trainer.estimated_stepping_batches and all_finite(pl_module.parameters()):
+        steps_left = trainer.global_step < trainer.estimated_stepping_batches
+        wanted = trainer.global_step and (steps_left or not self.path.exists())
+        if wanted and all_finite(pl_module.parameters()):
             trainer.save_checkpoint(self.path)
         if self.path.exists():
             rank_zero_info(f"Interrupted; continue with resume=true from {self.path}.")

@@ -134,7 +134,7 @@ PRETRAIN = {
     "adversary.share=null": "adversary.share|number",
     "adversary.steps=2.5": "adversary.steps|whole number|2.5",
     "adversary.memory_efficient=off_": "adversary.memory_efficient|true or false",
-    "masker=sequential adversary.masker.projection={_target_:amask_solo.projections.Softmax}": "one mask|projection",
+    "masker=sequential adversary.masker.projection={_target_:amask_solo.projections.Softmax}": "projection|Softmax",
     "constraint=per_mask adversary.masker.num_masks=2": "constraint|num_masks",
     "+adversary.loud=very": "adversary.loud|very",
     "masker=simultaneous adversary.masker.num_masks=1": "num_masks|1",

@@ -56,19 +56,8 @@ ROOMS = {
         "localisers.backbone",
     }
     | {"augment", "data", "evaluation", "visualization"},
-    "cli": {
-        "errors",
-        "files",
-        "rules",
-        "configuration",
-        "game",
-        "hosts",
-        "runs",
-        "evaluation",
-        "comparison",
-        "data",
-        "visualization",
-    },
+    "cli": {"errors", "files", "rules", "configuration", "game", "hosts", "runs", "evaluation", "comparison", "data"}
+    | {"visualization"},
     "_hydra": {"masked.registry"},
     "__init__": {"masked", "hosts.installed", "game", "occlusion"},
 }

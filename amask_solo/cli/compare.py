@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from amask_solo.cli.comparison import check_comparison, chosen_protocols, make_runs, sort_arguments
+from amask_solo.cli.comparison import check_comparison, chosen_protocols, make_runs, planned_runs, sort_arguments
 from amask_solo.cli.composed import composed
 from amask_solo.cli.main import launch, session
 from amask_solo.cli.overrides import checked, searched
@@ -58,7 +58,7 @@ def _refuse_other_settings(plan: Sequence[Run]) -> None:
 
 def _carry_out(cfg: DictConfig) -> None:
     """Make the run that a job is for; it may be in another process, or on another machine."""
-    plan, protocols = make_runs(cfg), chosen_protocols(cfg)
+    plan, protocols = planned_runs(cfg), chosen_protocols(cfg)
     run = next(run for run in plan if run.name == cfg.run)
     console = Console(highlight=False)
     # A folder that was copied without its checkpoints can no longer be evaluated.

@@ -85,13 +85,19 @@ def make_runs(cfg: DictConfig) -> list[Run]:
     Raises:
         UserError: If they make no comparison, or if one of them, shorter or longer than was asked for, is wrong.
     """
+    runs = planned_runs(cfg)
+    if cfg.budget == "time":
+        _check_runs(cfg, runs, chosen_protocols(cfg))
+    return runs
+
+
+def planned_runs(cfg: DictConfig) -> list[Run]:
+    """Return the runs as :func:`make_runs` does, unchecked: for a job of a comparison that was checked as a whole."""
     runs = _plan(cfg)
     if cfg.budget == "epochs":
         return runs
     epochs = composed("pretrain", runs[0].settings).max_epochs
-    runs = _plan(cfg, epochs=equal_time(runs, epochs=epochs, folder=Path(cfg.folder).expanduser()))
-    _check_runs(cfg, runs)
-    return runs
+    return _plan(cfg, epochs=equal_time(runs, epochs=epochs, folder=Path(cfg.folder).expanduser()))
 
 
 def _plan(cfg: DictConfig, **more: Any) -> list[Run]:
@@ -131,7 +137,7 @@ def check_comparison(cfg: DictConfig) -> None:
     for metric in cfg.metrics or ():
         if (protocol := metric.split("/")[0]) not in protocols:
             raise unknown_key(protocol, protocols, "metrics", kind="protocol")
-    _check_runs(cfg, _plan(cfg))
+    _check_runs(cfg, _plan(cfg), protocols)
 
 
 def _check_bases(cfg: DictConfig) -> None:
@@ -146,8 +152,7 @@ def _check_bases(cfg: DictConfig) -> None:
             )
 
 
-def _check_runs(cfg: DictConfig, plan: Sequence[Run]) -> None:
-    protocols = chosen_protocols(cfg)
+def _check_runs(cfg: DictConfig, plan: Sequence[Run], protocols: dict[str, Any]) -> None:
     # The seed changes nothing about what is wrong, and the runs come seed by seed.
     runs = [run for run in plan if run.seed == cfg.seed[0]]
     made = {}

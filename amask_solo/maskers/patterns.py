@@ -123,6 +123,23 @@ class Grid(Pattern):
         return pixels[:, :height, :width]
 
 
+class Disk(Pattern):
+    """Hide a disk around a random pixel; where the disk crosses the edge, it is larger, so that the area is right."""
+
+    def __call__(
+        self,
+        area: float,
+        shape: tuple[int, int, int],
+        *,
+        device: torch.device,
+        generator: torch.Generator | None,
+    ) -> Stack:
+        """Return masks of the pixels that are nearest to a random place."""
+        count, height, width = shape
+        places = torch.rand(2, count, 1, device=device, generator=generator)
+        return _disks(area, places[0] * height - 0.5, places[1] * width - 0.5, size=(height, width))
+
+
 class Centered(Pattern):
     """Hide a disk in the middle, the same of every image: where photographs have their object. Nothing is drawn.
 
@@ -139,9 +156,41 @@ class Centered(Pattern):
     ) -> Stack:
         """Return masks of the pixels that are nearest to the center."""
         count, height, width = shape
-        y, x = (torch.arange(side, device=device) - (side - 1) / 2 for side in (height, width))
-        disk = _highest(-(y[:, None].square() + x.square()).flatten()[None], area)
-        return disk.unflatten(1, (height, width)).expand(count, -1, -1)
+        middle = torch.ones(1, 1, device=device)
+        disk = _disks(area, middle * (height - 1) / 2, middle * (width - 1) / 2, size=(height, width))
+        return disk.expand(count, -1, -1)
+
+
+class AnyOf(Pattern):
+    """Draw one of several patterns for each mask, all equally likely.
+
+    The control for learned masks that are better than one kind of random ones merely because they vary more. Ours.
+
+    Args:
+        patterns: What to draw from.
+
+    Raises:
+        ValueError: If there is none.
+    """
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        if not patterns:
+            raise ValueError("Expected at least one pattern to draw from, but got none.")
+        self.patterns = list(patterns)
+
+    def __call__(
+        self,
+        area: float,
+        shape: tuple[int, int, int],
+        *,
+        device: torch.device,
+        generator: torch.Generator | None,
+    ) -> Stack:
+        """Return masks of all the patterns, mixed."""
+        # Each pattern draws for all, which is cheap, so that no number of masks has to be known on the host.
+        drawn = [pattern(area, shape, device=device, generator=generator) for pattern in self.patterns]
+        kinds = torch.randint(len(drawn), (shape[0],), device=device, generator=generator)
+        return torch.stack(drawn)[kinds, torch.arange(shape[0], device=device)]
 
 
 class BandNoise(Pattern):
@@ -224,6 +273,17 @@ def _rectangles(
     rows = _interval(tall, height, down)
     columns = _interval(wide, width, right)
     return rows[:, :, None] * columns[:, None, :]
+
+
+def _disks(
+    area: float, y: Float[Tensor, "count 1"], x: Float[Tensor, "count 1"], *, size: tuple[int, int]
+) -> Stack:
+    """Return a disk around each place, given in pixels; see :class:`Disk`."""
+    height, width = size
+    down = torch.arange(height, device=y.device) - y
+    right = torch.arange(width, device=x.device) - x
+    distance = down.square()[:, :, None] + right.square()[:, None, :]
+    return _highest(-distance.flatten(1), area).unflatten(1, (height, width))
 
 
 def _highest(scores: Float[Tensor, "count n"], area: float) -> Float[Tensor, "count n"]:

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amask_solo.maskers import BandNoise, Block, Centered, Focal, Grid, RandomMasker
+from amask_solo.maskers import AnyOf, BandNoise, Block, Centered, Disk, Focal, Grid, RandomMasker
 
 areas = st.floats(0.05, 0.95)
 sizes = st.integers(8, 70)
@@ -27,7 +27,7 @@ def test_the_area_is_right_to_half_a_column(pattern, area, height, width):
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.sampled_from([Centered(), BandNoise(), BandNoise([0.01, 0.5])]), areas, sizes, sizes)
+@given(st.sampled_from([Centered(), Disk(), BandNoise(), BandNoise([0.01, 0.5])]), areas, sizes, sizes)
 def test_the_area_is_right_to_half_a_pixel(pattern, area, height, width):
     masks = draw(pattern, area, height, width)
     assert (area_of(masks) - area).abs().max() <= 0.5 / (height * width) + 1e-6
@@ -40,7 +40,7 @@ def test_the_area_of_a_grid_is_right_to_half_a_patch(area, rows, columns, patch)
     assert (area_of(masks) - area).abs().max() <= 0.5 / (rows * columns) + 1e-6
 
 
-@pytest.mark.parametrize("pattern", [Block(), Focal(), Grid(8), BandNoise()])
+@pytest.mark.parametrize("pattern", [Block(), Focal(), Grid(8), BandNoise(), Disk(), AnyOf([Block(), Disk()])])
 def test_masks_are_binary_and_differ_between_images_and_masks(pattern):
     masks = draw(pattern, 0.4, 32, 40)
     assert set(masks.unique().tolist()) == {0.0, 1.0}
@@ -88,6 +88,24 @@ def test_a_centered_mask_is_the_same_disk_for_all_images():
     assert distance[masks[0] > 0].max() <= distance[masks[0] == 0].min()
 
 
+def test_disks_reach_all_places_and_are_round():
+    masks = draw(Disk(), 0.1, 32, 48, count=300).flatten(0, 1)
+    assert masks.mean(dim=0).min() > 0
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(48.0), indexing="ij")
+    inner = [mask for mask in masks if not mask[[0, -1]].any() and not mask[:, [0, -1]].any()]
+    for mask in inner:
+        middle = [(mask * place).sum() / mask.sum() for place in (y, x)]
+        distance = (y - middle[0]).hypot(x - middle[1])
+        assert distance[mask > 0].max() <= distance[mask == 0].min() + 1.0
+    assert len(inner) > 20
+
+
+def test_any_of_several_patterns_draws_each_equally_often():
+    masks = draw(AnyOf([Centered(), Block(), Disk()]), 0.25, 32, 32, count=600).flatten(0, 1)
+    middle = draw(Centered(), 0.25, 32, 32, count=1)[0, 0]
+    assert (masks == middle).all(dim=(1, 2)).float().mean() == pytest.approx(1 / 3, abs=0.05)
+
+
 def runs(masks):
     """Return the mean length of the hidden stretches in the rows of masks."""
     starts = (masks.diff(dim=-1) > 0).sum() + masks[..., 0].sum()
@@ -109,6 +127,7 @@ def test_noise_hides_every_place_equally_often():
 @pytest.mark.parametrize(
     "make",
     [
+        lambda: AnyOf([]),
         lambda: BandNoise([0.1, 0.1]),
         lambda: BandNoise([0.0, 0.1]),
         lambda: Block([0.0, 1.0]),

@@ -8,7 +8,8 @@ Usage::
     python scripts/experiment.py confirm                # the comparisons that count
     python scripts/experiment.py tune trainer=gpu hydra/launcher=joblib hydra.launcher.n_jobs=8
 
-What is done stands in the plan, ``results/experiment/plan.yaml``, which is written before. It is all done by
+What is done stands in the plan, ``results/experiment/plan.yaml``, which is written before; another one is named by
+``--plan``, and one whose arms name no family has nothing to tune. It is all done by
 ``amask-compare``, which gets further words of the command line, and which makes no finished run again. Beside the plan
 goes what is small: reports, and of each finished run its configuration, numbers and scores. From there, without any
 checkpoint, the experiment goes on elsewhere as well. No trial is left out of the report on the tuning.
@@ -116,7 +117,7 @@ def check_tuned(plan: Mapping[str, Any], report: str) -> None:
 
 def confirming(plan: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Settings]:
     """Return the arms to confirm: those of the plan, with the settings of the best trial of the family they name."""
-    made, arms = trials(plan), {}
+    made, arms = trials(plan) if "tune" in plan else {}, {}
     for name, arm in plan["confirm"]["arms"].items():
         own = {key: value for key, value in arm.items() if key != "family"}
         best: Settings = {}
@@ -130,7 +131,7 @@ def confirming(plan: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, 
 
 def comparisons(plan: Mapping[str, Any], step: str, chosen: Mapping[str, Any] | None) -> Iterator[tuple[str, Settings]]:
     """Yield the comparisons of a step: the name of a folder, and the settings of ``amask-compare``."""
-    tuning = plan["tune"]["compare"]
+    tuning = plan["tune"]["compare"] if "tune" in plan else {"seed": []}
     if step == "tune":
         arms = {arm: made for family in trials(plan).values() for arm, made in family.items()}
         yield "tune", {**plan["all"], **tuning, "split": "tune", **_arms(arms)}
@@ -218,9 +219,12 @@ def main() -> None:
         file.write_text(json.dumps(chosen, indent=2) + "\n")
         print(json.dumps({name: found["settings"] for name, found in chosen["families"].items()}, indent=2))
         return
-    if arguments.step == "confirm" and not file.exists():
+    if arguments.step == "tune" and "tune" not in plan:
+        raise SystemExit(f"{arguments.plan} tunes nothing: all its arms come as they are. `confirm` makes the runs.")
+    needed = arguments.step == "confirm" and any("family" in arm for arm in plan["confirm"]["arms"].values())
+    if needed and not file.exists():
         raise SystemExit(f"{file} is missing: `choose` writes it.")
-    chosen = json.loads(file.read_text()) if arguments.step == "confirm" else None
+    chosen = json.loads(file.read_text()) if needed else None
     codes = [
         carry_out(settings, arguments.more, Path(plan["work"]) / name, results / name)
         for name, settings in comparisons(plan, arguments.step, chosen)

@@ -143,6 +143,18 @@ def test_scores_of_trials_with_other_settings_than_the_plans_choose_nothing(name
         experiment.check_tuned(plan, report)
 
 
+def test_a_plan_without_families_has_nothing_to_tune_and_asks_for_its_arms_as_they_are(tmp_path, monkeypatch):
+    file = experiment.PLAN.parents[1] / "convergence" / "plan.yaml"
+    plan = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+    plan["all"] = {key: value for key, value in plan["all"].items() if not key.startswith("data.")}
+    cfgs = asked(plan, "confirm", data="shapes", folder=str(tmp_path / "confirm"))
+    assert [list(cfg.definitions.learned) for cfg in cfgs] == [list(plan["confirm"]["arms"]["learned"])] * 2
+    assert all(len(make_runs(cfg)) == len(cfg.base) * len(cfg.seed) * 8 for cfg in cfgs)
+    monkeypatch.setattr(sys, "argv", ["experiment.py", "tune", "--plan", str(file)])
+    with pytest.raises(SystemExit, match="tunes nothing"):
+        experiment.main()
+
+
 def test_a_comparison_that_was_killed_is_no_success(tmp_path, monkeypatch, plan, rows):
     OmegaConf.save(OmegaConf.create(plan), tmp_path / "plan.yaml")
     (tmp_path / "chosen.json").write_text(json.dumps(experiment.choose(plan, rows, lost=False)))

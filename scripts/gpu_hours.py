@@ -19,7 +19,7 @@ from benchmarking.page import fill
 
 from amask_solo.cli.composed import composed
 from amask_solo.configuration import config_folder
-from amask_solo.hosts.names import PREFIX
+from amask_solo.layout import PREFIX
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "cluster.md"

@@ -8,8 +8,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from amask_solo._types import Images, Masks
+from amask_solo.callbacks.game_monitor import GameMonitor
 from amask_solo.hosts.installed import load_host
-from amask_solo.masked.game_monitor import GameMonitor
 from amask_solo.masked.method import wrap
 from amask_solo.maskers.base import Masker
 from tests.tiny import thin_networks, tiny_cfg, tiny_loaders

@@ -11,6 +11,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.augment.views import Views
+from amask_solo.checkpoints.view_filter import build_filter
 from amask_solo.configuration import config_folder, instantiate
 from amask_solo.data import ImageData, make_shapes
 from amask_solo.evaluation.protocol import Protocol
@@ -18,7 +19,6 @@ from amask_solo.hosts.installed import load_host
 from amask_solo.masked.settings import PARTS, build_settings, described
 from amask_solo.runs.host_config import host_config, method_class
 from amask_solo.runs.run_folder import settle_image_size
-from amask_solo.runs.view_filter import build_filter
 
 CONFIGS = config_folder()
 

@@ -15,13 +15,17 @@ ROOT = Path(amask_solo.__file__).parent
 NAME = ROOT.name
 
 ROOMS = {
+    # The ground floor: no room, only names, words and files.
     "_types": set(),
     "_random": set(),
     "errors": set(),
-    "files": {"errors"},
+    "layout": set(),
     "rules": set(),
     "signatures": set(),
+    "files": {"errors"},
+    "configuration": {"errors", "signatures"},
     "occlusion": {"_types"},
+    # The parts of the game.
     "projections": {"_types"},
     "localisers": {"_types", "errors", "hosts.architectures", "hosts.blueprint"},
     "maskers": {"_types", "errors", "occlusion", "projections", "localisers.base"},
@@ -30,34 +34,49 @@ ROOMS = {
     "hard_views": {"_types", "errors", "occlusion", "maskers.base"},
     "game": {"_types", "occlusion", "maskers.base", "maskers.patterns", "constraints.base", "fills.base"}
     | {"hard_views.base"},
+    # Images, numbers and pictures.
     "augment": {"_types", "errors"},
     "data": {"_random", "errors", "files"},
     "visualization": {"_types", "files"},
     "evaluation": {"_types", "_random", "errors", "files", "rules", "augment", "data", "maskers", "occlusion"}
     | {"projections", "localisers"},
-    "comparison": {"errors", "files", "evaluation.settings", "visualization"},
-    "configuration": {"errors", "signatures"},
-    "hosts": {"_types", "errors", "signatures"},
-    "masked": {"_types", "_random", "errors", "configuration", "game", "hosts", "localisers.backbone"}
-    | {"localisers.handover", "occlusion"},
+    # The host, and the game in it.
+    "hosts": {"_types", "errors", "layout", "signatures"},
+    "callbacks": {"_types", "_random", "errors", "files", "layout", "augment", "data", "evaluation.knn", "game"}
+    | {"maskers.none", "visualization"},
+    "masked": {"_types", "_random", "errors", "layout", "configuration", "callbacks", "game", "hosts", "occlusion"}
+    | {"localisers.backbone", "localisers.handover"},
+    # Runs, from the refusal of settings to the folder.
+    "settings": {
+        "errors",
+        "files",
+        "layout",
+        "rules",
+        "configuration",
+        "augment.schema",
+        "evaluation",
+        "game.adversary",
+    }
+    | {"hosts", "masked"},
+    "checkpoints": {"_types", "errors", "files", "layout", "configuration", "augment.views", "evaluation.backbone"}
+    | {"game.game", "hosts", "masked.settings", "maskers.base", "settings"},
     "runs": {
         "_types",
         "_random",
         "errors",
         "files",
+        "layout",
         "rules",
         "configuration",
-        "game",
-        "hosts",
-        "masked",
-        "maskers.base",
-        "maskers.none",
-        "localisers.base",
-        "localisers.backbone",
+        "augment",
+        "data",
+        "evaluation",
     }
-    | {"augment", "data", "evaluation", "visualization"},
-    "cli": {"errors", "files", "rules", "configuration", "game", "hosts", "runs", "evaluation", "comparison", "data"}
-    | {"visualization"},
+    | {"visualization", "localisers.base", "localisers.backbone", "maskers.base", "hosts", "callbacks", "masked"}
+    | {"settings", "checkpoints"},
+    "comparison": {"errors", "files", "layout", "evaluation.settings", "visualization"},
+    "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
+    | {"visualization", "checkpoints", "runs", "comparison"},
     "_hydra": {"masked.registry"},
     "__init__": {"masked", "hosts.installed", "game", "occlusion"},
 }
@@ -75,16 +94,16 @@ SHARED = {
 
 LIBRARIES = {
     "solo": {"hosts"},
-    "lightning": {"hosts", "masked", "runs", "evaluation"},
+    "lightning": {"hosts", "callbacks", "masked", "checkpoints", "runs", "evaluation"},
     "pytorch_lightning": set(),
-    "wandb": {"runs"},
+    "wandb": {"callbacks"},
     "timm": {"hosts"},
-    "safetensors": {"localisers", "runs"},
-    "hydra": {"configuration", "cli", "runs"},
-    "omegaconf": {"configuration", "cli", "hosts", "masked", "runs"},
+    "safetensors": {"localisers", "checkpoints"},
+    "hydra": {"configuration", "cli", "settings", "checkpoints"},
+    "omegaconf": {"configuration", "cli", "hosts", "masked", "settings", "checkpoints", "runs"},
     "kornia": {"augment", "constraints", "data", "fills"},
     "matplotlib": {"visualization"},
-    "rich": {"cli", "runs", "data", "comparison"},
+    "rich": {"cli", "callbacks", "data", "comparison"},
 }
 """Library -> the rooms that may import it; all others are free."""
 
@@ -164,7 +183,7 @@ def test_every_room_has_a_rule_and_every_rule_a_room():
 
 
 def test_the_package_and_what_checks_settings_start_without_torch():
-    modules = ["amask_solo", "amask_solo.runs.preflight", "amask_solo.runs.evaluation_preflight"]
+    modules = ["amask_solo", "amask_solo.settings.pretraining", "amask_solo.settings.evaluation"]
     modules += [f"amask_solo.cli.{name}" for name in ("pretrain", "evaluate", "export", "compare")]
     code = f"import sys, {', '.join(modules)}; print([m for m in ('torch', 'lightning', 'solo') if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, check=True)

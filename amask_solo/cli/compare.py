@@ -14,12 +14,13 @@ from amask_solo.cli.comparison import check_comparison, chosen_protocols, make_r
 from amask_solo.cli.composed import composed
 from amask_solo.cli.main import launch, session
 from amask_solo.cli.overrides import checked, searched
-from amask_solo.comparison.carry_out import LAST, evaluate, pretrain
+from amask_solo.comparison.carry_out import LAST_CHECKPOINT, evaluate, pretrain
 from amask_solo.comparison.plan import Run, as_arguments
 from amask_solo.comparison.progress import progress
 from amask_solo.comparison.split import note_split
 from amask_solo.errors import UserError
 from amask_solo.files import make_folder
+from amask_solo.layout import CONFIG
 
 
 def main() -> None:
@@ -50,7 +51,7 @@ def main() -> None:
 def _refuse_other_settings(plan: Sequence[Run]) -> None:
     """Refuse to go on if the runs in the folder are not the ones asked for."""
     for run in plan:
-        if (run.folder / "config.yaml").is_file():
+        if (run.folder / CONFIG).is_file():
             from amask_solo.runs.run_folder import check_same_run
 
             check_same_run(run.folder, composed("pretrain", checked("pretrain", run.settings)))
@@ -62,7 +63,7 @@ def _carry_out(cfg: DictConfig) -> None:
     run = next(run for run in plan if run.name == cfg.run)
     console = Console(highlight=False)
     # A folder that was copied without its checkpoints can no longer be evaluated.
-    if not run.trained or (run.lacks(protocols) and not (run.folder / LAST).is_file()):
+    if not run.trained or (run.lacks(protocols) and not (run.folder / LAST_CHECKPOINT).is_file()):
         console.print(f"{run.name}: pretraining ({progress(plan, protocols)})")
         pretrain(run)
     if lacking := run.lacks(protocols):

@@ -11,14 +11,15 @@ from omegaconf import DictConfig, OmegaConf
 from amask_solo.cli.composed import composed
 from amask_solo.cli.overrides import checked, choice_names, config_folders
 from amask_solo.comparison.budget import check_timed, equal_time
-from amask_solo.comparison.plan import PREFIX, Run, make_plan
-from amask_solo.comparison.protocols import check_demands, same_for_all
+from amask_solo.comparison.plan import Run, make_plan
 from amask_solo.comparison.split import CONFIRM, FRACTION, TUNE, check_folder, check_split, split_settings
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.files import check_place
+from amask_solo.layout import PREFIX
 from amask_solo.rules import PATH, SEED, TEXT, Rule, check_values, one_of, or_null, several
-from amask_solo.runs.evaluation_preflight import check_evaluation
-from amask_solo.runs.preflight import check_adversary, check_values_and_names
+from amask_solo.settings.evaluation import check_evaluation
+from amask_solo.settings.pretraining import check_adversary, check_values_and_names
+from amask_solo.settings.protocols import check_demands, same_for_all
 
 OWN = ("base", "arms", "seed", "split", "budget", "folder", "metrics", "definitions", "hydra")
 """What the command line says to amask-compare itself."""

@@ -6,10 +6,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
+from amask_solo.checkpoints.last import find_checkpoint
 from amask_solo.cli.main import command
 from amask_solo.files import check_place
-from amask_solo.runs.evaluation_preflight import check_export
-from amask_solo.runs.last_checkpoint import find_checkpoint
+from amask_solo.settings.evaluation import check_export
 
 SUFFIX = {"torchvision": ".pth", "timm": ".pth", "safetensors": ".safetensors"}
 """How the files of each format end."""
@@ -26,8 +26,8 @@ def _run(cfg: DictConfig) -> None:
     checkpoint = find_checkpoint(cfg.ckpt)
     path = Path(cfg.path).expanduser() if cfg.path else _beside(checkpoint, cfg.format)
     check_place(path, "path")
-    from amask_solo.runs.export import export_backbone
-    from amask_solo.runs.view_filter import spelled
+    from amask_solo.checkpoints.export import export_backbone
+    from amask_solo.checkpoints.view_filter import spelled
 
     result = export_backbone(checkpoint, path, format=cfg.format, arch=cfg.arch)
     known = result.metadata

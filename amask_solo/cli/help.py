@@ -8,7 +8,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.configuration import config_folder
-from amask_solo.hosts.names import PREFIX
+from amask_solo.layout import PREFIX
 
 INDENT = 18
 SHOWN = (

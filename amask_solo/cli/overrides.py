@@ -20,9 +20,9 @@ from hydra.errors import ConfigCompositionException, MissingConfigException, Ove
 from omegaconf import OmegaConf
 
 from amask_solo.cli.composed import composed, present_choices
-from amask_solo.cli.keys import check_key
 from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError, unknown_key
+from amask_solo.settings.keys import check_key
 
 HYDRA_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir", "hydra.job.chdir")
 INNER = "localiser"

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from amask_solo.cli.main import command
-from amask_solo.hosts.names import PREFIX
-from amask_solo.runs.preflight import check_adversary, check_values_and_names
+from amask_solo.layout import PREFIX
 from amask_solo.runs.run_folder import find
+from amask_solo.settings.pretraining import check_adversary, check_values_and_names
 
 
 def main() -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from amask_solo.comparison.carry_out import call
-from amask_solo.comparison.plan import PREFIX, STOCK, Run
+from amask_solo.comparison.plan import STOCK, Run
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
+from amask_solo.layout import CONFIG, PREFIX, SUMMARY
 
 STEPS = 25
 ROUNDS = 2
@@ -78,7 +79,7 @@ def equal_time(runs: Sequence[Run], *, epochs: int, folder: Path) -> dict[tuple[
     first = {(run.base, run.arm): run for run in reversed(runs)}
     asked = {_name(*pair): _settings(run) for pair, run in sorted(first.items())}
     # A run that was begun has its length, whatever else it goes on with: another trainer or logger, say.
-    begun = {_name(run.base, run.arm) for run in runs if (run.folder / "config.yaml").is_file()}
+    begun = {_name(run.base, run.arm) for run in runs if (run.folder / CONFIG).is_file()}
     fixed = {name for name in asked if name in kept and (name in begun or _is_of(kept[name], asked[name]))}
     speed = {name: kept[name]["seconds"] if isinstance(kept[name], dict) else kept[name] for name in fixed}
     new = [name for name in asked if name not in speed]
@@ -111,7 +112,7 @@ def _is_of(kept: Any, settings: Sequence[str]) -> bool:
 def _seconds_per_step(settings: Sequence[str], folder: Path) -> float:
     call("pretrain", [*settings, f"run_folder={folder}"], log=folder.parent / f"{folder.name}.txt")
     # The mean, since a masker may move in some of the steps alone.
-    seconds = json.loads((folder / "summary.json").read_text())["mean_seconds_per_step"]
+    seconds = json.loads((folder / SUMMARY).read_text())["mean_seconds_per_step"]
     if seconds is None:
         raise UserError(
             f"budget=time has too few steps to time in {folder}: the first ones of all, and the first of each epoch, "

@@ -16,8 +16,9 @@ from typing import Any
 
 from amask_solo.comparison.plan import SCORES, Run, as_arguments
 from amask_solo.errors import UserError
+from amask_solo.layout import CHECKPOINTS, CONFIG, LAST
 
-LAST = Path("checkpoints", "last.ckpt")
+LAST_CHECKPOINT = Path(CHECKPOINTS, LAST)
 PATIENCE = 120.0  # seconds in which an interrupted run may write its checkpoint
 
 
@@ -27,7 +28,7 @@ def pretrain(run: Run) -> None:
     Raises:
         UserError: If it fails.
     """
-    go_on = (run.folder / LAST).is_file() and (run.folder / "config.yaml").is_file()
+    go_on = (run.folder / LAST_CHECKPOINT).is_file() and (run.folder / CONFIG).is_file()
     call("pretrain", [*run.settings, "resume=true" if go_on else "overwrite=true"], log=_log(run))
 
 

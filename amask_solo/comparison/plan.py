@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from amask_solo.errors import UserError, unknown_key
+from amask_solo.layout import PREFIX, SUMMARY
 
 STOCK = "stock"
 """The arm that every other one is compared with: the host's method as it is."""
 
-PREFIX = "amask_"
 GAME = ("adversary", "masker", "localiser", "constraint", "fill", "update", "negatives", "hard_views")
 """Settings of the masks, which a stock run does not have."""
 
@@ -50,7 +50,7 @@ class Run:
     @property
     def trained(self) -> bool:
         """Whether it has finished."""
-        return _read(self.folder / "summary.json").get("status") == "finished"
+        return _read(self.folder / SUMMARY).get("status") == "finished"
 
     def lacks(self, protocols: Mapping[str, Any]) -> list[str]:
         """Return the protocols that are still to be run.

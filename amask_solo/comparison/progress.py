@@ -5,6 +5,7 @@ from statistics import median
 from typing import Any
 
 from amask_solo.comparison.plan import SCORES, Run
+from amask_solo.layout import CONFIG
 
 MINUTE, HOUR = 60, 3600
 
@@ -22,10 +23,10 @@ def progress(plan: Sequence[Run], protocols: Mapping[str, Any]) -> str:
     """
     done = [run for run in plan if run.trained and not run.lacks(protocols)]
     text = f"{len(done)} of {len(plan)} runs done"
-    took = [max(0.0, _written(run, SCORES) - _written(run, "config.yaml")) for run in done]
+    took = [max(0.0, _written(run, SCORES) - _written(run, CONFIG)) for run in done]
     if not took or len(done) == len(plan):
         return text
-    at_a_time = sum((run.folder / "config.yaml").is_file() for run in plan) - len(done)
+    at_a_time = sum((run.folder / CONFIG).is_file() for run in plan) - len(done)
     return f"{text}, about {spelled(median(took) * (len(plan) - len(done)) / max(1, at_a_time))} left"
 
 

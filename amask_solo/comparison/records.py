@@ -10,6 +10,7 @@ from typing import Any
 
 from amask_solo.comparison.plan import SCORES
 from amask_solo.errors import UserError
+from amask_solo.layout import METRICS, SUMMARY
 
 NEEDED = ("status", "data", "steps", "seconds", "seconds_per_step", "peak_memory_mib", "masks", "device", "versions")
 """Keys of ``summary.json`` that a report cannot do without."""
@@ -61,7 +62,7 @@ def read_record(
         UserError: If a file is missing or broken, or the run did not finish, or was not evaluated.
     """
     folder = Path(folder)
-    summary = _read_json(folder / "summary.json", NEEDED)
+    summary = _read_json(folder / SUMMARY, NEEDED)
     if summary["status"] != "finished":
         raise UserError(f"{folder / 'summary.json'}: the run is {summary['status']}, not finished. Continue it.")
     return Record(
@@ -71,7 +72,7 @@ def read_record(
         folder=folder,
         summary=summary,
         scores=_scores(folder / SCORES, protocols, data=summary["data"]),
-        curve=_curve(folder / "metrics.csv"),
+        curve=_curve(folder / METRICS),
     )
 
 

@@ -2,10 +2,8 @@
 
 import sys
 
+from amask_solo.layout import PREFIX
 from amask_solo.signatures import read_keys
-
-PREFIX = "amask_"
-"""A masked method is called this, then the name of its base method."""
 
 CONTRASTIVE = ("simclr", "supcon", "mocov2plus", "mocov3", "nnclr")
 """Methods whose loss is a cross-entropy over similarities, by their classes' names in small letters as well."""

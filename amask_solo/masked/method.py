@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from amask_solo._random import stream, untouched
 from amask_solo._types import Images, Scalar
+from amask_solo.callbacks.advantage_monitor import AdvantageMonitor
+from amask_solo.callbacks.game_monitor import GameMonitor
 from amask_solo.game.adversary import Adversary
 from amask_solo.game.game import masked_views
 from amask_solo.game.memory import Cut
@@ -24,10 +26,8 @@ from amask_solo.hosts.features import feature_map
 from amask_solo.hosts.installed import load_host
 from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.localisers.handover import lend_clock
-from amask_solo.masked.advantage_monitor import AdvantageMonitor
 from amask_solo.masked.clean_view import EncodeOnce, encode_once, first_part, in_memory_format
 from amask_solo.masked.distributed import average_gradients, same_on_all_ranks
-from amask_solo.masked.game_monitor import GameMonitor
 from amask_solo.masked.loss import HostLoss
 from amask_solo.masked.negatives import refuse_negatives
 from amask_solo.masked.settings import build_settings, check_precision

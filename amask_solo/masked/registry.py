@@ -6,7 +6,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-from amask_solo.hosts.names import PREFIX, REGISTRY, base_methods
+from amask_solo.hosts.names import REGISTRY, base_methods
+from amask_solo.layout import PREFIX
 
 
 def register() -> None:

@@ -275,9 +275,7 @@ def _rectangles(
     return rows[:, :, None] * columns[:, None, :]
 
 
-def _disks(
-    area: float, y: Float[Tensor, "count 1"], x: Float[Tensor, "count 1"], *, size: tuple[int, int]
-) -> Stack:
+def _disks(area: float, y: Float[Tensor, "count 1"], x: Float[Tensor, "count 1"], *, size: tuple[int, int]) -> Stack:
     """Return a disk around each place, given in pixels; see :class:`Disk`."""
     height, width = size
     down = torch.arange(height, device=y.device) - y

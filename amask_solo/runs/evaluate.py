@@ -12,7 +12,20 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from amask_solo import callbacks as watch
 from amask_solo._types import Images
+from amask_solo.checkpoints.heads import load_head
+from amask_solo.checkpoints.networks import (
+    check_size,
+    config_of,
+    data_settings,
+    load_backbone,
+    load_masker,
+    load_teacher,
+    pick_device,
+)
+from amask_solo.checkpoints.read import Checkpoint, fingerprint, history, read
+from amask_solo.checkpoints.view_filter import recorded_filter, spelled, trusted_filter
 from amask_solo.configuration import instantiate
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
@@ -22,20 +35,7 @@ from amask_solo.hosts.repairs import VIEW_FILTER
 from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.localisers.base import FeatureMaps
 from amask_solo.maskers.base import Masker
-from amask_solo.runs import callbacks as watch
-from amask_solo.runs.checkpoints import Checkpoint, fingerprint, history, read
-from amask_solo.runs.evaluation_preflight import Places
-from amask_solo.runs.heads import load_head
-from amask_solo.runs.subjects import (
-    check_size,
-    config_of,
-    data_settings,
-    load_backbone,
-    load_masker,
-    load_teacher,
-    pick_device,
-)
-from amask_solo.runs.view_filter import recorded_filter, spelled, trusted_filter
+from amask_solo.runs.places import Places
 
 Tell = Callable[..., Any]
 """Hears what is going on, ``tell(doing)``, and of what takes long how far it is, ``tell(doing, how_far)``."""
@@ -62,7 +62,7 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
 
     Args:
         cfg: The composed configuration, as in ``configs/evaluate.yaml``, checked by
-            :func:`~amask_solo.runs.evaluation_preflight.check_evaluation`.
+            :func:`~amask_solo.settings.evaluation.check_evaluation`.
         places: The checkpoint, and the file for the results.
         tell: Called with a few words before each part of the work, and within the parts that take long.
 

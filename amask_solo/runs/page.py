@@ -8,7 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from amask_solo.runs.run_folder import CONFIG, METRICS
+from amask_solo.layout import CONFIG, METRICS, SUMMARY
 from amask_solo.visualization import drawn_panels, run_curves, save_panel, write_page
 
 LOSS = re.compile(r"train_(?!.*class).*(loss|neg_cos_sim)_epoch")
@@ -33,7 +33,7 @@ def write_run_page(folder: Path) -> Path:
     Raises:
         UserError: If it cannot be written.
     """
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = json.loads((folder / SUMMARY).read_text())
     curves = read_curves(folder / METRICS)
     text = [f"# {summary['method']} on {summary['data']}", _table(summary)]
     if curves:

@@ -15,26 +15,26 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasti
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
+from amask_solo import callbacks as watch
 from amask_solo.augment.views import Views, evaluation_crop
+from amask_solo.callbacks.advantage_monitor import AdvantageMonitor
+from amask_solo.callbacks.game_monitor import GameMonitor
+from amask_solo.checkpoints.view_filter import build_filter
+from amask_solo.checkpoints.write import WholeCheckpoints, check_space
 from amask_solo.configuration import instantiate
 from amask_solo.data import ImageData
 from amask_solo.data.subsets import labeled_places
 from amask_solo.errors import UserError
 from amask_solo.files import WriteError
 from amask_solo.hosts.installed import load_host
-from amask_solo.masked.advantage_monitor import AdvantageMonitor
-from amask_solo.masked.game_monitor import GameMonitor
-from amask_solo.runs import callbacks as watch
-from amask_solo.runs.checkpoint_io import WholeCheckpoints, check_space
+from amask_solo.layout import CHECKPOINTS, LAST, SUMMARY
 from amask_solo.runs.datamodule import GoOn, ViewsData
 from amask_solo.runs.host_config import host_config, method_class
-from amask_solo.runs.last_checkpoint import FOLDER, LAST
 from amask_solo.runs.lock import hold
 from amask_solo.runs.page import write_run_page
 from amask_solo.runs.peers import end_together
-from amask_solo.runs.preflight import check_views
 from amask_solo.runs.run_folder import claim, find, release, settle_image_size, tidy
-from amask_solo.runs.view_filter import build_filter
+from amask_solo.settings.pretraining import check_views
 
 
 def pretrain(cfg: DictConfig) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
 
     Args:
         cfg: The composed configuration, as in ``configs/pretrain.yaml``, checked by
-            :func:`~amask_solo.runs.preflight.check_values_and_names`.
+            :func:`~amask_solo.settings.pretraining.check_values_and_names`.
 
     Returns:
         What stands in ``summary.json``.
@@ -60,7 +60,7 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     view_filter = build_filter(cfg.get("view_filter"))
     views = Views(augmentations, mean=images.mean, std=images.std, view_filter=view_filter)
     data = ViewsData(images, views, batch_size=cfg.optimizer.batch_size, seed=cfg.seed, **cfg.loader)
-    end = watch.EndAtSignal(folder / FOLDER / LAST)
+    end = watch.EndAtSignal(folder / CHECKPOINTS / LAST)
     trainer = _trainer(cfg, folder, [*_callbacks(cfg, folder, data), end])
     model = _build(method, host_config(cfg, images, views, devices=trainer.world_size))
     first = trainer.is_global_zero
@@ -73,7 +73,7 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     if not first:
         return {}
     write_run_page(folder)
-    return json.loads((folder / "summary.json").read_text())
+    return json.loads((folder / SUMMARY).read_text())
 
 
 def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None, *, trainer: Trainer, **parts: Any) -> None:
@@ -85,7 +85,7 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None, *, trainer: T
     except UserError as error:
         if trainer.is_global_zero:
             release(folder)
-        if isinstance(error, WriteError) and (folder / FOLDER / LAST).exists():
+        if isinstance(error, WriteError) and (folder / CHECKPOINTS / LAST).exists():
             raise UserError(f"{error} The last checkpoint is whole: make room and give resume=true.") from error
         raise
 
@@ -96,7 +96,7 @@ def _fit(trainer: Trainer, folder: Path, checkpoint: Path | None, *, model: Ligh
             tidy(folder)
         # Beside them lie the one before the last, and the one that is being written.
         kinds = sum(isinstance(callback, ModelCheckpoint) for callback in trainer.checkpoint_callbacks)
-        check_space(folder / FOLDER, model, copies=kinds + 2)
+        check_space(folder / CHECKPOINTS, model, copies=kinds + 2)
         with lightning_errors(), end_together(trainer):
             trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
     finally:
@@ -180,7 +180,7 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
     chosen += [watch.Summary(folder, _facts(cfg, images)), watch.progress_bar()]
     monitor = "val_knn_acc1" if measured else None
     saved = {"every_n_epochs": cfg.online_knn or 1, "save_every": cfg.save_every, "epochs": cfg.max_epochs}
-    return [*chosen, *watch.checkpoints(folder / FOLDER, monitor=monitor, **saved)]
+    return [*chosen, *watch.checkpoints(folder / CHECKPOINTS, monitor=monitor, **saved)]
 
 
 def _named(backbone: DictConfig) -> str:

@@ -12,23 +12,22 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from amask_solo.checkpoints.last import last_whole
+from amask_solo.checkpoints.stored import read_stored
 from amask_solo.errors import UserError
 from amask_solo.files import PART, cannot_write, write_whole
-from amask_solo.runs.last_checkpoint import FOLDER, LAST, last_whole
+from amask_solo.layout import CHECKPOINTS, CONFIG, LAST, METRICS, SUMMARY
 from amask_solo.runs.lock import check_free
-from amask_solo.runs.stored import read_stored
 
-CONFIG = "config.yaml"
-METRICS = "metrics.csv"
 WRITTEN = (
     CONFIG,
     METRICS,
-    "summary.json",
+    SUMMARY,
     "report.html",
     "evaluation.json",
     "evaluation",
     "comparison.json",
-    FOLDER,
+    CHECKPOINTS,
     "masks",
     "wandb",
 )
@@ -64,7 +63,7 @@ def find(cfg: DictConfig) -> tuple[Path, Path | None]:
             _refuse_taken(folder, cfg)
         return folder, None
     if last is None or not (folder / CONFIG).is_file():
-        missing = folder / (CONFIG if last else f"{FOLDER}/{LAST}")
+        missing = folder / (CONFIG if last else f"{CHECKPOINTS}/{LAST}")
         raise UserError(f"Nothing to resume: {missing} does not exist. Check run_folder, or leave out resume=true.")
     check_same_run(folder, cfg)
     return folder, last
@@ -89,7 +88,7 @@ def claim(folder: Path, cfg: DictConfig) -> None:
 def _refuse_taken(folder: Path, cfg: DictConfig) -> None:
     if cfg.overwrite or not (folder / CONFIG).exists():
         return
-    has_checkpoint = (folder / FOLDER / LAST).is_file()
+    has_checkpoint = (folder / CHECKPOINTS / LAST).is_file()
     if cfg.resume and not has_checkpoint:
         # It was ended before its first checkpoint, so nothing is lost; unless it was another one.
         check_same_run(folder, cfg)
@@ -103,7 +102,7 @@ def _refuse_taken(folder: Path, cfg: DictConfig) -> None:
 
 def tidy(folder: Path) -> None:
     """Delete what a killed process was about to write when it was killed."""
-    for part in (folder / FOLDER).glob(f".*{PART}"):
+    for part in (folder / CHECKPOINTS).glob(f".*{PART}"):
         part.unlink(missing_ok=True)
 
 

@@ -12,8 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO
 
+import amask_solo.checkpoints.export
 import amask_solo.runs.evaluate
-import amask_solo.runs.export
 import amask_solo.runs.pretrain  # noqa: F401 - what the commands import in the end
 from tests.cli.command import Said
 

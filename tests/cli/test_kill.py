@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from amask_solo.runs.last_checkpoint import FOLDER, LAST, is_whole
+from amask_solo.checkpoints.last import is_whole
+from amask_solo.layout import CHECKPOINTS, LAST
 from amask_solo.runs.lock import check_free, hold
 from tests.cli.command import SMALL, TINY, call, pretrain
 from tests.cli.forked import PATIENCE, Forked
@@ -50,7 +51,7 @@ def test_a_killed_process_of_two_takes_the_other_down_and_both_go_on(tmp_path):
 def test_a_broken_last_checkpoint_is_passed_over_and_the_run_ends_as_it_did(finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished.folder, folder)
-    last = folder / FOLDER / LAST
+    last = folder / CHECKPOINTS / LAST
     wanted = torch.load(last, weights_only=True)["state_dict"]
     os.truncate(last, 1_000_000)
     said = pretrain(*SMALL, "max_epochs=2", "resume=true", f"run_folder={folder}", cwd=tmp_path)
@@ -64,7 +65,7 @@ def test_a_broken_last_checkpoint_is_passed_over_and_the_run_ends_as_it_did(fini
 def test_a_broken_last_checkpoint_is_passed_over_by_whoever_reads_the_run(finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished.folder, folder)
-    os.truncate(folder / FOLDER / LAST, 1_000_000)
+    os.truncate(folder / CHECKPOINTS / LAST, 1_000_000)
     for words in (["evaluate", "protocol=knn"], ["export", "format=timm", f"path={tmp_path / 'backbone.pt'}"]):
         said = call(words[0], f"ckpt={folder}", *words[1:], cwd=tmp_path)
         assert said.code == 0, said.err
@@ -76,7 +77,7 @@ def test_a_full_disk_ends_the_run_with_one_line_and_the_last_checkpoint_whole(tm
     argv = [*TINY, *SMALL, "max_epochs=100", f"run_folder={folder}"]
     with log.open("w") as err, open(os.devnull, "w") as out:
         process = Forked("pretrain", *argv, cwd=tmp_path, out=out, err=err, patience=300)
-        last = folder / FOLDER / LAST
+        last = folder / CHECKPOINTS / LAST
         end = time.monotonic() + 120
         while not last.exists():
             assert time.monotonic() < end
@@ -107,7 +108,7 @@ def test_two_runs_in_one_folder_are_refused(finished, tmp_path):
     other.kill()
     other.join()
     check_free(folder)
-    assert is_whole(folder / FOLDER / LAST)
+    assert is_whole(folder / CHECKPOINTS / LAST)
 
 
 def _hold(folder: Path, said: Connection) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from amask_solo.runs.subjects import config_of, load_masker
+from amask_solo.checkpoints.networks import config_of, load_masker
 from tests.cli.command import SMALL, call, pretrain
 from tests.modules import write
 
@@ -88,7 +88,7 @@ def old(finished, tmp_path):
         (folder / name).write_bytes((finished.folder / name).read_bytes())
     text = (finished.folder / "config.yaml").read_text()
     old = text.replace("amask_solo.game.updates.", "amask_solo.updates.")
-    old = old.replace("amask_solo.runs.callbacks.", "amask_solo.hosts.callbacks.")
+    old = old.replace("amask_solo.callbacks.", "amask_solo.hosts.callbacks.")
     assert old.count("amask_solo.updates.") == old.count("amask_solo.hosts.callbacks.") == 1
     (folder / "config.yaml").write_text(old)
     return folder

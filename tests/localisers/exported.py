@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 import torchvision
 
-from amask_solo.runs.export import export_backbone
+from amask_solo.checkpoints.export import export_backbone
 
 
 def export(folder: Path, *, target: str = "torchvision", seed: int = 0) -> Path:

@@ -1,0 +1,173 @@
+"""Where numbers go: always ``metrics.csv`` in the run folder, and wandb beside it if asked for."""
+
+import csv as csv_format
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from amask_solo.errors import UserError
+from amask_solo.files import cannot_write, write_whole
+from amask_solo.layout import METRICS
+
+
+class MetricsFile(Logger):
+    """Write ``metrics.csv``: one row a logged step, with all that was logged in it.
+
+    Unlike Lightning's own CSV logger it joins what training, validation and callbacks log in one
+    step in one row, and it goes on with the file of an interrupted run: rows from the step on at
+    which the run goes on are replaced.
+
+    Args:
+        save_dir: The run folder.
+    """
+
+    def __init__(self, save_dir: str | Path) -> None:
+        super().__init__()
+        self._folder = Path(save_dir)
+        self._columns: list[str] = []
+        self._row: dict[str, Any] = {}
+        self._end = 0  # length of the file without the row that is still growing
+
+    @property
+    def name(self) -> str:
+        """No sub-folder."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """No sub-folder."""
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """The run folder."""
+        return str(self._folder)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._folder / METRICS
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: the run folder has ``config.yaml``."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Add numbers to the row of a step, and write it."""
+        step = int(self._row.get("step", 0) if step is None else step)
+        if not self._columns:
+            self._take_up(step)
+        if self._row.get("step") != step:
+            self._end = self.path.stat().st_size if self._row else self._end
+            self._row = {}
+        self._row |= {"step": step, **{name: f"{value:.7g}" for name, value in metrics.items()}}
+        new = [name for name in self._row if name not in self._columns]
+        if new:
+            self._columns += sorted(new)
+            self._rewrite([row for row in self._rows() if int(row["step"]) != step])
+        self._write_last(self._text([self._row]))
+
+    def _write_last(self, row: str) -> None:
+        try:
+            with self.path.open("r+", newline="") as file:
+                file.truncate(self._end)
+                file.seek(self._end)
+                file.write(row)
+        except OSError as error:
+            os.truncate(self.path, self._end)
+            raise cannot_write(self.path, error) from error
+
+    def _take_up(self, step: int) -> None:
+        rows = [row for row in self._rows() if int(row["step"]) < step]
+        self._columns = list(rows[0]) if rows else ["step", "epoch"]
+        self._rewrite(rows)
+
+    def _rows(self) -> list[dict[str, str]]:
+        if not self.path.is_file():
+            return []
+        text = self.path.read_bytes().decode()
+        # A row that a crash has cut off has no end.
+        whole = text[: text.rfind("\n") + 1]
+        return list(csv_format.DictReader(io.StringIO(whole, newline="")))
+
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        text = ",".join(self._columns) + "\r\n" + self._text(rows)
+        write_whole(self.path, text)
+        self._end = len(text.encode())
+
+    def _text(self, rows: list[dict[str, Any]]) -> str:
+        text = io.StringIO(newline="")
+        csv_format.DictWriter(text, self._columns).writerows(rows)
+        return text.getvalue()
+
+
+def csv(save_dir: str | Path, name: str) -> list[Logger]:  # noqa: ARG001
+    """Return the loggers of a run without an account anywhere: ``metrics.csv`` alone.
+
+    Args:
+        save_dir: The run folder.
+        name: The name of the run.
+    """
+    return [MetricsFile(save_dir)]
+
+
+def wandb(
+    save_dir: str | Path,
+    name: str,
+    *,
+    project: str = "amask-solo",
+    mode: str = "online",
+    entity: str | None = None,
+) -> list[Logger]:
+    """Return ``metrics.csv`` and Weights & Biases.
+
+    Args:
+        save_dir: The run folder; wandb's files go to its sub-folder ``wandb``.
+        name: The name of the run.
+        project: The project on wandb.
+        mode: ``"online"`` or ``"offline"``, which needs neither account nor network; ``wandb sync``
+            uploads such a run later.
+        entity: The user or team on wandb; that of the account by default.
+
+    Raises:
+        ValueError: If ``mode`` is unknown.
+        UserError: If wandb is not installed.
+    """
+    if mode not in ("online", "offline"):
+        raise ValueError(f"Expected mode to be 'online' or 'offline', but got {mode!r}.")
+    try:
+        logger = WandbLogger(
+            name=name,
+            save_dir=save_dir,
+            project=project,
+            entity=entity,
+            offline=mode == "offline",
+            version=_run_id(Path(save_dir)),
+        )
+    except ModuleNotFoundError as error:
+        raise UserError("logger=wandb needs wandb: pip install 'amask-solo[wandb]'.") from error
+    return [MetricsFile(save_dir), logger]
+
+
+@rank_zero_only
+def _run_id(folder: Path) -> str | None:
+    # A resumed run goes on in the curves that it began.
+    file = folder / "wandb" / "run_id"
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(uuid4().hex[:8])
+    return file.read_text()
+
+
+def finish(loggers: Iterable[Logger]) -> None:
+    """Close the run on wandb; within a sweep the next run would log to it."""
+    if any(isinstance(logger, WandbLogger) for logger in loggers):
+        import wandb
+
+        wandb.finish()

@@ -1,0 +1,177 @@
+"""What came out of a run, in one small file."""
+
+import json
+import math
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from amask_solo import __version__
+from amask_solo.errors import UserError
+from amask_solo.files import write_whole
+from amask_solo.layout import SUMMARY
+
+PACKAGES = ("torch", "torchvision", "lightning", "kornia", "solo-learn")
+WARM_UP = 5  # steps that are not timed: compilation, caches, the first batch of the loader
+
+
+class Summary(Callback):
+    """Write ``summary.json`` when a run ends, however it ends.
+
+    Args:
+        folder: The run folder.
+        facts: What the run was: method, data, epochs, seed, generation of the host; plain values.
+    """
+
+    def __init__(self, folder: str | Path, facts: Mapping[str, Any]) -> None:
+        self.path = Path(folder) / SUMMARY
+        self.facts = dict(facts)
+        self._times: deque[float] = deque(maxlen=10_000)
+        self._last: float | None = None
+        self._start = 0.0
+        self._before = 0.0  # seconds of a run until it was interrupted
+        self._measured: dict[str, Any] = {}  # in the last epoch that was done
+        self._steps = 0
+        self._running = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Begin."""
+        self._running = True
+        self._start = time.perf_counter()
+        if pl_module.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(pl_module.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the seconds so far and what was measured, for a run that is resumed."""
+        return {"seconds": self._seconds(), "measured": self._measured}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Count on from an interrupted run."""
+        self._before, self._measured = state_dict["seconds"], state_dict.get("measured", {})
+
+    def _seconds(self) -> float:
+        return self._before + (time.perf_counter() - self._start if self._running else 0.0)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave out what happens between epochs."""
+        del trainer, pl_module
+        self._last = None
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Take the time from the end of one step to the end of the next, loading included."""
+        del trainer, pl_module, outputs, batch, batch_idx
+        now = time.perf_counter()
+        self._steps += 1
+        if self._last is not None and self._steps > WARM_UP:
+            self._times.append(now - self._last)
+        self._last = now
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Note what was measured: the checkpoint of the last epoch is all that is left if this is killed after it."""
+        self._measured = self._measure(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Write the file."""
+        self._write(trainer, status="finished")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Write the file of a resumed run whose last checkpoint left nothing to train, unless it is there."""
+        if not self._is_finished():
+            self._write(trainer, status="finished", measured=self._measured)
+
+    def _is_finished(self) -> bool:
+        with suppress(OSError, ValueError, LookupError):
+            return json.loads(self.path.read_text())["status"] == "finished"
+        return False
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        """Write the file if training had begun."""
+        if self._running:
+            interrupted = isinstance(exception, KeyboardInterrupt | SIGTERMException)
+            # What went wrong is said by the exception: perhaps the disk is full.
+            with suppress(UserError):
+                self._write(trainer, status="interrupted" if interrupted else "failed")
+
+    def _measure(self, trainer: Trainer) -> dict[str, Any]:
+        numbers = {name: _plain(value) for name, value in trainer.callback_metrics.items()}
+        prefix = "masks/"
+        return {
+            "knn_acc1": numbers.get("val_knn_acc1"),
+            "linear_acc1": numbers.get("val_acc1"),
+            "masks": {k.removeprefix(prefix): v for k, v in numbers.items() if k.startswith(prefix)},
+            "metrics": {k: v for k, v in numbers.items() if not k.startswith(prefix)},
+            "seconds_per_step": _plain(statistics.median(self._times or [math.nan])),
+            "mean_seconds_per_step": _plain(statistics.fmean(self._times or [math.nan])),
+            "peak_memory_mib": _peak_memory(trainer.strategy.root_device),
+        }
+
+    def _write(self, trainer: Trainer, *, status: str, measured: Mapping[str, Any] | None = None) -> None:
+        # A checkpoint that is written after this has all seconds too.
+        self._before, self._running = self._seconds(), False
+        if not trainer.is_global_zero:
+            return
+        summary = {
+            "status": status,
+            **self.facts,
+            "epochs_done": trainer.current_epoch,
+            "steps": trainer.global_step,
+            **(measured or self._measure(trainer)),
+            "seconds": round(self._before, 1),
+            "device": device_name(trainer.strategy.root_device),
+            "processes": trainer.world_size,
+            "precision": trainer.precision,
+            "versions": versions(),
+        }
+        write_whole(self.path, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> float | None:
+    number = float(value)
+    return float(f"{number:.7g}") if math.isfinite(number) else None  # JSON has no NaN.
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python and of the packages that results depend on; ``None`` if one is not installed."""
+    # Of this one, that of the code which runs: what is installed may be another checkout.
+    return {"python": platform.python_version(), "amask-solo": __version__, **dict(map(_version, PACKAGES))}
+
+
+def _version(package: str) -> tuple[str, str | None]:
+    try:
+        return package, version(package)
+    except PackageNotFoundError:
+        return package, None
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a device is, in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) >> 20
+    # The unit is bytes on macOS and KiB elsewhere.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak >> (20 if sys.platform == "darwin" else 10)

@@ -1,0 +1,66 @@
+"""The projector of a run, rebuilt from the tensors of its checkpoint: no host is needed, and nothing is imported."""
+
+from collections.abc import Mapping
+
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from amask_solo.checkpoints.read import Checkpoint, read
+from amask_solo.layout import PREFIX
+
+PROJECTOR = "projector."
+
+GELU = frozenset({"vibcreg"})
+"""Methods of the host with another activation than ReLU in their projector, which no tensor tells."""
+
+
+def load_head(checkpoint: Checkpoint, cfg: DictConfig | None) -> nn.Sequential | None:
+    """Return the projector that a run of the host's methods compares its views behind, in evaluation mode on the CPU.
+
+    In both generations of the host it is a row of linear layers, batch norms, and activations where no tensor is.
+
+    Args:
+        checkpoint: Of the run.
+        cfg: Its configuration; see :func:`~amask_solo.checkpoints.networks.config_of`.
+
+    Returns:
+        The projector, or ``None`` if the checkpoint has none, or one that is not such a row, or if it is not known
+        which method it belongs to: none of a class of one's own.
+    """
+    if cfg is None or cfg.get("base_class"):
+        return None
+    state = read(checkpoint)["state_dict"]
+    own = {key.removeprefix(PROJECTOR): value for key, value in state.items() if key.startswith(PROJECTOR)}
+    activation = nn.GELU if str(cfg.method).removeprefix(PREFIX) in GELU else nn.ReLU
+    layers = _layers(own, activation)
+    if not layers:
+        return None
+    head = nn.Sequential(*layers)
+    head.load_state_dict(own)
+    return head.eval()
+
+
+def _layers(state: Mapping[str, Tensor], activation: type[nn.Module]) -> list[nn.Module]:
+    tensors: dict[int, dict[str, Tensor]] = {}
+    for key, value in state.items():
+        place, _, name = key.partition(".")
+        if not place.isdecimal():
+            return []
+        tensors.setdefault(int(place), {})[name] = value
+    layers = [
+        _layer(tensors[place]) if place in tensors else activation() for place in range(max(tensors, default=-1) + 1)
+    ]
+    return [] if None in layers else layers
+
+
+def _layer(tensors: Mapping[str, Tensor]) -> nn.Module | None:
+    """Return the layer that has these tensors; nothing if it is neither linear nor a batch norm."""
+    names, weight = set(tensors), tensors.get("weight")
+    if names <= {"weight", "bias"} and weight is not None and weight.ndim == 2:
+        return nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in tensors)
+    if {"running_mean", "running_var"} <= names <= {"weight", "bias", *_STATISTICS}:
+        return nn.BatchNorm1d(len(tensors["running_mean"]), affine=weight is not None)
+    return None
+
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

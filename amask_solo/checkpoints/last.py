@@ -1,0 +1,56 @@
+"""The last checkpoint of a run that is whole."""
+
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from amask_solo.errors import UserError
+from amask_solo.layout import CHECKPOINTS, LAST, PREVIOUS
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """Return the last whole checkpoint of a run folder; a file is returned as it is.
+
+    Raises:
+        UserError: If there is no such file, or the folder holds no run.
+    """
+    path = Path(path).expanduser()
+    checkpoint = last_whole(path) if path.is_dir() else path
+    if checkpoint is None or not checkpoint.is_file():
+        wanted = checkpoint or path / CHECKPOINTS / LAST
+        raise UserError(f"There is no checkpoint {wanted}. Give a run folder or a checkpoint file.")
+    return checkpoint
+
+
+def last_whole(run_folder: Path, warn: Callable[[str], object] = warnings.warn) -> Path | None:
+    """Return ``last.ckpt``, or if it is broken or gone the one before; ``None`` if a run has neither.
+
+    Args:
+        run_folder: The folder of the run.
+        warn: Is told of a broken checkpoint that is passed over.
+
+    Raises:
+        UserError: If there are checkpoints, but all are broken.
+    """
+    found = [file for name in (LAST, PREVIOUS) if (file := run_folder / CHECKPOINTS / name).is_file()]
+    broken: list[Path] = []
+    for file in found:
+        if is_whole(file):
+            if broken:
+                warn(f"{broken[0]} is broken, as after a crash of the machine; taking the one before it, {file.name}.")
+            return file
+        broken.append(file)
+    if broken:
+        names = " and ".join(str(file) for file in broken)
+        raise UserError(f"{names} cannot be read: cut off or damaged. overwrite=true starts the run anew.")
+    return None
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a checkpoint, a zip archive by torch, is complete and its checksums are right."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError):
+        return False

@@ -1,0 +1,183 @@
+"""From a run or a checkpoint to the networks that are evaluated."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from amask_solo._types import Images, Masks
+from amask_solo.checkpoints.read import Checkpoint, backbone_state, read, saved_blueprint, teacher_state
+from amask_solo.checkpoints.stored import read_stored
+from amask_solo.checkpoints.trust import trusted
+from amask_solo.configuration import check_keys
+from amask_solo.errors import UserError
+from amask_solo.evaluation.backbone import Backbone
+from amask_solo.game.game import Game
+from amask_solo.hosts.architectures import nearest_arch, rebuild
+from amask_solo.hosts.blueprint import Blueprint
+from amask_solo.hosts.names import TIMM_NAMES
+from amask_solo.layout import CONFIG, PREFIX
+from amask_solo.masked.settings import build_settings
+from amask_solo.maskers.base import Masker
+from amask_solo.settings.architectures import check_arch
+
+ADVERSARY = "adversary."
+"""The prefix of the masker's side in a checkpoint."""
+
+
+def load_backbone(
+    source: str | Path | Checkpoint, arch: str | None = None, *, image_size: int | None = None
+) -> tuple[Backbone, str]:
+    """Return the backbone of a checkpoint, every tensor of it checked, and the host's name of it.
+
+    Args:
+        source: A checkpoint of either generation of the host, stock or masked, or an exported backbone; or its path.
+        arch: The host's name of the backbone, or timm's behind ``timm/``; read from the checkpoint or found by its
+            tensors by default.
+        image_size: Height and width of its images; only a Swin is told.
+
+    Returns:
+        The backbone, in evaluation mode on the CPU, and its name.
+
+    Raises:
+        UserError: If there is no backbone, or if it is not ``arch`` to the last tensor.
+    """
+    checkpoint = read(source)
+    state = backbone_state(checkpoint)
+    if arch is not None:
+        check_arch(arch)
+    plan = saved_blueprint(checkpoint, arch) or Blueprint(nearest_arch(state, image_size=image_size) or "unknown")
+    if plan.arch not in TIMM_NAMES and not plan.timm:
+        raise UserError(
+            f"Cannot build the backbone '{plan.arch}' of the checkpoint, only {', '.join(TIMM_NAMES)} and timm/NAME. "
+            "If it is one of these, name it by arch=..."
+        )
+    return Backbone(rebuild(state, plan, image_size=image_size)).eval(), plan.arch
+
+
+def load_teacher(checkpoint: Checkpoint, arch: str | None = None, *, image_size: int | None = None) -> Backbone:
+    """Return the momentum backbone of a checkpoint, or if it has none its backbone; else as :func:`load_backbone`."""
+    teacher = {f"backbone.{name}": tensor for name, tensor in teacher_state(checkpoint).items()}
+    return load_backbone(
+        {**checkpoint, "state_dict": teacher or checkpoint["state_dict"]}, arch, image_size=image_size
+    )[0]
+
+
+def check_size(backbone: Backbone, image_size: int) -> None:
+    """Compare the size of images with the one that a ViT has positions for, and try whether the backbone takes it.
+
+    Raises:
+        UserError: If they differ, or if it does not.
+    """
+    own = getattr(getattr(backbone.model, "patch_embed", None), "img_size", None) or (image_size,)
+    if own[0] != image_size:
+        raise UserError(
+            f"The backbone takes images of {own[0]} px alone, but those of the data have {image_size} px; set "
+            f"data.image_size={own[0]}."
+        )
+    try:
+        with torch.no_grad():
+            backbone(torch.zeros(1, 3, image_size, image_size))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise UserError(
+            f"The backbone does not take images of {image_size} px ({' '.join(str(error).split())}); set "
+            "data.image_size to the size of the views that it was trained on."
+        ) from error
+
+
+def config_of(checkpoint: Path, *, trust: Sequence[str] = ()) -> DictConfig | None:
+    """Return the ``config.yaml`` of the run of this plugin that a checkpoint belongs to, if there is one.
+
+    Args:
+        checkpoint: A file in the run's folder ``checkpoints``.
+        trust: Modules from which it may build; see :func:`~amask_solo.checkpoints.trust.trusted`.
+
+    Raises:
+        UserError: If it cannot be read, or names what is not trusted.
+    """
+    path = checkpoint.parent.parent / CONFIG
+    if checkpoint.parent.name != "checkpoints" or not path.is_file():
+        return None
+    cfg = read_stored(path)
+    nodes = (cfg.get("data"), cfg.get("adversary", OmegaConf.create({})))
+    if "method" not in cfg or not all(isinstance(node, DictConfig) for node in nodes):
+        raise UserError(f"{path} is not the configuration of a run: it names no method or no data.")
+    return trusted(cfg, path, trust=trust)
+
+
+def load_masker(source: str | Path | Checkpoint, cfg: DictConfig | None) -> Masker | None:
+    """Return the masker of a masked run, learned or not, every tensor of it checked; ``None`` for a stock run.
+
+    Args:
+        source: The checkpoint of the run, or its path.
+        cfg: The configuration of the run, which describes the masker; see :func:`config_of`.
+
+    Returns:
+        What it hides of an image, as the encoder is shown it, in evaluation mode on the CPU.
+
+    Raises:
+        UserError: If there is a masker that cannot be built again.
+    """
+    state = read(source)["state_dict"]
+    own = {key.removeprefix(ADVERSARY): value for key, value in state.items() if key.startswith(ADVERSARY)}
+    if cfg is None and own:
+        raise UserError("The checkpoint has a masker, but lies in no run folder, whose config.yaml would describe it.")
+    if cfg is None or not str(cfg.method).startswith(PREFIX):
+        return None
+    adversary = build_settings(cfg).adversary
+    try:
+        adversary.load_state_dict(own)
+    except RuntimeError as error:
+        first = " ".join(str(error).split()[:40])
+        raise UserError(f"The masker of the checkpoint is not the one that config.yaml describes: {first}") from error
+    return Shown(adversary.game).eval()
+
+
+class Shown(Masker):
+    """A masker as its game uses it: with ``apply: cumulative``, the n-th mask is the union of the first n."""
+
+    def __init__(self, game: Game) -> None:
+        super().__init__()
+        self.game = game
+        self.num_masks = game.masker.num_masks
+
+    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
+        """Return what each of the N occlusions hides."""
+        return self.game.occlusions(self.game.masker(images, generator=generator))
+
+
+def data_settings(given: DictConfig | None, cfg: DictConfig | None) -> DictConfig:
+    """Return the node of the images that a subject is evaluated on.
+
+    Args:
+        given: What the command line says about ``data``: nothing, a whole data set, or what differs from the run's.
+        cfg: The configuration of the run, whose own data are the default.
+
+    Raises:
+        UserError: If neither names a data set.
+    """
+    if given and "_target_" in given:
+        return given
+    if cfg is None:
+        raise UserError("This checkpoint lies in no run folder, which would say what its images are; give data=...")
+    node = OmegaConf.merge(cfg.data, given or {})
+    check_keys(node, "data")
+    return node
+
+
+def pick_device(name: str) -> torch.device:
+    """Return a device; ``auto`` is the first GPU, if there is one.
+
+    Raises:
+        UserError: If there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f"device={name} is not there: {first} Use device=auto, cpu or cuda.") from error
+    return device

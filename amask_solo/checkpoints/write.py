@@ -1,0 +1,77 @@
+"""How checkpoints reach the disk: whole, and not before the one before is safe."""
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.plugins import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_only
+
+from amask_solo.errors import UserError
+from amask_solo.files import write_whole
+from amask_solo.layout import LAST, PREVIOUS
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Write each checkpoint in one step, and keep what ``last.ckpt`` was before as ``previous.ckpt``."""
+
+    def __init__(self) -> None:
+        # A file that neither was written nor could be read here may be broken: it pushes out no other.
+        self._sound: set[Path] = set()
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint.
+
+        Args:
+            checkpoint: What to write.
+            path: Where to.
+            storage_options: Of remote file systems; none is known.
+
+        Raises:
+            WriteError: If that is not possible.
+        """
+        del storage_options
+        path = Path(path)
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        keep = path.with_name(PREVIOUS) if path.name == LAST and path in self._sound else None
+        write_whole(path, content.getbuffer(), keep=keep)
+        self._sound.add(path)
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Read a checkpoint; see Lightning's class."""
+        checkpoint = super().load_checkpoint(path, *args, **kwargs)
+        self._sound.add(Path(path))
+        return checkpoint
+
+
+@rank_zero_only
+def check_space(folder: Path, model: LightningModule, *, copies: int) -> None:
+    """Refuse to train where the checkpoints do not fit.
+
+    Args:
+        folder: Where they go, below the run folder; those that lie there already are replaced.
+        model: What is saved. Its optimizers are counted as one number for each trained one, that of SGD's momentum;
+            some need more.
+        copies: How many there are at once.
+
+    Raises:
+        UserError: If the disk is too full.
+    """
+    state = model.state_dict().values()
+    size = sum(t.nbytes for t in state) + sum(p.nbytes for p in model.parameters() if p.requires_grad)
+    there = sum(file.stat().st_size for file in folder.iterdir()) if folder.is_dir() else 0
+    free = shutil.disk_usage(folder.parent).free + there
+    if free < copies * size:
+        raise UserError(
+            f"{folder} has room for {_mb(free)} MB, but its {copies} checkpoints of {_mb(size)} MB each need "
+            f"{_mb(copies * size)} MB (best, last, the one before, and the one being written). Make room, or put the "
+            "run elsewhere by run_folder=..."
+        )
+
+
+def _mb(size: int) -> int:
+    return round(size / 1e6)

@@ -1,0 +1,245 @@
+"""Callbacks on real runs of real methods."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import WandbLogger
+from PIL import Image
+
+from amask_solo.callbacks import (
+    HardViewPanels,
+    MetricsFile,
+    Summary,
+    checkpoints,
+    csv,
+    progress_bar,
+    wandb,
+)
+from amask_solo.callbacks.advantage_monitor import AdvantageMonitor
+from amask_solo.callbacks.game_monitor import GameMonitor
+from amask_solo.layout import LAST
+from amask_solo.maskers import NoMasks
+from tests.callbacks.watched import ON, At, interrupt, knn, masked, panels, rows, stumble
+from tests.players import build, fit, masker_node
+from tests.tiny import tiny_loaders
+
+pytestmark = pytest.mark.host
+
+# ---------------------------------------------------------------------- checkpoints
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path, ctrl_c, batch):
+    def run(**arguments):
+        return fit(masked(), batches=3, epochs=3, logger=csv(tmp_path, "run"), **ON, **arguments)
+
+    with pytest.raises(SystemExit):
+        run(callbacks=[*checkpoints(tmp_path), At(batch, interrupt)])
+    saved = torch.load(tmp_path / LAST, weights_only=True)
+    assert saved["global_step"] == batch
+    model = masked()
+    seen = []
+    trainer = Trainer(
+        max_epochs=3, accelerator="cpu", log_every_n_steps=1, logger=csv(tmp_path, "run"),
+        callbacks=[*checkpoints(tmp_path), At(batch, lambda model: seen.append(model.global_step))],
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(model, *tiny_loaders(3), ckpt_path=tmp_path / LAST)
+    assert seen == [batch]
+    assert trainer.global_step == 9
+    assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == 9
+    steps = [int(row["step"]) for row in rows(tmp_path)]
+    assert steps == sorted(set(steps))
+    assert len(steps) == 9
+
+
+def test_an_interruption_of_validation_repeats_no_step(tmp_path, ctrl_c):
+    class InValidation(Callback):
+        def on_validation_batch_start(self, trainer, *_) -> None:
+            if trainer.global_step == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit):
+        fit(masked(), batches=3, callbacks=[*checkpoints(tmp_path), InValidation()], **ON)
+    callbacks = [*checkpoints(tmp_path)]
+    trainer = Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        callbacks=callbacks,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(masked(), *tiny_loaders(3), ckpt_path=tmp_path / LAST)
+    assert trainer.global_step == 6
+    assert trainer.current_epoch == 2
+
+
+def test_an_error_leaves_the_last_checkpoint_alone(tmp_path):
+    with pytest.raises(RuntimeError, match="a bug"):
+        fit(masked(), callbacks=[*checkpoints(tmp_path), At(3, stumble)], **ON)
+    assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == 2
+
+
+def test_checkpoints_may_be_rarer_but_the_end_is_always_saved(tmp_path):
+    rare = {"save_every": 2, "epochs": 3}
+    with pytest.raises(RuntimeError, match="a bug"):
+        fit(masked(), batches=1, epochs=3, callbacks=[*checkpoints(tmp_path / "a", **rare), At(1, stumble)], **ON)
+    assert not (tmp_path / "a" / LAST).exists()
+    with pytest.raises(RuntimeError, match="a bug"):
+        fit(masked(), batches=1, epochs=3, callbacks=[*checkpoints(tmp_path / "b", **rare), At(2, stumble)], **ON)
+    assert torch.load(tmp_path / "b" / LAST, weights_only=True)["global_step"] == 2
+    fit(masked(), batches=1, epochs=3, callbacks=checkpoints(tmp_path / "c", **rare), **ON)
+    assert torch.load(tmp_path / "c" / LAST, weights_only=True)["global_step"] == 3
+
+
+def test_an_interruption_before_the_first_step_writes_nothing(tmp_path, ctrl_c):
+    with pytest.raises(SystemExit):
+        fit(masked(), callbacks=[*checkpoints(tmp_path), At(0, interrupt)], **ON)
+    assert not (tmp_path / LAST).exists()
+
+
+def test_the_best_checkpoint_follows_the_online_accuracy(tmp_path):
+    callbacks = [*checkpoints(tmp_path, monitor="val_knn_acc1"), knn()]
+    trainer, _ = fit(masked(), callbacks=callbacks, **ON)
+    best = next(c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor)
+    assert best.best_model_score == 100  # Each image is its own neighbor.
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["best.ckpt", LAST]
+
+
+# ---------------------------------------------------------------------- pictures
+
+
+@pytest.mark.parametrize(("every", "epochs"), [(1, [0, 1, 2, 3]), (2, [0, 2, 3])])
+def test_there_is_a_picture_before_training_and_after_epochs(tmp_path, every, epochs):
+    fit(masked(), batches=1, epochs=3, callbacks=[panels(tmp_path, every=every)])
+    names = sorted(path.name for path in (tmp_path / "masks").iterdir())
+    assert names == [f"epoch_{epoch:04d}.png" for epoch in epochs]
+    assert Image.open(tmp_path / "masks" / names[0]).size[0] > 1000
+
+
+def hard_views(folder, **arguments):
+    return HardViewPanels(mean=(0.5,) * 3, std=(0.2,) * 3, folder=folder / "masks", **arguments)
+
+
+HARD = {"_target_": "amask_solo.hard_views.AdversarialPixels", "eps": 8.0}
+
+
+def test_hard_views_get_a_picture_after_epochs_and_drawing_them_leaves_no_trace(tmp_path):
+    settings = {"adversary.hard_views": HARD}
+    _, drawn = fit(masked(**settings), batches=2, epochs=3, callbacks=[hard_views(tmp_path, every=2)])
+    names = sorted(path.name for path in (tmp_path / "masks").iterdir())
+    assert names == ["hard_views_0002.png", "hard_views_0003.png"]
+    _, plain = fit(masked(**settings), batches=2, epochs=3)
+    for key, value in plain.state_dict().items():
+        assert torch.equal(drawn.state_dict()[key], value), key
+
+
+@pytest.mark.parametrize("draw", [panels, hard_views])
+def test_what_is_not_there_is_not_drawn(tmp_path, draw):
+    fit(build("simclr", masker_node(NoMasks)), batches=1, callbacks=[draw(tmp_path)])
+    assert not (tmp_path / "masks").exists()
+
+
+# ---------------------------------------------------------------------- the run folder
+
+
+def test_the_summary_is_plain_json_and_says_how_it_went(tmp_path):
+    facts = {"method": "amask_simclr", "data": "tiny", "epochs": 2, "seed": 0}
+    fit(
+        masked(),
+        batches=6,
+        callbacks=[GameMonitor(), AdvantageMonitor(), knn(), Summary(tmp_path, facts)],
+        log_every_n_steps=1,
+    )
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["status"] == "finished"
+    assert summary["method"] == "amask_simclr"
+    assert (summary["epochs_done"], summary["steps"]) == (2, 12)
+    assert summary["knn_acc1"] == 100
+    assert 0 <= summary["linear_acc1"] <= 100
+    assert 0 < summary["masks"]["area_1"] < 1
+    assert {"adversary/advantage", "adversary/attention_2"} <= summary["metrics"].keys()
+    assert 0 < summary["seconds_per_step"] < 10
+    assert summary["peak_memory_mib"] > 0
+    assert summary["versions"]["torch"] == torch.__version__.split("+")[0]
+
+
+def test_the_summary_of_an_interrupted_run_says_so(tmp_path, ctrl_c):
+    with pytest.raises(SystemExit):
+        fit(masked(), callbacks=[Summary(tmp_path, {}), At(3, interrupt)])
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["status"], summary["steps"]) == ("interrupted", 3)
+
+
+def test_the_seconds_of_an_interrupted_run_are_counted_when_it_goes_on(tmp_path):
+    first, resumed = Summary(tmp_path, {}), Summary(tmp_path, {})
+    fit(masked(), callbacks=[first], max_epochs=1)
+    spent = json.loads((tmp_path / "summary.json").read_text())["seconds"]
+    first.load_state_dict({"seconds": 1000.0})
+    resumed.load_state_dict(first.state_dict())
+    fit(masked(), callbacks=[resumed], max_epochs=1)
+    assert json.loads((tmp_path / "summary.json").read_text())["seconds"] >= 1000 + min(spent, 0.1)
+
+
+def test_an_interrupted_run_is_saved_with_the_seconds_until_then(tmp_path, ctrl_c):
+    resumed = Summary(tmp_path, {})
+    resumed.load_state_dict({"seconds": 1000.0})
+    with pytest.raises(SystemExit):
+        fit(masked(), callbacks=[resumed, *checkpoints(tmp_path), At(3, interrupt)], **ON)
+    state = torch.load(tmp_path / LAST, weights_only=True)["callbacks"]["Summary"]
+    assert round(state["seconds"], 1) == json.loads((tmp_path / "summary.json").read_text())["seconds"] > 1000
+
+
+def test_metrics_of_one_step_share_a_row_and_new_columns_keep_old_rows(tmp_path):
+    log = MetricsFile(tmp_path)
+    log.log_metrics({"loss": 1.0}, 0)
+    log.log_metrics({"loss": 0.5}, 1)
+    log.log_metrics({"accuracy": 10.0}, 1)
+    log.log_metrics({"loss": 0.25}, 2)
+    assert [row["loss"] for row in rows(tmp_path)] == ["1", "0.5", "0.25"]
+    assert [row["accuracy"] for row in rows(tmp_path)] == ["", "10", ""]
+
+
+def test_steps_that_are_run_again_replace_their_rows(tmp_path):
+    first = MetricsFile(tmp_path)
+    for step in range(5):
+        first.log_metrics({"loss": float(step)}, step)
+    resumed = MetricsFile(tmp_path)
+    for step in range(3, 6):
+        resumed.log_metrics({"loss": 10.0 + step, "extra": 1.0}, step)
+    assert [row["loss"] for row in rows(tmp_path)] == ["0", "1", "2", "13", "14", "15"]
+
+
+def test_wandb_works_offline_and_gets_the_pictures(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    both = wandb(tmp_path, "run", mode="offline")
+    callbacks = [GameMonitor(), AdvantageMonitor(), panels(tmp_path)]
+    fit(masked(), batches=1, logger=both, callbacks=callbacks, log_every_n_steps=1)
+    (mirror,) = [logger for logger in both if isinstance(logger, WandbLogger)]
+    summary = dict(mirror.experiment.summary)
+    mirror.experiment.finish()
+    assert summary["masks/area"] == pytest.approx(float(rows(tmp_path)[-1]["masks/area"]), rel=1e-5)
+    assert {"adversary/advantage", "adversary/attention", "adversary/lift"} <= summary.keys()
+    run = Path(next((tmp_path / "wandb").glob("offline-run-*")))
+    assert len(list(run.glob("files/media/images/masks/*.png"))) == 3
+    again = wandb(tmp_path, "run", mode="offline")[1]
+    assert again.version == mirror.version
+
+
+def test_an_unknown_wandb_mode_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="'offline'"):
+        wandb(tmp_path, "run", mode="dry")
+
+
+def test_without_a_terminal_progress_is_a_line_an_epoch(capsys):
+    fit(masked(), callbacks=[GameMonitor(), knn(), progress_bar()], enable_progress_bar=True)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
+    assert all("knn 100" in line and "area" in line for line in lines)

@@ -1,0 +1,47 @@
+"""The nearest-neighbor accuracy while a run goes on, and the images that it is measured on."""
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from amask_solo.augment.views import Views
+from amask_solo.callbacks import spread
+from amask_solo.data import ArrayImages, ResidentLoader, make_shapes
+from amask_solo.runs.datamodule import ViewsData
+from tests.callbacks.watched import knn, masked
+from tests.players import fit
+
+
+def numbered(labels):
+    return ArrayImages(torch.arange(len(labels), dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 2, 2), labels)
+
+
+@pytest.mark.host
+def test_the_images_are_chosen_once_for_all_epochs():
+    asked = []
+    trainer, _ = fit(masked(), epochs=3, callbacks=[knn(lambda images: asked.append(images) or DataLoader(images))])
+    assert trainer.callback_metrics["val_knn_acc1"] == 100
+    assert [len(images) for images in asked] == [16, 16]
+
+
+def test_a_subset_is_spread_over_the_data_set():
+    subset = spread(numbered(torch.zeros(200).long()), at_most=10)
+    assert [subset.image(i)[0, 0, 0].item() for i in range(len(subset))] == list(range(0, 200, 20))
+    assert len(spread(numbered(torch.zeros(5).long()), at_most=10)) == 5
+
+
+def test_images_without_labels_take_no_place_in_a_subset():
+    labels = torch.arange(100) % 10 - 9  # every tenth image has a label
+    assert spread(numbered(labels), at_most=5).labels.tolist() == [0] * 5
+    assert len(spread(numbered(labels), at_most=50)) == 10
+
+
+def test_the_images_stay_in_memory_or_are_read_by_the_workers_of_the_run():
+    images = make_shapes(num_train=8, num_val=8, image_size=16)
+    views = Views([{"crop_size": 16, "num_crops": 2}], mean=images.mean, std=images.std)
+    kept = ViewsData(images, views, batch_size=4).still_batches(images.val)
+    read = ViewsData(images, views, batch_size=4, num_workers=2, device_cache="off").still_batches(images.val)
+    assert isinstance(kept, ResidentLoader)
+    assert read.num_workers == 2
+    for loader in (kept, read):
+        assert [index.tolist() for index, _, _ in loader] == [list(range(8))]

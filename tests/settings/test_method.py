@@ -1,0 +1,114 @@
+"""Settings that the host would answer with a bare assertion are refused before it sees them."""
+
+import inspect
+from pkgutil import resolve_name
+
+import pytest
+from omegaconf import OmegaConf
+
+from amask_solo.errors import UserError
+from amask_solo.hosts.names import OPTIMIZERS
+from amask_solo.settings.method import check_method, optimizer_kwargs
+
+
+def with_part(made, **adversary):
+    return OmegaConf.merge(made, {"adversary": {"steps": 2, **adversary}})
+
+
+def test_further_moves_are_made_on_images_that_the_method_takes():
+    whitening = cfg("amask_wmse", whitening_size=8, proj_output_dim=2)
+    for made in (whitening, cfg("amask_mocov2plus", queue_size=16), cfg("amask_simclr"), cfg(queue_size=20, **SWAV)):
+        check(with_part(made, part=1))
+    check(with_part(cfg("amask_mocov2plus", queue_size=16)))
+    clusters = cfg("amask_deepclusterv2", num_prototypes=[8])
+    check(with_part(clusters, part=1))
+    for made in (
+        with_part(whitening),
+        with_part(clusters),
+        with_part(cfg("amask_mocov2plus", queue_size=16), part=0.4),
+    ):
+        with pytest.raises(UserError, match=r"give adversary\.part=1"):
+            check(made)
+
+
+def cfg(method="amask_byol", batch=8, large=2, small=0, **method_kwargs):
+    return OmegaConf.create(
+        {
+            "method": method,
+            "optimizer": {"batch_size": batch},
+            "data": {"num_large_crops": large, "num_small_crops": small},
+            "method_kwargs": method_kwargs,
+        }
+    )
+
+
+def check(made, *, images=64, devices=1, many_views=False):
+    check_method(made, images=images, devices=devices, many_views=many_views)
+
+
+SWAV = {"epoch_queue_starts": 1}
+
+
+@pytest.mark.parametrize(
+    ("method_kwargs", "devices"),
+    [
+        ({}, 1),
+        ({"whitening_size": 4, "proj_output_dim": 2}, 1),
+        ({"whitening_size": 8, "proj_output_dim": 8, "whitening_eps": 0.1}, 1),
+        ({"queue_size": 16}, 2),
+        ({"queue_size": 0, **SWAV}, 1),
+        ({"queue_size": 20, **SWAV}, 1),
+        ({"num_prototypes": [64, 10]}, 1),
+        ({"num_prototypes": 3000}, 1),
+    ],
+)
+def test_what_the_host_accepts_passes(method_kwargs, devices):
+    check(cfg(**method_kwargs), devices=devices)
+
+
+@pytest.mark.parametrize(
+    ("method_kwargs", "devices", "words"),
+    [
+        ({"whitening_size": 16, "proj_output_dim": 2}, 1, "multiple of method_kwargs.whitening_size=16"),
+        ({"whitening_size": 3, "proj_output_dim": 2}, 1, "multiple of method_kwargs.whitening_size=3"),
+        ({"whitening_size": 8, "proj_output_dim": 8}, 1, "whitening_size to exceed"),
+        ({"queue_size": 20}, 1, "multiple of the 8 images"),
+        ({"queue_size": 8}, 2, "multiple of the 16 images"),
+        ({"queue_size": 0}, 1, "multiple of the 8 images"),
+        ({"queue_size": 4, **SWAV}, 1, "0 or at least 8"),
+        ({"num_prototypes": [65, 10]}, 1, "at most 64"),
+        ({"num_prototypes": [33]}, 2, "at most 32"),
+    ],
+)
+def test_what_the_host_does_not_accept_is_an_error_that_says_so(method_kwargs, devices, words):
+    with pytest.raises(UserError, match=words):
+        check(cfg(**method_kwargs), devices=devices)
+
+
+@pytest.mark.parametrize("method", ["simsiam", "amask_simsiam"])
+def test_most_methods_take_two_views(method):
+    check(cfg(method))
+    for large, small in ((3, 0), (2, 2)):
+        with pytest.raises(UserError, match="exactly two views"):
+            check(cfg(method, large=large, small=small))
+    check(cfg("amask_byol", large=2, small=4))
+    check(cfg(method, large=3), many_views=True)
+
+
+def test_a_single_large_view_is_too_few():
+    with pytest.raises(UserError, match="two views of the largest size"):
+        check(cfg("byol", large=1, small=4), many_views=True)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_gets_what_it_takes_of_a_recipe(name):
+    recipe = {"momentum": 0.9, "eta": 0.02, "clip_lr": True, "exclude_bias_n_norm": True}
+    kept = optimizer_kwargs(OmegaConf.create({"name": name, "kwargs": recipe}))
+    assert set(kept) == set(recipe) & set(inspect.signature(resolve_name(OPTIMIZERS[name])).parameters)
+    assert ("eta" in kept) == (name == "lars")
+
+
+@pytest.mark.parametrize("key", ["momentun", "lr", "weight_decay", "params"])
+def test_what_no_optimizer_takes_there_is_an_error(key):
+    with pytest.raises(UserError, match=f"Unknown key '{key}'"):
+        optimizer_kwargs(OmegaConf.create({"name": "sgd", "kwargs": {key: 1}}))

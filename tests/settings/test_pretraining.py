@@ -1,0 +1,179 @@
+"""Settings are refused before the host and Lightning are imported."""
+
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from lightning.pytorch import Trainer
+from lightning.pytorch.accelerators import AcceleratorRegistry
+from lightning.pytorch.strategies import StrategyRegistry
+from omegaconf import OmegaConf
+
+import amask_solo
+from amask_solo.cli.composed import composed
+from amask_solo.errors import UserError
+from amask_solo.settings.pretraining import check_adversary, check_values_and_names
+from amask_solo.settings.trainer import ACCELERATORS, PRECISIONS, SET_BY_US, STRATEGIES, trainer_arguments
+
+ROOT = str(Path(amask_solo.__file__).parents[1])
+ASK = """
+import sys
+from importlib import import_module
+main = import_module(f"amask_solo.cli.{sys.argv.pop(1)}").main
+try:
+    main()
+except SystemExit as end:
+    print(end.code, *(name for name in ("torch", "lightning", "solo") if name in sys.modules))
+"""
+
+
+def test_the_trainer_still_has_the_arguments_that_the_run_sets():
+    parameters = set(inspect.signature(Trainer).parameters)
+    assert parameters >= SET_BY_US
+    assert trainer_arguments() | SET_BY_US == parameters
+
+
+def test_whatever_lightning_takes_may_be_chosen_but_weights_of_another_precision():
+    assert set(ACCELERATORS) == {"auto", "gpu", *AcceleratorRegistry.available_accelerators()}
+    assert set(STRATEGIES) == {"auto", *StrategyRegistry.available_strategies()}
+    known = inspect.signature(Trainer).parameters["precision"].annotation
+    others = {64, "64", "64-true", "16-true", "bf16-true", "transformer-engine", "transformer-engine-float16"}
+    assert set(PRECISIONS) == {value for kind in get_args(known) for value in get_args(kind)} - others
+
+
+def check_settings(cfg) -> None:
+    check_values_and_names(cfg)
+    check_adversary(cfg)
+
+
+def check(*changes: str) -> None:
+    check_settings(composed("pretrain", ["run_folder=none", *changes]))
+
+
+EIGHT = ("++backbone.kwargs.patch_size=8", "adversary.masker.network.patch_size=8")
+VIT = ("backbone.name=vit_tiny", "data.image_size=32")
+DROP = ("masker=random_grid", "adversary.masker.pattern.patch=16", "++adversary.drop_tokens=true")
+LARGER = ("backbone.name=vit_tiny", "data.image_size=128")
+QUARTER = ("++adversary.masker.grid=8", "++adversary.masker.ratio=[0.25,0.25]")
+OF_TIMM = ("backbone.name=timm/vit_tiny_patch16_224", "data.image_size=32")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (),
+        ("method=byol",),
+        VIT,
+        (*VIT, "masker=sequential_patches"),
+        (*VIT, "masker=simultaneous_patches", *EIGHT),
+        ("method=amask_simclr", "negatives=random_block"),
+        (*OF_TIMM, "masker=sequential_patches"),
+        (*OF_TIMM, "masker=sequential_patches", *EIGHT),
+        ("backbone.name=timm/resnet18", "++backbone.kwargs.channels=[32,64,128,256]", "stem=cifar"),
+        (*VIT, "augmentations.0.crop_size=48", "++backbone.kwargs={img_size: 32, dynamic_img_size: true}"),
+        (*VIT, *DROP),
+        (*OF_TIMM, *DROP, "++backbone.kwargs.patch_size=8"),
+        (*VIT, "++adversary.drop_tokens=false"),
+        (*VIT, "++adversary.drop_tokens=true", "masker=gumbel_patches"),
+        # The method's own backbone, which the localiser would look through, is not there yet.
+        (*LARGER, "++adversary.drop_tokens=true", "masker=saliency", *QUARTER),
+    ],
+    ids=" ".join,
+)
+def test_what_works_passes(changes):
+    check(*changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ((*VIT, "++backbone.kwargs.img_size=224"), "img_size=224, but augmentations make views of 32 px"),
+        ((*VIT, "data.image_size=40"), "40 px are no multiple of 16"),
+        ((*VIT, "masker=sequential_patches", "++backbone.kwargs.patch_size=8"), "patch_size=8, as the backbone's"),
+        (("masker=sequential_patches",), "resnet18 has none"),
+        (("masker=sequential_patches", "backbone.name=timm/resnet18"), "timm/resnet18 has none"),
+        ((*OF_TIMM, "data.image_size=40"), "40 px are no multiple of 16"),
+        (("masker=sequential_patches", "backbone.name=timm/vit_tiny_patch14_224"), "timm has no model"),
+        ((*OF_TIMM, "masker=sequential_patches", "++backbone.kwargs.patch_size=8"), "patch_size=8, as the backbone's"),
+        (("backbone.name=timm/convnext_atto", "stem=cifar"), "for ResNets"),
+        ((*VIT, "stem=cifar"), "for ResNets"),
+        (("++adversary.masker.num_masks=5",), "room for all of them"),
+        (("negatives=random_block",), "choose one of simclr"),
+        (DROP, "resnet18 is none that can do without"),
+        ((*DROP, "backbone.name=timm/swin_tiny_patch4_window7_224", "data.image_size=224"), "none that can do without"),
+        ((*VIT, *DROP, "++adversary.drop_tokens=3"), "adversary.drop_tokens to be true or false"),
+        ((*VIT, *DROP, "adversary.masker.pattern.patch=8"), "whole patches of the backbone, of 16 px"),
+        ((*VIT, "++adversary.drop_tokens=true"), "zeros and ones"),
+        ((*VIT, "++adversary.drop_tokens=true", "masker=none"), "hide equally many"),
+        ((*VIT, *DROP, "fill=blur"), "leave adversary.fill out"),
+        ((*VIT, *DROP, "++adversary.share=0.5"), "share=1"),
+        ((*VIT, *DROP, "hard_views=cutmix"), "hard_views=none"),
+        ((*VIT, *DROP, "++backbone.kwargs.dynamic_img_size=true"), "dynamic_img_size; leave one of them out"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_does_not_go_together_is_refused(changes, words):
+    with pytest.raises(UserError, match=words):
+        check(*changes)
+
+
+def test_a_warm_up_longer_than_the_training_is_refused():
+    cfg = composed("pretrain", ["run_folder=none", "max_epochs=3", "scheduler.warmup_epochs=4"])
+    with pytest.raises(UserError, match=r"warmup_epochs of at most max_epochs=3, but got 4"):
+        check_settings(cfg)
+    OmegaConf.update(cfg, "scheduler.name", "none")
+    check_settings(cfg)
+
+
+@pytest.mark.parametrize(
+    ("argument", "word"),
+    [
+        ("max_epochs=-1", "max_epochs"),
+        ("adversary.masker.num_masks=few", "a whole number"),
+        ("adversary.optimizer.lr=nan", "adversary.optimizer.lr"),
+        ("data.num_train=many", "data.num_train"),
+        ("trainer.frobnicate=1", "frobnicate"),
+        ("trainer.accelerator=foo", "cuda"),
+        ("trainer.devices=0", "trainer.devices"),
+        ("trainer.precision=17", "16-mixed"),
+        ("++trainer.strategy=dpp", "'ddp'"),
+        ("data=image_folder data.train_path=nowhere", "data.train_path"),
+        ("resume=true run_folder=nowhere", "Nothing to resume"),
+        ("optimizer.kwargs.momentun=0.9", "momentum"),
+        ("method_kwargs.proj_hidden_dim=0", "proj_hidden_dim"),
+        ("momentum.base_tau=2", "base_tau"),
+        ("backbone.name=resnet19", "resnet18"),
+        ("backbone.name=timm/resnet19", "timm/resnet18"),
+        ("evaluate ckpt=. arch=timm/resnet19", "timm/resnet18"),
+        ("export ckpt=. arch=timm/resnet18", "format=timm"),
+        ("augmentations.0.rrc.crop_min_scale=big", "crop_min_scale"),
+        ("masker=sequential_patches", "patches"),
+        ("hydra.run.dir=elsewhere", "run_folder"),
+        ("evaluate ckpt=nowhere", "nowhere"),
+        ("evaluate ckpt=. batch_size=0", "batch_size"),
+        ("evaluate ckpt=. protocol.knn.k=many", "protocol.knn.k"),
+        ("evaluate ckpt=. protocol.linear.held_out=2", "protocol.linear.held_out"),
+        ("export ckpt=nowhere", "nowhere"),
+        ("export ckpt=. format=tim", "timm"),
+        ("export ckpt=. arch=vit_tiny", "format=timm"),
+        ("compare base=[byoll]", "byol"),
+        ("compare max_epochs=-1", "max_epochs"),
+        ("compare adversary.optimizer.lr=-1", "adversary.optimizer.lr"),
+        ("compare protocol.knn.k=0", "protocol.knn.k"),
+        ("compare data=image_folder data.train_path=nowhere", "data.train_path"),
+    ],
+)
+def test_a_wrong_setting_is_refused_without_importing_torch(argument, word, tmp_path):
+    words = argument.split()
+    command = [sys.executable, "-c", ASK, *(words if "=" not in words[0] else ["pretrain", *words])]
+    path = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
+    said = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    assert said.stdout.split() == ["2"], said.stdout + said.stderr
+    assert word in said.stderr
+    assert list(tmp_path.iterdir()) == []

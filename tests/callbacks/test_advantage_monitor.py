@@ -11,7 +11,7 @@ from amask_solo.callbacks import csv
 from amask_solo.callbacks.advantage_monitor import AdvantageMonitor, is_measured
 from amask_solo.callbacks.game_monitor import GameMonitor
 from amask_solo.game import advantage
-from amask_solo.masked import advantage_monitor
+from amask_solo.callbacks import advantage_monitor
 from amask_solo.maskers import RandomMasker
 from tests.callbacks.watched import masked, rows
 from tests.players import METHODS, QUIET, NothingHidden, OneConvolution, Trace, build, fit, masker_node

@@ -8,9 +8,12 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from amask_solo.comparison.convergence import APART, CLOSE, Convergence, convergence, convergence_table
+from amask_solo.comparison.convergence import unfinished as unfinished_networks
 from amask_solo.comparison.pictures import (
     copy_mask_panels,
     draw_accuracy_against_time,
+    draw_differences,
     draw_training_curves,
     panels_by_arm,
 )
@@ -46,6 +49,12 @@ where all pixels are half hidden. Overlap: the share of the image that both of t
 deviation of a pixel of a mask between images, 0 if all images get the same masks. Advantage: how much the masks raise
 the loss, relative to random blocks of the same area; 1 is chance. Attention: the same relative to the masks of other
 images; 1 if it does not matter which image. Both are of the last five epochs that measured them."""
+
+
+CONVERGENCE_NOTE = f"""\
+Online kNN accuracy, mean over seeds. An arm has converged if it moved by less than {CLOSE:.0f} points in the second
+half of training, and changed places with no arm that it differs from by more than {APART:.0f}. The picture has the
+paired difference to stock, mean over seeds in the band from the lowest to the highest."""
 
 
 def write_report(
@@ -87,14 +96,16 @@ def write_report(
     records = sorted(records, key=lambda r: (r.base, arm_order(r.arm), r.seed))
     tables = _tables(records, metrics)
     _write_csv(records, folder / "report.csv")
-    panels = _panels(records, folder)
+    panels, moved = _panels(records, folder), convergence(records)
     parts = [
         f"# {TITLES[split]}",
         _unfinished_first(records, unfinished or {}),
         *_answer(tables),
+        unfinished_networks(moved),
         _scored_on(records, split),
         *_results(records, tables),
         *_picture_sections(records, tables, folder),
+        *_convergence(records, moved, folder),
         panels,
         *_settings(records, settings, arms or {}, protocols or {}),
         _section("Reproduce", f"```bash\n{command}\n```", f"Commit: {commit or 'not known'}."),
@@ -163,6 +174,14 @@ def _picture_sections(records: Sequence[Record], tables: Mapping[str, Sequence[R
     if name := draw_training_curves(records, folder):
         text = "Mean over seeds, in the band from the lowest to the highest run."
         yield _section("Training curves", f"![Online kNN accuracy by epoch]({name})", text)
+
+
+def _convergence(records: Sequence[Record], moved: Sequence[Convergence], folder: Path) -> Iterator[str]:
+    if not moved:
+        return
+    name = draw_differences(records, folder)
+    picture = f"![Difference to stock by epoch]({name})" if name else ""
+    yield _section("Convergence", convergence_table(moved), CONVERGENCE_NOTE, picture)
 
 
 def _panels(records: Sequence[Record], folder: Path) -> str:

@@ -9,16 +9,17 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from amask_solo._random import stream
 from amask_solo._types import Images, Masks
+from amask_solo.blur import gaussian_blur
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.segmentation import object_masks
 from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.localisers.base import Localiser
 from amask_solo.maskers import SaliencyMasker, random_blocks
+from amask_solo.maskers.patterns import highest
 
 HardMasks = Bool[Tensor, "b n h w"]
 """Masks of which each pixel is hidden or not."""
@@ -141,10 +142,7 @@ def cut(masks: Masks) -> HardMasks:
                   [False, False]]]])
     """
     values = masks.flatten(2)
-    area = values.sum(dim=-1, keepdim=True).round()
-    order = values.argsort(dim=-1, descending=True, stable=True)
-    hidden = (torch.arange(values.shape[-1], device=values.device) < area).expand_as(order)
-    return torch.zeros_like(hidden).scatter(-1, order, hidden).view(masks.shape)
+    return highest(values, values.sum(dim=-1, keepdim=True).round()).view(masks.shape)
 
 
 def partition(masks: Masks) -> Parts:
@@ -184,9 +182,8 @@ def heart(masks: HardMasks) -> HardMasks:
     size = masks.shape[-1]
     sigma = size / 8
     length = 2 * min(round(3 * sigma), size - 1) + 1
-    # One axis after the other: the cost of both at once grows with the square of the length.
-    blurred = gaussian_blur(masks.float(), [length, 1], [sigma, sigma])
-    blurred = gaussian_blur(blurred, [1, length], [sigma, sigma])
+    sigmas = torch.full((len(masks),), sigma, device=masks.device)
+    blurred = gaussian_blur(masks.float(), sigmas, (length, length), border="reflect")
     middle = blurred.masked_fill(~masks, -1).flatten(2).argmax(dim=-1, keepdim=True)
     return torch.zeros_like(masks).flatten(2).scatter(-1, middle, value=True).view(masks.shape) & masks
 
@@ -194,10 +191,9 @@ def heart(masks: HardMasks) -> HardMasks:
 def center_masks(masks: Masks) -> Masks:
     """Return a disc in the center for each mask, of the same area."""
     rows, columns = (torch.arange(side, device=masks.device) - (side - 1) / 2 for side in masks.shape[-2:])
-    nearest = (rows.square()[:, None] + columns.square()).flatten().argsort(stable=True)
+    nearness = -(rows.square()[:, None] + columns.square()).flatten().expand(*masks.shape[:2], -1)
     area = masks.flatten(2).sum(dim=-1, keepdim=True).round()
-    inside = (nearest.argsort() < area).to(masks.dtype)
-    return inside.view(masks.shape)
+    return highest(nearness, area).view(masks.shape).to(masks.dtype)
 
 
 def _rivals(masks: Masks, *, generator: torch.Generator) -> dict[str, Masks]:

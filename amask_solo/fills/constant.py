@@ -9,12 +9,7 @@ from amask_solo.fills.base import Fill
 class Zero(Fill):
     """Show zeros; on normalized pixels that is the channel mean of the data set, as in ADIOS."""
 
-    def forward(
-        self,
-        images: Images,
-        *,
-        generator: torch.Generator | None = None,  # noqa: ARG002
-    ) -> Images:
+    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Images:  # noqa: ARG002
         """Return zeros."""
         return torch.zeros_like(images)
 
@@ -27,11 +22,6 @@ class ImageMean(Fill):
         Saliency Tells You Where <https://arxiv.org/abs/2309.12757>`_, WACV 2024.
     """
 
-    def forward(
-        self,
-        images: Images,
-        *,
-        generator: torch.Generator | None = None,  # noqa: ARG002
-    ) -> Images:
+    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Images:  # noqa: ARG002
         """Return images of one color each."""
         return images.mean(dim=(-2, -1), keepdim=True).expand_as(images)

@@ -20,6 +20,7 @@ ROOMS = {
     "_random": set(),
     "errors": set(),
     "layout": set(),
+    "lightning_logs": set(),
     "rules": set(),
     "signatures": set(),
     "files": {"errors"},
@@ -40,7 +41,7 @@ ROOMS = {
     "data": {"_random", "errors", "files"},
     "visualization": {"_types", "files"},
     "evaluation": {"_types", "_random", "errors", "files", "rules", "augment", "data", "maskers", "occlusion"}
-    | {"blur", "projections", "localisers"},
+    | {"blur", "lightning_logs", "projections", "localisers"},
     # The host, and the game in it.
     "hosts": {"_types", "errors", "layout", "signatures"},
     "callbacks": {"_types", "_random", "errors", "files", "layout", "augment", "data", "evaluation.knn", "game"}
@@ -77,7 +78,7 @@ ROOMS = {
     | {"settings", "checkpoints"},
     "comparison": {"errors", "files", "layout", "evaluation.settings", "visualization"},
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
-    | {"visualization", "checkpoints", "runs", "comparison"},
+    | {"lightning_logs", "visualization", "checkpoints", "runs", "comparison"},
     "_hydra": {"masked.registry"},
     "__init__": {"masked", "hosts.installed", "game", "occlusion"},
 }

@@ -19,7 +19,7 @@ from amask_solo.evaluation.segmentation import object_masks
 from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.localisers.base import Localiser
 from amask_solo.maskers import SaliencyMasker, random_blocks
-from amask_solo.maskers.patterns import highest
+from amask_solo.maskers.base import highest
 
 HardMasks = Bool[Tensor, "b n h w"]
 """Masks of which each pixel is hidden or not."""

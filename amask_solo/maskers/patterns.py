@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from amask_solo._types import Masks
+from amask_solo.maskers.base import highest
 
 Stack = Float[Tensor, "count h w"]
 """Masks of many images, one after another."""
@@ -68,6 +69,7 @@ class Block(Pattern):
         self.aspect = list(aspect)
 
     def __call__(self, area: float, canvas: Canvas) -> Stack:
+        """Return masks of one rectangle each."""
         return self.rectangles(torch.full((canvas.count,), area, device=canvas.device), canvas)
 
     def rectangles(self, areas: Float[Tensor, " count"], canvas: Canvas) -> Stack:
@@ -94,6 +96,7 @@ class Focal(Pattern):
     """
 
     def __call__(self, area: float, canvas: Canvas) -> Stack:
+        """Return masks that spare one window each."""
         return 1 - Block((1.0, 1.0))(1 - area, canvas)
 
 
@@ -115,6 +118,7 @@ class Grid(Pattern):
         self.patch = patch
 
     def __call__(self, area: float, canvas: Canvas) -> Stack:
+        """Return masks that hide the patches of highest random numbers."""
         height, width = canvas.size
         rows, columns = -(-height // self.patch), -(-width // self.patch)
         grid = _share(canvas.uniform(canvas.count, rows * columns), area).unflatten(1, (rows, columns))
@@ -126,6 +130,7 @@ class Disk(Pattern):
     """Hide a disk around a random pixel; where it crosses the edge it is larger, so that the area is right."""
 
     def __call__(self, area: float, canvas: Canvas) -> Stack:
+        """Return masks of the pixels that are nearest to a random place."""
         down, right = canvas.uniform(2, canvas.count, 1)
         return _disks(area, canvas.size[0] * down - 0.5, canvas.size[1] * right - 0.5, canvas)
 
@@ -137,6 +142,7 @@ class Centered(Pattern):
     """
 
     def __call__(self, area: float, canvas: Canvas) -> Stack:
+        """Return masks of the pixels that are nearest to the center."""
         down, right = (torch.full((1, 1), (side - 1) / 2, device=canvas.device) for side in canvas.size)
         return _disks(area, down, right, canvas).expand(canvas.count, -1, -1)
 
@@ -159,6 +165,7 @@ class AnyOf(Pattern):
         self.patterns = list(patterns)
 
     def __call__(self, area: float, canvas: Canvas) -> Stack:
+        """Return masks of all the patterns, mixed."""
         # Each pattern draws for all, which is cheap, so that no number of masks has to be known on the host.
         drawn = [pattern(area, canvas) for pattern in self.patterns]
         kinds = torch.randint(len(drawn), (canvas.count,), device=canvas.device, generator=canvas.generator)
@@ -189,6 +196,7 @@ class BandNoise(Pattern):
         self.sigmas = list(sigmas)
 
     def __call__(self, area: float, canvas: Canvas) -> Stack:
+        """Return masks of the pixels where the noise is highest."""
         size, device = canvas.size, canvas.device
         noise = torch.randn((canvas.count, *size), device=device, generator=canvas.generator)
         down, right = torch.fft.fftfreq(size[0], device=device), torch.fft.rfftfreq(size[1], device=device)
@@ -215,18 +223,6 @@ def random_blocks(masks: Masks, *, generator: torch.Generator | None = None) -> 
     areas = masks.detach().float().mean(dim=(-2, -1)).clamp(0, 1).flatten()
     drawn = Block().rectangles(areas, Canvas(len(areas), tuple(masks.shape[-2:]), masks.device, generator))
     return drawn.view(masks.shape).to(masks.dtype)
-
-
-def highest(scores: Float[Tensor, "*rows n"], count: Float[Tensor, "*rows 1"] | int) -> Bool[Tensor, "*rows n"]:
-    """Return which entries of each row have the highest scores, so many of them; of equal ones the first.
-
-    Example:
-        >>> highest(torch.tensor([[0.1, 0.4, 0.2, 0.3]]), 2)
-        tensor([[False,  True, False,  True]])
-    """
-    order = scores.argsort(dim=-1, descending=True, stable=True)
-    chosen = (torch.arange(scores.shape[-1], device=scores.device) < count).expand_as(order)
-    return torch.zeros_like(chosen).scatter(-1, order, chosen)
 
 
 def _share(scores: Float[Tensor, "count n"], area: float) -> Float[Tensor, "count n"]:

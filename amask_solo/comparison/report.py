@@ -88,9 +88,10 @@ def write_report(
     tables = _tables(records, metrics)
     _write_csv(records, folder / "report.csv")
     panels = _panels(records, folder)
+    warning, missing = _missing(unfinished or {}, len(records))
     parts = [
         f"# {TITLES[split]}",
-        _unfinished_first(records, unfinished or {}),
+        warning,
         *_answer(tables),
         _scored_on(records, split),
         *_results(records, tables),
@@ -98,7 +99,7 @@ def write_report(
         panels,
         *_settings(records, settings, arms or {}, protocols or {}),
         _section("Reproduce", f"```bash\n{command}\n```", f"Commit: {commit or 'not known'}."),
-        _unfinished_last(unfinished or {}),
+        missing,
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
     # On the page one goes through the epochs.
@@ -127,17 +128,13 @@ def _scored_on(records: Sequence[Record], split: str) -> str:
     return " ".join(MEANING[split].format(**numbers).split())
 
 
-def _unfinished_first(records: Sequence[Record], unfinished: Mapping[str, str]) -> str:
+def _missing(unfinished: Mapping[str, str], finished: int) -> tuple[str, str]:
+    """Return a warning for the beginning, and a section for the end; nothing if all runs are there."""
     if not unfinished:
-        return ""
-    total = len(records) + len(unfinished)
-    return f"**Unfinished: {len(unfinished)} of {total} runs are missing here.** The last section names them."
-
-
-def _unfinished_last(unfinished: Mapping[str, str]) -> str:
-    if not unfinished:
-        return ""
-    return _section("Missing runs", "\n".join(f"- `{run}`: {why}" for run, why in unfinished.items()))
+        return "", ""
+    total = finished + len(unfinished)
+    warning = f"**Unfinished: {len(unfinished)} of {total} runs are missing here.** The last section names them."
+    return warning, _section("Missing runs", "\n".join(f"- `{run}`: {why}" for run, why in unfinished.items()))
 
 
 def _answer(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:

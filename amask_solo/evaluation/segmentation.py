@@ -1,5 +1,7 @@
 """Where the object is, read off the last feature map."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -46,9 +48,7 @@ class Segmentation(Protocol):
     def __init__(self, *, resolution: int = 14, weight_decay: float = 1e-2, max_iter: int = 100) -> None:
         given = {"resolution": resolution, "weight_decay": weight_decay, "max_iter": max_iter}
         check_settings("Segmentation", given)
-        self.resolution = resolution
-        self.weight_decay = weight_decay
-        self.max_iter = max_iter
+        self.resolution, self.weight_decay, self.max_iter = resolution, weight_decay, max_iter
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Score the probe on the validation images.
@@ -65,8 +65,8 @@ class Segmentation(Protocol):
         """
         train, val = object_masks(subject, "train"), object_masks(subject, "val")
         logits = self._predict(subject, train)
-        size = val.shape[-2:]
-        found = torch.cat([_enlarge(part, size) > 0 for part in logits.split(subject.batch_size)])
+        enlarge = partial(F.interpolate, size=val.shape[-2:], mode="bilinear", align_corners=False)
+        found = torch.cat([enlarge(part) > 0 for part in logits.split(subject.batch_size)])
         likely = train.float().mean(dim=0, keepdim=True)
         guesses = {
             "": found,
@@ -141,7 +141,3 @@ def feature_maps(subject: Subject, split: Split) -> Maps:
     """Return the last feature map of all images of a split, in their order."""
     batches = subject.batches(subject.images(split))
     return torch.cat([subject.backbone.maps(subject.view(pixels)).float() for pixels, _ in batches])
-
-
-def _enlarge(logits: Float[Tensor, "n 1 i j"], size: tuple[int, int]) -> Float[Tensor, "n 1 s s"]:
-    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)

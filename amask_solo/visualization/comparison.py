@@ -1,13 +1,13 @@
 """Plots of a comparison: what accuracy costs, and how it grows."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from amask_solo.visualization.axes import panel_grid
 from amask_solo.visualization.panels import PALETTE
 
 Points = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
@@ -21,7 +21,6 @@ MARKERS = "osD^vPX"
 LINES = ("-", "--", "-.", ":")
 """Arms differ in more than their color; the three repeat at different lengths."""
 
-COLUMNS = 3
 PANEL = (2.75, 2.4)  # inches
 HEAD = 0.35  # inches, for the legend
 MINUTE, HOUR = 60, 3600
@@ -46,18 +45,9 @@ def accuracy_against_time(points: Points, *, label: str) -> Figure:
     for (_, arms), axis in panels:
         for name, style in _styles(points).items():
             x, y = zip(*arms.get(name, ()), strict=True) if arms.get(name) else ((), ())
-            axis.plot(
-                [value / seconds for value in x],
-                y,
-                linestyle="none",
-                marker=style.marker,
-                color=style.color,
-                markersize=6,
-                markeredgecolor="white",
-                markeredgewidth=0.6,
-                alpha=0.9,
-                label=name,
-            )
+            dots = {"linestyle": "none", "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.6}
+            x = [value / seconds for value in x]
+            axis.plot(x, y, marker=style.marker, color=style.color, alpha=0.9, label=name, **dots)
         axis.set_xlim(left=0)
         axis.margins(y=0.12)
     return _with_legend(figure)
@@ -95,24 +85,12 @@ def _styles(panels: Mapping[str, Mapping[str, object]]) -> dict[str, _Style]:
 def _panels(
     content: Mapping[str, Mapping], x_label: str, y_label: str
 ) -> tuple[Figure, Iterator[tuple[tuple[str, Mapping], Axes]]]:
-    columns = min(COLUMNS, max(1, len(content)))
-    rows = max(1, ceil(len(content) / columns))
-    width, height = PANEL
-    # A single panel gets more room, and there is always room for the legend.
-    size = (max(columns * width, 1.6 * width), rows * height + HEAD)
-    figure = Figure(figsize=size, dpi=200, facecolor="white", layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
-    for axis in grid[len(content) :]:
-        axis.remove()
-    for n, (title, axis) in enumerate(zip(content, grid, strict=False)):
-        axis.set_title(title, fontsize=9)
+    # There is always room for the legend.
+    figure, axes = panel_grid(list(content), PANEL, dpi=200, head=HEAD, least_width=1.6 * PANEL[0])
+    for axis in axes:
         axis.set_xlabel(x_label, fontsize=8)
-        axis.set_ylabel(y_label if n % columns == 0 else "", fontsize=8)
-        axis.tick_params(labelsize=7)
-        axis.grid(visible=True, color="#DDDDDD", linewidth=0.5)
-        axis.set_axisbelow(True)
-        axis.spines[["top", "right"]].set_visible(False)
-    return figure, zip(content.items(), grid, strict=False)
+        axis.set_ylabel(y_label if axis.get_subplotspec().is_first_col() else "", fontsize=8)
+    return figure, zip(content.items(), axes, strict=True)
 
 
 def _with_legend(figure: Figure) -> Figure:

@@ -45,17 +45,11 @@ def draw_changes(recipe: Recipe, sampler: Sampler) -> list[Change]:
         recipe: Which operations, how likely, how strong.
         sampler: Draws for every image of the batch.
     """
-    changes = []
-    if recipe.jitter:
-        changes.append(_draw_jitter(recipe, sampler))
-    if recipe.grayscale:
-        changes.append(Change(grayscale, sampler.chance(recipe.grayscale)))
-    if recipe.blur:
-        changes.append(Change(blur, sampler.chance(recipe.blur), (sampler.uniform(*_SIGMA)[0],)))
-    if recipe.solarize:
-        changes.append(Change(solarize, sampler.chance(recipe.solarize)))
-    if recipe.equalize:
-        changes.append(Change(equalize, sampler.chance(recipe.equalize)))
+    changes = [_draw_jitter(recipe, sampler)] if recipe.jitter else []
+    for operation in (grayscale, blur, solarize, equalize):
+        if probability := getattr(recipe, operation.__name__):
+            drawn = sampler.chance(probability)
+            changes.append(Change(operation, drawn, (sampler.uniform(*_SIGMA)[0],) if operation is blur else ()))
     return changes
 
 

@@ -133,12 +133,7 @@ def _central_square(count: int, height: int, width: int, device: torch.device) -
 
 
 def evaluation_view(
-    images: Pixels,
-    *,
-    mean: Sequence[float],
-    std: Sequence[float],
-    size: int,
-    view_filter: Filter | None = None,
+    images: Pixels, *, mean: Sequence[float], std: Sequence[float], size: int, view_filter: Filter | None = None
 ) -> Crops:
     """Return the normalized view that validation sees, of the pixels of :func:`evaluation_crop`.
 

@@ -31,9 +31,7 @@ class WeightedSum(Constraint):
     """
 
     def __init__(
-        self,
-        terms: Mapping[str, Constraint] | None = None,
-        weights: Mapping[str, float] | None = None,
+        self, terms: Mapping[str, Constraint] | None = None, weights: Mapping[str, float] | None = None
     ) -> None:
         super().__init__()
         self.terms = nn.ModuleDict(dict(terms or {}))

@@ -112,7 +112,17 @@ def train_classifier(subject: Subject, images: ImageSet, recipe: Recipe) -> Clas
     with torch.random.fork_rng(range(torch.cuda.device_count())), _silence():
         torch.manual_seed(subject.seed)
         classifier = Classifier(subject, recipe, batch_size=batch_size)
-        _trainer(device, recipe.epochs).fit(classifier, loader)
+        trainer = Trainer(
+            accelerator=device.type,
+            devices=[device.index or 0] if device.type == "cuda" else 1,
+            max_epochs=recipe.epochs,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(classifier, loader)
     return classifier.to(device).eval()
 
 
@@ -121,19 +131,6 @@ def val_scores(subject: Subject, classifier: Classifier, images: ImageSet) -> di
     """Return the accuracy on the views that validation sees, in percent."""
     logits = torch.cat([classifier(subject.view(pixels)) for pixels, _ in subject.batches(images)])
     return accuracy(logits, images.labels.to(logits.device), num_classes=subject.data.num_classes)
-
-
-def _trainer(device: torch.device, epochs: int) -> Trainer:
-    return Trainer(
-        accelerator=device.type,
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        max_epochs=epochs,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
 
 
 @contextmanager

@@ -172,12 +172,7 @@ class _Axes:
 
 
 def _solve(
-    axes: _Axes,
-    labels: Tensor,
-    settings: _Settings,
-    *,
-    weight_decay: float,
-    start: tuple[Tensor, Tensor] | None = None,
+    axes: _Axes, labels: Tensor, settings: _Settings, *, weight_decay: float, start: tuple[Tensor, Tensor] | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return weights on the axes and biases.
 
@@ -202,18 +197,17 @@ def _solve(
 
 
 def _lbfgs(parameters: list[Tensor], x: Tensor, y: Tensor, loss: Loss, settings: _Settings) -> None:  # noqa: ARG001
-    optimizer = torch.optim.LBFGS(
-        parameters,
-        max_iter=200,
-        history_size=20,
-        tolerance_grad=1e-4,
-        tolerance_change=1e-7,
-        line_search_fn="strong_wolfe",
-    )
+    tolerances = {"tolerance_grad": 1e-4, "tolerance_change": 1e-7}
+    minimize(lambda: loss(x, y), parameters, max_iter=200, history_size=20, **tolerances)
+
+
+def minimize(loss: Callable[[], Scalar], parameters: list[Tensor], **settings: float) -> None:
+    """Lower a smooth loss by L-BFGS with a line search; the settings are those of :class:`torch.optim.LBFGS`."""
+    optimizer = torch.optim.LBFGS(parameters, line_search_fn="strong_wolfe", **settings)
 
     def closure() -> Scalar:
         optimizer.zero_grad()
-        value = loss(x, y)
+        value = loss()
         value.backward()
         return value
 

@@ -8,8 +8,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
+from amask_solo._types import Scalar
 from amask_solo.data import ImageSet
 from amask_solo.errors import UserError
+from amask_solo.evaluation.linear import minimize
 from amask_solo.evaluation.protocol import Protocol, Split, Subject
 from amask_solo.evaluation.settings import check_settings
 
@@ -95,16 +97,12 @@ class Segmentation(Protocol):
     def _fit(self, features: Float[Tensor, "p d"], targets: Float[Tensor, "p k"]) -> tuple[Tensor, Tensor]:
         weight = features.new_zeros(features.shape[1], targets.shape[1], requires_grad=True)
         bias = features.new_zeros(targets.shape[1], requires_grad=True)
-        optimizer = torch.optim.LBFGS([weight, bias], max_iter=self.max_iter, line_search_fn="strong_wolfe")
 
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            loss = F.binary_cross_entropy_with_logits(features @ weight + bias, targets)
-            loss = loss + self.weight_decay / 2 * weight.square().sum(dim=0).mean()
-            loss.backward()
-            return loss
+        def loss() -> Scalar:
+            entropy = F.binary_cross_entropy_with_logits(features @ weight + bias, targets)
+            return entropy + self.weight_decay / 2 * weight.square().sum(dim=0).mean()
 
-        optimizer.step(closure)
+        minimize(loss, [weight, bias], max_iter=self.max_iter)
         return weight.detach(), bias.detach()
 
 

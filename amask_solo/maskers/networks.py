@@ -103,13 +103,7 @@ class PatchHead(nn.Module):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        patch_size: int = 16,
-        width: int = 64,
-        depth: int = 2,
+        self, in_channels: int, out_channels: int, *, patch_size: int = 16, width: int = 64, depth: int = 2
     ) -> None:
         super().__init__()
         if patch_size < 1 or depth < 1 or width < 1 or width % 32:
@@ -122,13 +116,7 @@ class PatchHead(nn.Module):
         self.position = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(
-                width,
-                width // 32,
-                4 * width,
-                dropout=0.0,
-                activation="gelu",
-                batch_first=True,
-                norm_first=True,
+                width, width // 32, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
             )
             for _ in range(depth)
         )

@@ -51,7 +51,9 @@ def write_page(path: str | Path, text: str, *, sliders: Mapping[str, Sequence[Pa
     room = ROOM // max(1, sum(map(len, chosen.values())))
     made = {title: [Picture(_label(file), _jpeg(file, room)) for file in files] for title, files in chosen.items()}
     body = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
-    body = re.sub(r'src="([^":]+)"', lambda found: f'src="{_inline((path.parent / found[1]).read_bytes(), "png")}"', body)
+    body = re.sub(
+        r'src="([^":]+)"', lambda found: f'src="{_inline((path.parent / found[1]).read_bytes(), "png")}"', body
+    )
     title = re.search(r"^# (.+)$", text, re.MULTILINE)
     # The template escapes what it is given; the text is the report's own.
     template = Environment(autoescape=True).from_string(files(__package__).joinpath("page.html").read_text())
@@ -79,7 +81,7 @@ def _label(file: Path) -> str:
 
 
 def _jpeg(file: Path, room: int) -> str:
-    """Return a picture as the source of an ``img``, in at most ``room`` bytes if possible."""
+    """Return a picture for the source of an ``img``, in at most ``room`` bytes if possible."""
     with Image.open(file) as image:
         picture = image.convert("RGB")
     for width in WIDTHS:

@@ -44,12 +44,14 @@ def load_image_masks(
         image_size: Height and width of images, masks and views, or ``auto``: the median of the shorter sides of the
             images, at most 224; see :func:`~amask_solo.data.sizes.resolve_image_size`.
         val_fraction: This share is held out, of each class if there are any; 0 holds out nothing.
-        labels: As for :func:`~amask_solo.data.load_image_folder`, and so are ``tune_fraction``, ``mean`` and ``std``.
+        labels: ``auto`` takes the sub-folders as classes if there are at least two, and no image may lie beside them;
+            ``none`` takes no labels.
         max_images: The most pairs to keep: a random subset with equal classes.
-        tune_fraction: See ``labels``.
+        tune_fraction: Above 0, validate on this share of each class of the training images, and train on the others:
+            for choosing settings, while nobody looks at the validation images.
         seed: Of the subset and of the splits.
-        mean: See ``labels``.
-        std: See ``labels``.
+        mean: Channel means, or ``auto`` to measure them.
+        std: Channel standard deviations, or ``auto`` to measure them.
         name: What the set is called in summaries; by default as the folder of images.
 
     Raises:

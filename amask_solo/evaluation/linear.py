@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -201,7 +202,7 @@ def _lbfgs(parameters: list[Tensor], x: Tensor, y: Tensor, loss: Loss, settings:
     minimize(lambda: loss(x, y), parameters, max_iter=200, history_size=20, **tolerances)
 
 
-def minimize(loss: Callable[[], Scalar], parameters: list[Tensor], **settings: float) -> None:
+def minimize(loss: Callable[[], Scalar], parameters: list[Tensor], **settings: Any) -> None:
     """Lower a smooth loss by L-BFGS with a line search; the settings are those of :class:`torch.optim.LBFGS`."""
     optimizer = torch.optim.LBFGS(parameters, line_search_fn="strong_wolfe", **settings)
 

@@ -1,7 +1,7 @@
 """What happens to the pixels of a crop: color, blur, histogram.
 
-The arithmetic is Kornia's, in the variants that follow PIL, save for what :mod:`amask_solo.augment.jitter` says. Pixels
-stay floats between the operations, where PIL rounds to 8 bits after each.
+The arithmetic is Kornia's, in the variants that follow PIL, except for the blur (:mod:`amask_solo.blur`) and the jitter
+(:mod:`amask_solo.augment.jitter`). Pixels stay floats between the operations; PIL rounds to 8 bits after each.
 """
 
 from collections.abc import Callable, Sequence

@@ -18,7 +18,7 @@ GAME = ("adversary", "masker", "localiser", "constraint", "fill", "update", "neg
 """Settings of the masks, which a stock run does not have."""
 
 SCORES = "comparison.json"
-"""Where the scores of a run go that count here: what one measures beside it, on other images, say, does not mix in."""
+"""The file of a run for the scores that count here; further scores, on other images say, do not mix in."""
 
 OWN = ("method", "run_folder", "name", "resume", "overwrite")
 """Settings of amask-pretrain that a comparison makes itself."""
@@ -137,7 +137,7 @@ def as_arguments(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _literal(value: Any) -> str:
-    """Return a value as Hydra reads it: JSON, but for the keys, which have no quotes, and for text as it is."""
+    """Return a value as Hydra reads it: JSON in which keys have no quotes, and text is as it is."""
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{_literal(child)}" for key, child in value.items()) + "}"
     if isinstance(value, list):

@@ -102,7 +102,7 @@ def write_report(
         missing,
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
-    # On the page one goes through the epochs.
+    # The page has a slider through the epochs.
     moving = text.replace(panels, _section("Mask panels", "On the same images.", "[sliders]")) if panels else text
     write_page(folder / "report.html", moving, sliders=panels_by_arm(records))
     path = folder / "report.md"
@@ -124,7 +124,7 @@ def _section(title: str, *parts: str) -> str:
 
 def _scored_on(records: Sequence[Record], split: str) -> str:
     numbers = {part: values(records, lambda summary, key=f"{part}_images": summary.get(key)) for part in PARTS}
-    # Those of a comparison that has only just begun are not known.
+    # A comparison that has only just begun does not know them.
     return " ".join(MEANING[split].format(**numbers).split())
 
 

@@ -53,7 +53,7 @@ class WeightedSum(Constraint):
 
 
 class PerMask(Constraint):
-    """Ask of each mask something else: the n-th constraint is on the n-th mask alone.
+    """Give each mask a constraint of its own: the n-th constraint sees only the n-th mask.
 
     Args:
         constraints: One for each mask, in the order of the masks.

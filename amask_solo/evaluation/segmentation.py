@@ -25,21 +25,19 @@ ObjectMasks = Bool[Tensor, "n 1 s s"]
 class Segmentation(Protocol):
     r"""Train a linear probe on the last feature map to tell the object from its background.
 
-    The probe is a 1x1 convolution on the standardized features that scores the object at every
-    position, that is a logistic regression. A stock ResNet leaves 2 x 2 positions of an image of 64
-    pixels, from which no shape can be told; there, each position scores r x r parts of its cell,
-    with the smallest r that makes ``resolution`` scores a side. With :math:`c` the share of a part
-    that the object covers, the probe minimizes
+    The probe is a 1x1 convolution on the standardized features that scores the object at every position, that is a
+    logistic regression. A stock ResNet leaves 2 x 2 positions of an image of 64 pixels, which show no shape; there,
+    each position scores r x r parts of its cell, with the smallest r that makes ``resolution`` scores a side. With :math:`c`
+    the share of a part that the object covers, the probe minimizes
 
     .. math:: -\operatorname{mean} \left( c \log p + (1 - c) \log (1 - p) \right)
         + \tfrac{\lambda}{2 r^2} \lVert W \rVert^2,
 
-    which is convex: nothing is drawn at random. Its scores are enlarged bilinearly to the size of
-    the validation images. Probing frozen maps with a 1x1 convolution is usual, the parts are ours.
+    which is convex: nothing is drawn at random. Its scores are enlarged bilinearly to the size of the validation
+    images. Probing frozen maps with a 1x1 convolution is usual; the parts are ours.
 
     Args:
-        resolution: The fewest scores a side; 1 makes a single score of each position, as do maps
-            that are as large as this.
+        resolution: The fewest scores a side; 1, or a map as large as this, makes a single score of each position.
         weight_decay: The :math:`\lambda` above.
         max_iter: Steps of L-BFGS at most.
 
@@ -56,11 +54,10 @@ class Segmentation(Protocol):
         """Score the probe on the validation images.
 
         Returns:
-            In percent over all pixels of all images: ``miou``, the intersection over union of
-            object and background in the mean; ``iou``, that of the object; ``pixel_acc``. The same
-            with ``_majority`` calls every pixel what most training pixels are, and with
-            ``_mean_mask`` every pixel what it is in most training images: what can be had without
-            features.
+            In percent over all pixels of all images: ``miou``, the mean intersection over union of object and
+            background; ``iou``, that of the object; ``pixel_acc``. Two guesses that need no features get the same
+            scores: ``_majority`` calls every pixel what most training pixels are, and ``_mean_mask`` calls every pixel
+            what it is in most training images.
 
         Raises:
             UserError: If the data have no object masks or no validation images.

@@ -33,7 +33,7 @@ class Masker(nn.Module, ABC):
         """
 
     def draw(self, images: Images, *, generator: torch.Generator | None = None) -> OneMask:
-        """Propose one mask for each image, drawn from all of its masks; a masker may spare itself the others.
+        """Propose one mask for each image, drawn from all of its masks; a masker need not make the others.
 
         Args:
             images: As in :meth:`forward`.
@@ -46,7 +46,7 @@ class Masker(nn.Module, ABC):
 
 
 def draw_one(masks: Masks, *, generator: torch.Generator | None = None) -> OneMask:
-    """Return one of its masks for each image."""
+    """Return one of the masks of each image."""
     drawn = torch.randint(masks.shape[1], (len(masks),), generator=generator, device=masks.device)
     return masks[torch.arange(len(masks), device=masks.device), drawn].unsqueeze(1)
 

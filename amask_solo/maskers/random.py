@@ -1,4 +1,4 @@
-"""Masks that nobody learned: the control that every claim about learned masks needs."""
+"""Masks that are not learned: the control that every claim about learned masks needs."""
 
 import torch
 

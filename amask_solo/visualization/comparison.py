@@ -24,7 +24,7 @@ LINES = ("-", "--", "-.", ":")
 PANEL = (2.75, 2.4)  # inches
 HEAD = 0.35  # inches, for the legend
 MINUTE, HOUR = 60, 3600
-LONG = 3  # so many minutes or hours, and seconds or minutes are no longer the unit
+LONG = 3  # above so many minutes (hours), the unit is no longer seconds (minutes)
 
 
 class _Style(NamedTuple):

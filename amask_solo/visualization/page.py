@@ -16,12 +16,12 @@ from PIL import Image
 from amask_solo.files import write_whole
 
 PICTURES = 24
-"""So many pictures there are on a page at most, those of all sliders together."""
+"""The most pictures on a page, over all sliders."""
 
 ROOM = 3_400_000
-"""Bytes that these may take; written as text they take a third more, and the page stays below 5 MB."""
+"""Bytes that the pictures may take. As text they take a third more, so the page stays below 5 MB."""
 
-WIDTHS = (1000, 700, 500, 350, 250)  # pixels; the first at which a picture finds room
+WIDTHS = (1000, 700, 500, 350, 250)  # pixels; the first that fits is taken
 QUALITY = 80  # of JPEG
 
 
@@ -38,8 +38,8 @@ def write_page(path: str | Path, text: str, *, sliders: Mapping[str, Sequence[Pa
     Args:
         path: The ``.html`` file.
         text: What it says, in Markdown; its pictures lie beside the file and go into it.
-        sliders: Title -> pictures that one goes through by a slider, in order. Of many, some are left out, evenly; the
-            first and the last are shown. At the end of the page, or in place of a line ``[sliders]``.
+        sliders: Title -> pictures of a slider, in order. If there are many, some are left out evenly, but not the first
+            and the last. Sliders are at the end of the page, or in place of a line ``[sliders]``.
 
     Returns:
         The file.
@@ -63,7 +63,7 @@ def write_page(path: str | Path, text: str, *, sliders: Mapping[str, Sequence[Pa
 
 
 def spread(pictures: Sequence[Path], most: int) -> list[Path]:
-    """Return at most so many of them, evenly, with the first and the last.
+    """Return at most ``most`` of the pictures, evenly, with the first and the last.
 
     Example:
         >>> [path.name for path in spread([Path(str(n)) for n in range(10)], 4)]

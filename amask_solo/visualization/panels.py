@@ -13,8 +13,8 @@ from amask_solo._types import Images, Masks
 from amask_solo.files import write_whole
 
 PALETTE = ("#E69F00", "#0072B2", "#CC79A7", "#009E73", "#D55E00", "#56B4E9", "#F0E442")
-"""Colors of the masks, in turn; they stay apart for color-blind readers (Okabe and Ito, `Color
-Universal Design <https://jfly.uni-koeln.de/color/>`_, 2008; the order is ours)."""
+"""Colors of the masks, in turn; color-blind readers can tell them apart (Okabe and Ito, `Color Universal Design
+<https://jfly.uni-koeln.de/color/>`_, 2008; the order is ours)."""
 
 MAX_ROWS = 8
 CELL = 1.05  # inches, the width of one picture
@@ -44,9 +44,8 @@ def denormalize(images: Images, mean: Sequence[float], std: Sequence[float]) -> 
 def overlay(images: Images, masks: Masks, colors: Sequence[str] = PALETTE) -> Images:
     r"""Lay masks over dimmed gray images, each in its color.
 
-    Where several masks hide a pixel, their colors mix by weight,
-    :math:`\sum_n m_n c_n / \sum_n m_n`; how opaque the color is tells how much they hide together,
-    :math:`1 - \prod_n (1 - m_n)`.
+    Where several masks hide a pixel, their colors mix by weight, :math:`\sum_n m_n c_n / \sum_n m_n`. The opacity of
+    the color is how much they hide together, :math:`1 - \prod_n (1 - m_n)`.
 
     Args:
         images: RGB images in [0, 1].

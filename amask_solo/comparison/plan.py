@@ -87,7 +87,10 @@ def make_plan(
     Raises:
         UserError: If an arm is unknown, there is none to compare with, or something is named twice.
     """
-    _check(bases, arms, seeds, definitions, settings)
+    for key, values in (("base", bases), ("arms", arms), ("seed", seeds)):
+        if not values or len(set(values)) < len(values):
+            raise UserError(f"Expected {key} as a list of different values, but got {list(values)}.")
+    _check(arms, definitions, settings)
     runs = []
     for seed, base, arm in product(seeds, bases, arms):
         place = folder / "runs" / f"{base}_{arm}_seed{seed}"
@@ -97,16 +100,7 @@ def make_plan(
     return runs
 
 
-def _check(
-    bases: Sequence[str],
-    arms: Sequence[str],
-    seeds: Sequence[int],
-    definitions: Mapping[str, Mapping[str, Any]],
-    settings: Sequence[str],
-) -> None:
-    for key, values in (("base", bases), ("arms", arms), ("seed", seeds)):
-        if not values or len(set(values)) < len(values):
-            raise UserError(f"Expected {key} as a list of different values, but got {list(values)}.")
+def _check(arms: Sequence[str], definitions: Mapping[str, Any], settings: Sequence[str]) -> None:
     for arm in arms:
         if arm not in (STOCK, *definitions):
             raise unknown_key(arm, [STOCK, *definitions], "arms", kind="arm")

@@ -48,17 +48,11 @@ class HostLinear(Protocol):
         milestones: Sequence[float] = (0.6, 0.8),
         weight_decay: float = 0.0,
     ) -> None:
-        given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "milestones": milestones}
-        check_settings("HostLinear", {**given, "weight_decay": weight_decay})
+        shared = {"epochs": epochs, "batch_size": batch_size, "weight_decay": weight_decay}
+        check_settings("HostLinear", {**shared, "lr": lr, "milestones": milestones})
         drops = [round(share * epochs) for share in milestones]
-        self.recipe = Recipe(
-            epochs=epochs,
-            batch_size=batch_size,
-            head_lr=lr,
-            backbone_lr=0.0,
-            weight_decay=weight_decay,
-            schedule=partial(MultiStepLR, milestones=drops),
-        )
+        schedule = partial(MultiStepLR, milestones=drops)
+        self.recipe = Recipe(**shared, head_lr=lr, backbone_lr=0.0, schedule=schedule)
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return ``acc1``, and ``acc5`` of more than five classes."""

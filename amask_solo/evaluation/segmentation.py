@@ -27,8 +27,8 @@ class Segmentation(Protocol):
 
     The probe is a 1x1 convolution on the standardized features that scores the object at every position, that is a
     logistic regression. A stock ResNet leaves 2 x 2 positions of an image of 64 pixels, which show no shape; there,
-    each position scores r x r parts of its cell, with the smallest r that makes ``resolution`` scores a side. With :math:`c`
-    the share of a part that the object covers, the probe minimizes
+    each position scores r x r parts of its cell, with the smallest r that makes ``resolution`` scores a side. With
+    :math:`c` the share of a part that the object covers, the probe minimizes
 
     .. math:: -\operatorname{mean} \left( c \log p + (1 - c) \log (1 - p) \right)
         + \tfrac{\lambda}{2 r^2} \lVert W \rVert^2,

@@ -18,8 +18,7 @@ class ImageMean(Fill):
     """Show the mean color of each image.
 
     References:
-        Chin et al., `Masking Improves Contrastive Self-Supervised Learning for ConvNets, and
-        Saliency Tells You Where <https://arxiv.org/abs/2309.12757>`_, WACV 2024.
+        Chin et al.; see :class:`~amask_solo.fills.Blur`.
     """
 
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Images:  # noqa: ARG002

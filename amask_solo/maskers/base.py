@@ -52,7 +52,7 @@ def draw_one(masks: Masks, *, generator: torch.Generator | None = None) -> OneMa
 
 
 def highest(scores: Float[Tensor, "*rows n"], count: Float[Tensor, "*rows 1"] | int) -> Bool[Tensor, "*rows n"]:
-    """Return which entries of each row have the highest scores, so many of them; of equal ones the first.
+    """Return where the ``count`` highest scores of each row are; the first ones of equals.
 
     Example:
         >>> highest(torch.tensor([[0.1, 0.4, 0.2, 0.3]]), 2)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
 
 from jinja2 import Environment
 from markdown_it import MarkdownIt
@@ -23,13 +22,6 @@ ROOM = 3_400_000
 
 WIDTHS = (1000, 700, 500, 350, 250)  # pixels; the first that fits is taken
 QUALITY = 80  # of JPEG
-
-
-class Picture(NamedTuple):
-    """One picture of a slider."""
-
-    label: str
-    source: str
 
 
 def write_page(path: str | Path, text: str, *, sliders: Mapping[str, Sequence[Path]] | None = None) -> Path:
@@ -49,7 +41,10 @@ def write_page(path: str | Path, text: str, *, sliders: Mapping[str, Sequence[Pa
     most = max(2, PICTURES // max(1, len(shown)))
     chosen = {title: spread(pictures, most) for title, pictures in shown.items()}
     room = ROOM // max(1, sum(map(len, chosen.values())))
-    made = {title: [Picture(_label(file), _jpeg(file, room)) for file in files] for title, files in chosen.items()}
+    made = {
+        title: [{"label": _label(file), "source": _jpeg(file, room)} for file in files]
+        for title, files in chosen.items()
+    }
     body = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
     body = re.sub(
         r'src="([^":]+)"', lambda found: f'src="{_inline((path.parent / found[1]).read_bytes(), "png")}"', body

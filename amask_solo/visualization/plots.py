@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
+from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -51,7 +52,7 @@ def accuracy_against_time(points: Points, *, label: str) -> Figure:
     """
     unit, seconds = _unit_of([x for arms in points.values() for runs in arms.values() for x, _ in runs])
     figure, panels = _panels(points, f"training time ({unit})", f"{label} (%)")
-    for (_, arms), axis in panels:
+    for arms, axis in panels:
         for name, (color, marker, _) in _styles(points).items():
             x, y = zip(*arms.get(name, ()), strict=True) if arms.get(name) else ((), ())
             dots = {"linestyle": "none", "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.6}
@@ -72,7 +73,7 @@ def training_curves(curves: Curves, *, label: str) -> Figure:
         label: What the accuracy is.
     """
     figure, panels = _panels(curves, "epoch", f"{label} (%)")
-    for (_, arms), axis in panels:
+    for arms, axis in panels:
         for name, (color, marker, line) in _styles(curves).items():
             epochs, low, mean, high = _summarized(arms.get(name, ()))
             axis.fill_between(epochs, low, high, color=color, alpha=0.15, linewidth=0)
@@ -92,13 +93,13 @@ def _styles(panels: Mapping[str, Mapping[str, object]]) -> dict[str, tuple[str, 
 
 def _panels(
     content: Mapping[str, Mapping], x_label: str, y_label: str
-) -> tuple[Figure, Iterator[tuple[tuple[str, Mapping], Axes]]]:
+) -> tuple[Figure, Iterator[tuple[Mapping, Axes]]]:
     # There is always room for the legend.
     figure, axes = _grid(list(content), PANEL, dpi=200, head=HEAD, least_width=1.6 * PANEL[0])
     for axis in axes:
         axis.set_xlabel(x_label, fontsize=8)
         axis.set_ylabel(y_label if axis.get_subplotspec().is_first_col() else "", fontsize=8)
-    return figure, zip(content.items(), axes, strict=True)
+    return figure, zip(content.values(), axes, strict=True)
 
 
 def _grid(
@@ -147,9 +148,4 @@ def _summarized(runs: Sequence[Sequence[tuple[int, float]]]) -> tuple[list, ...]
     tables = [dict(run) for run in runs]
     epochs = sorted(set.intersection(*map(set, tables))) if tables else []
     values = [[table[epoch] for table in tables] for epoch in epochs]
-    return (
-        epochs,
-        [min(column) for column in values],
-        [sum(column) / len(column) for column in values],
-        [max(column) for column in values],
-    )
+    return epochs, *([summary(column) for column in values] for summary in (min, fmean, max))

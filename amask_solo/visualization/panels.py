@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from amask_solo._types import Images, Masks
@@ -52,7 +53,7 @@ def overlay(images: Images, masks: Masks, colors: Sequence[str] = PALETTE) -> Im
         masks: Masks in [0, 1]; 1 hides.
         colors: One color a mask; they repeat if there are more masks.
     """
-    palette = torch.tensor([_rgb(colors[n % len(colors)]) for n in range(masks.shape[1])])
+    palette = torch.tensor([to_rgb(colors[n % len(colors)]) for n in range(masks.shape[1])])
     gray = DIM * images.float().mean(dim=1, keepdim=True)
     masks = masks.float()
     color = torch.einsum("bnhw,nc->bchw", masks, palette.to(masks))
@@ -98,10 +99,6 @@ def save_panel(figure: Figure, path: str | Path) -> None:
 def drawn_panels(run: Path, kind: str = "epoch") -> list[Path]:
     """Return the pictures of masks, or of ``hard_views``, that a run has drawn, in the order of epochs."""
     return sorted((run / "masks").glob(f"{kind}_*.png"))
-
-
-def _rgb(color: str) -> tuple[float, ...]:
-    return tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
 
 
 def draw_columns(columns: Sequence[tuple[str, Images]], *, title: str | None) -> tuple[Figure, list[list[Axes]]]:

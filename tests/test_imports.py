@@ -20,26 +20,28 @@ ROOMS = {
     "_random": set(),
     "errors": set(),
     "layout": set(),
+    "lightning_logs": set(),
     "rules": set(),
     "signatures": set(),
     "files": {"errors"},
     "configuration": {"errors", "signatures"},
     "occlusion": {"_types"},
+    "blur": {"_types"},
     # The parts of the game.
     "projections": {"_types"},
     "localisers": {"_types", "errors", "hosts.architectures", "hosts.blueprint"},
     "maskers": {"_types", "errors", "occlusion", "projections", "localisers.base"},
     "constraints": {"_types", "errors"},
-    "fills": {"_types", "errors"},
+    "fills": {"_types", "blur"},
     "hard_views": {"_types", "errors", "occlusion", "maskers.base"},
     "game": {"_types", "occlusion", "maskers.base", "maskers.patterns", "constraints.base", "fills.base"}
     | {"hard_views.base"},
     # Images, numbers and pictures.
-    "augment": {"_types", "errors"},
+    "augment": {"_types", "errors", "blur"},
     "data": {"_random", "errors", "files"},
     "visualization": {"_types", "files"},
     "evaluation": {"_types", "_random", "errors", "files", "rules", "augment", "data", "maskers", "occlusion"}
-    | {"projections", "localisers"},
+    | {"blur", "lightning_logs", "projections", "localisers"},
     # The host, and the game in it.
     "hosts": {"_types", "errors", "layout", "signatures"},
     "callbacks": {"_types", "_random", "errors", "files", "layout", "augment", "data", "evaluation.knn", "game"}
@@ -76,7 +78,7 @@ ROOMS = {
     | {"settings", "checkpoints"},
     "comparison": {"errors", "files", "layout", "evaluation.settings", "visualization"},
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
-    | {"visualization", "checkpoints", "runs", "comparison"},
+    | {"lightning_logs", "visualization", "checkpoints", "runs", "comparison"},
     "_hydra": {"masked.registry"},
     "__init__": {"masked", "hosts.installed", "game", "occlusion"},
 }
@@ -101,7 +103,7 @@ LIBRARIES = {
     "safetensors": {"localisers", "checkpoints"},
     "hydra": {"configuration", "cli", "settings", "checkpoints"},
     "omegaconf": {"configuration", "cli", "hosts", "masked", "settings", "checkpoints", "runs"},
-    "kornia": {"augment", "constraints", "data", "fills"},
+    "kornia": {"augment", "constraints", "data"},
     "matplotlib": {"visualization"},
     "rich": {"cli", "callbacks", "data", "comparison"},
 }

@@ -70,7 +70,7 @@ def copy_mask_panels(records: Sequence[Record], folder: Path) -> list[tuple[str,
 
 
 def panels_by_arm(records: Sequence[Record]) -> dict[str, list[Path]]:
-    """Return the mask panels of each arm's first run that has some, in the order of epochs, by what to call them."""
+    """Return title -> the mask panels of each arm's first run that has some, in the order of epochs."""
     return {f"{arm} ({run})": panels for (arm, run), panels in _panels(records).items()}
 
 

@@ -97,9 +97,10 @@ def write_report(
     tables = _tables(records, metrics)
     _write_csv(records, folder / "report.csv")
     panels, moved = _panels(records, folder), convergence(records)
+    warning, missing = _missing(unfinished or {}, len(records))
     parts = [
         f"# {TITLES[split]}",
-        _unfinished_first(records, unfinished or {}),
+        warning,
         *_answer(tables),
         unfinished_networks(moved),
         _scored_on(records, split),
@@ -109,10 +110,10 @@ def write_report(
         panels,
         *_settings(records, settings, arms or {}, protocols or {}),
         _section("Reproduce", f"```bash\n{command}\n```", f"Commit: {commit or 'not known'}."),
-        _unfinished_last(unfinished or {}),
+        missing,
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
-    # On the page one goes through the epochs.
+    # The page has a slider through the epochs.
     moving = text.replace(panels, _section("Mask panels", "On the same images.", "[sliders]")) if panels else text
     write_page(folder / "report.html", moving, sliders=panels_by_arm(records))
     path = folder / "report.md"
@@ -134,21 +135,17 @@ def _section(title: str, *parts: str) -> str:
 
 def _scored_on(records: Sequence[Record], split: str) -> str:
     numbers = {part: values(records, lambda summary, key=f"{part}_images": summary.get(key)) for part in PARTS}
-    # Those of a comparison that has only just begun are not known.
+    # A comparison that has only just begun does not know them.
     return " ".join(MEANING[split].format(**numbers).split())
 
 
-def _unfinished_first(records: Sequence[Record], unfinished: Mapping[str, str]) -> str:
+def _missing(unfinished: Mapping[str, str], finished: int) -> tuple[str, str]:
+    """Return a warning for the beginning, and a section for the end; nothing if all runs are there."""
     if not unfinished:
-        return ""
-    total = len(records) + len(unfinished)
-    return f"**Unfinished: {len(unfinished)} of {total} runs are missing here.** The last section names them."
-
-
-def _unfinished_last(unfinished: Mapping[str, str]) -> str:
-    if not unfinished:
-        return ""
-    return _section("Missing runs", "\n".join(f"- `{run}`: {why}" for run, why in unfinished.items()))
+        return "", ""
+    total = finished + len(unfinished)
+    warning = f"**Unfinished: {len(unfinished)} of {total} runs are missing here.** The last section names them."
+    return warning, _section("Missing runs", "\n".join(f"- `{run}`: {why}" for run, why in unfinished.items()))
 
 
 def _answer(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:

@@ -10,7 +10,10 @@ from amask_solo.comparison.convergence import differences_over_epochs
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.statistics import arm_order
 from amask_solo.comparison.wording import metric_name
-from amask_solo.visualization import accuracy_against_time, drawn_panels, save_panel, training_curves
+from amask_solo.visualization import accuracy_against_time, arm_curves, drawn_panels, save_panel
+
+HIDDEN = {"random rectangles": "acc1", "worst case": "acc1_worst"}
+"""How parts are hidden -> the score that protocols have for each area."""
 
 
 def draw_accuracy_against_time(records: Sequence[Record], metric: str, folder: Path) -> str:
@@ -38,7 +41,7 @@ def draw_training_curves(records: Sequence[Record], folder: Path) -> str:
     if not measured:
         return ""
     curves = _nested(measured, lambda record: record.curve)
-    save_panel(training_curves(curves, label="online kNN accuracy"), folder / "curves.png")
+    save_panel(arm_curves(curves, label="online kNN accuracy"), folder / "curves.png")
     return "curves.png"
 
 
@@ -47,8 +50,26 @@ def draw_differences(records: Sequence[Record], folder: Path) -> str:
     differences = differences_over_epochs(records)
     if not differences:
         return ""
-    save_panel(training_curves(differences, label="kNN accuracy, difference to stock"), folder / "differences.png")
+    save_panel(arm_curves(differences, label="kNN accuracy, difference to stock"), folder / "differences.png")
     return "differences.png"
+
+
+def draw_hidden_area(records: Sequence[Record], folder: Path) -> str:
+    """Draw the accuracy over the hidden area and return the name of the picture; nothing if no run was scored by area.
+
+    Args:
+        records: Runs in the order in which bases and arms are shown.
+        folder: Of the picture.
+    """
+    curves: dict[str, dict[str, list[Any]]] = {}
+    for title, score in HIDDEN.items():
+        scored = [record for record in records if record.by_area(score)]
+        for base, arms in _nested(scored, lambda record, score=score: record.by_area(score)).items():
+            curves[f"{base}, {title}"] = arms
+    if not curves:
+        return ""
+    save_panel(arm_curves(curves, label="accuracy", by="hidden area (%)"), folder / "hidden_area.png")
+    return "hidden_area.png"
 
 
 def copy_mask_panels(records: Sequence[Record], folder: Path) -> list[tuple[str, str, str]]:

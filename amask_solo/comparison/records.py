@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
@@ -43,6 +44,19 @@ class Record:
     def seconds(self) -> float:
         """What training took, with the validation within it."""
         return float(self.summary["seconds"])
+
+    def by_area(self, score: str) -> list[tuple[float, float]]:
+        """Return the hidden area and the accuracy there, both in percent, from nothing hidden; none if not measured.
+
+        Args:
+            score: What each area's score is called before its area, as ``acc1_worst`` in ``acc1_worst_area0.25``.
+        """
+        pattern = re.compile(rf"(.+)/{score}_area([\d.]+)")
+        matches = [(match, value) for key, value in self.scores.items() if (match := pattern.fullmatch(key))]
+        curve = {100 * float(match[2]): value for match, value in matches}
+        if matches:
+            curve[0.0] = self.scores[f"{matches[0][0][1]}/acc1"]
+        return sorted(curve.items())
 
 
 def read_record(

@@ -14,6 +14,7 @@ from amask_solo.comparison.pictures import (
     copy_mask_panels,
     draw_accuracy_against_time,
     draw_differences,
+    draw_hidden_area,
     draw_training_curves,
     panels_by_arm,
 )
@@ -22,12 +23,13 @@ from amask_solo.comparison.records import Record
 from amask_solo.comparison.split import CONFIRM, MEANING, TITLES
 from amask_solo.comparison.statistics import CONFIDENCE, Row, arm_order, compare
 from amask_solo.comparison.tables import accuracy_table, cost_table, facts_table, mask_table, values
-from amask_solo.comparison.wording import answer, caution, metric_name
+from amask_solo.comparison.wording import answer, caution, hidden_parts, metric_name
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
 from amask_solo.visualization import write_page
 
-METRICS = ("linear/acc1", "knn/acc1", "robustness/acc1_curve", "attack/acc1_attack", "transfer/mean_linear_acc1")
+METRICS = ("linear/acc1", "knn/acc1", "robustness/acc1_curve", "robustness/acc1_outlines", "attack/acc1_attack")
+METRICS += ("attack/acc1_worst", "transfer/mean_linear_acc1")
 """What is compared where the protocols have been run."""
 
 PARTS = ("train", "val")
@@ -50,6 +52,10 @@ deviation of a pixel of a mask between images, 0 if all images get the same mask
 the loss, relative to random blocks of the same area; 1 is chance. Attention: the same relative to the masks of other
 images; 1 if it does not matter which image. Both are of the last five epochs that measured them."""
 
+
+AREA_NOTE = """\
+Mean over seeds, in the band from the lowest to the highest. The worst case is what is left, image by image, under all
+attackers and all rectangles that were tried: what random rectangles cost says little about it."""
 
 CONVERGENCE_NOTE = f"""\
 Online kNN accuracy, mean over seeds. An arm has converged if it moved by less than {CLOSE:.0f} points in the second
@@ -102,10 +108,12 @@ def write_report(
         f"# {TITLES[split]}",
         warning,
         *_answer(tables),
+        hidden_parts(records),
         unfinished_networks(moved),
         _scored_on(records, split),
         *_results(records, tables),
         *_picture_sections(records, tables, folder),
+        _by_area(records, folder),
         *_convergence(records, moved, folder),
         panels,
         *_settings(records, settings, arms or {}, protocols or {}),
@@ -171,6 +179,13 @@ def _picture_sections(records: Sequence[Record], tables: Mapping[str, Sequence[R
     if name := draw_training_curves(records, folder):
         text = "Mean over seeds, in the band from the lowest to the highest run."
         yield _section("Training curves", f"![Online kNN accuracy by epoch]({name})", text)
+
+
+def _by_area(records: Sequence[Record], folder: Path) -> str:
+    name = draw_hidden_area(records, folder)
+    if not name:
+        return ""
+    return _section("Accuracy over hidden area", f"![Accuracy by hidden area]({name})", AREA_NOTE)
 
 
 def _convergence(records: Sequence[Record], moved: Sequence[Convergence], folder: Path) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from math import isfinite
+from statistics import fmean
 
 from amask_solo.comparison.plan import STOCK
+from amask_solo.comparison.records import Record
 from amask_solo.comparison.statistics import POOLED, RANDOM, Difference, Row
 
 QUESTIONS = {STOCK: "Does masking help?", RANDOM: "Does it help that an adversary places the masks?"}
@@ -11,6 +13,7 @@ QUESTIONS = {STOCK: "Does masking help?", RANDOM: "Does it help that an adversar
 
 NAMES = {"acc1": "accuracy", "acc5": "top-5 accuracy", "knn": "kNN", "nmi": "NMI", "ari": "ARI", "fmi": "FMI"}
 NAMES |= {"acc1_curve": "accuracy while ever more is hidden", "acc1_attack": "accuracy under the strongest mask"}
+NAMES |= {"acc1_worst": "accuracy in the worst case", "acc1_outlines": "accuracy under outlines of objects"}
 NAMES |= {"mean_linear_acc1": "linear accuracy, mean over folders"}
 
 
@@ -88,6 +91,37 @@ def sentences(rows: Iterable[Row], reference: str) -> list[str]:
         for row in rows
         if row.arm not in (STOCK, reference)
     ]
+
+
+LEFT = {
+    "linear/acc1": "clean",
+    "attack/acc1_random": "a random rectangle hidden",
+    "robustness/acc1_outlines": "the outline of an object hidden",
+    "attack/acc1_attack": "the strongest learned mask",
+    "attack/acc1_worst": "the worst of all that was tried",
+}
+"""Score -> the condition under which accuracy is left."""
+
+
+def hidden_parts(records: Sequence[Record]) -> str:
+    """Say what accuracy is left under worse and worse occlusion; nothing if no run was attacked.
+
+    Args:
+        records: Runs in the order in which arms are shown; the numbers are means over bases and seeds.
+    """
+    kinds = [kind for kind in LEFT if all(kind in record.scores for record in records)]
+    if not records or not any(kind.startswith("attack/") for kind in kinds):
+        return ""
+    arms = dict.fromkeys(record.arm for record in records)
+    left = {
+        arm: ", ".join(number(fmean(r.scores[kind] for r in records if r.arm == arm)) for kind in kinds) for arm in arms
+    }
+    conditions = ", ".join(LEFT[kind] for kind in kinds)
+    return (
+        f"**What is left when parts are hidden** ({conditions}; in percent): "
+        + "; ".join(f"`{arm}` {numbers}" for arm, numbers in left.items())
+        + "."
+    )
 
 
 def answer(rows: Sequence[Row], metric: str) -> str:

@@ -3,10 +3,11 @@
 from amask_solo.visualization.hard_views import hard_view_panel
 from amask_solo.visualization.page import write_page
 from amask_solo.visualization.panels import denormalize, drawn_panels, mask_panel, overlay, save_panel
-from amask_solo.visualization.plots import accuracy_against_time, run_curves, training_curves
+from amask_solo.visualization.plots import accuracy_against_time, arm_curves, run_curves
 
 __all__ = [
     "accuracy_against_time",
+    "arm_curves",
     "denormalize",
     "drawn_panels",
     "hard_view_panel",
@@ -14,6 +15,5 @@ __all__ = [
     "overlay",
     "run_curves",
     "save_panel",
-    "training_curves",
     "write_page",
 ]

@@ -13,7 +13,7 @@ from amask_solo.visualization.panels import PALETTE
 Points = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
 """Panel -> arm -> one point a run."""
 
-Curves = Mapping[str, Mapping[str, Sequence[Sequence[tuple[int, float]]]]]
+Curves = Mapping[str, Mapping[str, Sequence[Sequence[tuple[int | float, float]]]]]
 """Panel -> arm -> one curve a run, as points from left to right."""
 
 COLORS = ("#000000", *PALETTE)
@@ -63,16 +63,17 @@ def accuracy_against_time(points: Points, *, label: str) -> Figure:
     return _with_legend(figure)
 
 
-def training_curves(curves: Curves, *, label: str) -> Figure:
+def arm_curves(curves: Curves, *, label: str, by: str = "epoch") -> Figure:
     """Draw the mean of each arm's runs by epoch, in the band from its lowest to its highest run.
 
     Epochs that not all runs of an arm have are left out.
 
     Args:
-        curves: Base -> arm -> a list of (epoch, accuracy in percent) for each run.
+        curves: Panel, as a base -> arm -> a list of (epoch, accuracy in percent) for each run.
         label: What the accuracy is.
+        by: What there is instead of epochs.
     """
-    figure, panels = _panels(curves, "epoch", f"{label} (%)")
+    figure, panels = _panels(curves, by, f"{label} (%)")
     for arms, axis in panels:
         for name, (color, marker, line) in _styles(curves).items():
             epochs, low, mean, high = _summarized(arms.get(name, ()))
@@ -144,7 +145,7 @@ def _unit_of(seconds: Sequence[float]) -> tuple[str, int]:
     return ("minutes", MINUTE) if longest > LONG * MINUTE else ("seconds", 1)
 
 
-def _summarized(runs: Sequence[Sequence[tuple[int, float]]]) -> tuple[list, ...]:
+def _summarized(runs: Sequence[Sequence[tuple[int | float, float]]]) -> tuple[list, ...]:
     tables = [dict(run) for run in runs]
     epochs = sorted(set.intersection(*map(set, tables))) if tables else []
     values = [[table[epoch] for table in tables] for epoch in epochs]

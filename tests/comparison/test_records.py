@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from amask_solo.comparison.records import read_record
 from amask_solo.errors import UserError
-from tests.comparison.folder import EPOCHS, PROTOCOLS, STEPS, make_run
+from tests.comparison.folder import EPOCHS, PROTOCOLS, STEPS, make_run, record
 
 
 @pytest.fixture
@@ -87,3 +88,12 @@ def test_a_run_that_did_not_finish_is_refused(run, status):
     change(run / "summary.json", status=status)
     with pytest.raises(UserError, match=rf"summary\.json: the run is {status}"):
         read(run)
+
+
+def test_scores_by_area_are_a_curve_from_nothing_hidden():
+    scores = {"robustness/acc1": 50.0, "robustness/acc1_area0.5": 20.0, "robustness/acc1_area0.1": 45.0}
+    scores |= {"robustness/acc1_curve": 40.0, "curve/acc1": 51.0, "curve/acc1_worst_area0.25": 5.0}
+    made = replace(record("byol", "stock", 0, 50.0), scores=scores)
+    assert made.by_area("acc1") == [(0, 50), (10, 45), (50, 20)]
+    assert made.by_area("acc1_worst") == [(0, 51), (25, 5)]
+    assert made.by_area("acc1_search") == []

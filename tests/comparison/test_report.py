@@ -1,5 +1,6 @@
 import csv
 import re
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -206,3 +207,11 @@ def test_the_table_for_the_terminal_has_the_same_numbers():
         console.print(console_table(compare(runs, "linear/acc1"), "linear/acc1"))
     assert "-2.0 [-2.2, -1.8]" in captured.get()
     assert "linear accuracy" in captured.get()
+
+
+def test_accuracy_over_the_hidden_area_is_drawn_where_it_was_measured(folder, tmp_path):
+    scores = {"curve/acc1": 60.0, "curve/acc1_worst_area0.1": 20.0, "curve/acc1_worst_area0.4": 1.0}
+    records = [replace(r, scores=r.scores | scores) for r in read_all(folder)]
+    path = write_report(records, tmp_path / "report", command="", settings=[], commit=None)
+    assert "![Accuracy by hidden area](hidden_area.png)" in path.read_text()
+    Image.open(tmp_path / "report" / "hidden_area.png").verify()

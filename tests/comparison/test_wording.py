@@ -1,11 +1,12 @@
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from amask_solo.comparison.statistics import POOLED, Difference, Row, compare
-from amask_solo.comparison.wording import answer, caution, metric_name, number, sentences, verdict
+from amask_solo.comparison.wording import answer, caution, hidden_parts, metric_name, number, sentences, verdict
 from tests.comparison.folder import record
 
 NUMBERS = st.floats(-100, 100, allow_nan=False)
@@ -146,3 +147,12 @@ def test_numbers_are_printed_alike(value, digits, sign, text):
 def test_metrics_have_plain_names():
     assert metric_name("knn/acc1") == "kNN accuracy"
     assert metric_name("transfer/cars/linear_acc1") == "transfer/cars linear_acc1"
+
+
+def test_what_is_left_under_worse_and_worse_occlusion_is_said_if_all_were_attacked():
+    scores = {"linear/acc1": 50.0, "attack/acc1_random": 30.0, "attack/acc1_attack": 20.0, "attack/acc1_worst": 1.0}
+    runs = [replace(record("byol", arm, seed, 50.0), scores=scores) for arm in ("stock", "random") for seed in (0, 1)]
+    said = hidden_parts([*runs[:-1], replace(runs[-1], scores=scores | {"attack/acc1_worst": 3.0})])
+    assert "`stock` 50.0, 30.0, 20.0, 1.0; `random` 50.0, 30.0, 20.0, 2.0." in said
+    assert said.count(",", 0, said.index(";")) == 3
+    assert hidden_parts([*runs, record("byol", "adios", 0, 50.0)]) == ""

@@ -3,7 +3,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from amask_solo.visualization import accuracy_against_time, save_panel, training_curves
+from amask_solo.visualization import accuracy_against_time, arm_curves, save_panel
 
 POINTS = {
     "byol": {"stock": [(60.0, 61.0), (66.0, 62.0)], "random": [(90.0, 63.0)]},
@@ -34,7 +34,7 @@ def test_long_times_are_shown_in_larger_units(longest, unit, shown):
 
 
 def test_a_curve_is_the_mean_of_the_runs_in_the_band_of_their_range():
-    axis = training_curves(CURVES, label="kNN").axes[0]
+    axis = arm_curves(CURVES, label="kNN").axes[0]
     assert series(axis)["stock"] == [(1.0, 11.0), (2.0, 23.0)]
     band = axis.collections[0].get_paths()[0].vertices
     assert {tuple(point) for point in band.tolist()} >= {(1.0, 10.0), (1.0, 12.0), (2.0, 20.0), (2.0, 26.0)}
@@ -42,11 +42,11 @@ def test_a_curve_is_the_mean_of_the_runs_in_the_band_of_their_range():
 
 def test_epochs_that_a_run_lacks_are_left_out():
     curves = {"byol": {"stock": [[(1, 10.0), (2, 20.0), (3, 30.0)], [(2, 22.0), (3, 32.0)]]}}
-    assert series(training_curves(curves, label="kNN").axes[0])["stock"] == [(2.0, 21.0), (3.0, 31.0)]
+    assert series(arm_curves(curves, label="kNN").axes[0])["stock"] == [(2.0, 21.0), (3.0, 31.0)]
 
 
 def test_an_arm_looks_the_same_in_both_plots_and_all_panels():
-    axes = accuracy_against_time(POINTS, label="x").axes + training_curves(CURVES, label="x").axes
+    axes = accuracy_against_time(POINTS, label="x").axes + arm_curves(CURVES, label="x").axes
     for arm in ("stock", "random"):
         assert len({to_rgb(line.get_color()) for axis in axes for line in axis.lines if line.get_label() == arm}) == 1
 
@@ -67,7 +67,7 @@ def test_any_number_of_bases_has_a_panel_each_and_one_legend(panels):
 
 def test_the_figures_can_be_written_and_leave_nothing_open(tmp_path):
     before = plt.get_fignums()
-    for n, figure in enumerate((accuracy_against_time(POINTS, label="x"), training_curves(CURVES, label="x"))):
+    for n, figure in enumerate((accuracy_against_time(POINTS, label="x"), arm_curves(CURVES, label="x"))):
         save_panel(figure, tmp_path / f"{n}.png")
         with Image.open(tmp_path / f"{n}.png") as picture:
             assert 800 <= picture.width <= 2000
@@ -75,5 +75,5 @@ def test_the_figures_can_be_written_and_leave_nothing_open(tmp_path):
 
 
 def test_a_single_epoch_is_visible():
-    line = training_curves({"byol": {"stock": [[(1, 10.0)]]}}, label="x").axes[0].lines[0]
+    line = arm_curves({"byol": {"stock": [[(1, 10.0)]]}}, label="x").axes[0].lines[0]
     assert line.get_marker() not in ("None", None, "")

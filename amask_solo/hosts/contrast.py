@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from amask_solo._types import Scalar
 from amask_solo.errors import UserError
-from amask_solo.hosts.names import CONTRASTIVE
+from amask_solo.hosts.methods import ancestors
 from amask_solo.hosts.refusals import no_logits
 
 Embeddings = Float[Tensor, "n d"]
@@ -104,39 +104,40 @@ Added = Callable[[Contrast, tuple[int, ...]], Scalar]
 def adding(method: type, added: Added) -> Iterator[None]:
     """Add something to each call of a method's contrastive loss for as long as the context lasts.
 
+    The loss is a global name of the module in which the host wrote its training step, so it is exchanged there and put
+    back at the end, whatever happens in between. There is no calmer way to what a training step keeps to itself: a copy
+    of the step with other globals is not what ``super()`` finds in a user's subclass, an exchange for good would change
+    the host for all others in the process, and to write the step a second time is what this package exists to avoid.
+
     Args:
         method: A contrastive method of the host, or a descendant of one.
         added: What to add.
 
     Raises:
-        UserError: If the method is not contrastive, or its training step calls another loss.
+        UserError: If the method is not contrastive, or its training step calls the loss another number of times.
     """
     module, name = contrastive_loss(method)
     loss, (read, keys) = getattr(module, name), READERS[name]
     source = vars(sys.modules[loss.__module__])
     gather = source.get("gather") or source.get("concat_all_gather_no_grad") or (lambda own: own)
-    calls = []
+    calls = 0
 
     def longer(*args: Any, **kwargs: Any) -> Scalar:
-        calls.append(read(gather, *args, **kwargs))
-        if len(calls) > len(keys):
-            raise _unlike(method, name, len(calls))
-        return loss(*args, **kwargs) + added(calls[-1], keys[len(calls) - 1])
+        nonlocal calls
+        calls += 1
+        extra = added(read(gather, *args, **kwargs), keys[calls - 1]) if calls <= len(keys) else 0
+        return loss(*args, **kwargs) + extra
 
     setattr(module, name, longer)
     try:
         yield
-        if len(calls) < len(keys):
-            raise _unlike(method, name, len(calls))
     finally:
         setattr(module, name, loss)
-
-
-def _unlike(method: type, name: str, calls: int) -> UserError:
-    return UserError(
-        f"The training step of {method.__name__} called {name} {calls} times, unlike the host's own; leave "
-        "adversary.negatives out."
-    )
+    if calls != len(keys):
+        raise UserError(
+            f"The training step of {method.__name__} called {name} {calls} times, unlike the host's own; leave "
+            "adversary.negatives out."
+        )
 
 
 def contrastive_loss(method: type) -> tuple[Any, str]:
@@ -145,10 +146,9 @@ def contrastive_loss(method: type) -> tuple[Any, str]:
     Raises:
         UserError: If it is none.
     """
-    for ancestor in method.__mro__:
-        if ancestor.__name__.lower() in CONTRASTIVE:
-            module = sys.modules[ancestor.__module__]
-            name = next((name for name in READERS if hasattr(module, name)), None)
-            if name:
+    for ancestor, row in ancestors(method):
+        module = sys.modules[ancestor.__module__]
+        for name in row.contrast:
+            if hasattr(module, name):
                 return module, name
     raise no_logits(method.__name__)

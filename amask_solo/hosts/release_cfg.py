@@ -4,6 +4,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from amask_solo.hosts.methods import by_class
+
 DEFAULTS: dict[str, Any] = {
     "backbone.kwargs": {},
     "optimizer.exclude_bias_n_norm_wd": False,
@@ -28,48 +30,11 @@ MOMENTUM_DEFAULTS = {
     "momentum.classifier": False,
 }
 
-QUEUE = {"queue_size": 65536}
-METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
-    "BarlowTwins": {"lamb": 0.0051, "scale_loss": 0.024},
-    "DeepClusterV2": {"num_prototypes": [3000, 3000, 3000], "temperature": 0.1, "kmeans_iters": 10},
-    "DINO": {
-        "clip_grad": 0,
-        "freeze_last_layer": 1,
-        "norm_last_layer": True,
-        "use_bn_in_head": False,
-        "student_temperature": 0.1,
-        "teacher_temperature": 0.07,
-        "warmup_teacher_temperature": 0.04,
-        "warmup_teacher_temperature_epochs": 0,
-    },
-    "MoCoV2Plus": QUEUE,
-    "NNBYOL": QUEUE,
-    "NNCLR": QUEUE,
-    "NNSiam": QUEUE,
-    "ReSSL": QUEUE,
-    "SwAV": {
-        **QUEUE,
-        "num_prototypes": 3000,
-        "sk_epsilon": 0.05,
-        "sk_iters": 3,
-        "freeze_prototypes_epochs": 1,
-        "epoch_queue_starts": 15,
-    },
-    "VICReg": {"sim_loss_weight": 25.0, "var_loss_weight": 25.0, "cov_loss_weight": 1.0},
-    "WMSE": {"whitening_iters": 1, "whitening_size": 256, "whitening_eps": 0.0},
-}
-"""What the current host fills in under ``method_kwargs``, by the name of the class; a subclass
-inherits it."""
-
 
 def fill_defaults(cfg: DictConfig, method: type) -> None:
     """Write the current host's defaults into the cfg, in place as it does itself."""
-    defaults = dict(DEFAULTS)
-    if hasattr(method, "momentum_pairs"):
-        defaults |= MOMENTUM_DEFAULTS
-    for ancestor in method.__mro__:
-        own = METHOD_DEFAULTS.get(ancestor.__name__, {})
-        defaults |= {f"method_kwargs.{name}": value for name, value in own.items()}
+    defaults = DEFAULTS | (MOMENTUM_DEFAULTS if hasattr(method, "momentum_pairs") else {})
+    defaults |= {f"method_kwargs.{name}": value for name, value in by_class(method).defaults.items()}
     for path, default in defaults.items():
         value = OmegaConf.select(cfg, path, default=default)
         # The host's recipes write None as a string.

@@ -171,20 +171,3 @@ class Repairs:
         owner, _, buffer = name.rpartition(".")
         modules = dict(self.named_modules())
         return bool(owner) and owner in modules and buffer in modules[owner]._buffers
-
-
-def leaf(base: type, repairs: type[Repairs], host_base: type) -> type:
-    """Return a subclass of a host's method with the repairs before it; of such a one, itself.
-
-    Raises:
-        UserError: If ``base`` is no method of the host.
-    """
-    if issubclass(base, Repairs):
-        return base
-    if not issubclass(base, host_base):
-        raise UserError(
-            f"Expected a subclass of {host_base.__module__}.{host_base.__name__}, but got "
-            f"{base.__module__}.{base.__name__}."
-        )
-    members = {"__module__": __name__, "__doc__": base.__doc__}
-    return type(base.__name__, (repairs, base), members)

@@ -1,0 +1,25 @@
+"""The course of a learning rate: a linear warm-up, then half a cosine."""
+
+import math
+from typing import Literal
+
+Schedule = Literal["constant", "cosine"]
+
+
+def schedule_factor(progress: float, *, schedule: Schedule, warmup: float) -> float:
+    """Return the factor on a learning rate.
+
+    Args:
+        progress: The share of all optimizer steps taken so far, in [0, 1].
+        schedule: ``"constant"``, or ``"cosine"`` down to 0.
+        warmup: The share of all steps over which the factor rises linearly from 0.
+
+    Example:
+        >>> [schedule_factor(p, schedule="cosine", warmup=0.1) for p in (0.05, 0.1, 1.0)]
+        [0.5, 1.0, 0.0]
+    """
+    if progress < warmup:
+        return progress / warmup
+    if schedule == "constant":
+        return 1.0
+    return (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2

@@ -30,15 +30,20 @@ class Contrast(NamedTuple):
 
     Attributes:
         queries: Of each row of logits, normalized: what has a gradient.
-        partition: The logarithm of the sum over the exponentials of each row.
+        logits: Similarities over the temperature; of each row, one to each key.
         temperature: What similarities are divided by.
         scale: What the mean over the rows is multiplied by.
     """
 
     queries: Embeddings
-    partition: Float[Tensor, " n"]
+    logits: Float[Tensor, "n m"]
     temperature: float
     scale: float = 1.0
+
+    @property
+    def partition(self) -> Float[Tensor, " n"]:
+        """The logarithm of the sum over the exponentials of each row."""
+        return self.logits.logsumexp(dim=1)
 
 
 def _simclr(gather: Gather, *views: Embeddings, temperature: float, **_: Any) -> Contrast:
@@ -47,32 +52,24 @@ def _simclr(gather: Gather, *views: Embeddings, temperature: float, **_: Any) ->
     everything = gather(own)
     before = len(own) * torch.distributed.get_rank() if len(everything) > len(own) else 0
     itself = torch.arange(before, before + len(own), device=own.device)[:, None]
-    logits = (own @ everything.T / temperature).scatter(1, itself, -torch.inf)
-    return Contrast(own, logits.logsumexp(dim=1), temperature)
+    return Contrast(own, (own @ everything.T / temperature).scatter(1, itself, -torch.inf), temperature)
 
 
-def _moco(
-    gather: Gather,  # noqa: ARG001 - the queue holds the keys of all processes
-    query: Embeddings,
-    key: Embeddings,
-    queue: Float[Tensor, "d m"],
-    temperature: float,
-) -> Contrast:
-    logits = torch.cat([(query * key).sum(dim=1, keepdim=True), query @ queue], dim=1) / temperature
-    return Contrast(query, logits.logsumexp(dim=1), temperature)
+def _moco(_: Gather, query: Embeddings, key: Embeddings, queue: Float[Tensor, "d m"], temperature: float) -> Contrast:
+    # The queue holds the keys of all processes.
+    similarities = torch.cat([(query * key).sum(dim=1, keepdim=True), query @ queue], dim=1)
+    return Contrast(query, similarities / temperature, temperature)
 
 
 def _mocov3(gather: Gather, query: Embeddings, key: Embeddings, temperature: float) -> Contrast:
     query, key = F.normalize(query, dim=1), F.normalize(key, dim=1)
-    logits = query @ gather(key).T / temperature
-    return Contrast(query, logits.logsumexp(dim=1), temperature, scale=2 * temperature)
+    return Contrast(query, query @ gather(key).T / temperature, temperature, scale=2 * temperature)
 
 
 def _nnclr(gather: Gather, nn: Embeddings, p: Embeddings, temperature: float) -> Contrast:
     # The rows are the keys' neighbors in the queue, without a gradient: what learns, the query, is the prediction.
     query = F.normalize(p, dim=-1)
-    logits = F.normalize(nn, dim=-1) @ gather(query).T / temperature
-    return Contrast(query, logits.logsumexp(dim=1), temperature)
+    return Contrast(query, F.normalize(nn, dim=-1) @ gather(query).T / temperature, temperature)
 
 
 class Reader(NamedTuple):

@@ -28,8 +28,7 @@ class CurrentRepairs(Repairs):
     def configure_optimizers(self) -> Any:
         """Let each group start at its own learning rate when there is no warm-up.
 
-        The host starts all of them at ``optimizer.lr``, so ``classifier_lr`` would be ignored for
-        the whole run.
+        The host starts all of them at ``optimizer.lr``, so ``classifier_lr`` would be ignored for the whole run.
         """
         configured = super().configure_optimizers()
         if self.scheduler == "warmup_cosine" and self.warmup_epochs == 0 and isinstance(configured, tuple):

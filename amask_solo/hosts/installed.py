@@ -3,7 +3,6 @@
 import importlib
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.aliases import stand_ins
@@ -32,12 +31,9 @@ class Host:
 
     def methods(self) -> dict[str, type]:
         """Return name -> unmodified class of every base method, by the current host's names."""
-        methods = base_methods()
-        for name, row in METHODS.items():
-            if row.option_of and name not in methods:
-                method, option = row.option_of
-                methods[name] = _with_option(methods[method], row.base, option)
-        return methods
+        own = base_methods()
+        options = {name: row for name, row in METHODS.items() if row.option_of and name not in own}
+        return own | {name: _renamed(own[row.option_of], row.base) for name, row in options.items()}
 
     def adapt(self, base: type) -> type:
         """Return a subclass of ``base`` with the repairs before it; of such a one, itself.
@@ -75,14 +71,8 @@ def _adapted(base: type, host: Host) -> type:
 
 
 @cache
-def _with_option(method: type, name: str, option: str) -> type:
-    """Return a method that is an option of another one in the release, as a class of its own."""
-
-    def __init__(self: Any, **kwargs: Any) -> None:  # noqa: N807
-        super(made, self).__init__(**kwargs | {option: True})
-
-    made = type(name, (method,), {"__init__": __init__, "__module__": __name__})
-    return made
+def _renamed(method: type, name: str) -> type:
+    return type(name, (method,), {"__module__": __name__})
 
 
 @cache

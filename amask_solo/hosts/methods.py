@@ -26,8 +26,9 @@ class Method(NamedTuple):
         batch: What the number of images in a batch must be, which :mod:`amask_solo.settings.method` has the rules of.
         gelu: Whether the activation in its projector is GELU, not ReLU, which no tensor tells.
         only_current: Whether the release of the host lacks it.
-        option_of: The method that it is an option of in the release, and the name of that option, if it is one.
-        defaults: What the current host fills in below ``method_kwargs``, and the release does not.
+        option_of: The name of the method that it is an option of in the release, if it is one.
+        defaults: What the release must be told, unless the configuration says otherwise below ``method_kwargs``; mostly
+            what the current host fills in there by itself.
     """
 
     base: str
@@ -39,7 +40,7 @@ class Method(NamedTuple):
     batch: Literal["whitening", "queue", "optional queue", "memory"] | None = None
     gelu: bool = False
     only_current: bool = False
-    option_of: tuple[str, str] | None = None
+    option_of: str | None = None
     defaults: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -81,7 +82,7 @@ METHODS = {
     "ressl": Method("ReSSL", sides=(0,), batch="queue", defaults=QUEUE),
     "simclr": Method("SimCLR", many_views=True, contrast=INFO_NCE),
     "simsiam": Method("SimSiam"),
-    "supcon": Method("SupCon", many_views=True, contrast=INFO_NCE, option_of=("simclr", "supervised")),
+    "supcon": Method("SupCon", many_views=True, contrast=INFO_NCE, option_of="simclr", defaults={"supervised": True}),
     "swav": Method(
         "SwAV",
         many_views=True,

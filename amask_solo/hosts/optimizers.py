@@ -17,8 +17,8 @@ from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR, Number
 def configure(module: LightningModule) -> Optimizer | tuple[list[Optimizer], list[dict[str, Any]]]:
     """Return optimizer and schedule of a release method, as ``module.cfg`` describes them.
 
-    The release's own version knows only schedules by epoch, has no weight decay without biases, and
-    wraps SGD for LARS in a way that Lightning 2 turns into plain SGD without an error.
+    The release's own version knows only schedules by epoch, has no weight decay without biases, and wraps SGD for LARS
+    in a way that Lightning 2 turns into plain SGD without an error.
 
     Raises:
         UserError: If the optimizer or the scheduler is unknown.
@@ -68,10 +68,6 @@ def without_bias_decay(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]
     split = []
     for group in groups:
         parameters = list(group["params"])
-        kernels = [parameter for parameter in parameters if parameter.ndim > 1]
-        vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
-        if kernels:
-            split.append({**group, "params": kernels})
-        if vectors:
-            split.append({**group, "params": vectors, "weight_decay": 0})
-    return split
+        split.append({**group, "params": [p for p in parameters if p.ndim > 1]})
+        split.append({**group, "params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0})
+    return [group for group in split if group["params"]]

@@ -20,9 +20,8 @@ from amask_solo.hosts.repairs import Repairs, construction
 class CholeskyWhitening(nn.Module):
     r"""Whiten a batch of features by the Cholesky factor of their covariance.
 
-    With centered rows :math:`x_i` and :math:`L L^\top = (1 - \epsilon) \operatorname{cov}(x) +
-    \epsilon I`, the rows become :math:`L^{-1} x_i`. Stands in for the release's layer, which calls
-    the removed ``torch.cholesky``.
+    With centered rows :math:`x_i` and :math:`L L^\top = (1 - \epsilon) \operatorname{cov}(x) + \epsilon I`, the rows
+    become :math:`L^{-1} x_i`. Stands in for the release's layer, which calls the removed ``torch.cholesky``.
 
     References:
         Ermolov et al., `Whitening for Self-Supervised Representation Learning

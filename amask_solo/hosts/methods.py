@@ -133,8 +133,3 @@ def by_class(method: type) -> Method:
 def ancestors(method: type) -> Iterator[tuple[type, Method]]:
     """Yield the classes of the host's methods that a class descends from, the nearest first, with their rows."""
     return ((ancestor, _ROWS[ancestor.__name__]) for ancestor in method.__mro__ if ancestor.__name__ in _ROWS)
-
-
-def with_contrast() -> list[str]:
-    """Return the names of the methods that compare similarities in a cross-entropy."""
-    return [name for name, row in METHODS.items() if row.contrast]

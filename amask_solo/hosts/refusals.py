@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.errors import UserError, unknown_key
-from amask_solo.hosts.methods import by_class, by_name, with_contrast
+from amask_solo.hosts.methods import METHODS, by_class, by_name
 from amask_solo.hosts.timm_names import TIMM, check_timm, is_plain_vit, is_timm, timm_models
 
 OURS = frozenset({"num_classes", "in_chans", "features_only"})
@@ -51,9 +51,10 @@ def refuse_only_current(name: str, methods: Iterable[str]) -> None:
 
 def no_logits(method: str) -> UserError:
     """Return the refusal of hard negatives for a method whose loss is none over logits."""
+    others = ", ".join(name for name, row in METHODS.items() if row.contrast)
     return UserError(
         f"adversary.negatives adds a logit to a contrastive loss, which {method} does not have; choose one of "
-        f"{', '.join(with_contrast())}, or leave it out."
+        f"{others}, or leave it out."
     )
 
 

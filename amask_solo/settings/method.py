@@ -46,10 +46,10 @@ def _check_views(cfg: DictConfig, method: Method) -> None:
     if large < 2:
         raise UserError(f"Expected two views of the largest size, but augmentations make {large}; change num_crops.")
     if (large, small) != (2, 0) and not method.many_views:
-        others = [name for name, row in METHODS.items() if row.many_views]
+        others = ", ".join(name for name, row in METHODS.items() if row.many_views)
         raise UserError(
             f"method={cfg.method} takes exactly two views, but augmentations make {large + small}; change num_crops, "
-            f"or choose one of {', '.join(others)}."
+            f"or choose one of {others}."
         )
 
 

@@ -7,8 +7,10 @@ import pytest
 
 import amask_solo
 from amask_solo.configuration import config_folder
+from amask_solo.errors import UserError
 from amask_solo.hosts.contrast import READERS
-from amask_solo.hosts.methods import METHODS, UNKNOWN, by_class, by_name, with_contrast
+from amask_solo.hosts.methods import METHODS, UNKNOWN, by_class, by_name
+from amask_solo.hosts.refusals import refuse_side
 
 PACKAGE = Path(amask_solo.__file__).parent
 TABLE = PACKAGE / "hosts/methods.py"
@@ -59,7 +61,15 @@ def test_a_users_own_subclass_inherits_what_is_true(host):
 
 
 @pytest.mark.host
-@pytest.mark.parametrize("name", with_contrast())
+def test_a_masker_does_not_learn_from_a_view_that_passes_no_gradient(host):
+    one_sided = type("Own", (host.methods()["ressl"],), {})
+    with pytest.raises(UserError, match="Own passes no gradient to view 1"):
+        refuse_side(one_sided, 1)
+    for method, side in ((one_sided, 0), (one_sided, "both"), (one_sided, None), (host.methods()["byol"], 0)):
+        refuse_side(method, side)
+
+
+@pytest.mark.parametrize("name", [name for name, row in METHODS.items() if row.contrast])
 def test_the_loss_of_a_contrastive_method_can_be_read_where_its_step_calls_it(name, host):
     assert set(by_name(name).contrast) <= READERS.keys()
     if name in host.methods():

@@ -1,7 +1,6 @@
 """The current host's choice of optimizer and schedule, for the release, which lacks parts of it."""
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable
 from pkgutil import resolve_name
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 
 from amask_solo.errors import unknown_key
 from amask_solo.hosts.names import OPTIMIZERS, SCHEDULERS
-from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR, Number
+from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR
 
 
 def configure(module: LightningModule) -> Optimizer | tuple[list[Optimizer], list[dict[str, Any]]]:
@@ -36,8 +35,9 @@ def configure(module: LightningModule) -> Optimizer | tuple[list[Optimizer], lis
     if cfg.scheduler.name.lower() == "none":
         return optimizer
     scheduler, interval = _schedule(module, optimizer)
-    if static:
-        scheduler.get_lr = partial(hold_lr, scheduler.get_lr, static, module.lr)
+    if static:  # SimSiam's predictor, which the schedule leaves alone
+        scheduled = scheduler.get_lr
+        scheduler.get_lr = lambda: [module.lr if index in static else lr for index, lr in enumerate(scheduled())]
     return [optimizer], [{"scheduler": scheduler, "interval": interval, "frequency": 1}]
 
 
@@ -56,11 +56,6 @@ def _schedule(module: LightningModule, optimizer: Optimizer) -> tuple[LRSchedule
         eta_min=module.min_lr,
     )
     return scheduler, cfg.interval
-
-
-def hold_lr(get_lr: Callable[[], list[Number]], groups: Sequence[int], lr: Number) -> list[Number]:
-    """Return what the schedule says, but ``lr`` for the given groups (SimSiam's predictor)."""
-    return [lr if index in groups else scheduled for index, scheduled in enumerate(get_lr())]
 
 
 def without_bias_decay(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

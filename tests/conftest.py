@@ -17,8 +17,7 @@ os.environ.setdefault("WANDB_MODE", "offline")
 import torch
 from lightning.pytorch import LightningModule
 
-from amask_solo.hosts.host import Host
-from amask_solo.hosts.installed import load_host
+from amask_solo.hosts.installed import Host, load_host
 from tests.tiny import tiny_cfg
 
 torch.set_num_threads(1)

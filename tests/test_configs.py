@@ -14,6 +14,7 @@ from amask_solo.augment.views import Views
 from amask_solo.checkpoints.view_filter import build_filter
 from amask_solo.configuration import config_folder, instantiate
 from amask_solo.data import ImageData, make_shapes
+from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.settings import PARTS, build_settings, described
@@ -192,6 +193,15 @@ def test_a_method_is_built_from_its_file(name: str, images: ImageData) -> None:
     model = method_class(name)(host_config(cfg, images, views, devices=1))
     assert isinstance(model, load_host().methods()[base])
     assert hasattr(model, "adversary") == (name != base)
+
+
+@pytest.mark.host
+def test_a_class_of_ones_own_has_the_demands_of_the_method_that_it_descends_from(images: ImageData) -> None:
+    cfg = composed("method=wmse", "optimizer.batch_size=8")
+    cfg.method, cfg.base_class = "mine", "solo.methods.WMSE"
+    views = Views(cfg.augmentations, mean=images.mean, std=images.std)
+    with pytest.raises(UserError, match="whitening_size"):
+        host_config(cfg, images, views, devices=1)
 
 
 @pytest.mark.parametrize(("views", "data"), zip(names("augmentations"), cycle(names("data")), strict=False))

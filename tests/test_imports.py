@@ -22,6 +22,7 @@ ROOMS = {
     "layout": set(),
     "lightning_logs": set(),
     "rules": set(),
+    "schedules": set(),
     "signatures": set(),
     "files": {"errors"},
     "configuration": {"errors", "signatures"},
@@ -34,7 +35,7 @@ ROOMS = {
     "constraints": {"_types", "errors"},
     "fills": {"_types", "blur"},
     "hard_views": {"_types", "errors", "occlusion", "maskers.base"},
-    "game": {"_types", "occlusion", "maskers.base", "maskers.patterns", "constraints.base", "fills.base"}
+    "game": {"_types", "occlusion", "schedules", "maskers.base", "maskers.patterns", "constraints.base", "fills.base"}
     | {"hard_views.base"},
     # Images, numbers and pictures.
     "augment": {"_types", "errors", "blur"},
@@ -43,7 +44,7 @@ ROOMS = {
     "evaluation": {"_types", "_random", "errors", "files", "rules", "augment", "data", "maskers", "occlusion"}
     | {"blur", "lightning_logs", "projections", "localisers"},
     # The host, and the game in it.
-    "hosts": {"_types", "errors", "layout", "signatures"},
+    "hosts": {"_types", "errors", "layout", "schedules", "signatures"},
     "callbacks": {"_types", "_random", "errors", "files", "layout", "augment", "data", "evaluation.knn", "game"}
     | {"maskers.none", "visualization"},
     "masked": {"_types", "_random", "errors", "layout", "configuration", "callbacks", "game", "hosts", "occlusion"}
@@ -76,7 +77,7 @@ ROOMS = {
     }
     | {"visualization", "localisers.base", "localisers.backbone", "maskers.base", "hosts", "callbacks", "masked"}
     | {"settings", "checkpoints"},
-    "comparison": {"errors", "files", "layout", "evaluation.settings", "visualization"},
+    "comparison": {"errors", "files", "layout", "evaluation.settings", "hosts.methods", "visualization"},
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
     | {"lightning_logs", "visualization", "checkpoints", "runs", "comparison"},
     "_hydra": {"masked.registry"},

@@ -6,12 +6,9 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from amask_solo.checkpoints.read import Checkpoint, read
-from amask_solo.layout import PREFIX
+from amask_solo.hosts.methods import by_name
 
 PROJECTOR = "projector."
-
-GELU = frozenset({"vibcreg"})
-"""Methods of the host with another activation than ReLU in their projector, which no tensor tells."""
 
 
 def load_head(checkpoint: Checkpoint, cfg: DictConfig | None) -> nn.Sequential | None:
@@ -31,7 +28,7 @@ def load_head(checkpoint: Checkpoint, cfg: DictConfig | None) -> nn.Sequential |
         return None
     state = read(checkpoint)["state_dict"]
     own = {key.removeprefix(PROJECTOR): value for key, value in state.items() if key.startswith(PROJECTOR)}
-    activation = nn.GELU if str(cfg.method).removeprefix(PREFIX) in GELU else nn.ReLU
+    activation = nn.GELU if by_name(str(cfg.method)).gelu else nn.ReLU
     layers = _layers(own, activation)
     if not layers:
         return None

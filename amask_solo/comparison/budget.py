@@ -9,7 +9,8 @@ from amask_solo.comparison.carry_out import call
 from amask_solo.comparison.plan import STOCK, Run
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
-from amask_solo.layout import CONFIG, PREFIX, SUMMARY
+from amask_solo.hosts.methods import by_name
+from amask_solo.layout import CONFIG, SUMMARY
 
 STEPS = 25
 ROUNDS = 2
@@ -26,9 +27,8 @@ BARE = (
 GAME_ON = "++adversary.start_epoch=0"
 """A masked run is timed as it is when the game is on."""
 
-LATE = {"deepclusterv2": "has no clusters to predict"}
 HANDOVER = "amask_solo.localisers.Handover"
-"""What costs less in the first epoch than later: methods, why, and a part of a masker."""
+"""A part of a masker that costs less in the first epoch than later."""
 
 
 def check_timed(settings: Mapping[str, Any]) -> None:
@@ -40,8 +40,8 @@ def check_timed(settings: Mapping[str, Any]) -> None:
     Raises:
         UserError: If it is known to be such a run.
     """
-    why = LATE.get(settings["method"].removeprefix(PREFIX))
-    if why is None and HANDOVER in _targets(settings.get("adversary")):
+    why = by_name(settings["method"]).until_then
+    if not why and HANDOVER in _targets(settings.get("adversary")):
         why = "asks the first localiser of a handover"
     if why:
         raise UserError(

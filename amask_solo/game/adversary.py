@@ -1,9 +1,8 @@
 """The masker's side of the game: how it takes turns with the encoder, and its private optimizer."""
 
-import math
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -12,31 +11,12 @@ from amask_solo._types import Images, Masks, Scalar
 from amask_solo.game.game import Game
 from amask_solo.game.updates import Reversal, Turn, UpdateRule
 from amask_solo.occlusion import pixels
+from amask_solo.schedules import Schedule, schedule_factor
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 ADAMW = partial(torch.optim.AdamW, lr=1e-3)
 PART = 0.5
 """The share of the batch that further moves are made on by default."""
-Schedule = Literal["constant", "cosine"]
-
-
-def schedule_factor(progress: float, *, schedule: Schedule, warmup: float) -> float:
-    """Return the factor on the masker's learning rate.
-
-    Args:
-        progress: The share of all optimizer steps taken so far, in [0, 1].
-        schedule: ``"constant"``, or ``"cosine"`` down to 0.
-        warmup: The share of all steps over which the factor rises linearly from 0.
-
-    Example:
-        >>> [schedule_factor(p, schedule="cosine", warmup=0.1) for p in (0.05, 0.1, 1.0)]
-        [0.5, 1.0, 0.0]
-    """
-    if progress < warmup:
-        return progress / warmup
-    if schedule == "constant":
-        return 1.0
-    return (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
 
 
 def _refuse_optimizer(make: OptimizerFactory) -> None:
@@ -69,7 +49,7 @@ class Adversary(nn.Module):
         game: What is played.
         update: How the players take turns; one backward pass for both by default.
         optimizer: Makes the masker's optimizer from its parameters. ADIOS uses SGD with momentum 0.9.
-        schedule: The course of the masker's learning rate; see :func:`schedule_factor`.
+        schedule: The course of the masker's learning rate; see :func:`~amask_solo.schedules.schedule_factor`.
         warmup: The share of training over which that learning rate rises.
         every: The masker moves in every k-th step of the host's optimizer.
         steps: How often it moves then: once by the update rule, and further times against the encoder as it is after

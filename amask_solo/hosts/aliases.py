@@ -10,19 +10,17 @@ from types import ModuleType
 
 def _stand_ins() -> dict[str, ModuleType]:
     """Return module name -> what the host gets when it imports that name."""
-    schedulers = importlib.import_module("amask_solo.hosts.schedulers")
-    # `pytorch_lightning` is a second package with its own Trainer and LightningModule; mixing the
-    # two fails in `Trainer.fit`. Its submodules are named too, or Python would load them a second
-    # time.
+    # `pytorch_lightning` is a second package with its own Trainer and LightningModule; mixing the two fails in
+    # `Trainer.fit`. Its submodules are named too, or Python would load them a second time.
     modules = {
         "pytorch_lightning": importlib.import_module("lightning.pytorch"),
         "pytorch_lightning.callbacks": importlib.import_module("lightning.pytorch.callbacks"),
     }
     # lightning-bolts is unmaintained and does not import beside Lightning 2.
-    for name in ("pl_bolts", "pl_bolts.optimizers", "pl_bolts.optimizers.lr_scheduler"):
+    for name in ("pl_bolts", "pl_bolts.optimizers"):
         modules[name] = ModuleType(name)
-    scheduler = schedulers.LinearWarmupCosineAnnealingLR
-    modules["pl_bolts.optimizers.lr_scheduler"].LinearWarmupCosineAnnealingLR = scheduler
+    schedulers = importlib.import_module("amask_solo.hosts.schedulers")
+    modules["pl_bolts.optimizers.lr_scheduler"] = schedulers
     if find_spec("distutils") is None:
         # Gone from Python 3.12's standard library; the host uses it for its argparse options alone.
         modules["distutils"] = ModuleType("distutils")

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from amask_solo._types import Scalar
 from amask_solo.errors import UserError
-from amask_solo.hosts.names import CONTRASTIVE
+from amask_solo.hosts.methods import ancestors
 from amask_solo.hosts.refusals import no_logits
 
 Embeddings = Float[Tensor, "n d"]
@@ -30,15 +30,20 @@ class Contrast(NamedTuple):
 
     Attributes:
         queries: Of each row of logits, normalized: what has a gradient.
-        partition: The logarithm of the sum over the exponentials of each row.
+        logits: Similarities over the temperature; of each row, one to each key.
         temperature: What similarities are divided by.
         scale: What the mean over the rows is multiplied by.
     """
 
     queries: Embeddings
-    partition: Float[Tensor, " n"]
+    logits: Float[Tensor, "n m"]
     temperature: float
     scale: float = 1.0
+
+    @property
+    def partition(self) -> Float[Tensor, " n"]:
+        """The logarithm of the sum over the exponentials of each row."""
+        return self.logits.logsumexp(dim=1)
 
 
 def _simclr(gather: Gather, *views: Embeddings, temperature: float, **_: Any) -> Contrast:
@@ -47,32 +52,24 @@ def _simclr(gather: Gather, *views: Embeddings, temperature: float, **_: Any) ->
     everything = gather(own)
     before = len(own) * torch.distributed.get_rank() if len(everything) > len(own) else 0
     itself = torch.arange(before, before + len(own), device=own.device)[:, None]
-    logits = (own @ everything.T / temperature).scatter(1, itself, -torch.inf)
-    return Contrast(own, logits.logsumexp(dim=1), temperature)
+    return Contrast(own, (own @ everything.T / temperature).scatter(1, itself, -torch.inf), temperature)
 
 
-def _moco(
-    gather: Gather,  # noqa: ARG001 - the queue holds the keys of all processes
-    query: Embeddings,
-    key: Embeddings,
-    queue: Float[Tensor, "d m"],
-    temperature: float,
-) -> Contrast:
-    logits = torch.cat([(query * key).sum(dim=1, keepdim=True), query @ queue], dim=1) / temperature
-    return Contrast(query, logits.logsumexp(dim=1), temperature)
+def _moco(_: Gather, query: Embeddings, key: Embeddings, queue: Float[Tensor, "d m"], temperature: float) -> Contrast:
+    # The queue holds the keys of all processes.
+    similarities = torch.cat([(query * key).sum(dim=1, keepdim=True), query @ queue], dim=1)
+    return Contrast(query, similarities / temperature, temperature)
 
 
 def _mocov3(gather: Gather, query: Embeddings, key: Embeddings, temperature: float) -> Contrast:
     query, key = F.normalize(query, dim=1), F.normalize(key, dim=1)
-    logits = query @ gather(key).T / temperature
-    return Contrast(query, logits.logsumexp(dim=1), temperature, scale=2 * temperature)
+    return Contrast(query, query @ gather(key).T / temperature, temperature, scale=2 * temperature)
 
 
 def _nnclr(gather: Gather, nn: Embeddings, p: Embeddings, temperature: float) -> Contrast:
     # The rows are the keys' neighbors in the queue, without a gradient: what learns, the query, is the prediction.
     query = F.normalize(p, dim=-1)
-    logits = F.normalize(nn, dim=-1) @ gather(query).T / temperature
-    return Contrast(query, logits.logsumexp(dim=1), temperature)
+    return Contrast(query, F.normalize(nn, dim=-1) @ gather(query).T / temperature, temperature)
 
 
 class Reader(NamedTuple):
@@ -104,39 +101,40 @@ Added = Callable[[Contrast, tuple[int, ...]], Scalar]
 def adding(method: type, added: Added) -> Iterator[None]:
     """Add something to each call of a method's contrastive loss for as long as the context lasts.
 
+    The loss is a global name of the module in which the host wrote its training step, so it is exchanged there and put
+    back at the end, whatever happens in between. There is no calmer way to what a training step keeps to itself: a copy
+    of the step with other globals is not what ``super()`` finds in a user's subclass, an exchange for good would change
+    the host for all others in the process, and to write the step a second time is what this package exists to avoid.
+
     Args:
         method: A contrastive method of the host, or a descendant of one.
         added: What to add.
 
     Raises:
-        UserError: If the method is not contrastive, or its training step calls another loss.
+        UserError: If the method is not contrastive, or its training step calls the loss another number of times.
     """
     module, name = contrastive_loss(method)
     loss, (read, keys) = getattr(module, name), READERS[name]
     source = vars(sys.modules[loss.__module__])
     gather = source.get("gather") or source.get("concat_all_gather_no_grad") or (lambda own: own)
-    calls = []
+    calls = 0
 
     def longer(*args: Any, **kwargs: Any) -> Scalar:
-        calls.append(read(gather, *args, **kwargs))
-        if len(calls) > len(keys):
-            raise _unlike(method, name, len(calls))
-        return loss(*args, **kwargs) + added(calls[-1], keys[len(calls) - 1])
+        nonlocal calls
+        calls += 1
+        extra = added(read(gather, *args, **kwargs), keys[calls - 1]) if calls <= len(keys) else 0
+        return loss(*args, **kwargs) + extra
 
     setattr(module, name, longer)
     try:
         yield
-        if len(calls) < len(keys):
-            raise _unlike(method, name, len(calls))
     finally:
         setattr(module, name, loss)
-
-
-def _unlike(method: type, name: str, calls: int) -> UserError:
-    return UserError(
-        f"The training step of {method.__name__} called {name} {calls} times, unlike the host's own; leave "
-        "adversary.negatives out."
-    )
+    if calls != len(keys):
+        raise UserError(
+            f"The training step of {method.__name__} called {name} {calls} times, unlike the host's own; leave "
+            "adversary.negatives out."
+        )
 
 
 def contrastive_loss(method: type) -> tuple[Any, str]:
@@ -145,10 +143,9 @@ def contrastive_loss(method: type) -> tuple[Any, str]:
     Raises:
         UserError: If it is none.
     """
-    for ancestor in method.__mro__:
-        if ancestor.__name__.lower() in CONTRASTIVE:
-            module = sys.modules[ancestor.__module__]
-            name = next((name for name in READERS if hasattr(module, name)), None)
-            if name:
+    for ancestor, row in ancestors(method):
+        module = sys.modules[ancestor.__module__]
+        for name in row.contrast:
+            if hasattr(module, name):
                 return module, name
     raise no_logits(method.__name__)

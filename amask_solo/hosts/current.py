@@ -1,16 +1,12 @@
 """The current host: solo-learn from GitHub (1.0.3 to 1.0.6), whose methods take one cfg."""
 
-import importlib
-from functools import cache
 from typing import Any
 
 from omegaconf import DictConfig
 
 from amask_solo.hosts.blueprint import blueprint
-from amask_solo.hosts.host import Host
-from amask_solo.hosts.names import base_methods
 from amask_solo.hosts.refusals import check
-from amask_solo.hosts.repairs import Repairs, construction, leaf
+from amask_solo.hosts.repairs import Repairs, construction
 
 
 class CurrentRepairs(Repairs):
@@ -32,8 +28,7 @@ class CurrentRepairs(Repairs):
     def configure_optimizers(self) -> Any:
         """Let each group start at its own learning rate when there is no warm-up.
 
-        The host starts all of them at ``optimizer.lr``, so ``classifier_lr`` would be ignored for
-        the whole run.
+        The host starts all of them at ``optimizer.lr``, so ``classifier_lr`` would be ignored for the whole run.
         """
         configured = super().configure_optimizers()
         if self.scheduler == "warmup_cosine" and self.warmup_epochs == 0 and isinstance(configured, tuple):
@@ -42,18 +37,3 @@ class CurrentRepairs(Repairs):
                 group["lr"] = group["initial_lr"]
             scheduler["scheduler"]._last_lr = [group["lr"] for group in optimizer.param_groups]
         return configured
-
-
-@cache
-def adapt(base: type) -> type:
-    """Return ``base`` with the repairs before it; see :class:`amask_solo.hosts.host.Host`."""
-    return leaf(base, CurrentRepairs, _base_method())
-
-
-def host() -> Host:
-    """Return the interface to the current host."""
-    return Host("current", "backbone", "momentum_backbone", _base_method(), base_methods, adapt)
-
-
-def _base_method() -> type:
-    return importlib.import_module("solo.methods.base").BaseMethod

@@ -1,12 +1,78 @@
-"""The installed host, found and imported."""
+"""The interface to solo-learn, whichever generation of it is installed."""
 
 import importlib
+from dataclasses import dataclass
 from functools import cache
 
-from amask_solo.errors import UserError
+from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.aliases import stand_ins
-from amask_solo.hosts.host import Host
-from amask_solo.hosts.refusals import MISSING, refuse_missing
+from amask_solo.hosts.methods import METHODS
+from amask_solo.hosts.names import base_methods
+from amask_solo.hosts.refusals import MISSING, refuse_missing, refuse_only_current
+
+
+@dataclass(frozen=True)
+class Host:
+    """One generation of solo-learn, with what is broken in it repaired on the way out.
+
+    Attributes:
+        generation: ``"release"`` (1.0.2 from PyPI) or ``"current"`` (GitHub).
+        backbone: The attribute that holds the encoder, and its prefix in checkpoints.
+        momentum_backbone: The same for the teacher of momentum methods.
+        base: The host's ``BaseMethod``.
+        repairs: What stands before a method in the bases of a repaired class.
+    """
+
+    generation: str
+    backbone: str
+    momentum_backbone: str
+    base: type
+    repairs: type
+
+    def methods(self) -> dict[str, type]:
+        """Return name -> unmodified class of every base method, by the current host's names."""
+        own = base_methods()
+        options = {name: row for name, row in METHODS.items() if row.option_of and name not in own}
+        return own | {name: _renamed(own[row.option_of], row.base) for name, row in options.items()}
+
+    def adapt(self, base: type) -> type:
+        """Return a subclass of ``base`` with the repairs before it; of such a one, itself.
+
+        It is constructed from one ``DictConfig`` in the current host's schema.
+
+        Raises:
+            UserError: If ``base`` is no method of the host.
+        """
+        return _adapted(base, self)
+
+    def stock(self, name: str) -> type:
+        """Return the repaired class of the base method ``name``.
+
+        Raises:
+            UserError: If the host has no such method.
+        """
+        methods = self.methods()
+        if name in methods:
+            return self.adapt(methods[name])
+        refuse_only_current(name, methods)
+        raise unknown_key(name, methods, f"the methods of the host ({self.generation})")
+
+
+@cache
+def _adapted(base: type, host: Host) -> type:
+    if issubclass(base, host.repairs):
+        return base
+    if not issubclass(base, host.base):
+        raise UserError(
+            f"Expected a subclass of {host.base.__module__}.{host.base.__name__}, but got "
+            f"{base.__module__}.{base.__name__}."
+        )
+    return type(base.__name__, (host.repairs, base), {"__module__": __name__, "__doc__": base.__doc__})
+
+
+@cache
+def _renamed(method: type, name: str) -> type:
+    return type(name, (method,), {"__module__": __name__})
 
 
 @cache
@@ -23,5 +89,7 @@ def load_host() -> Host:
     except ImportError as error:
         raise UserError(f"solo-learn is installed but does not import: {error}.\n{MISSING}") from error
     if hasattr(base, "add_and_assert_specific_cfg"):
-        return importlib.import_module("amask_solo.hosts.current").host()
-    return importlib.import_module("amask_solo.hosts.release").host()
+        repairs = importlib.import_module("amask_solo.hosts.current").CurrentRepairs
+        return Host("current", "backbone", "momentum_backbone", base, repairs)
+    repairs = importlib.import_module("amask_solo.hosts.release").ReleaseRepairs
+    return Host("release", "encoder", "momentum_encoder", base, repairs)

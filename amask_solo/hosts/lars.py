@@ -11,14 +11,7 @@ from amask_solo.hosts.schedulers import Number
 
 
 def lars_direction(
-    weight: Tensor,
-    grad: Tensor,
-    *,
-    lr: Number,
-    weight_decay: Number,
-    eta: Number,
-    eps: Number,
-    clip_lr: bool,
+    weight: Tensor, grad: Tensor, *, lr: Number, weight_decay: Number, eta: Number, eps: Number, clip_lr: bool
 ) -> Tensor:
     r"""Return the gradient of one layer, with weight decay, rescaled to the size of the layer.
 
@@ -26,9 +19,8 @@ def lars_direction(
 
     .. math:: \eta \frac{\|w\|}{\|g\| + \lambda \|w\| + \epsilon} (g + \lambda w).
 
-    Under ``clip_lr`` the factor is divided by ``lr`` and capped at 1, so that no layer moves faster
-    than under SGD. Where a norm is zero the gradient is returned as it is, without weight decay, as
-    in the host.
+    Under ``clip_lr`` the factor is divided by ``lr`` and capped at 1, so that no layer moves faster than under SGD.
+    Where a norm is zero the gradient is returned as it is, without weight decay, as in the host.
     """
     weight_norm, grad_norm = weight.norm(), grad.norm()
     trust = eta * weight_norm / (grad_norm + weight_decay * weight_norm + eps)
@@ -42,8 +34,8 @@ def lars_direction(
 class LARS(Optimizer):
     """Layer-wise adaptive rate scaling; options and defaults are the current host's.
 
-    The release wraps an SGD instead; under automatic optimization its scaling is lost without an
-    error, because it is applied before the gradients exist.
+    The release wraps an SGD instead; under automatic optimization its scaling is lost without an error, because it is
+    applied before the gradients exist.
 
     Args:
         params: Parameters or groups of them.
@@ -54,15 +46,13 @@ class LARS(Optimizer):
         eta: The trust coefficient.
         eps: Keeps the quotient of norms finite.
         clip_lr: Never move a layer faster than SGD would.
-        exclude_bias_n_norm: Leave vectors (biases and normalization) to plain SGD without weight
-            decay.
+        exclude_bias_n_norm: Leave vectors (biases and normalization) to plain SGD without weight decay.
 
     Raises:
         ValueError: If ``nesterov`` is asked for without momentum.
 
     References:
-        You et al., `Large Batch Training of Convolutional Networks
-        <https://arxiv.org/abs/1708.03888>`_, 2017.
+        You et al., `Large Batch Training of Convolutional Networks <https://arxiv.org/abs/1708.03888>`_, 2017.
     """
 
     def __init__(
@@ -80,17 +70,9 @@ class LARS(Optimizer):
     ) -> None:
         if nesterov and momentum <= 0:
             raise ValueError(f"Expected momentum above 0 with nesterov, but got {momentum}.")
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-            "eta": eta,
-            "eps": eps,
-            "clip_lr": clip_lr,
-            "exclude_bias_n_norm": exclude_bias_n_norm,
-        }
-        super().__init__(params, defaults)
+        sgd = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
+        own = {"eta": eta, "eps": eps, "clip_lr": clip_lr, "exclude_bias_n_norm": exclude_bias_n_norm}
+        super().__init__(params, sgd | own)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -112,9 +94,8 @@ class LARS(Optimizer):
             step = lars_direction(weight, step, **options)
         if group["momentum"]:
             state = self.state[weight]
-            if "momentum_buffer" in state:
-                velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(step)
-            else:
-                velocity = state["momentum_buffer"] = step.clone()
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = torch.zeros_like(step)
+            velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(step)
             step = step + group["momentum"] * velocity if group["nesterov"] else velocity
         weight.add_(step, alpha=-group["lr"])

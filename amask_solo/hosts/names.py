@@ -2,11 +2,9 @@
 
 import sys
 
+from amask_solo.hosts.methods import METHODS
 from amask_solo.layout import PREFIX
 from amask_solo.signatures import read_keys
-
-CONTRASTIVE = ("simclr", "supcon", "mocov2plus", "mocov3", "nnclr")
-"""Methods whose loss is a cross-entropy over similarities, by their classes' names in small letters as well."""
 
 OPTIMIZERS = {
     "sgd": "torch.optim.SGD",
@@ -39,8 +37,8 @@ def base_methods() -> dict[str, type]:
 def written_methods() -> tuple[str, ...]:
     """Return the names of the methods in the source of the installed host; none if it is not as expected."""
     names = tuple(name for name in read_keys(REGISTRY, "METHODS") or () if name not in NOT_METHODS)
-    # The release has SupCon as an option of SimCLR.
-    return names if "supcon" in names or not names else (*names, "supcon")
+    options = tuple(name for name, row in METHODS.items() if row.option_of and name not in names)
+    return names + options if names else ()
 
 
 def written_backbones() -> tuple[str, ...]:

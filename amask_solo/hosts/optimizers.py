@@ -1,7 +1,6 @@
 """The current host's choice of optimizer and schedule, for the release, which lacks parts of it."""
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable
 from pkgutil import resolve_name
 from typing import Any
 
@@ -11,14 +10,14 @@ from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 
 from amask_solo.errors import unknown_key
 from amask_solo.hosts.names import OPTIMIZERS, SCHEDULERS
-from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR, Number
+from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR
 
 
 def configure(module: LightningModule) -> Optimizer | tuple[list[Optimizer], list[dict[str, Any]]]:
     """Return optimizer and schedule of a release method, as ``module.cfg`` describes them.
 
-    The release's own version knows only schedules by epoch, has no weight decay without biases, and
-    wraps SGD for LARS in a way that Lightning 2 turns into plain SGD without an error.
+    The release's own version knows only schedules by epoch, has no weight decay without biases, and wraps SGD for LARS
+    in a way that Lightning 2 turns into plain SGD without an error.
 
     Raises:
         UserError: If the optimizer or the scheduler is unknown.
@@ -36,8 +35,9 @@ def configure(module: LightningModule) -> Optimizer | tuple[list[Optimizer], lis
     if cfg.scheduler.name.lower() == "none":
         return optimizer
     scheduler, interval = _schedule(module, optimizer)
-    if static:
-        scheduler.get_lr = partial(hold_lr, scheduler.get_lr, static, module.lr)
+    if static:  # SimSiam's predictor, which the schedule leaves alone
+        scheduled = scheduler.get_lr
+        scheduler.get_lr = lambda: [module.lr if index in static else lr for index, lr in enumerate(scheduled())]
     return [optimizer], [{"scheduler": scheduler, "interval": interval, "frequency": 1}]
 
 
@@ -58,20 +58,11 @@ def _schedule(module: LightningModule, optimizer: Optimizer) -> tuple[LRSchedule
     return scheduler, cfg.interval
 
 
-def hold_lr(get_lr: Callable[[], list[Number]], groups: Sequence[int], lr: Number) -> list[Number]:
-    """Return what the schedule says, but ``lr`` for the given groups (SimSiam's predictor)."""
-    return [lr if index in groups else scheduled for index, scheduled in enumerate(get_lr())]
-
-
 def without_bias_decay(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Split each group in two: matrices and kernels as they were, vectors without weight decay."""
     split = []
     for group in groups:
         parameters = list(group["params"])
-        kernels = [parameter for parameter in parameters if parameter.ndim > 1]
-        vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
-        if kernels:
-            split.append({**group, "params": kernels})
-        if vectors:
-            split.append({**group, "params": vectors, "weight_decay": 0})
-    return split
+        split.append({**group, "params": [p for p in parameters if p.ndim > 1]})
+        split.append({**group, "params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0})
+    return [group for group in split if group["params"]]

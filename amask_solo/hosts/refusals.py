@@ -6,11 +6,8 @@ from importlib.util import find_spec
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.errors import UserError, unknown_key
-from amask_solo.hosts.names import CONTRASTIVE
+from amask_solo.hosts.methods import METHODS, by_class, by_name
 from amask_solo.hosts.timm_names import TIMM, check_timm, is_plain_vit, is_timm, timm_models
-
-ONLY_CURRENT = frozenset({"all4one", "mae", "mocov3", "vibcreg"})
-"""Methods that the release of the host does not have."""
 
 OURS = frozenset({"num_classes", "in_chans", "features_only"})
 """Arguments of timm's models that say what goes in and comes out."""
@@ -44,7 +41,7 @@ def refuse_only_current(name: str, methods: Iterable[str]) -> None:
     Raises:
         UserError: If it is such a method.
     """
-    if name in ONLY_CURRENT and name not in methods:
+    if by_name(name).only_current and name not in methods:
         raise UserError(
             f"Method '{name}' exists only in solo-learn's GitHub version, but the release is "
             "installed. Install the GitHub version (README, 'Install'), or choose one of "
@@ -54,10 +51,38 @@ def refuse_only_current(name: str, methods: Iterable[str]) -> None:
 
 def no_logits(method: str) -> UserError:
     """Return the refusal of hard negatives for a method whose loss is none over logits."""
+    others = ", ".join(name for name, row in METHODS.items() if row.contrast)
     return UserError(
         f"adversary.negatives adds a logit to a contrastive loss, which {method} does not have; choose one of "
-        f"{', '.join(CONTRASTIVE)}, or leave it out."
+        f"{others}, or leave it out."
     )
+
+
+def refuse_unmaskable(method: type) -> None:
+    """Raise an error for a method that hides parts of its input by itself.
+
+    Raises:
+        UserError: If the method, or one that it descends from, does.
+    """
+    row = by_class(method)
+    if not row.sides:
+        raise UserError(
+            f"{row.base} cannot be masked: it has one view and hides patches of it by itself. Choose a method with two "
+            "views."
+        )
+
+
+def refuse_side(method: type, side: int | str | None) -> None:
+    """Raise an error if a masker is to learn from a view through which no gradient reaches it.
+
+    Raises:
+        UserError: If the method passes none to this view.
+    """
+    if side in {0, 1}.difference(by_class(method).sides):
+        raise UserError(
+            f"{method.__name__} passes no gradient to view {side}, so a masker would learn nothing there; leave "
+            "adversary.side out, or take a masker that does not learn."
+        )
 
 
 def refuse_whole_images(backbone: DictConfig) -> None:

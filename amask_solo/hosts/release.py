@@ -1,8 +1,6 @@
 """The release of the host: solo-learn 1.0.2 from PyPI, written for Lightning 1.4 and torch 1.9."""
 
-import importlib
 import inspect
-from functools import cache
 from typing import Any
 
 import torch
@@ -13,20 +11,17 @@ from torch import Tensor, nn
 
 from amask_solo.errors import UserError
 from amask_solo.hosts.blueprint import blueprint
-from amask_solo.hosts.host import Host
-from amask_solo.hosts.names import base_methods
 from amask_solo.hosts.optimizers import configure
 from amask_solo.hosts.refusals import check
 from amask_solo.hosts.release_cfg import fill_defaults, to_kwargs
-from amask_solo.hosts.repairs import Repairs, construction, leaf
+from amask_solo.hosts.repairs import Repairs, construction
 
 
 class CholeskyWhitening(nn.Module):
     r"""Whiten a batch of features by the Cholesky factor of their covariance.
 
-    With centered rows :math:`x_i` and :math:`L L^\top = (1 - \epsilon) \operatorname{cov}(x) +
-    \epsilon I`, the rows become :math:`L^{-1} x_i`. Stands in for the release's layer, which calls
-    the removed ``torch.cholesky``.
+    With centered rows :math:`x_i` and :math:`L L^\top = (1 - \epsilon) \operatorname{cov}(x) + \epsilon I`, the rows
+    become :math:`L^{-1} x_i`. Stands in for the release's layer, which calls the removed ``torch.cholesky``.
 
     References:
         Ermolov et al., `Whitening for Self-Supervised Representation Learning
@@ -56,8 +51,7 @@ class ReleaseRepairs(Repairs):
     validation_epoch_end = None
 
     def __init__(self, cfg: DictConfig) -> None:
-        base = _base_module()
-        check(cfg, base.BaseMethod._SUPPORTED_ENCODERS)
+        check(cfg, self._SUPPORTED_ENCODERS)
         self.blueprint = blueprint(cfg)
         with construction(cfg, "vit_tiny"):
             fill_defaults(cfg, type(self))
@@ -76,9 +70,8 @@ class ReleaseRepairs(Repairs):
 
     def configure_optimizers(self) -> Any:
         """Follow the cfg as the current host does, unless the method has its own way."""
-        stock = _base_module().BaseMethod.configure_optimizers
         own = super().configure_optimizers
-        return configure(self) if own.__func__ is stock else own()
+        return configure(self) if own.__qualname__ == "BaseMethod.configure_optimizers" else own()
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:
         """Keep the outputs, which Lightning 2 no longer collects."""
@@ -103,35 +96,3 @@ class ReleaseRepairs(Repairs):
             super().clip_gradients(optimizer)
         else:
             LightningModule.clip_gradients(self, optimizer, *args, **kwargs)
-
-
-def _base_module() -> Any:
-    return importlib.import_module("solo.methods.base")
-
-
-@cache
-def _supcon() -> type:
-    """Return SupCon, which the release has as an option of SimCLR."""
-    simclr = importlib.import_module("solo.methods").SimCLR
-
-    def __init__(self: Any, **kwargs: Any) -> None:  # noqa: N807
-        super(supcon, self).__init__(**{**kwargs, "supervised": True})
-
-    supcon = type("SupCon", (simclr,), {"__init__": __init__, "__module__": __name__})
-    return supcon
-
-
-def methods() -> dict[str, type]:
-    """Return the base methods by the current host's names, without masked ones registered."""
-    return {**base_methods(), "supcon": _supcon()}
-
-
-@cache
-def adapt(base: type) -> type:
-    """Return ``base`` with the repairs before it; see :class:`amask_solo.hosts.host.Host`."""
-    return leaf(base, ReleaseRepairs, _base_module().BaseMethod)
-
-
-def host() -> Host:
-    """Return the interface to the release."""
-    return Host("release", "encoder", "momentum_encoder", _base_module().BaseMethod, methods, adapt)

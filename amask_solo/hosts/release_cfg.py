@@ -4,6 +4,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from amask_solo.hosts.blueprint import blueprint
+from amask_solo.hosts.methods import by_class
+
 DEFAULTS: dict[str, Any] = {
     "backbone.kwargs": {},
     "optimizer.exclude_bias_n_norm_wd": False,
@@ -22,54 +25,13 @@ DEFAULTS: dict[str, Any] = {
 }
 """What the current host fills in for every method."""
 
-MOMENTUM_DEFAULTS = {
-    "momentum.base_tau": 0.99,
-    "momentum.final_tau": 1.0,
-    "momentum.classifier": False,
-}
-
-QUEUE = {"queue_size": 65536}
-METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
-    "BarlowTwins": {"lamb": 0.0051, "scale_loss": 0.024},
-    "DeepClusterV2": {"num_prototypes": [3000, 3000, 3000], "temperature": 0.1, "kmeans_iters": 10},
-    "DINO": {
-        "clip_grad": 0,
-        "freeze_last_layer": 1,
-        "norm_last_layer": True,
-        "use_bn_in_head": False,
-        "student_temperature": 0.1,
-        "teacher_temperature": 0.07,
-        "warmup_teacher_temperature": 0.04,
-        "warmup_teacher_temperature_epochs": 0,
-    },
-    "MoCoV2Plus": QUEUE,
-    "NNBYOL": QUEUE,
-    "NNCLR": QUEUE,
-    "NNSiam": QUEUE,
-    "ReSSL": QUEUE,
-    "SwAV": {
-        **QUEUE,
-        "num_prototypes": 3000,
-        "sk_epsilon": 0.05,
-        "sk_iters": 3,
-        "freeze_prototypes_epochs": 1,
-        "epoch_queue_starts": 15,
-    },
-    "VICReg": {"sim_loss_weight": 25.0, "var_loss_weight": 25.0, "cov_loss_weight": 1.0},
-    "WMSE": {"whitening_iters": 1, "whitening_size": 256, "whitening_eps": 0.0},
-}
-"""What the current host fills in under ``method_kwargs``, by the name of the class; a subclass
-inherits it."""
+MOMENTUM_DEFAULTS = {"momentum.base_tau": 0.99, "momentum.final_tau": 1.0, "momentum.classifier": False}
 
 
 def fill_defaults(cfg: DictConfig, method: type) -> None:
     """Write the current host's defaults into the cfg, in place as it does itself."""
-    defaults = dict(DEFAULTS)
-    if hasattr(method, "momentum_pairs"):
-        defaults |= MOMENTUM_DEFAULTS
-    for ancestor in method.__mro__:
-        own = METHOD_DEFAULTS.get(ancestor.__name__, {})
-        defaults |= {f"method_kwargs.{name}": value for name, value in own.items()}
+    defaults = DEFAULTS | (MOMENTUM_DEFAULTS if hasattr(method, "momentum_pairs") else {})
+    defaults |= {f"method_kwargs.{name}": value for name, value in by_class(method).defaults.items()}
     for path, default in defaults.items():
         value = OmegaConf.select(cfg, path, default=default)
         # The host's recipes write None as a string.
@@ -78,20 +40,17 @@ def fill_defaults(cfg: DictConfig, method: type) -> None:
 
 def to_kwargs(cfg: DictConfig, method: type) -> dict[str, Any]:
     """Return the constructor's arguments for a cfg with all defaults filled in."""
+    plan = blueprint(cfg)
     kwargs = {
-        "encoder": cfg.backbone.name,
-        "backbone_args": _backbone_args(cfg),
-        "num_classes": cfg.data.num_classes,
-        "num_large_crops": cfg.data.num_large_crops,
-        "num_small_crops": cfg.data.num_small_crops,
+        "encoder": plan.arch,
+        # With `cifar` the release also changes Swin's window; the current host changes ResNets alone.
+        "backbone_args": {**plan.kwargs, "cifar": plan.small_stem},
+        **{key: cfg.data[key] for key in ("num_classes", "num_large_crops", "num_small_crops")},
         "max_epochs": cfg.max_epochs,
         "accumulate_grad_batches": cfg.accumulate_grad_batches or 1,
         **_optimizer_args(cfg),
         "scheduler": cfg.scheduler.name,
-        "lr_decay_steps": cfg.scheduler.lr_decay_steps,
-        "min_lr": cfg.scheduler.min_lr,
-        "warmup_start_lr": cfg.scheduler.warmup_start_lr,
-        "warmup_epochs": cfg.scheduler.warmup_epochs,
+        **{key: cfg.scheduler[key] for key in ("lr_decay_steps", "min_lr", "warmup_start_lr", "warmup_epochs")},
         **OmegaConf.to_container(cfg.method_kwargs, resolve=True),
     }
     if hasattr(method, "momentum_pairs"):
@@ -101,12 +60,6 @@ def to_kwargs(cfg: DictConfig, method: type) -> dict[str, Any]:
             "momentum_classifier": cfg.momentum.classifier,
         }
     return kwargs
-
-
-def _backbone_args(cfg: DictConfig) -> dict[str, Any]:
-    # With `cifar` the release also changes Swin's window; the current host changes ResNets alone.
-    cifar = cfg.backbone.name.startswith("resnet") and cfg.data.dataset in ("cifar10", "cifar100")
-    return {**OmegaConf.to_container(cfg.backbone.kwargs, resolve=True), "cifar": cifar}
 
 
 def _optimizer_args(cfg: DictConfig) -> dict[str, Any]:
@@ -119,8 +72,5 @@ def _optimizer_args(cfg: DictConfig) -> dict[str, Any]:
         "grad_clip_lars": lars and extra.pop("clip_lr", False),
         "exclude_bias_n_norm": lars and extra.pop("exclude_bias_n_norm", False),
         "extra_optimizer_args": extra,
-        "batch_size": cfg.optimizer.batch_size,
-        "lr": cfg.optimizer.lr,
-        "classifier_lr": cfg.optimizer.classifier_lr,
-        "weight_decay": cfg.optimizer.weight_decay,
+        **{key: cfg.optimizer[key] for key in ("batch_size", "lr", "classifier_lr", "weight_decay")},
     }

@@ -28,10 +28,10 @@ VIEW_FILTER = "view_filter"
 def construction(cfg: DictConfig, stand_in: str) -> Iterator[None]:
     """Show the host's constructor the cfg that it expects; afterwards the cfg is the user's again.
 
-    The host writes its defaults into the cfg, which a cfg in struct mode refuses. It picks the ViT
-    variant by the exact name of the method: under ``amask_mocov3`` it would silently build the
-    wrong one. Its kNN metric cannot be constructed ("unexpected keyword argument compute_on_step");
-    see :class:`WeightedKNN`. It asserts that it knows the backbone; see :attr:`Repairs.base_model`.
+    The host writes its defaults into the cfg, which a cfg in struct mode refuses. It picks the ViT variant by the exact
+    name of the method: under ``amask_mocov3`` it would silently build the wrong one. Its kNN metric cannot be
+    constructed ("unexpected keyword argument compute_on_step"); see :class:`WeightedKNN`. It asserts that it knows the
+    backbone; see :attr:`Repairs.base_model`.
 
     Args:
         cfg: The configuration.
@@ -134,9 +134,8 @@ class Repairs:
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a resume needs, and remove what stops the file from being read."""
         super().on_save_checkpoint(checkpoint)
-        # A static learning rate is a partial that holds scheduler and optimizer: `torch.load`
-        # refuses it (weights_only) or recurses without end. Every run makes it anew, so it need not
-        # be saved.
+        # A static learning rate is a partial that holds scheduler and optimizer: `torch.load` refuses it (weights_only)
+        # or recurses without end. Every run makes it anew, so it need not be saved.
         for scheduler in checkpoint.get("lr_schedulers", ()):
             scheduler.pop("get_lr", None)
         plan = self.blueprint.untrained
@@ -153,38 +152,18 @@ class Repairs:
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore tau, which would start anew, and set aside buffers that do not exist yet.
 
-        DeepCluster-v2 and SwAV register their memory in ``on_train_start``, All4One fills a cache
-        in its first forward pass; loaded earlier, these are "unexpected keys".
+        DeepCluster-v2 and SwAV register their memory in ``on_train_start``, All4One fills a cache in its first forward
+        pass; loaded earlier, these are "unexpected keys".
         """
         super().on_load_checkpoint(checkpoint)
         state, known = checkpoint["state_dict"], self.state_dict()
         unknown = [name for name in state if name not in known]
         self._late_buffers = {name: state.pop(name) for name in unknown if "." not in name}
+        modules = dict(self.named_modules())
         for name in unknown:
-            if self._is_empty_cache(name):
-                del state[name]
+            owner, _, buffer = name.rpartition(".")
+            if owner in modules and buffer in modules[owner]._buffers:  # a cache that is still empty
+                state.pop(name, None)
         self._resumed = checkpoint.get(STATE, {})
         if "tau" in self._resumed:
             self.momentum_updater.cur_tau = self._resumed["tau"]
-
-    def _is_empty_cache(self, name: str) -> bool:
-        owner, _, buffer = name.rpartition(".")
-        modules = dict(self.named_modules())
-        return bool(owner) and owner in modules and buffer in modules[owner]._buffers
-
-
-def leaf(base: type, repairs: type[Repairs], host_base: type) -> type:
-    """Return a subclass of a host's method with the repairs before it; of such a one, itself.
-
-    Raises:
-        UserError: If ``base`` is no method of the host.
-    """
-    if issubclass(base, Repairs):
-        return base
-    if not issubclass(base, host_base):
-        raise UserError(
-            f"Expected a subclass of {host_base.__module__}.{host_base.__name__}, but got "
-            f"{base.__module__}.{base.__name__}."
-        )
-    members = {"__module__": __name__, "__doc__": base.__doc__}
-    return type(base.__name__, (repairs, base), members)

@@ -24,6 +24,8 @@ from amask_solo.game.memory import Cut
 from amask_solo.game.updates import Board
 from amask_solo.hosts.features import feature_map
 from amask_solo.hosts.installed import load_host
+from amask_solo.hosts.methods import by_class
+from amask_solo.hosts.refusals import refuse_side, refuse_unmaskable
 from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.localisers.handover import lend_clock
 from amask_solo.masked.clean_view import EncodeOnce, encode_once, first_part, in_memory_format
@@ -33,7 +35,6 @@ from amask_solo.masked.negatives import refuse_negatives
 from amask_solo.masked.settings import build_settings, check_precision
 from amask_solo.masked.side_effects import Buffers, quiet, snapshot
 from amask_solo.masked.tokens import drop_tokens
-from amask_solo.masked.traits import first_signal_epoch, masked_side, refuse_side, refuse_unmaskable
 
 CLASS_LOSSES = ("train_class_loss", "train_momentum_class_loss")
 
@@ -54,7 +55,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
     refuse_unmaskable(base)
     host = load_host()
     base = host.adapt(base)
-    backbones = (host.backbone, host.momentum_backbone)
+    backbones, facts = (host.backbone, host.momentum_backbone), by_class(base)
 
     class Masked(base):
         """The host's method with an adversary; read :meth:`training_step`."""
@@ -73,7 +74,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
             lend_clock(self.adversary, self.epoch)
             if self.adversary.learned():
                 refuse_side(base, side)
-            self.side = masked_side(base) if side in (None, "both") else side
+            self.side = facts.sides[0] if side in (None, "both") else side
             self.sides = [1 - self.side, self.side] if side == "both" else [self.side]
             if self.adversary.game.negatives is not None:
                 refuse_negatives(self, base)
@@ -184,7 +185,7 @@ def wrap(base: type[LightningModule]) -> type[LightningModule]:  # noqa: C901 - 
 
         def plays(self, epoch: int) -> bool:
             """Return whether the game is on: the adversary has started and the objective has a gradient."""
-            return epoch >= max(self.adversary.start_epoch, first_signal_epoch(base))
+            return epoch >= max(self.adversary.start_epoch, facts.first_epoch)
 
         def log(self, *args: Any, **kwargs: Any) -> None:
             """Log, unless the call is a quiet one."""

@@ -11,6 +11,7 @@ from amask_solo.data import ImageData
 from amask_solo.errors import UserError
 from amask_solo.hosts.blueprint import blueprint
 from amask_solo.hosts.installed import load_host
+from amask_solo.hosts.methods import by_class, by_name
 from amask_solo.hosts.timm_backbones import has_fixed_size, try_views
 from amask_solo.hosts.timm_names import is_timm
 from amask_solo.layout import PREFIX
@@ -94,7 +95,10 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
     }
     if is_timm(made.backbone.name):
         try_views(blueprint(made), sorted(sizes))
-    check_method(made, images=len(images.train), devices=devices, many_views=cfg.base_class is not None)
+    row = by_name(cfg.method)
+    if cfg.base_class:  # nobody knows how many views a class of the user's own takes
+        row = by_class(_imported(cfg.base_class))._replace(many_views=True)
+    check_method(made, row, images=len(images.train), devices=devices)
     return made
 
 

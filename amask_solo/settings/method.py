@@ -1,74 +1,110 @@
 """What single methods demand of the batch, the data set, the views and their optimizer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.configuration import check_keys, target_arguments
 from amask_solo.errors import UserError, unknown_key
+from amask_solo.hosts.methods import METHODS, Method
 from amask_solo.hosts.names import OPTIMIZERS
-from amask_solo.layout import PREFIX
 
 RESERVED = frozenset({"params", "lr", "weight_decay"})
 """Arguments of an optimizer that have a key of their own."""
 
-MANY_VIEWS = frozenset({"byol", "simclr", "supcon", "swav", "wmse"})
-"""Methods that take more than two views; the others unpack exactly two."""
 
-
-def check_method(cfg: DictConfig, *, images: int, devices: int, many_views: bool) -> None:
+def check_method(cfg: DictConfig, method: Method, *, images: int, devices: int) -> None:
     """Check what single methods demand of the batch, the data set and the views.
 
     Args:
         cfg: The configuration in the current host's schema.
+        method: What is true of the method.
         images: How many the training set has.
         devices: All processes of the run.
-        many_views: Whether the method may take other than two views, as nobody knows of a user's own.
 
     Raises:
         UserError: If the host would stop at an assertion.
     """
-    _check_views(cfg, many=many_views or cfg.method.removeprefix(PREFIX) in MANY_VIEWS)
-    kwargs, batch = cfg.get("method_kwargs") or {}, cfg.optimizer.batch_size
-    _check_part(cfg, kwargs, batch, devices)
-    rules: dict[str, Callable[[], None]] = {
-        "whitening_size": lambda: _check_whitening(kwargs, batch),
-        "queue_size": lambda: _check_queue(kwargs, batch, devices),
-        "num_prototypes": lambda: _check_prototypes(kwargs, images // devices // batch * batch),
-    }
-    for key, rule in rules.items():
-        if kwargs.get(key) is not None:
-            rule()
+    _check_views(cfg, method)
+    given = {key: value for key, value in (cfg.get("method_kwargs") or {}).items() if value is not None}
+    kwargs, batch = {**method.defaults, **given}, cfg.optimizer.batch_size
+    match method.batch:
+        case "whitening":
+            _check_whitening(kwargs, batch)
+        case "queue":
+            _check_queue(kwargs["queue_size"], batch * devices)
+        case "optional queue":
+            _check_optional_queue(kwargs["queue_size"], batch * devices)
+        case "memory":
+            _check_memory(kwargs["num_prototypes"], images // devices // batch * batch)
+    _check_part(cfg, method, kwargs.get("queue_size"), devices)
 
 
-def _check_part(cfg: DictConfig, kwargs: Mapping[str, Any], batch: int, devices: int) -> None:
+def _check_views(cfg: DictConfig, method: Method) -> None:
+    large, small = cfg.data.num_large_crops, cfg.data.num_small_crops
+    if large < 2:
+        raise UserError(f"Expected two views of the largest size, but augmentations make {large}; change num_crops.")
+    if (large, small) != (2, 0) and not method.many_views:
+        others = ", ".join(name for name, row in METHODS.items() if row.many_views)
+        raise UserError(
+            f"method={cfg.method} takes exactly two views, but augmentations make {large + small}; change num_crops, "
+            f"or choose one of {others}."
+        )
+
+
+def _check_whitening(kwargs: Mapping[str, Any], batch: int) -> None:
+    size, width = kwargs["whitening_size"], kwargs.get("proj_output_dim", 0)
+    if size > batch or batch % size:
+        raise UserError(
+            f"Expected optimizer.batch_size to be a multiple of method_kwargs.whitening_size={size}, but got {batch}."
+        )
+    if size <= width and not kwargs["whitening_eps"]:
+        raise UserError(
+            f"Expected method_kwargs.whitening_size to exceed method_kwargs.proj_output_dim={width}, but got {size}; a "
+            "positive method_kwargs.whitening_eps allows it."
+        )
+
+
+def _check_queue(size: int, step: int) -> None:
+    if size < step or size % step:
+        raise UserError(
+            f"Expected method_kwargs.queue_size to be a multiple of the {step} images of a step, but got {size}; "
+            "change it or optimizer.batch_size."
+        )
+
+
+def _check_optional_queue(size: int, step: int) -> None:
+    """Check a queue that may be left out, and need not hold whole batches."""
+    if 0 < size < step:
+        raise UserError(f"Expected method_kwargs.queue_size to be 0 or at least {step} (a step), but got {size}.")
+
+
+def _check_memory(prototypes: int | Sequence[int], remembered: int) -> None:
+    """Check the numbers of clusters, whose first centers are drawn from the images that a process sees in an epoch."""
+    # Of too few images for a single batch the loader speaks.
+    if not isinstance(prototypes, Sequence) or max(prototypes) > remembered > 0:
+        raise UserError(
+            f"Expected method_kwargs.num_prototypes to be a list of numbers of at most {remembered}, the images that a "
+            f"process sees in an epoch, but got {prototypes}; give "
+            f"method_kwargs.num_prototypes=[{max(remembered // 4, 2)}]."
+        )
+
+
+def _check_part(cfg: DictConfig, method: Method, queue: int | None, devices: int) -> None:
     """Check that the method takes the part of a batch that further moves of a masker are made on."""
-    adversary = cfg.get("adversary") or {}
+    adversary, batch = cfg.get("adversary") or {}, cfg.optimizer.batch_size
     if adversary.get("steps", 1) == 1:
         return
     from amask_solo.game.adversary import PART, part_size  # torch, which the other checks do not need
 
-    size, queue = part_size(float(adversary.get("part", PART)), batch), kwargs.get("queue_size")
-    # W-MSE takes views apart by the size of the batch, and a list of prototypes is DeepCluster-v2's, whose memory has
-    # a place for each image of it.
-    whole = kwargs.get("whitening_size") or OmegaConf.is_list(kwargs.get("num_prototypes"))
-    if (size == batch or not whole) and (not queue or "epoch_queue_starts" in kwargs or queue % (size * devices) == 0):
-        return
-    raise UserError(
-        f"method={cfg.method} cannot be called on the {size} images of adversary.part, on which further moves of the "
-        "masker (adversary.steps) are made; give adversary.part=1."
-    )
-
-
-def _check_views(cfg: DictConfig, *, many: bool) -> None:
-    large, small = cfg.data.num_large_crops, cfg.data.num_small_crops
-    if large < 2:
-        raise UserError(f"Expected two views of the largest size, but augmentations make {large}; change num_crops.")
-    if (large, small) != (2, 0) and not many:
+    size = part_size(float(adversary.get("part", PART)), batch)
+    # One takes views apart by the size of the batch, the other has a place in its memory for each image of it.
+    whole = method.batch in ("whitening", "memory")
+    if (whole and size != batch) or (method.batch == "queue" and queue % (size * devices)):
         raise UserError(
-            f"method={cfg.method} takes exactly two views, but augmentations make {large + small}; change num_crops, "
-            f"or choose one of {', '.join(sorted(MANY_VIEWS))}."
+            f"method={cfg.method} cannot be called on the {size} images of adversary.part, on which further moves of "
+            "the masker (adversary.steps) are made; give adversary.part=1."
         )
 
 
@@ -88,40 +124,3 @@ def optimizer_kwargs(cfg: DictConfig) -> dict[str, Any]:
     kept = {key: value for key, value in kwargs.items() if key in takes[cfg.name]}
     check_keys({"_target_": OPTIMIZERS[cfg.name], **kept}, "optimizer.kwargs")
     return kept
-
-
-def _check_whitening(kwargs: DictConfig, batch: int) -> None:
-    size, width = kwargs.whitening_size, kwargs.get("proj_output_dim", 0)
-    if size > batch or batch % size:
-        raise UserError(
-            f"Expected optimizer.batch_size to be a multiple of method_kwargs.whitening_size={size}, but got {batch}."
-        )
-    if size <= width and not kwargs.get("whitening_eps"):
-        raise UserError(
-            f"Expected method_kwargs.whitening_size to exceed method_kwargs.proj_output_dim={width}, but got {size}; a "
-            "positive method_kwargs.whitening_eps allows it."
-        )
-
-
-def _check_queue(kwargs: DictConfig, batch: int, devices: int) -> None:
-    size = kwargs.queue_size
-    step = batch * devices
-    if "epoch_queue_starts" in kwargs:  # SwAV's, which may be left out, and need not hold whole batches
-        if 0 < size < step:
-            raise UserError(f"Expected method_kwargs.queue_size to be 0 or at least {step} (a step), but got {size}.")
-    elif size < step or size % step:
-        raise UserError(
-            f"Expected method_kwargs.queue_size to be a multiple of the {step} images of a step, but got {size}; "
-            "change it or optimizer.batch_size."
-        )
-
-
-def _check_prototypes(kwargs: DictConfig, remembered: int) -> None:
-    # A list stands for DeepCluster-v2, which draws its first centers from the images of an epoch. Of too few images for
-    # a single batch the loader speaks.
-    if not remembered or not OmegaConf.is_list(kwargs.num_prototypes) or max(kwargs.num_prototypes) <= remembered:
-        return
-    raise UserError(
-        f"Expected method_kwargs.num_prototypes of at most {remembered}, the images that a process sees in an epoch, "
-        f"but got {list(kwargs.num_prototypes)}; give method_kwargs.num_prototypes=[{max(remembered // 4, 2)}]."
-    )

@@ -9,7 +9,8 @@ from amask_solo.augment.schema import read_recipes
 from amask_solo.configuration import check_keys
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.files import check_image_folder
-from amask_solo.hosts.names import CONTRASTIVE, OPTIMIZERS, SCHEDULERS, written_backbones, written_methods
+from amask_solo.hosts.methods import by_name
+from amask_solo.hosts.names import OPTIMIZERS, SCHEDULERS, written_backbones, written_methods
 from amask_solo.hosts.refusals import check, no_logits, refuse_missing, refuse_only_current
 from amask_solo.layout import PREFIX
 from amask_solo.rules import AT_LEAST_0, PATH, POSITIVE, SEED, SHARE, SWITCH, TEXT, Rule, or_null, several, whole
@@ -118,7 +119,7 @@ def check_values_and_names(cfg: DictConfig) -> None:
         return
     check_keys(cfg.get("adversary"), "adversary")
     negatives = OmegaConf.select(cfg, "adversary.negatives")
-    if negatives and not cfg.base_class and cfg.method.removeprefix(PREFIX) not in CONTRASTIVE:
+    if negatives and not cfg.base_class and not by_name(cfg.method).contrast:
         raise no_logits(cfg.method)
     check_patches(cfg)
 

@@ -8,15 +8,15 @@ from omegaconf import OmegaConf
 
 from amask_solo.errors import UserError
 from amask_solo.hosts.installed import load_host
-from amask_solo.hosts.refusals import ONLY_CURRENT
+from amask_solo.hosts.methods import METHODS as ROWS
 from tests.tiny import METHOD_KWARGS, tiny_cfg
 
 METHODS = sorted(load_host().methods())
 
 
 def test_the_generation_has_the_methods_that_it_is_known_for(host):
-    absent = ONLY_CURRENT if host.generation == "release" else set()
-    assert set(METHODS) == set(METHOD_KWARGS) - absent
+    absent = {name for name, row in ROWS.items() if row.only_current and host.generation == "release"}
+    assert set(METHODS) == set(ROWS) - absent
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from amask_solo._types import WeightedViews
 from amask_solo.hard_views import AdversarialPixels, Beside, Chain, CutMix
 from amask_solo.hosts.installed import load_host
+from amask_solo.hosts.methods import by_name
 from amask_solo.masked.clean_view import in_memory_format
-from amask_solo.masked.traits import first_signal_epoch
 from amask_solo.maskers import NoMasks, RandomMasker
 from tests.players import METHODS, NothingHidden, OneConvolution, Trace, attach, batch_of, build, fit, masker_node
 
@@ -80,7 +80,7 @@ def test_with_nothing_added_and_nothing_pasted_loss_gradients_and_buffers_are_th
 
 @pytest.mark.parametrize("name", SET_UP_BY_HOOKS)
 def test_with_nothing_added_and_nothing_pasted_the_method_learns_as_the_stock_method(name):
-    epochs = first_signal_epoch(load_host().methods()[name]) + 1
+    epochs = by_name(name).first_epoch + 1
     trained = [build(name), played(name, GENTLE)]
     for model in trained:
         fit(model, batches=1, epochs=epochs, limit_val_batches=0)
@@ -116,7 +116,7 @@ class Attacked(Callback):
 @every_method
 def test_an_attack_raises_the_loss_and_leaves_no_trace(name):
     # A step so small that it changes no nearest neighbor.
-    epochs = first_signal_epoch(load_host().methods()[name]) + 1
+    epochs = by_name(name).first_epoch + 1
     attacked = Attacked(AdversarialPixels(eps=0.01))
     model = played(name, "none")
     fit(model, batches=1, epochs=epochs, limit_val_batches=0, callbacks=[attacked, Trace()])

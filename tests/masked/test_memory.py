@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from amask_solo.hosts.installed import load_host
+from amask_solo.hosts.methods import by_name
 from amask_solo.masked.clean_view import in_memory_format
-from amask_solo.masked.traits import first_signal_epoch
 from tests.players import METHODS, OneConvolution, attach, batch_of, build, fit, masker_node
 
 pytestmark = pytest.mark.host
@@ -47,7 +46,7 @@ def test_the_graph_of_one_mask_at_a_time_trains_the_same_network(name, accumulat
             "accumulate_grad_batches": accumulated,
         }
         model = build(name, masker_node(OneConvolution, num_masks=3), **settings)
-        epochs = first_signal_epoch(load_host().methods()[name]) + 1
+        epochs = by_name(name).first_epoch + 1
         fit(model, epochs=epochs, accumulate_grad_batches=accumulated)
         trained.append(model.state_dict())
     for key, expected in trained[0].items():

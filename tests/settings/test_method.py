@@ -7,8 +7,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from amask_solo.errors import UserError
+from amask_solo.hosts.methods import by_name
 from amask_solo.hosts.names import OPTIMIZERS
 from amask_solo.settings.method import check_method, optimizer_kwargs
+
+WITH_QUEUE = ["all4one", "mocov2plus", "nnbyol", "nnclr", "nnsiam", "ressl"]
 
 
 def with_part(made, **adversary):
@@ -17,15 +20,16 @@ def with_part(made, **adversary):
 
 def test_further_moves_are_made_on_images_that_the_method_takes():
     whitening = cfg("amask_wmse", whitening_size=8, proj_output_dim=2)
-    for made in (whitening, cfg("amask_mocov2plus", queue_size=16), cfg("amask_simclr"), cfg(queue_size=20, **SWAV)):
+    queue = cfg("amask_mocov2plus", queue_size=16)
+    for made in (whitening, queue, cfg("amask_simclr"), cfg("amask_swav", queue_size=20)):
         check(with_part(made, part=1))
-    check(with_part(cfg("amask_mocov2plus", queue_size=16)))
+    check(with_part(queue))
     clusters = cfg("amask_deepclusterv2", num_prototypes=[8])
     check(with_part(clusters, part=1))
     for made in (
         with_part(whitening),
         with_part(clusters),
-        with_part(cfg("amask_mocov2plus", queue_size=16), part=0.4),
+        with_part(queue, part=0.4),
     ):
         with pytest.raises(UserError, match=r"give adversary\.part=1"):
             check(made)
@@ -42,47 +46,49 @@ def cfg(method="amask_byol", batch=8, large=2, small=0, **method_kwargs):
     )
 
 
-def check(made, *, images=64, devices=1, many_views=False):
-    check_method(made, images=images, devices=devices, many_views=many_views)
-
-
-SWAV = {"epoch_queue_starts": 1}
+def check(made, *, images=64, devices=1, **facts):
+    check_method(made, by_name(made.method)._replace(**facts), images=images, devices=devices)
 
 
 @pytest.mark.parametrize(
-    ("method_kwargs", "devices"),
+    ("method", "method_kwargs", "devices"),
     [
-        ({}, 1),
-        ({"whitening_size": 4, "proj_output_dim": 2}, 1),
-        ({"whitening_size": 8, "proj_output_dim": 8, "whitening_eps": 0.1}, 1),
-        ({"queue_size": 16}, 2),
-        ({"queue_size": 0, **SWAV}, 1),
-        ({"queue_size": 20, **SWAV}, 1),
-        ({"num_prototypes": [64, 10]}, 1),
-        ({"num_prototypes": 3000}, 1),
+        ("byol", {}, 1),
+        ("wmse", {"whitening_size": 4, "proj_output_dim": 2}, 1),
+        ("wmse", {"whitening_size": 8, "proj_output_dim": 8, "whitening_eps": 0.1}, 1),
+        ("nnclr", {"queue_size": 16}, 2),
+        ("nnclr", {}, 2),
+        ("swav", {"queue_size": 0}, 1),
+        ("swav", {"queue_size": 20}, 1),
+        ("swav", {"num_prototypes": 3000}, 1),
+        ("deepclusterv2", {"num_prototypes": [64, 10]}, 1),
+        ("my_own", {"queue_size": 5}, 1),
     ],
 )
-def test_what_the_host_accepts_passes(method_kwargs, devices):
-    check(cfg(**method_kwargs), devices=devices)
+def test_what_the_host_accepts_passes(method, method_kwargs, devices):
+    check(cfg(f"amask_{method}", **method_kwargs), devices=devices)
 
 
 @pytest.mark.parametrize(
-    ("method_kwargs", "devices", "words"),
+    ("method", "method_kwargs", "devices", "words"),
     [
-        ({"whitening_size": 16, "proj_output_dim": 2}, 1, "multiple of method_kwargs.whitening_size=16"),
-        ({"whitening_size": 3, "proj_output_dim": 2}, 1, "multiple of method_kwargs.whitening_size=3"),
-        ({"whitening_size": 8, "proj_output_dim": 8}, 1, "whitening_size to exceed"),
-        ({"queue_size": 20}, 1, "multiple of the 8 images"),
-        ({"queue_size": 8}, 2, "multiple of the 16 images"),
-        ({"queue_size": 0}, 1, "multiple of the 8 images"),
-        ({"queue_size": 4, **SWAV}, 1, "0 or at least 8"),
-        ({"num_prototypes": [65, 10]}, 1, "at most 64"),
-        ({"num_prototypes": [33]}, 2, "at most 32"),
+        ("wmse", {"whitening_size": 16, "proj_output_dim": 2}, 1, "multiple of method_kwargs.whitening_size=16"),
+        ("wmse", {"whitening_size": 3, "proj_output_dim": 2}, 1, "multiple of method_kwargs.whitening_size=3"),
+        ("wmse", {"whitening_size": 8, "proj_output_dim": 8}, 1, "whitening_size to exceed"),
+        ("wmse", {}, 1, "multiple of method_kwargs.whitening_size=256"),
+        *((name, {"queue_size": 20}, 1, "multiple of the 8 images") for name in WITH_QUEUE),
+        ("nnclr", {"queue_size": 8}, 2, "multiple of the 16 images"),
+        ("nnclr", {"queue_size": 0}, 1, "multiple of the 8 images"),
+        ("nnclr", {}, 3, "multiple of the 24 images"),
+        ("swav", {"queue_size": 4}, 1, "0 or at least 8"),
+        ("deepclusterv2", {"num_prototypes": [65, 10]}, 1, "at most 64"),
+        ("deepclusterv2", {"num_prototypes": [33]}, 2, "at most 32"),
+        ("deepclusterv2", {"num_prototypes": 33}, 1, "to be a list"),
     ],
 )
-def test_what_the_host_does_not_accept_is_an_error_that_says_so(method_kwargs, devices, words):
+def test_what_the_host_does_not_accept_is_an_error_that_says_so(method, method_kwargs, devices, words):
     with pytest.raises(UserError, match=words):
-        check(cfg(**method_kwargs), devices=devices)
+        check(cfg(f"amask_{method}", **method_kwargs), devices=devices)
 
 
 @pytest.mark.parametrize("method", ["simsiam", "amask_simsiam"])

@@ -102,7 +102,7 @@ def test_what_works_passes(changes):
         (("backbone.name=timm/convnext_atto", "stem=cifar"), "for ResNets"),
         ((*VIT, "stem=cifar"), "for ResNets"),
         (("++adversary.masker.num_masks=5",), "room for all of them"),
-        (("negatives=random_block",), "choose one of simclr"),
+        (("negatives=random_block",), "choose one of .*simclr"),
         (DROP, "resnet18 is none that can do without"),
         ((*DROP, "backbone.name=timm/swin_tiny_patch4_window7_224", "data.image_size=224"), "none that can do without"),
         ((*VIT, *DROP, "++adversary.drop_tokens=3"), "adversary.drop_tokens to be true or false"),

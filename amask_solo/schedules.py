@@ -1,0 +1,35 @@
+"""The course of a learning rate: a linear warm-up, then half a cosine."""
+
+import math
+from typing import Literal
+
+Schedule = Literal["constant", "cosine"]
+
+
+def schedule_factor(progress: float, *, schedule: Schedule, warmup: float) -> float:
+    """Return the factor on a learning rate.
+
+    Args:
+        progress: The share of all optimizer steps taken so far, in [0, 1]; NaN if training has no end.
+        schedule: ``"constant"``, or ``"cosine"`` down to 0.
+        warmup: The share of all steps over which the factor rises linearly from 0.
+
+    Raises:
+        ValueError: If training has no end, and so no share that the factor could depend on.
+
+    Example:
+        >>> [schedule_factor(p, schedule="cosine", warmup=0.1) for p in (0.05, 0.1, 1.0)]
+        [0.5, 1.0, 0.0]
+    """
+    if schedule == "constant" and not warmup:
+        return 1.0
+    if math.isnan(progress):
+        raise ValueError(
+            f"Expected a training with an end for schedule={schedule} and warmup={warmup}, which are shares of it, but "
+            "got none; set max_epochs or max_steps, or take schedule=constant and warmup=0."
+        )
+    if progress < warmup:
+        return progress / warmup
+    if schedule == "constant":
+        return 1.0
+    return (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2

@@ -10,7 +10,7 @@ Usage::
 Each kill is a SIGKILL: in turn right after a checkpoint, while the next one is being written, and at a random moment.
 Then the same command continues with ``resume=true``. At the end every number of the last checkpoint (networks,
 optimizers, schedulers, random numbers, progress) must be the same to the last bit, and so must ``metrics.csv`` and the
-pictures of the masks. Of several processes one is killed, and the others must be gone within a minute.
+pictures of the masks. If there are several processes, one is killed, and the others must be gone within a minute.
 """
 
 import argparse

@@ -68,6 +68,6 @@ def say(kind: str, message: object, *, style: str) -> None:
 
 def _show(message: Warning | str, *args: object, **kwargs: object) -> None:
     del args, kwargs
-    # Not by `filterwarnings`: packages put filters of their own before ours while they are imported.
+    # `filterwarnings` would not do: packages put filters of their own before ours while they are imported.
     if not NOISE.match(str(message)):
         say("Warning", message, style="yellow")

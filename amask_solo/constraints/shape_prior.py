@@ -72,7 +72,7 @@ class ShapePrior(Constraint):
             nn.LeakyReLU(0.2),
             spectral_norm(nn.Conv2d(2 * width, 1, SIDE // 4)),
         )
-        # Not in checkpoints: they are the same in every run.
+        # They are the same in every run, so checkpoints do not hold them.
         self.register_buffer("rectangles", rectangles(*area), persistent=False)
 
     def forward(self, masks: Masks) -> Scalar:

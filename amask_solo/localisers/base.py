@@ -53,8 +53,8 @@ def foreground(maps: Maps, grid: int, *, slack: float = 0.6) -> Cells:
 
     References:
         Chin et al., `Masking Improves Contrastive Self-Supervised Learning for ConvNets, and Saliency Tells You Where
-        <https://arxiv.org/abs/2309.12757>`_, WACV 2024, after the poster and the released code, which thresholds each
-        row after sorting it: its foreground is right in number and moved to the right in place. Not so here.
+        <https://arxiv.org/abs/2309.12757>`_, WACV 2024, after the poster and the released code. That code thresholds
+        each row after sorting it, so its foreground is right in number, but moved to the right; this one does not sort.
         Wei et al., `Selective Convolutional Descriptor Aggregation <https://arxiv.org/abs/1604.04994>`_, 2017.
     """
     cells = F.adaptive_avg_pool2d(maps, grid)

@@ -49,7 +49,7 @@ def _look(network: nn.Module, images: Images) -> FeatureMaps:
 
 def _load(file: Path, arch: str | None, kwargs: Mapping[str, Any]) -> nn.Module:
     """Return the backbone of a file, in evaluation mode on the CPU."""
-    # Not at the top: the other localisers need no such library.
+    # Imported here, since the other localisers need no such library.
     from amask_solo.hosts.architectures import has_cifar_stem, is_backbone, nearest_arch, rebuild
     from amask_solo.hosts.blueprint import Blueprint
 

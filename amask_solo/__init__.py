@@ -8,7 +8,7 @@ from typing import Any
 
 from amask_solo.masked.registry import register, register_when_imported
 
-__version__ = "0.8.0"
+__version__ = "0.9.0"
 
 _LAZY = {
     "Adversary": "amask_solo.game.adversary",

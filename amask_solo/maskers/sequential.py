@@ -98,14 +98,14 @@ class SequentialMasker(Masker):
             hidden, taken = _hide(hidden, taken, known)
         return torch.cat(masks, dim=1).to(images.dtype)
 
-    def draw(self, images: Images, *, generator: torch.Generator | None = None) -> OneMask:
+    def draw_one(self, images: Images, *, generator: torch.Generator | None = None) -> OneMask:
         """Return one mask an image; each step is drawn for equally many of the images, to one.
 
         Of an image, only the steps that lead to its mask are made; and since a mask is not trained through earlier
         ones, the last steps of all images are one pass through the network.
         """
         if self.through_earlier or len(images) < self.num_masks:
-            return super().draw(images, generator=generator)
+            return super().draw_one(images, generator=generator)
         order = torch.randperm(len(images), generator=generator, device=images.device)
         view, size = shrink(images, self.resolution)[order], images.shape[-2:]
         hidden = torch.zeros_like(images[:, :1], dtype=torch.float32)

@@ -98,5 +98,5 @@ class HostLoss:
         with class_losses(self.model) as heard, self.with_negatives():
             batch = [self.indexes, list(views), self.targets]
             loss = self.model.stock.training_step(self.model, batch, self.batch_idx)
-        class_loss = sum(heard)
+        class_loss = sum(heard, start=0.0)
         return loss - class_loss, class_loss

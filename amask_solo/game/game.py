@@ -178,14 +178,7 @@ class Game(nn.Module):
     def occluded(
         self, views: Views, shown: StackedMasks, sides: Sequence[int], *, generator: torch.Generator | None = None
     ) -> Iterator[WeightedViews]:
-        """Yield, for each mask, the views with those of some numbers occluded, and a weight: the sum before hard views.
-
-        Args:
-            views: As in :meth:`entries`.
-            shown: As in :meth:`entries`.
-            sides: As in :meth:`entries`.
-            generator: Source of randomness, of the fill.
-        """
+        """Yield the sum as it is before hard views, one entry a mask; the arguments are those of :meth:`entries`."""
         seen = masked_views(views, sides)
         content = self.fill(seen, generator=generator)
         weight = 1.0 if self.reduction == "sum" else 1 / shown.shape[1]

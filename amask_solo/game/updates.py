@@ -149,14 +149,9 @@ def _turn(board: Board, *, learns: bool, expose: Callable[[Masks], Masks] = lamb
 
 
 def _value(board: Board, shown: Masks) -> Scalar:
-    known = None if board.shared is None else cut(shown)
-    entries = board.game.entries(
-        board.views,
-        shown if known is None else known.leaf,
-        board.sides,
-        board.probe or board.loss,
-        generator=board.generator,
-    )
-    if known is None:
-        return board.game.value(entries, board.loss)
-    return value_one_by_one(entries, board.loss, [known, *board.shared])
+    game, views, sides, loss, generator, shared, probe = board
+    if shared is None:
+        return game.value(game.entries(views, shown, sides, probe or loss, generator=generator), loss)
+    known = cut(shown)
+    entries = game.entries(views, known.leaf, sides, probe or loss, generator=generator)
+    return value_one_by_one(entries, loss, [known, *shared])

@@ -9,6 +9,7 @@ from torch import nn
 
 from amask_solo._types import Images, Masks
 from amask_solo.callbacks.game_monitor import GameMonitor
+from amask_solo.game.updates import Turn
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.method import wrap
 from amask_solo.maskers.base import Masker
@@ -48,12 +49,17 @@ class OneConvolution(Masker):
 
 
 class Trace(Callback):
-    """What a user would see of a run, batch by batch."""
+    """What a user would see of a run, batch by batch, and the last turn that was played."""
 
     def __init__(self) -> None:
         self.steps: list[int] = []
         self.rates: list[list[float]] = []
         self.tau: list[float] = []
+        self.turn: Turn | None = None
+
+    def on_before_backward(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
+        if getattr(model, "step", None) is not None:
+            self.turn = model.step.turn
 
     def on_train_batch_end(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
         self.steps.append(trainer.global_step)
@@ -104,4 +110,4 @@ def batch_of(size: int = 8, pixels: int = 32, *, dtype: torch.dtype = torch.floa
 def attach(model: LightningModule) -> None:
     """Give the model a trainer that does not train, for what a single step asks of it."""
     model.trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
-    model.muted = True  # there is no loop that could take its logs
+    model.log = model.log_dict = lambda *_, **__: None  # there is no loop that could take its logs

@@ -1,5 +1,6 @@
 """Watches both players while they play."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from amask_solo.errors import UserError
 from amask_solo.game.monitor import all_finite, diagnose, mask_statistics
+from amask_solo.game.updates import Turn
 
 
 class GameMonitor(Callback):
@@ -34,56 +35,53 @@ class GameMonitor(Callback):
         self.stop_on_nan = stop_on_nan
         self._warned: set[str] = set()
         self._seen: list[dict[str, Tensor]] = []
-        self._grad_norm: Tensor | None = None
         self._due = False
-        self._hook: Any = None
+        self._turn: Turn | None = None
+        self._grad_norm: Tensor | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Watch the masker's optimizer, which is private and may step at any time."""
-        adversary = getattr(pl_module, "adversary", None)
-        if adversary is None:
-            return
-        masker = {id(parameter) for parameter in adversary.parameters()}
+        """Watch the masker's optimizer, which is private, may step at any time, and is made anew for each training."""
+        optimizer = getattr(getattr(pl_module, "adversary", None), "optimizer", None)
 
-        def measure(optimizer: Optimizer, args: Any, kwargs: Any) -> None:  # noqa: ARG001
-            if not self._due:
-                return
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            if parameters and id(parameters[0]) in masker:
-                pl_module.log("adversary/grad_norm", _grad_norm(parameters), on_epoch=False)
+        def measure(*_: Any) -> None:
+            if self._due:
+                norm = _grad_norm(p for group in optimizer.param_groups for p in group["params"])
+                pl_module.log("adversary/grad_norm", norm, on_epoch=False)
 
-        self._hook = register_optimizer_step_pre_hook(measure)
+        if optimizer is not None:
+            optimizer.register_step_pre_hook(measure)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Find out whether this step is logged."""
         del pl_module, batch
-        # What Lightning's own monitors ask; counting steps here would fall out of step
-        # after a resume.
+        # What Lightning's own monitors ask; counting steps here would fall out of step after a resume.
         logged = trainer._logger_connector.should_update_logs
         # An epoch shorter than that is looked at all the same, once.
         self._due = logged or batch_idx + 1 == trainer.num_training_batches
-        self._grad_norm = None
+        self._turn = self._grad_norm = None
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        """Take what was played, before the method lets it go."""
+        del trainer, loss
+        if self._due:
+            self._turn = getattr(getattr(pl_module, "step", None), "turn", None)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         """Measure the encoder's gradient, before it is clipped."""
         del trainer, optimizer
         if self._due:
-            self._grad_norm = _grad_norm(_encoder(pl_module))
+            named = pl_module.named_parameters()
+            self._grad_norm = _grad_norm(p for name, p in named if not name.startswith("adversary."))
             pl_module.log("encoder/grad_norm", self._grad_norm, on_step=True, on_epoch=False)
 
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log the masks and check for NaN."""
         del batch
         if not self._due:
             return
-        turn = getattr(getattr(pl_module, "adversary", None), "last", None)
+        turn, self._turn = self._turn, None
         if turn is not None:
             with trainer.precision_plugin.forward_context():
                 masks = _all_masks(pl_module, turn, batch_idx)
@@ -97,7 +95,7 @@ class GameMonitor(Callback):
         if trainer.strategy.reduce_boolean_decision(broken is not None, all=False):
             self._stop(trainer, broken or "loss of another process", batch_idx)
 
-    def _broken(self, trainer: Trainer, loss: Tensor, turn: Any) -> str | None:
+    def _broken(self, trainer: Trainer, loss: Tensor, turn: Turn | None) -> str | None:
         if turn is not None and not all_finite([turn.masks]):
             return "masks"
         if self._grad_norm is None or all_finite([self._grad_norm]):
@@ -126,20 +124,6 @@ class GameMonitor(Callback):
                 self._warned.add(finding.kind)
                 rank_zero_warn(f"Epoch {trainer.current_epoch}: {finding}")
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Stop watching."""
-        self._unhook()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Stop watching."""
-        del trainer, pl_module, exception
-        self._unhook()
-
-    def _unhook(self) -> None:
-        if self._hook is not None:
-            self._hook.remove()
-            self._hook = None
-
     def _stop(self, trainer: Trainer, what: str, batch_idx: int | None) -> None:
         if not self.stop_on_nan:
             return
@@ -165,7 +149,7 @@ def _newest_checkpoint(trainer: Trainer) -> Path | None:
 
 
 @torch.no_grad()
-def _all_masks(pl_module: LightningModule, turn: Any, batch_idx: int) -> Tensor:
+def _all_masks(pl_module: LightningModule, turn: Turn, batch_idx: int) -> Tensor:
     """Return the masks of the masked view; all of them are made anew if the step made one of each image alone.
 
     They are then those of the masker after its step; masks that are drawn at random are drawn again.
@@ -176,11 +160,5 @@ def _all_masks(pl_module: LightningModule, turn: Any, batch_idx: int) -> Tensor:
     return masker(turn.view, generator=pl_module.random_stream("monitor", batch_idx))
 
 
-def _encoder(pl_module: LightningModule) -> list[nn.Parameter]:
-    named = pl_module.named_parameters()
-    return [parameter for name, parameter in named if not name.startswith("adversary.")]
-
-
-def _grad_norm(parameters: list[nn.Parameter]) -> Tensor:
-    gradients = [p.grad.detach() for p in parameters if p.grad is not None]
-    return torch.nn.utils.get_total_norm(gradients)
+def _grad_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
+    return torch.nn.utils.get_total_norm([p.grad.detach() for p in parameters if p.grad is not None])

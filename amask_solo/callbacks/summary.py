@@ -69,16 +69,8 @@ class Summary(Callback):
         del trainer, pl_module
         self._last = None
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, *_: Any) -> None:
         """Take the time from the end of one step to the end of the next, loading included."""
-        del trainer, pl_module, outputs, batch, batch_idx
         now = time.perf_counter()
         self._steps += 1
         if self._last is not None and self._steps > WARM_UP:

@@ -61,7 +61,7 @@ def measure_lifts(
     own = game.occlusions(game.masker(views[side], generator=generator))
     # The batch comes in random order, so the image before is any other one.
     kinds = [own, random_blocks(own, generator=generator), own.roll(1, dims=0)]
-    entries = game.entries(views, torch.cat(kinds, dim=1), [side], generator=generator)
+    entries = game.occluded(views, torch.cat(kinds, dim=1), [side], generator=generator)
     losses = torch.stack([loss(entry.views) for entry in entries]).float()
     return losses.unflatten(0, (3, -1)) - loss(views).float()
 

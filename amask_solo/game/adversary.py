@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from amask_solo._types import Images, Masks, Scalar
+from amask_solo._types import Images, Masks, Scalar, Views
 from amask_solo.game.game import Game
-from amask_solo.game.updates import Reversal, Turn, UpdateRule
+from amask_solo.game.updates import Reversal, UpdateRule
 from amask_solo.occlusion import pixels
 from amask_solo.schedules import Schedule, schedule_factor
 
@@ -33,7 +33,7 @@ def part_size(share: float, batch: int) -> int:
 
 
 class Preview(NamedTuple):
-    """All masks of some views, and the views with what the last occlusion hides."""
+    """All masks of some views, and the views of the last entry that they make, with all that is hard about them."""
 
     masks: Masks
     hidden: Images
@@ -95,9 +95,8 @@ class Adversary(nn.Module):
         self.steps, self.part = steps, part
         self.schedule, self.warmup = schedule, warmup
         self.memory_efficient = memory_efficient and game.num_entries > 1
-        self.last: Turn | None = None
+        self.optimizer: torch.optim.Optimizer | None = None
         self._make_optimizer = optimizer
-        self._optimizer: torch.optim.Optimizer | None = None
         self._resumed: dict[str, Any] | None = None
 
     @property
@@ -110,24 +109,32 @@ class Adversary(nn.Module):
         """Whether the masker takes a turn of its own, after the encoder's step."""
         return self.update.two_turns
 
+    @property
+    def plays_again(self) -> bool:
+        """Whether the masker plays after the encoder's step: a turn of its own, or further moves."""
+        return self.two_turns or self.steps > 1
+
     def learned(self) -> list[nn.Parameter]:
-        """Return the parameters of the masker and of what it pays; none, so that nothing is stepped, if it has none."""
-        learned = [p for p in self.masker.parameters() if p.requires_grad]
-        return [*learned, *self.game.constraint.parameters()] if learned else []
+        """Return what is learned of the masker and of what it pays; nothing if the masker learns nothing."""
+        masker, constraint = (
+            [p for p in part.parameters() if p.requires_grad] for part in (self.masker, self.game.constraint)
+        )
+        return masker + constraint if masker else []
 
     def moves(self, step: int) -> bool:
         """Return whether the masker learns in this step of the host's optimizer."""
         return step % self.every == 0 and bool(self.learned())
 
     def start(self) -> None:
-        """Make the optimizer; called when the parameters are on the device where they are trained."""
+        """Make the optimizer, as :meth:`resume` found it; called when the parameters are where they are trained."""
+        resumed, self._resumed = self._resumed, None
         if not self.learned():
             return
-        self._optimizer = self._make_optimizer(self.learned())
-        for group in self._optimizer.param_groups:
+        self.optimizer = self._make_optimizer(self.learned())
+        for group in self.optimizer.param_groups:
             group["base_lr"] = group["lr"]
-        if self._resumed is not None:
-            self._optimizer.load_state_dict(self._resumed)
+        if resumed is not None:
+            self.optimizer.load_state_dict(resumed)
 
     def gather(self, objective: Scalar) -> None:
         """Add the gradients of what the masker minimizes to those that it has gathered; no other network gets any."""
@@ -141,28 +148,30 @@ class Adversary(nn.Module):
         """Move the masker by the gradients that it has gathered.
 
         Args:
-            progress: The share of all optimizer steps taken so far.
+            progress: The share of all optimizer steps taken so far; NaN if training has no end.
             apply: How to step an optimizer; the place for a gradient scaler.
         """
-        if self._optimizer is None or all(p.grad is None for p in self.learned()):
+        if self.optimizer is None or all(p.grad is None for p in self.learned()):
             return
         factor = schedule_factor(progress, schedule=self.schedule, warmup=self.warmup)
-        for group in self._optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = factor * group["base_lr"]
-        apply(self._optimizer)
-        self._optimizer.zero_grad(set_to_none=True)
+        apply(self.optimizer)
+        self.optimizer.zero_grad(set_to_none=True)
 
     def optimizer_state(self) -> dict[str, Any]:
         """Return the optimizer's state as tensors and plain containers."""
-        return {} if self._optimizer is None else self._optimizer.state_dict()
+        return {} if self.optimizer is None else self.optimizer.state_dict()
 
     def resume(self, optimizer_state: dict[str, Any]) -> None:
-        """Keep the state of a checkpoint until :meth:`start` makes the optimizer."""
+        """Keep the state of a checkpoint until :meth:`start` makes the optimizer, the next one alone."""
         self._resumed = optimizer_state or None
 
     @torch.no_grad()
     def preview(self, images: Images, *, generator: torch.Generator | None = None) -> Preview:
-        """Return what the present masker would do to these views, without a host.
+        """Return what the present masker and hard views would do to these views, without a host.
+
+        An attack finds no objective to raise, so what it adds is what it starts from.
 
         Args:
             images: Normalised views.
@@ -170,5 +179,9 @@ class Adversary(nn.Module):
         """
         masks = self.masker(images, generator=generator)
         shown = self.game.show(masks, generator=generator)
-        *_, last = self.game.entries([images], shown, [0], generator=generator)
-        return Preview(masks, pixels(last.views[0]))
+        *_, last = self.game.entries([images], shown, [0], _no_objective, generator=generator)
+        return Preview(masks, pixels(last.views[last.side]))
+
+
+def _no_objective(views: Views) -> Scalar:
+    return sum(0 * view.sum() for view in views)

@@ -6,9 +6,10 @@ r"""The game, and nothing else. Read this file first.
     \sum_n w_n \, L\bigl(x_1, \; \mathrm{occlude}(x_2, m_n)\bigr) - C(m), \qquad m = \mathrm{masker}(x_2)
 
 :math:`x_1, x_2` are two views of an image and :math:`L` is the objective of a method of the host, seen only as a
-function of its views. The sum over :math:`n` is a list of :class:`~amask_solo._types.WeightedViews`: all masks at once,
-one mask drawn for each image, growing occlusion and a clean pair are the same data, and so is what hard views make of
-them.
+function of its views. The sum over :math:`n` is a list of :class:`~amask_solo._types.WeightedViews`
+(:meth:`Game.entries`): all masks at once, one mask drawn for each image, growing occlusion and a clean pair are the
+same data, and so is what hard views make of them. How the players take turns stands in
+:mod:`~amask_solo.game.updates`.
 
 References:
     Shi et al., `Adversarial Masking for Self-Supervised Learning <https://arxiv.org/abs/2201.13100>`_, ICML 2022.
@@ -105,7 +106,8 @@ class Game(nn.Module):
                 )
         self.masker, self.fill, self.constraint, self.hard_views = masker, fill, constraint, hard_views
         self.negatives = negatives
-        self.draw, self.apply_, self.reduction, self.share = draw, apply, reduction, share
+        self.draw, self.reduction, self.share = draw, reduction, share
+        self.apply_ = apply  # `apply` is a method of every module
         self.drop_tokens = drop_tokens
 
     @property
@@ -124,7 +126,7 @@ class Game(nn.Module):
         The constraint is paid on these.
         """
         if self.draw == "one" and self.apply_ == "each" and self.constraint.free:
-            return self.masker.draw(view, generator=generator)
+            return self.masker.draw_one(view, generator=generator)
         return self.masker(view, generator=generator)
 
     def occlusions(self, masks: Masks) -> Masks:
@@ -142,16 +144,41 @@ class Game(nn.Module):
         return draw_one(masks, generator=generator)
 
     def entries(
-        self, views: Views, shown: StackedMasks, sides: Sequence[int], *, generator: torch.Generator | None = None
+        self,
+        views: Views,
+        shown: StackedMasks,
+        sides: Sequence[int],
+        loss: BaseLoss,
+        *,
+        generator: torch.Generator | None = None,
     ) -> Iterator[WeightedViews]:
-        """Yield the sum as data: for each mask, the views with those of some numbers occluded, and a weight.
+        """Yield the sum as data: what the encoder is shown and how much it counts, each entry when it is asked for.
 
         Args:
             views: The clean views.
             shown: The masks of the views with these numbers, one view's after another's.
             sides: The numbers; hard views change the last one.
-            generator: Source of randomness, of the fill.
+            loss: The host's objective, without a trace, for hard views that attack it.
+            generator: Source of randomness, of the fill and of the hard views.
+
+        Raises:
+            ValueError: If hard views make another number of entries than they say. A host writes its statistics and
+                queues in the last call, which would be none, or not the last.
         """
+        occluded = self.occluded(views, shown, sides, generator=generator)
+        expected, made = shown.shape[1] * self.hard_views.num_entries, 0
+        for made, entry in enumerate(self.hard_views(occluded, loss, generator=generator), start=1):  # noqa: B007
+            yield entry
+        if made != expected:
+            raise ValueError(
+                f"Expected {expected} entries of {type(self.hard_views).__name__}, which says that it makes "
+                f"{self.hard_views.num_entries} of each, but got {made}; set its num_entries."
+            )
+
+    def occluded(
+        self, views: Views, shown: StackedMasks, sides: Sequence[int], *, generator: torch.Generator | None = None
+    ) -> Iterator[WeightedViews]:
+        """Yield the sum as it is before hard views, one entry a mask; the arguments are those of :meth:`entries`."""
         seen = masked_views(views, sides)
         content = self.fill(seen, generator=generator)
         weight = 1.0 if self.reduction == "sum" else 1 / shown.shape[1]

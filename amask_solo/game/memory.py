@@ -53,7 +53,7 @@ def value_one_by_one(entries: Iterable[WeightedViews], loss: BaseLoss, shared: S
                     if hard.leaf.grad is not None:  # a view that goes through a teacher alone has none
                         torch.autograd.backward(hard.origin, hard.leaf.grad, inputs=leaves, retain_graph=True)
         gradients = [leaf.grad for leaf in leaves]
-    return _Known.apply(total, gradients, *(known.origin for known in shared))
+    return _WithGradients.apply(total, gradients, *(known.origin for known in shared))
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def made_anew(propose: Callable[..., Masks], view: Images, *, generator: torch.G
     return checkpoint(lambda images: propose(images, generator=next(sources, again)), view, use_reentrant=False)
 
 
-class _Known(torch.autograd.Function):
+class _WithGradients(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, gradients: list[Tensor | None], *origins: Tensor) -> Tensor:  # noqa: ARG004
         ctx.gradients = gradients

@@ -35,6 +35,36 @@ class Finding(NamedTuple):
         return f"{self.what} Likely cause: {self.cause}. Try: {self.remedy}."
 
 
+FAILURES = {
+    "nan": (
+        "The masks contain NaN or infinite values.",
+        "the masker's updates are too large, or half precision overflowed",
+        "a lower adversary.optimizer.lr, or trainer.precision=bf16-mixed or 32-true",
+    ),
+    "empty": (
+        "Masks that hide almost nothing: number {}.",
+        "the constraint costs more than hiding gains, or there are more masks than are of use",
+        "a smaller weight of the constraint, an area budget as projection, or fewer masks",
+    ),
+    "full": (
+        "Masks that hide almost everything: number {}.",
+        "nothing keeps the masker from hiding the whole image, which is always the hardest view",
+        "a sparsity constraint or a larger weight for it, or an area budget as projection",
+    ),
+    "same": (
+        "All images get nearly the same masks (spread between images {}).",
+        "the masker has settled on a fixed pattern whatever it sees, or the encoder has collapsed",
+        "a lower adversary.optimizer.lr or a later adversary.start_epoch; compare the kNN accuracy",
+    ),
+    "identical": (
+        "Two masks of an image are nearly identical (intersection over union {}).",
+        "nothing makes the masks differ from one another",
+        "the overlap constraint, or the softmax or disjoint projection",
+    ),
+}
+"""How masks fail: what is seen, its likely cause, and what to try."""
+
+
 def mask_statistics(masks: Masks) -> dict[str, Scalar]:
     r"""Describe a batch of masks by a few numbers, without waiting for the device.
 
@@ -108,26 +138,23 @@ def diagnose(statistics: Mapping[str, Scalar | float]) -> list[Finding]:
     """
     values = {name: float(value) for name, value in statistics.items()}
     if not all(isfinite(value) for value in values.values()):
-        return [
-            Finding(
-                "nan",
-                "The masks contain NaN or infinite values.",
-                "the masker's updates are too large, or half precision overflowed",
-                "a lower adversary.optimizer.lr, or trainer.precision=bf16-mixed or 32-true",
-            )
-        ]
+        return [_finding("nan")]
     areas = _areas(values)
     empty = [n for n, area in areas.items() if area < EMPTY]
     full = [n for n, area in areas.items() if area > FULL]
-    findings = [_empty(empty, areas)] if empty else []
-    findings += [_full(full, areas)] if full else []
+    findings = [_finding(kind, _named(n, areas)) for kind, n in (("empty", empty), ("full", full)) if n]
     if len(empty) + len(full) == len(areas):
         return findings  # Masks that hide nothing or everything are also alike; that adds no news.
     if values.get("diversity", 1.0) < SAME:
-        findings.append(_same(values["diversity"]))
+        findings.append(_finding("same", f"{values['diversity']:.3f}"))
     if len(empty) < 2 and len(full) < 2 and values.get("similarity", 0.0) > IDENTICAL:
-        findings.append(_identical(values["similarity"]))
+        findings.append(_finding("identical", f"{values['similarity']:.2f}"))
     return findings
+
+
+def _finding(kind: str, number: str = "") -> Finding:
+    what, cause, remedy = FAILURES[kind]
+    return Finding(kind, what.format(number), cause, remedy)
 
 
 def _areas(values: Mapping[str, float]) -> dict[int, float]:
@@ -141,42 +168,6 @@ def _areas(values: Mapping[str, float]) -> dict[int, float]:
 def _named(numbers: list[int], areas: Mapping[int, float]) -> str:
     named = ", ".join(f"{n} ({areas[n]:.1%})" for n in numbers)
     return f"{named} of {len(areas)}"
-
-
-def _empty(numbers: list[int], areas: Mapping[int, float]) -> Finding:
-    return Finding(
-        "empty",
-        f"Masks that hide almost nothing: number {_named(numbers, areas)}.",
-        "the constraint costs more than hiding gains, or there are more masks than are of use",
-        "a smaller weight of the constraint, an area budget as projection, or fewer masks",
-    )
-
-
-def _full(numbers: list[int], areas: Mapping[int, float]) -> Finding:
-    return Finding(
-        "full",
-        f"Masks that hide almost everything: number {_named(numbers, areas)}.",
-        "nothing keeps the masker from hiding the whole image, which is always the hardest view",
-        "a sparsity constraint or a larger weight for it, or an area budget as projection",
-    )
-
-
-def _same(diversity: float) -> Finding:
-    return Finding(
-        "same",
-        f"All images get nearly the same masks (spread between images {diversity:.3f}).",
-        "the masker has settled on a fixed pattern whatever it sees, or the encoder has collapsed",
-        "a lower adversary.optimizer.lr or a later adversary.start_epoch; compare the kNN accuracy",
-    )
-
-
-def _identical(similarity: float) -> Finding:
-    return Finding(
-        "identical",
-        f"Two masks of an image are nearly identical (intersection over union {similarity:.2f}).",
-        "nothing makes the masks differ from one another",
-        "the overlap constraint, or the softmax or disjoint projection",
-    )
 
 
 def all_finite(tensors: Iterable[Tensor]) -> bool:

@@ -50,7 +50,7 @@ class HardNegatives(nn.Module):
             fill: What shows where it is hidden.
             generator: Source of randomness, on the device of the view.
         """
-        mask = self.masker.draw(view, generator=generator)
+        mask = self.masker.draw_one(view, generator=generator)
         return occlude(view, mask, fill(view, generator=generator))
 
 

@@ -5,14 +5,14 @@ One turn::
     masks = masker(view)                            # Game.propose
     penalty = constraint(masks)
     shown = one drawn mask of each image, or all    # Game.show
-    for each shown mask:                            # Board.entries, Game.value
-        loss += weight * host_step(views with the occluded one)
+    for each entry that these masks make:           # Game.entries
+        loss += weight * host_step(its views)       # Game.value
 
 The encoder descends on the loss, the masker on penalty - loss: in the same backward pass, or each in a turn of its own.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from amask_solo._types import BaseLoss, Images, Masks, Scalar, Views, WeightedViews
+from amask_solo._types import BaseLoss, Images, Masks, Scalar, Views
 from amask_solo.game.game import Game, masked_views
 from amask_solo.game.memory import Cut, cut, made_anew, value_one_by_one
 
 
 class Board(NamedTuple):
-    """All that a turn needs.
+    """All that a turn needs, and no more than a parcel of it.
 
     Attributes:
         game: What is played.
@@ -46,11 +46,6 @@ class Board(NamedTuple):
     generator: torch.Generator | None = None
     shared: Sequence[Cut] | None = None
     probe: BaseLoss | None = None
-
-    def entries(self, shown: Masks) -> Iterator[WeightedViews]:
-        """Yield the sum: what the encoder is shown, if these masks are, and how much it counts."""
-        occluded = self.game.entries(self.views, shown, self.sides, generator=self.generator)
-        return self.game.hard_views(occluded, self.probe or self.loss, generator=self.generator)
 
 
 class Turn(NamedTuple):
@@ -154,7 +149,9 @@ def _turn(board: Board, *, learns: bool, expose: Callable[[Masks], Masks] = lamb
 
 
 def _value(board: Board, shown: Masks) -> Scalar:
-    if board.shared is None:
-        return board.game.value(board.entries(shown), board.loss)
+    game, views, sides, loss, generator, shared, probe = board
+    if shared is None:
+        return game.value(game.entries(views, shown, sides, probe or loss, generator=generator), loss)
     known = cut(shown)
-    return value_one_by_one(board.entries(known.leaf), board.loss, [known, *board.shared])
+    entries = game.entries(views, known.leaf, sides, probe or loss, generator=generator)
+    return value_one_by_one(entries, loss, [known, *shared])

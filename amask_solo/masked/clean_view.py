@@ -8,8 +8,8 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from amask_solo._types import Images
-from amask_solo.game.adversary import part_size
 from amask_solo.game.memory import Cut, cut
+from amask_solo.masked.side_effects import replaced
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
@@ -52,19 +52,6 @@ class EncodeOnce:
 
 
 @contextmanager
-def _replaced(network: nn.Module, name: str, value: object) -> Iterator[None]:
-    before = dict(network.__dict__)
-    setattr(network, name, value)
-    try:
-        yield
-    finally:
-        if name in before:
-            setattr(network, name, before[name])
-        else:
-            delattr(network, name)
-
-
-@contextmanager
 def encode_once(
     networks: Sequence[nn.Module], views: Sequence[Images], *, grad: bool = True
 ) -> Iterator[list[EncodeOnce]]:
@@ -79,7 +66,7 @@ def encode_once(
         caches = []
         for network in networks:
             caches.append(EncodeOnce(network.forward, views, grad=grad))
-            stack.enter_context(_replaced(network, "forward", caches[-1]))
+            stack.enter_context(replaced(network, forward=caches[-1]))
         yield caches
 
 
@@ -93,11 +80,3 @@ def in_memory_format(model: LightningModule, batch: Sequence) -> list:
     if not getattr(model, "no_channel_last", True):
         views = [view.contiguous(memory_format=torch.channels_last) for view in views]
     return [index, views, targets]
-
-
-def first_part(batch: Sequence, share: float) -> list:
-    """Return the batch with its first images alone."""
-    index, views, targets = batch
-    views = [views] if isinstance(views, Tensor) else views
-    size = part_size(share, len(index))
-    return [index[:size], [view[:size] for view in views], targets[:size]]

@@ -1,11 +1,9 @@
 """The host's objective as a function of its views: all that the game ever sees of a method."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
 
 from amask_solo._random import untouched
 from amask_solo._types import Scalar, Views
@@ -13,21 +11,20 @@ from amask_solo.game.memory import Cut
 from amask_solo.masked.clean_view import EncodeOnce
 from amask_solo.masked.negatives import with_negatives
 from amask_solo.masked.online_evaluation import clean_online_evaluation
-from amask_solo.masked.side_effects import Buffers, quiet
+from amask_solo.masked.side_effects import Buffers, class_losses, quiet
 from amask_solo.occlusion import pixels
 
 
 class HostLoss:
-    """Call a host's ``training_step`` on other views, without the loss of its online classifier.
+    """Call a host's ``training_step`` on other views, without the loss of its online classifiers.
 
     Args:
         model: The masked method.
-        base: The class of the host whose ``training_step`` is called.
-        batch: The host's batch: indexes, clean views, labels.
+        batch: The host's batch in the memory format of its networks: indexes, clean views, labels.
         batch_idx: Its number in the epoch.
         caches: Remembered features of the clean views: of the backbone, then of the momentum backbone.
         loud_call: The number (from 1) of the one call that may write logs, statistics, queues and memory banks; it
-            comes last, so that every call sees the same queues. ``None`` if no call may.
+            comes last, so that every call sees the same queues. ``None`` if no call may, and the host does not learn.
         before: Buffers that quiet calls see instead of the present ones.
 
     Attributes:
@@ -37,49 +34,29 @@ class HostLoss:
     def __init__(
         self,
         model: LightningModule,
-        base: type[LightningModule],
         batch: Sequence,
         batch_idx: int,
         *,
         caches: Sequence[EncodeOnce],
-        loud_call: int | None,
+        loud_call: int | None = None,
         before: Buffers | None = None,
     ) -> None:
-        self.model, self.base, self.batch_idx = model, base, batch_idx
+        self.model, self.batch_idx = model, batch_idx
         self.indexes, self.clean, self.targets = batch
         self.caches, self.loud_call, self.before = caches, loud_call, before
-        self.with_negatives = with_negatives(model, base, self.clean, batch_idx)
+        self.with_negatives = with_negatives(model, self.clean, batch_idx)
         self.calls = 0
         self.class_loss: Scalar | float = 0.0
 
     def __call__(self, views: Views) -> Scalar:
         """Return the self-supervised loss of these views."""
         self.calls += 1
-        if self.calls != self.loud_call:
-            self.remember_clean_views()
-            with quiet(self.model, self.before):
-                return self._play(views)[0]
-        with self._hearing(views):
-            loss, self.class_loss = self._play(views)
-        return loss
+        return self._loud(views) if self.calls == self.loud_call else self._quiet(views)
 
     def probe(self, views: Views) -> Scalar:
         """Return the loss for one who attacks it: a quiet call that is not counted and draws no numbers of the run."""
-        self.remember_clean_views()
-        with untouched(self.model.device), quiet(self.model, self.before):
-            return self._play(views)[0]
-
-    def _play(self, views: Views) -> tuple[Scalar, Scalar | float]:
-        heard: list[Tensor] = []
-        self.model.class_losses = heard
-        try:
-            with self.with_negatives():
-                batch = [self.indexes, list(views), self.targets]
-                loss = self.base.training_step(self.model, batch, self.batch_idx)
-        finally:
-            self.model.class_losses = None
-        class_loss = sum(heard)
-        return loss - class_loss, class_loss
+        with untouched(self.model.device):
+            return self._quiet(views)
 
     def remember_clean_views(self) -> None:
         """Encode the clean views now, unless they are known: aloud, so that the backbones' statistics see them once.
@@ -94,16 +71,32 @@ class HostLoss:
                         cache.view(number)
 
     def shared(self) -> list[Cut]:
-        """Return all that every call gets a gradient for: the clean views' features, cut off, and the parameters.
+        """Return all of the host that every call gets a gradient for: the clean features, cut off, and the parameters.
 
         The online classifiers have losses of their own, and the game's masks come from elsewhere.
         """
+        if self.loud_call is None:
+            return []
         self.remember_clean_views()
         apart = ("adversary.", "classifier.", "momentum_classifier.")
         learned = (p for name, p in self.model.named_parameters() if p.requires_grad and not name.startswith(apart))
         return [*self.caches[0].cut(), *(Cut(p, p) for p in learned)]
 
-    def _hearing(self, views: Views) -> AbstractContextManager:
+    def _quiet(self, views: Views) -> Scalar:
+        self.remember_clean_views()
+        with quiet(self.model, self.before):
+            return self._play(views)[0]
+
+    def _loud(self, views: Views) -> Scalar:
         large = slice(0, self.model.num_large_crops)
         shown = [pixels(view) for view in views[large]]
-        return clean_online_evaluation(self.model, self.clean[large], shown, self.targets, self.caches)
+        with clean_online_evaluation(self.model, self.clean[large], shown, self.targets, self.caches):
+            loss, self.class_loss = self._play(views)
+        return loss
+
+    def _play(self, views: Views) -> tuple[Scalar, Scalar | float]:
+        with class_losses(self.model) as heard, self.with_negatives():
+            batch = [self.indexes, list(views), self.targets]
+            loss = self.model.stock.training_step(self.model, batch, self.batch_idx)
+        class_loss = sum(heard, start=0.0)
+        return loss - class_loss, class_loss

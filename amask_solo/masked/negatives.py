@@ -16,13 +16,13 @@ from amask_solo.hosts.installed import load_host
 from amask_solo.masked.side_effects import quiet
 
 
-def refuse_negatives(model: LightningModule, base: type) -> None:
+def refuse_negatives(model: LightningModule) -> None:
     """Raise an error if a method cannot have hard negatives.
 
     Raises:
         UserError: If its loss has no logits, or there are other than two views, so that a query has several keys.
     """
-    contrastive_loss(base)
+    contrastive_loss(model.stock)
     crops = model.cfg.data.num_large_crops, model.cfg.data.num_small_crops
     if crops != (2, 0):
         raise UserError(
@@ -30,9 +30,7 @@ def refuse_negatives(model: LightningModule, base: type) -> None:
         )
 
 
-def with_negatives(
-    model: LightningModule, base: type, clean: Views, batch_idx: int
-) -> Callable[[], AbstractContextManager[None]]:
+def with_negatives(model: LightningModule, clean: Views, batch_idx: int) -> Callable[[], AbstractContextManager[None]]:
     """Return contexts in which each call of the host's loss has the hard negatives of a batch.
 
     They are made once, at first use: then the host has encoded its own views, and autocast remembers its weights as it
@@ -40,7 +38,6 @@ def with_negatives(
 
     Args:
         model: The masked method.
-        base: The class of the host whose loss it is.
         clean: The clean views of the batch.
         batch_idx: Its number in the epoch.
     """
@@ -58,7 +55,7 @@ def with_negatives(
         logits = game.negatives.weight * similarity / contrast.temperature
         return contrast.scale * one_more_logit(logits, contrast.partition)
 
-    return partial(adding, base, added)
+    return partial(adding, model.stock, added)
 
 
 def embed(model: LightningModule, images: Images) -> Embeddings:

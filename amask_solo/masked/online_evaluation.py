@@ -4,8 +4,9 @@ A masked view's features are replaced, for the samples that were changed and for
 view beside it that is clean. A sample in which nothing is hidden counts as clean: masks of zero leave the stock method.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -48,42 +49,38 @@ def clean_online_evaluation(
     with ExitStack() as stack:
         for head, cache in zip(heads, caches, strict=False):
             if head is not None:
-                hook = _Substitute(changed, cache, stand_in)
-                stack.callback(head.register_forward_pre_hook(hook).remove)
+                stack.callback(head.register_forward_pre_hook(_substitute(changed, cache, stand_in)).remove)
         if model.knn_eval:
-            keep = torch.cat([targets != -1 if c is None else ~c & (targets != -1) for c in changed])
-            hook = _Filter(keep, targets.repeat(len(changed)) != -1)
-            handle = model.knn.register_forward_pre_hook(hook, with_kwargs=True)
-            stack.callback(handle.remove)
+            hook = _leave_out(changed, targets)
+            stack.callback(model.knn.register_forward_pre_hook(hook, with_kwargs=True).remove)
         yield
 
 
-class _Substitute:
-    """Forward pre-hook of a classifier, which the host calls once for each large view, in order."""
+def _substitute(changed: list[Tensor | None], cache: EncodeOnce, stand_in: int) -> Callable:
+    """Return a forward pre-hook of a classifier, which the host calls once for each large view, in order."""
+    order = cycle(changed)
 
-    def __init__(self, changed: list[Tensor | None], cache: EncodeOnce, stand_in: int) -> None:
-        self.changed, self.cache, self.stand_in, self.calls = changed, cache, stand_in, 0
-
-    def __call__(self, head: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:  # noqa: ARG002
-        changed = self.changed[self.calls % len(self.changed)]
-        self.calls += 1
-        if changed is None:
+    def hook(head: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:  # noqa: ARG001
+        rows = next(order)
+        if rows is None:
             return args
-        clean = self.cache.view(self.stand_in).detach().to(args[0].dtype)
-        return (torch.where(changed.unsqueeze(1), clean, args[0]),)
+        clean = cache.view(stand_in).detach().to(args[0].dtype)
+        return (torch.where(rows.unsqueeze(1), clean, args[0]),)
+
+    return hook
 
 
-class _Filter:
-    """Forward pre-hook of the kNN: leave out the features of samples that were changed."""
+def _leave_out(changed: list[Tensor | None], targets: Tensor) -> Callable:
+    """Return a forward pre-hook of the kNN, which leaves out the features of samples that were changed."""
+    labeled = targets != -1
+    keep = torch.cat([labeled if rows is None else ~rows & labeled for rows in changed])
 
-    def __init__(self, keep: Tensor, labeled: Tensor) -> None:
-        self.keep, self.labeled = keep, labeled
-
-    def __call__(self, knn: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple:  # noqa: ARG002
+    def hook(knn: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple:  # noqa: ARG001
         if "train_features" in kwargs:
             # The current host has dropped unlabeled rows by now, the release has not.
             rows = len(kwargs["train_features"])
-            keep = self.keep if rows == len(self.keep) else self.keep[self.labeled]
-            names = ("train_features", "train_targets")
-            kwargs |= {name: kwargs[name][keep] for name in names}
+            kept = keep if rows == len(keep) else keep[labeled.repeat(len(changed))]
+            kwargs |= {name: kwargs[name][kept] for name in ("train_features", "train_targets")}
         return args, kwargs
+
+    return hook

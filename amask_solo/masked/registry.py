@@ -52,12 +52,7 @@ def _masked(base: type) -> Any:
 class _AfterImport(MetaPathFinder):
     """Find the host as usual, but let :class:`_Registering` load it; the release imports its methods at once."""
 
-    def find_spec(
-        self,
-        fullname: str,
-        path: Any,
-        target: ModuleType | None = None,
-    ) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         if fullname not in ("solo", REGISTRY):
             return None
         spec = PathFinder.find_spec(fullname, path, target)

@@ -32,7 +32,7 @@ class Masker(nn.Module, ABC):
             Masks of shape ``(B, num_masks, H, W)`` in [0, 1], in the dtype of the images; 1 hides.
         """
 
-    def draw(self, images: Images, *, generator: torch.Generator | None = None) -> OneMask:
+    def draw_one(self, images: Images, *, generator: torch.Generator | None = None) -> OneMask:
         """Propose one mask for each image, drawn from all of its masks; a masker need not make the others.
 
         Args:

@@ -43,12 +43,12 @@ class MixtureMasker(Masker):
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
         """Return all N masks of one masker or the other for each image."""
         masks = self.masker(images, generator=generator)
-        others = torch.cat([self.other.draw(images, generator=generator) for _ in range(self.num_masks)], dim=1)
+        others = torch.cat([self.other.draw_one(images, generator=generator) for _ in range(self.num_masks)], dim=1)
         return self._mixed(masks, others, generator)
 
-    def draw(self, images: Images, *, generator: torch.Generator | None = None) -> OneMask:
+    def draw_one(self, images: Images, *, generator: torch.Generator | None = None) -> OneMask:
         """Return one mask of one masker or the other for each image."""
-        masks, others = (m.draw(images, generator=generator) for m in (self.masker, self.other))
+        masks, others = (m.draw_one(images, generator=generator) for m in (self.masker, self.other))
         return self._mixed(masks, others, generator)
 
     def _mixed(self, masks: Masks, others: Masks, generator: torch.Generator | None) -> Tensor:

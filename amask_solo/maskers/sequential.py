@@ -10,7 +10,7 @@ from amask_solo._types import Images, Logits, Masks, OneMask
 from amask_solo.maskers.base import Masker
 from amask_solo.maskers.networks import NetworkFactory, SmallImages, UNet, check_resolution, enlarge, shrink
 from amask_solo.occlusion import occlude
-from amask_solo.projections import AreaBudget, Disjoint, Projection, Softmax
+from amask_solo.projections import AreaBudget, Disjoint, Projection
 
 Sight = Float[Tensor, "b 4 small_h small_w"]
 """What a step looks at: the small view without what is hidden, and what is hidden."""
@@ -73,9 +73,7 @@ class SequentialMasker(Masker):
                 f"{num_masks} masks and {len(projections)} projections; "
                 "a single one, not in a list, serves all steps."
             )
-        for project in projections:
-            _check_single(project)
-        _check_room(projections)
+        _check(projections)
         self.num_masks = num_masks
         self.resolution = check_resolution(resolution)
         self.projections = projections
@@ -98,14 +96,14 @@ class SequentialMasker(Masker):
             hidden, taken = _hide(hidden, taken, known)
         return torch.cat(masks, dim=1).to(images.dtype)
 
-    def draw(self, images: Images, *, generator: torch.Generator | None = None) -> OneMask:
+    def draw_one(self, images: Images, *, generator: torch.Generator | None = None) -> OneMask:
         """Return one mask an image; each step is drawn for equally many of the images, to one.
 
         Of an image, only the steps that lead to its mask are made; and since a mask is not trained through earlier
         ones, the last steps of all images are one pass through the network.
         """
         if self.through_earlier or len(images) < self.num_masks:
-            return super().draw(images, generator=generator)
+            return super().draw_one(images, generator=generator)
         order = torch.randperm(len(images), generator=generator, device=images.device)
         view, size = shrink(images, self.resolution)[order], images.shape[-2:]
         hidden = torch.zeros_like(images[:, :1], dtype=torch.float32)
@@ -138,20 +136,13 @@ class SequentialMasker(Masker):
         return torch.cat([project(part, room, generator=generator) for project, part, room in parts])
 
 
-def _check_single(project: Projection) -> None:
-    """Refuse a projection that shares pixels out between masks, of which a step makes one."""
-    inner: Projection | None = project
-    while inner is not None:
-        if isinstance(inner, Softmax):
-            raise ValueError(
-                "projection: Softmax shares pixels out between masks that are made at once, but a step makes one; take "
-                "Sigmoid or AreaBudget, or masker=simultaneous."
-            )
-        inner = getattr(inner, "inner", None)
-
-
-def _check_room(projections: Sequence[Projection]) -> None:
-    """Refuse disjoint masks of which the last ones would find nothing left to hide."""
+def _check(projections: Sequence[Projection]) -> None:
+    """Refuse masks that share pixels out, of which a step makes one, or the last of which would find nothing left."""
+    if any(project.shares_out for project in projections):
+        raise ValueError(
+            "projection: Softmax, or one like it, shares pixels out between masks that are made at once, but a step "
+            "makes one, which would hide everything; take Sigmoid or AreaBudget, or masker=simultaneous."
+        )
     least = sum(p.least for p in projections if p.disjoint)
     if least > 1 + 1e-6:
         raise ValueError(

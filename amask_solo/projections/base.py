@@ -18,10 +18,12 @@ class Projection(ABC):
     Attributes:
         disjoint: Whether it hides only what earlier masks left visible; most do not look at these.
         least: The share of the image that a mask hides at least, if there is room.
+        shares_out: Whether the masks of an image share its pixels out, so that one made alone would hide everything.
     """
 
     disjoint: bool = False
     least: float = 0.0
+    shares_out: bool = False
 
     @abstractmethod
     def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:
@@ -57,6 +59,22 @@ class Projection(ABC):
         """
         room = 1 - wide(hidden) if self.disjoint and hidden is not None else None
         return self.within(logits, room, generator=generator)
+
+
+class Wrapper(Projection):
+    """A projection made of another one: it has its attributes, and decides as it does.
+
+    Args:
+        inner: The other one.
+    """
+
+    def __init__(self, inner: Projection) -> None:
+        self.inner = inner
+        self.disjoint, self.least, self.shares_out = inner.disjoint, inner.least, inner.shares_out
+
+    def decide(self, masks: Masks, room: OneMask | None) -> Masks:
+        """Decide as the inner projection does."""
+        return self.inner.decide(masks, room)
 
 
 def times(masks: Masks, room: OneMask | None) -> Masks:

@@ -3,10 +3,10 @@
 import torch
 
 from amask_solo._types import Logits, Masks, OneMask
-from amask_solo.projections.base import Projection, times, wide
+from amask_solo.projections.base import Projection, Wrapper, times, wide
 
 
-class Disjoint(Projection):
+class Disjoint(Wrapper):
     """Hide only what earlier masks left visible, and meet the budget of the inner projection there.
 
     Args:
@@ -21,22 +21,16 @@ class Disjoint(Projection):
         (tensor([0.0000, 0.0000, 0.5000, 0.5000]), tensor(0.2500))
     """
 
-    disjoint = True
-
     def __init__(self, inner: Projection) -> None:
-        self.inner = inner
-        self.least = inner.least
+        super().__init__(inner)
+        self.disjoint = True
 
     def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:
         """Return what the inner projection makes of the room."""
         return self.inner.within(logits, room, generator=generator)
 
-    def decide(self, masks: Masks, room: OneMask | None) -> Masks:
-        """Decide as the inner projection does."""
-        return self.inner.decide(masks, room)
 
-
-class Binary(Projection):
+class Binary(Wrapper):
     r"""Hide each pixel or show it, and learn as if the masks were soft: the straight-through estimator.
 
     With the soft masks :math:`s` of the inner projection and what it decides on, :math:`h \in \{0, 1\}`, the masks are
@@ -64,9 +58,7 @@ class Binary(Projection):
         <https://arxiv.org/abs/1308.3432>`_, 2013. On masks under a budget: ours.
     """
 
-    def __init__(self, inner: Projection) -> None:
-        self.inner = inner
-        self.disjoint, self.least = inner.disjoint, inner.least
+    decide = Projection.decide  # what is decided already; a partly hidden pixel is one without more room
 
     def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:
         """Return masks of zeros and ones, as far as there is room, with the gradient of soft ones."""
@@ -76,7 +68,7 @@ class Binary(Projection):
         return hard + (soft - soft.detach())
 
 
-class Standardized(Projection):
+class Standardized(Wrapper):
     """Give each mask's logits mean 0 and deviation 1 over the pixels, and project them then.
 
     A masker whose logits grow decides ever more sharply. Where a sigmoid is flat it learns nothing: its masks stay
@@ -95,17 +87,9 @@ class Standardized(Projection):
         True
     """
 
-    def __init__(self, inner: Projection) -> None:
-        self.inner = inner
-        self.disjoint, self.least = inner.disjoint, inner.least
-
     def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:
         """Return what the inner projection makes of the standardized logits."""
         logits = wide(logits)
         centered = logits - logits.mean(dim=(-2, -1), keepdim=True)
         deviation = centered.square().mean(dim=(-2, -1), keepdim=True).clamp_min(1e-12).sqrt()
         return self.inner.within(centered / deviation, room, generator=generator)
-
-    def decide(self, masks: Masks, room: OneMask | None) -> Masks:
-        """Decide as the inner projection does."""
-        return self.inner.decide(masks, room)

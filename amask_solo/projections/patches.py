@@ -7,14 +7,14 @@ from torch.nn import functional as F
 
 from amask_solo._types import Logits, Masks, OneMask
 from amask_solo.projections.area import AreaBudget
-from amask_solo.projections.base import Projection, wide
+from amask_solo.projections.base import Projection, Wrapper, wide
 from amask_solo.projections.combined import Binary
 
 Grid = Float[Tensor, "b n rows columns"]
 """One number for each patch."""
 
 
-class Patches(Projection):
+class Patches(Wrapper):
     """Hide whole patches: each has the mean of its scores, and the inner projection sees one pixel for each.
 
     A budget of the inner projection is then one of patches. At the right and lower border of an image that is no
@@ -40,8 +40,8 @@ class Patches(Projection):
     def __init__(self, inner: Projection, *, patch_size: int = 16) -> None:
         if patch_size < 1:
             raise ValueError(f"Expected patch_size of 1 or more, but got {patch_size}.")
-        self.inner, self.patch_size = inner, patch_size
-        self.disjoint, self.least = inner.disjoint, inner.least
+        super().__init__(inner)
+        self.patch_size = patch_size
 
     def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:
         """Return masks that are constant on each patch; a patch has as much room as its fullest pixel."""

@@ -28,6 +28,8 @@ class Softmax(Projection):
         <https://arxiv.org/abs/2201.13100>`_, ICML 2022.
     """
 
+    shares_out = True
+
     def within(
         self,
         logits: Logits,

@@ -1,7 +1,7 @@
 """What the benchmark trains: methods built from this project's own configuration files."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,15 +9,12 @@ import torch
 from lightning.pytorch import LightningModule
 from omegaconf import OmegaConf
 
-from amask_solo._types import Scalar
 from amask_solo.augment.views import Views
 from amask_solo.cli.composed import composed
 from amask_solo.data import ImageData
 from amask_solo.data.base import ArrayImages
-from amask_solo.game.updates import Board
-from amask_solo.masked.clean_view import EncodeOnce
 from amask_solo.masked.loss import HostLoss
-from amask_solo.masked.side_effects import snapshot
+from amask_solo.masked.step import Step
 from amask_solo.runs.host_config import host_config, method_class
 
 ALL_OF_FOUR = ["++adversary.draw=all", "adversary.masker.num_masks=4"]
@@ -103,27 +100,10 @@ def uncached(masked: type[LightningModule]) -> type[LightningModule]:
 
     Every call of the host encodes its clean view again, in the encoder's turn as in the masker's.
     """
-    base = masked.__mro__[1]
 
     class Uncached(masked):
-        def training_step(self, batch: Sequence, batch_idx: int) -> Scalar:
-            self._before = snapshot(self, skip_statistics=True)
-            loss = HostLoss(self, base, batch, batch_idx, caches=[], loud_call=self.adversary.game.num_entries)
-            turn = self.adversary.update.encoder_turn(self._board(batch, batch_idx, loss), moves=True)
-            self.adversary.last = turn.detach()
-            return turn.objective + loss.class_loss
-
-        def _masker_turn(self, batch: Sequence, batch_idx: int) -> None:
-            with self.trainer.precision_plugin.train_step_context():
-                loss = HostLoss(self, base, batch, batch_idx, caches=[], loud_call=None, before=self._before)
-                turn = self.adversary.update.masker_turn(self._board(batch, batch_idx, loss))
-            self.adversary.gather(turn.objective)
-
-        def _board(self, batch: Sequence, batch_idx: int, loss: HostLoss) -> Board:
-            return Board(self.adversary.game, batch[1], self.sides, loss, self.random_stream("masks", batch_idx))
-
-        def _encode_once(self, *args: Any, **kwargs: Any) -> AbstractContextManager[list[EncodeOnce]]:
-            del args, kwargs
-            return nullcontext([])
+        @contextmanager
+        def _loss(self, step: Step, *, loud_call: int | None = None) -> Iterator[HostLoss]:
+            yield HostLoss(self, step.batch, step.batch_idx, caches=[], loud_call=loud_call, before=step.before)
 
     return Uncached

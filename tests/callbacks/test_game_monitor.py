@@ -1,7 +1,10 @@
 """The monitor on real runs of real methods."""
 
+from unittest.mock import Mock, create_autospec
+
 import pytest
 import torch
+from lightning.pytorch import LightningModule, Trainer
 
 from amask_solo.callbacks import checkpoints, csv
 from amask_solo.callbacks.game_monitor import GameMonitor
@@ -28,6 +31,16 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, player, 
     kept = torch.load(tmp_path / LAST, weights_only=True)
     assert kept["global_step"] == 2
     assert all(v.isfinite().all() for v in kept["state_dict"].values() if v.is_floating_point())
+
+
+def test_a_process_stops_with_another_one_whose_numbers_broke():
+    monitor, trainer = GameMonitor(), create_autospec(Trainer, instance=True)
+    trainer.checkpoint_callbacks, trainer.current_epoch, trainer.global_step, trainer.precision = [], 3, 7, "32-true"
+    trainer.strategy.reduce_boolean_decision = lambda decision, **how: decision or how == {"all": False}
+    trainer._logger_connector, model = Mock(should_update_logs=True), LightningModule()
+    monitor.on_train_batch_start(trainer, model, None, 4)
+    with pytest.raises(UserError, match="loss of another process became NaN or infinite in epoch 3, batch 4"):
+        monitor.on_train_batch_end(trainer, model, {"loss": torch.ones(())}, None, 4)
 
 
 def test_an_interrupted_broken_run_does_not_replace_the_checkpoint(tmp_path, ctrl_c):

@@ -4,6 +4,8 @@ import torch
 from amask_solo.constraints import Overlap, PerMask, WeightedSum
 from amask_solo.fills import Zero
 from amask_solo.game.game import Game
+from amask_solo.game.updates import Board, Reversal
+from amask_solo.hard_views import HardView
 from amask_solo.maskers import RandomMasker, SequentialMasker
 
 
@@ -15,6 +17,10 @@ def test_a_constraint_for_another_number_of_masks_is_refused():
     steps = WeightedSum({"steps": PerMask([Overlap(), Overlap()])})
     with pytest.raises(ValueError, match=r"expected 2 masks.*makes 3"):
         Game(SequentialMasker(), Zero(), steps)
+
+
+def no_loss(views):
+    raise AssertionError("nothing attacks it")
 
 
 def source(seed=0):
@@ -57,9 +63,35 @@ def test_a_share_of_one_draws_no_random_numbers():
 @pytest.mark.parametrize(("reduction", "total"), [("mean", 1.0), ("sum", 3.0)])
 def test_weights_of_the_entries(reduction, total):
     views = [torch.randn(6, 3, 8, 8, generator=source(seed)) for seed in (2, 3)]
-    entries = list(game(draw="all", reduction=reduction).entries(views, masks(), [1], generator=source()))
+    entries = list(game(draw="all", reduction=reduction).entries(views, masks(), [1], no_loss, generator=source()))
     assert sum(entry.weight for entry in entries) == pytest.approx(total)
     assert all(entry.views[0] is views[0] for entry in entries)
+
+
+class Twice(HardView):
+    """Makes two entries of one, whatever it says."""
+
+    def __init__(self, says):
+        super().__init__()
+        self.num_entries = says
+
+    def forward(self, entries, loss, *, generator=None):
+        for entry in entries:
+            yield entry.harder(entry.views[entry.side], share=0.5)
+            yield entry.harder(entry.views[entry.side], share=0.5)
+
+
+@pytest.mark.parametrize("says", [1, 2, 3])
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_hard_views_that_miscount_their_entries_are_refused(says, one_by_one):
+    views = [torch.randn(6, 3, 8, 8, generator=source(seed)) for seed in (2, 3)]
+    played = game(SequentialMasker(), hard_views=Twice(says))
+    board = Board(played, views, [1], lambda views: views[1].mean(), source(), [] if one_by_one else None)
+    if says == 2:
+        assert Reversal().encoder_turn(board, moves=True).loss.isfinite()
+        return
+    with pytest.raises(ValueError, match=f"Expected {says} entries of Twice.* got 2; set its num_entries"):
+        Reversal().encoder_turn(board, moves=True)
 
 
 def test_masks_of_an_unlearned_masker_have_their_area():

@@ -10,6 +10,7 @@ from amask_solo.hard_views import AdversarialPixels, Beside, Chain, CutMix
 from amask_solo.hosts.installed import load_host
 from amask_solo.hosts.methods import by_name
 from amask_solo.masked.clean_view import in_memory_format
+from amask_solo.masked.step import Step
 from amask_solo.maskers import NoMasks, RandomMasker
 from tests.players import METHODS, NothingHidden, OneConvolution, Trace, attach, batch_of, build, fit, masker_node
 
@@ -61,9 +62,6 @@ def test_with_nothing_added_and_nothing_pasted_loss_gradients_and_buffers_are_th
     gentle = NOTHING_ADDED if name in DRAWS_NUMBERS else GENTLE
     for model in (build(name), played(name, gentle)):
         attach(model)
-        model.log = lambda *_, **__: None
-        if not hasattr(model, "adversary"):
-            model.log_dict = model.log
         batch = in_memory_format(model, batch_of())
         torch.manual_seed(2)
         loss = model.training_step(batch, 0)
@@ -98,7 +96,7 @@ class Attacked(Callback):
             return
         batch = in_memory_format(model, batch)
         torch.manual_seed(5)  # where a method drops features out, the attack is on the ones that are scored
-        with model.quiet_loss(batch, batch_idx) as loss:
+        with model._loss(Step(batch, batch_idx)) as loss:
             traces = self.traces(model)
             (hard,) = self.attack([WeightedViews(tuple(loss.clean), 1.0, model.side)], loss.probe)
             assert_same(self.traces(model), traces, rtol=0, atol=0)
@@ -183,7 +181,7 @@ def test_the_graph_of_one_entry_at_a_time_gives_the_gradients_of_all_graphs_toge
         batch = in_memory_format(model, batch_of(dtype=torch.float64))
         model.training_step(batch, 0).backward()
         if update == "alternating":
-            model._masker_turn(batch, 0)
+            model._masker_turn(model.step)
         found.append((gradients(model), dict(model.named_buffers())))
     assert any(key.startswith("adversary.") for key in found[0][0])
     for together, one_by_one in zip(*found, strict=True):
@@ -197,7 +195,7 @@ def test_hard_views_are_played_with_all_that_a_masker_may_be_asked_for(update):
     before = [p.clone() for p in model.adversary.learned()]
     trainer, trace = fit(model, batches=2, epochs=1)
     assert trace.steps == [1, 2]
-    assert torch.isfinite(model.adversary.last.loss)
+    assert torch.isfinite(trace.turn.loss)
     assert torch.isfinite(trainer.callback_metrics["train_class_loss_epoch"])
     assert all(bool((a != b).any()) for a, b in zip(before, model.adversary.learned(), strict=True))
 
@@ -234,7 +232,7 @@ def test_each_of_both_views_has_its_own_masks_and_the_masker_learns_from_both():
     attach(model)
     batch = batch_of()
     model.training_step(batch, 0).backward()
-    turn = model.adversary.last
+    turn = model.step.turn
     assert turn.masks.shape[0] == 16
     first, second = (model.adversary.masker(view) for view in batch[1])
     torch.testing.assert_close(turn.masks, torch.cat([first, second]))

@@ -9,6 +9,7 @@ from amask_solo.errors import UserError
 from amask_solo.hosts.features import feature_map
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.clean_view import in_memory_format
+from amask_solo.masked.step import Step
 from tests.players import METHODS, attach, batch_of, build, fit
 
 pytestmark = pytest.mark.host
@@ -108,8 +109,8 @@ def test_while_clean_views_are_remembered_the_map_is_still_that_of_the_last_stag
     model = masked("byol")
     attach(model)
     batch = in_memory_format(model, batch_of(2, 64))
-    with model._encode_once(batch[1]) as caches:
-        for cache in caches:
+    with model._loss(Step(batch, 0), loud_call=1) as loss:
+        for cache in loss.caches:
             cache.view(1)
         assert model.look(batch[1][1]).shape[-2:] == (2, 2)
 
@@ -119,7 +120,7 @@ def test_a_step_hides_what_the_teacher_points_at_and_trains(name, backbone):
     model = masked(name, backbone)
     attach(model)
     model.training_step(batch_of(4, 64), 0).backward()
-    areas = model.adversary.last.masks.mean(dim=(1, 2, 3))
+    areas = model.step.turn.masks.mean(dim=(1, 2, 3))
     assert ((areas > 0.02) & (areas < 0.3)).all()
     assert any(p.grad is not None for p in getattr(model, load_host().backbone).parameters())
 

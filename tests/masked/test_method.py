@@ -12,6 +12,7 @@ from amask_solo.errors import UserError
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.clean_view import in_memory_format
 from amask_solo.masked.method import wrap
+from amask_solo.masked.side_effects import class_losses
 from tests.players import (
     METHODS,
     NothingHidden,
@@ -69,7 +70,7 @@ def test_steps_tau_and_learning_rates_are_those_of_the_stock_run(name, update):
     assert trace.rates == stock.rates
     assert trace.tau == pytest.approx(stock.tau)
     assert all(bool((a != b).any()) for a, b in zip(before, model.adversary.learned(), strict=True))
-    assert torch.isfinite(model.adversary.last.loss)
+    assert torch.isfinite(trace.turn.loss)
 
 
 @every_method
@@ -114,9 +115,9 @@ def test_encoding_the_clean_view_once_changes_neither_loss_nor_gradients(name, d
             owner, _, leaf = key.rpartition(".")
             model.get_submodule(owner)._buffers[leaf] = before[key].clone()
         hard = torch.lerp(view, content, mask)
-        model.class_losses = []
-        out = stock.training_step(model, [indexes, [clean, hard], targets], 0)
-        class_loss = sum(model.class_losses)
+        with class_losses(model) as heard:
+            out = stock.training_step(model, [indexes, [clean, hard], targets], 0)
+        class_loss = sum(heard)
         total = total + (out - class_loss) / 4
     parameters = {k: p for k, p in model.named_parameters() if "classifier" not in k and p.requires_grad}
     gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
@@ -138,7 +139,7 @@ def test_the_losses_of_online_classifiers_are_no_part_of_the_game(draw):
     for each in (without, model):
         attach(each)
         loss = each.training_step(batch_of(), 0)
-    torch.testing.assert_close(model.adversary.last.loss, without.adversary.last.loss)
+    torch.testing.assert_close(model.step.turn.loss, without.step.turn.loss)
     loss.backward()
     assert model.momentum_classifier.weight.grad.abs().sum() > 0
 
@@ -146,7 +147,7 @@ def test_the_losses_of_online_classifiers_are_no_part_of_the_game(draw):
 def test_a_model_can_be_copied_after_a_step_and_keeps_nothing_of_it():
     model = build("simclr", masker_node(OneConvolution), **{"adversary.start_epoch": 1})
     fit(model, epochs=2)
-    assert model.class_losses is None
+    assert model.step is None
     copied = deepcopy(model)
     assert copied.adversary.masker is not model.adversary.masker
 
@@ -169,7 +170,7 @@ def test_at_equal_weights_both_rules_give_the_same_gradients(name, double):
         model.training_step(batch, 0).backward()
         if update == "alternating":
             assert all(p.grad is None for p in model.adversary.parameters())
-            model._masker_turn(in_memory_format(model, batch), 0)
+            model._masker_turn(model.step)
         gradients[update] = {k: p.grad for k, p in model.named_parameters() if p.grad is not None}
     assert gradients["reversal"].keys() == gradients["alternating"].keys()
     assert any(k.startswith("adversary.") for k in gradients["reversal"])
@@ -188,13 +189,13 @@ def test_the_masker_ascends_on_the_loss(update):
     batch = batch_of()
     model.training_step(batch, 0).backward()
     if update == "alternating":
-        model._masker_turn(in_memory_format(model, batch), 0)
-    before = float(model.adversary.last.loss)
+        model._masker_turn(model.step)
+    before = float(model.step.turn.loss)
     with torch.no_grad():
         for p in model.adversary.learned():
             p.sub_(0.5 * p.grad / p.grad.norm())
     model.training_step(batch, 0)
-    assert float(model.adversary.last.loss) > before
+    assert float(model.step.turn.loss) > before
 
 
 @both_rules
@@ -251,8 +252,8 @@ def test_the_masker_moves_in_every_kth_step_only():
 
 def test_before_start_epoch_nothing_is_hidden():
     model = build("simclr", masker_node(OneConvolution), **{"adversary.start_epoch": 1})
-    fit(model, epochs=1)
-    assert model.adversary.last is None
+    _, trace = fit(model, epochs=1)
+    assert trace.turn is None
     stock, _ = fit(build("simclr"), epochs=1)
     for key, value in host_state(stock.model).items():
         torch.testing.assert_close(host_state(model)[key], value)
@@ -270,8 +271,8 @@ def test_deepcluster_has_no_signal_in_its_first_epoch_and_the_masker_rests(updat
 @both_rules
 def test_bf16_mixed_works(name, update):
     model = build(name, masker_node(OneConvolution), **{"adversary.update": update})
-    fit(model, epochs=1, precision="bf16-mixed")
-    assert torch.isfinite(model.adversary.last.loss)
+    _, trace = fit(model, epochs=1, precision="bf16-mixed")
+    assert torch.isfinite(trace.turn.loss)
 
 
 def fp16(scale: float = 2.0**10):
@@ -354,7 +355,7 @@ def test_a_run_without_labels_trains_with_finite_losses():
 
 
 def test_two_runs_with_the_same_seed_are_the_same_run():
-    losses = [float(fit(build("simclr", masker_node(OneConvolution)))[0].model.adversary.last.loss) for _ in range(2)]
+    losses = [float(fit(build("simclr", masker_node(OneConvolution)))[1].turn.loss) for _ in range(2)]
     assert losses[0] == losses[1]
 
 

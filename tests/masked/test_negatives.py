@@ -92,7 +92,7 @@ def test_the_loss_is_an_info_nce_with_one_more_logit(name, double):
     batch = batch_of(4, dtype=torch.float64)  # of four classes, so that SupCon's positives are SimCLR's
     expected = written_out(model, name, batch[1])
     loss = model.training_step(batch, 0)
-    torch.testing.assert_close(model.adversary.last.loss, expected.detach(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model.step.turn.loss, expected.detach(), atol=1e-5, rtol=1e-5)
     learned = [p for n, p in model.named_parameters() if p.requires_grad and "classifier" not in n]
     gradients = (torch.autograd.grad(value, learned, allow_unused=True) for value in (loss, expected))
     for found, wanted in zip(*gradients, strict=True):
@@ -121,7 +121,7 @@ def test_nothing_is_left_behind(name):
         attach(model)
         torch.manual_seed(2)
         model.training_step(batch_of(), 0)
-        kept.append((dict(model.named_buffers()), torch.get_rng_state(), model.adversary.last.loss))
+        kept.append((dict(model.named_buffers()), torch.get_rng_state(), model.step.turn.loss))
     (without, state, less), (buffers, after, loss) = kept
     for key, expected in without.items():
         torch.testing.assert_close(buffers[key], expected, rtol=0, atol=0, msg=key)
@@ -132,10 +132,10 @@ def test_nothing_is_left_behind(name):
 @pytest.mark.parametrize("settings", [{"adversary.update": "alternating"}, {"adversary.memory_efficient": True}])
 def test_both_players_learn_from_it_in_bf16_as_well(settings):
     model = with_negatives("simclr", masker=OneConvolution, **{"adversary.draw": "all"}, **settings)
-    model.muted = False
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    fit(model, epochs=1, batches=1, precision="bf16-mixed")
-    assert model.adversary.last.loss.isfinite()
+    del model.log, model.log_dict  # attached
+    _, trace = fit(model, epochs=1, batches=1, precision="bf16-mixed")
+    assert trace.turn.loss.isfinite()
     first = "encoder.conv1.weight" if "encoder.conv1.weight" in before else "backbone.conv1.weight"
     for name in (first, "projector.0.weight", "adversary.game.masker.network.weight"):
         assert not torch.equal(model.state_dict()[name], before[name]), name
@@ -163,4 +163,4 @@ def test_a_training_step_that_is_not_the_host_s_is_refused(calls):
     attach(model)
     with pytest.raises(UserError, match=f"called simclr_loss_func {calls} times"):
         model.training_step(batch_of(), 0)
-    assert model.adversary.last is None
+    assert model.step.turn is None

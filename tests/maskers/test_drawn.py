@@ -22,7 +22,7 @@ def images(count):
 
 def drawn_numbers(masker, view):
     """Return for each image which of its masks was drawn, found by comparison."""
-    one = masker.draw(view, generator=source())
+    one = masker.draw_one(view, generator=source())
     distance = (masker(view) - one).abs().amax(dim=(2, 3))
     assert distance.amin(dim=1).max() < 1e-6
     return distance.argmin(dim=1)
@@ -46,7 +46,7 @@ def test_the_gradient_is_that_of_drawing_from_all_masks(count):
     weight = torch.rand(count, 1, 24, 24, generator=source(2), dtype=torch.float64)
     numbers = drawn_numbers(masker, view)
     parameters = list(masker.parameters())
-    got = torch.autograd.grad((weight * masker.draw(view, generator=source())).sum(), parameters)
+    got = torch.autograd.grad((weight * masker.draw_one(view, generator=source())).sum(), parameters)
     chosen = masker(view)[torch.arange(count), numbers].unsqueeze(1)
     expected = torch.autograd.grad((weight * chosen).sum(), parameters)
     for a, b in zip(got, expected, strict=True):
@@ -56,10 +56,10 @@ def test_the_gradient_is_that_of_drawing_from_all_masks(count):
 def test_under_autocast_the_network_learns_though_it_ran_without_a_graph_before():
     masker = SequentialMasker()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        masker.draw(images(9).float(), generator=source()).square().sum().backward()
+        masker.draw_one(images(9).float(), generator=source()).square().sum().backward()
     assert all(parameter.grad is not None for parameter in masker.parameters())
 
 
 def test_any_masker_can_draw():
-    masks = RandomMasker(num_masks=3).draw(torch.zeros(4, 3, 16, 16), generator=source())
+    masks = RandomMasker(num_masks=3).draw_one(torch.zeros(4, 3, 16, 16), generator=source())
     assert masks.shape == (4, 1, 16, 16)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from amask_solo.maskers import PatchHead, SequentialMasker, SimultaneousMasker, UNet
-from amask_solo.projections import AreaBudget, Disjoint, Sigmoid, Softmax
+from amask_solo.projections import AreaBudget, Binary, Disjoint, Patches, Projection, Sigmoid, Softmax, Standardized
 
 TINY = partial(UNet, width=4, depth=2)
 
@@ -177,6 +177,22 @@ def test_budgets_hold_under_autocast():
 def test_wrong_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+class OwnSoftmax(Projection):
+    """A softmax of a user's own."""
+
+    shares_out = True
+
+    def within(self, logits, room, *, generator=None):
+        return logits.softmax(dim=1)
+
+
+@pytest.mark.parametrize("shares", [Softmax, OwnSoftmax])
+@pytest.mark.parametrize("around", [lambda p: p, Binary, Disjoint, Standardized, partial(Patches, patch_size=4)])
+def test_one_mask_after_another_cannot_share_the_image_out(around, shares):
+    with pytest.raises(ValueError, match="one like it, shares pixels out"):
+        SequentialMasker(2, projection=[AreaBudget(0.25), around(shares())])
 
 
 def test_one_mask_cannot_share_the_image_out():

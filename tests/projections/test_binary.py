@@ -94,7 +94,7 @@ def test_what_a_soft_mask_has_left_of_a_pixel_is_hidden():
 @pytest.mark.parametrize("drawn", [False, True])
 def test_a_sequence_hides_three_disjoint_quarters_to_the_pixel(projection, drawn):
     masker = SequentialMasker(3, projection=projection)
-    masks = masker.draw(torch.randn(6, 3, 32, 32)) if drawn else masker(torch.randn(6, 3, 32, 32))
+    masks = masker.draw_one(torch.randn(6, 3, 32, 32)) if drawn else masker(torch.randn(6, 3, 32, 32))
     assert is_binary(masks)
     assert (pixels_of(masks) == 256).all()
     assert masks.sum(dim=1).max() == 1

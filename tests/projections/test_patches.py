@@ -74,7 +74,7 @@ def test_binary_decides_by_patches_as_well():
 def test_patches_are_drawn_once_in_a_sequence(drawn):
     masker = SequentialMasker(3, projection=Disjoint(Patches(GumbelTopK(0.25), patch_size=8)))
     images = torch.randn(6, 3, 32, 32, generator=source())
-    masks = (masker.draw if drawn else masker)(images, generator=source())
+    masks = (masker.draw_one if drawn else masker)(images, generator=source())
     assert (masks[..., ::8, ::8].sum(dim=(-2, -1)) == 4).all()
     assert masks.sum(dim=1).max() == 1
 

@@ -27,6 +27,12 @@ def config_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "configs"
 
 
+def read_target(group: str, name: str) -> str | None:
+    """Return what a configuration file of this package describes, if there is such a file."""
+    file = config_folder() / group / f"{name}.yaml"
+    return OmegaConf.load(file).get("_target_") if name and file.is_file() else None
+
+
 def instantiate(node: DictConfig, where: str, **more: Any) -> Any:
     """Build what a node describes.
 
@@ -102,7 +108,7 @@ def _below(where: str, key: Any) -> str:
 
 
 def target_arguments(path: Any, where: str) -> Arguments:
-    """Return what a dotted path takes; read from its source if that is possible, which takes no import.
+    """Return what a dotted path takes; of this package's own it is read in the source, which takes no import.
 
     Raises:
         UserError: If there is no such class or function.

@@ -14,11 +14,11 @@ from amask_solo._types import Images, Masks, OneMask
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.masks import cut
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.settings import QUARTER, check_settings
 from amask_solo.maskers import SimultaneousMasker, random_blocks
 from amask_solo.maskers.base import Masker
 from amask_solo.occlusion import occlude
 from amask_solo.projections import AreaBudget
+from amask_solo.rules import BETWEEN, PART, POSITIVE, check_values, or_null, table, whole
 
 POOL = 2048
 """So many training images, drawn at random, train the attackers and choose among them."""
@@ -53,6 +53,12 @@ class Attack(Protocol):
         ValueError: If a number is out of range.
     """
 
+    rules = table(
+        steps=whole(1), restarts=whole(1), area=or_null(BETWEEN), batch_size=whole(1), lr=POSITIVE, resolution=PART
+    )
+    words = table(acc1_attack="accuracy under the strongest mask")
+    shared = table(area=0.25)
+
     def __init__(
         self,
         *,
@@ -64,7 +70,7 @@ class Attack(Protocol):
         resolution: float = 0.5,
     ) -> None:
         settings = {"steps": steps, "restarts": restarts, "area": area, "batch_size": batch_size, "lr": lr}
-        check_settings("Attack", settings | {"resolution": resolution})
+        check_values(settings | {"resolution": resolution}, self.rules)
         self.steps, self.restarts, self.area = steps, restarts, area
         self.batch_size, self.lr, self.resolution = batch_size, lr, resolution
 
@@ -84,7 +90,7 @@ class Attack(Protocol):
         if not own:
             subject = replace(subject, masker=None)
         # A masker that has given up hides all: there is no attack of that area.
-        area = self.area or min(max(own or QUARTER, 0.01), 0.99)
+        area = self.area or min(max(own or self.shared["area"], 0.01), 0.99)
         attackers = []
         for restart in range(self.restarts):
             subject.tell(f"attacker {restart + 1} of {self.restarts}")

@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from amask_solo.data.subsets import balanced_subset
 from amask_solo.evaluation.classifier import Recipe, train_classifier, val_scores
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.settings import check_settings
+from amask_solo.rules import AT_LEAST_0, PART, POSITIVE, check_values, several, table, whole
 
 
 class FineTune(Protocol):
@@ -39,6 +39,16 @@ class FineTune(Protocol):
         <https://arxiv.org/abs/2002.05709>`_, ICML 2020, appendix B.5.
     """
 
+    needs = ("labels",)
+    rules = table(
+        fraction=several(PART),
+        epochs=whole(1),
+        batch_size=whole(1),
+        lr=POSITIVE,
+        head_lr=POSITIVE,
+        weight_decay=AT_LEAST_0,
+    )
+
     def __init__(
         self,
         *,
@@ -50,7 +60,7 @@ class FineTune(Protocol):
         weight_decay: float = 0.0,
     ) -> None:
         given = {"fraction": fraction, "epochs": epochs, "batch_size": batch_size, "lr": lr, "head_lr": head_lr}
-        check_settings("FineTune", {**given, "weight_decay": weight_decay})
+        check_values({**given, "weight_decay": weight_decay}, self.rules)
         self.fraction = sorted(fraction)
         self.recipe = Recipe(
             epochs=epochs,

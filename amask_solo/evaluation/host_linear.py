@@ -7,7 +7,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 
 from amask_solo.evaluation.classifier import Recipe, train_classifier, val_scores
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.settings import check_settings
+from amask_solo.rules import AT_LEAST_0, BETWEEN, POSITIVE, check_values, several, table, whole
 
 
 class HostLinear(Protocol):
@@ -41,6 +41,15 @@ class HostLinear(Protocol):
         Learning <https://jmlr.org/papers/v23/21-1155.html>`_, JMLR 2022.
     """
 
+    needs = ("labels",)
+    rules = table(
+        epochs=whole(1),
+        batch_size=whole(1),
+        lr=POSITIVE,
+        milestones=several(BETWEEN, least=0),
+        weight_decay=AT_LEAST_0,
+    )
+
     def __init__(
         self,
         *,
@@ -51,7 +60,7 @@ class HostLinear(Protocol):
         weight_decay: float = 0.0,
     ) -> None:
         given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "milestones": milestones}
-        check_settings("HostLinear", {**given, "weight_decay": weight_decay})
+        check_values({**given, "weight_decay": weight_decay}, self.rules)
         drops = [round(share * epochs) for share in milestones]
         self.recipe = Recipe(
             epochs=epochs,

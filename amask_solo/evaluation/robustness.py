@@ -12,9 +12,9 @@ from amask_solo.evaluation.backgrounds import draw_partners, remove_backgrounds,
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import accuracy
-from amask_solo.evaluation.settings import check_settings
 from amask_solo.maskers.random import RandomMasker
 from amask_solo.occlusion import occlude
+from amask_solo.rules import BETWEEN, check_values, several, table
 
 
 class Robustness(Protocol):
@@ -42,8 +42,12 @@ class Robustness(Protocol):
         <https://arxiv.org/abs/2006.09994>`_, ICLR 2021.
     """
 
+    needs = ("labels",)
+    rules = table(areas=several(BETWEEN, least=0))
+    words = table(acc1_curve="accuracy while ever more is hidden")
+
     def __init__(self, areas: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5)) -> None:
-        check_settings("Robustness", {"areas": areas})
+        check_values({"areas": areas}, self.rules)
         self.areas = list(areas)
 
     def __call__(self, subject: Subject) -> dict[str, float]:

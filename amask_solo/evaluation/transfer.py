@@ -8,7 +8,7 @@ from amask_solo.errors import UserError
 from amask_solo.evaluation.knn import KNN
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.settings import check_settings
+from amask_solo.rules import TEXT, check_values, one_or_several, or_null, table, whole
 
 _VALIDATION = ("val", "valid", "validation", "test")
 
@@ -28,8 +28,12 @@ class Transfer(Protocol):
         ValueError: If there is no folder or ``image_size`` is not positive.
     """
 
+    rules = table(folders=one_or_several(TEXT), image_size=or_null(whole(1)))
+    words = table(mean_linear_acc1="linear accuracy, mean over folders")
+    own_images = True
+
     def __init__(self, folders: str | Sequence[str], image_size: int | None = None) -> None:
-        check_settings("Transfer", {"folders": folders, "image_size": image_size})
+        check_values({"folders": folders, "image_size": image_size}, self.rules)
         self.folders = [folders] if isinstance(folders, str) else list(folders)
         self.image_size = image_size
 

@@ -1,9 +1,8 @@
-"""What the host has, by name: what was imported of it, and what its source says before anything is imported."""
+"""What the host has, by name."""
 
 import sys
 
 from amask_solo.layout import PREFIX
-from amask_solo.signatures import read_keys
 
 CONTRASTIVE = ("simclr", "supcon", "mocov2plus", "mocov3", "nnclr")
 """Methods whose loss is a cross-entropy over similarities, by their classes' names in small letters as well."""
@@ -34,16 +33,3 @@ def base_methods() -> dict[str, type]:
     """Return what the imported host has registered: its methods, not its base classes or our masked ones."""
     methods = sys.modules[REGISTRY].METHODS
     return {n: method for n, method in methods.items() if n not in NOT_METHODS and not n.startswith(PREFIX)}
-
-
-def written_methods() -> tuple[str, ...]:
-    """Return the names of the methods in the source of the installed host; none if it is not as expected."""
-    names = tuple(name for name in read_keys(REGISTRY, "METHODS") or () if name not in NOT_METHODS)
-    # The release has SupCon as an option of SimCLR.
-    return names if "supcon" in names or not names else (*names, "supcon")
-
-
-def written_backbones() -> tuple[str, ...]:
-    """Return the names of the backbones in the source of the installed host; none if it is not as expected."""
-    names = (read_keys("solo.methods.base", variable) for variable in ("_BACKBONES", "_SUPPORTED_ENCODERS"))
-    return next((found for found in names if found), ())

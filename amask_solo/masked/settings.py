@@ -10,9 +10,7 @@ from amask_solo.configuration import arguments, check_types, config_folder, inst
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.game.adversary import Adversary
 from amask_solo.game.game import Game
-
-PARTS = {"masker": "sequential", "fill": "zero", "constraint": "none", "update": "reversal", "hard_views": "none"}
-"""The exchangeable parts, each a group of configuration files, with the default choice."""
+from amask_solo.layout import PARTS
 
 OPTIMIZER = {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 1e-3}
 """What ``adversary.optimizer`` is if it names no class: the adversary's default, of which single values may differ."""
@@ -61,9 +59,8 @@ def build_settings(cfg: DictConfig) -> Settings:
 
     # The host's random numbers must be those of the stock method, so that both see the same data in the same order.
     with torch.random.fork_rng(devices=[]):
-        made = {part: _build(cfg, part, node.get(part) or name) for part, name in PARTS.items()}
-        if node.get("negatives"):
-            made["negatives"] = _build(cfg, "negatives", node["negatives"])
+        chosen = {part: node.get(part) or default for part, default in PARTS.items()}
+        made = {part: _build(cfg, part, choice) for part, choice in chosen.items() if choice}
         if optimizer := node.get("optimizer"):
             # Resolved first: interpolations refer to the whole configuration.
             given = OmegaConf.to_container(optimizer, resolve=True)
@@ -103,7 +100,12 @@ def _build(cfg: DictConfig, part: str, choice: Any) -> Any:
 
 
 def _told(node: Any, pixels: Mapping[str, list[Any]], where: str) -> Any:
-    """Return a node in which each part that takes the mean and std of the data's pixels has them, unless it has own."""
+    """Return a node in which each part that takes the mean and std of the data's pixels has them, unless it has own.
+
+    The names of the arguments decide, so a part of one's own that means something else by both must be given its own.
+    An interpolation in the part's file would be calmer, but there is nothing to refer to before the images are read:
+    most sets measure both, and settings are checked before.
+    """
     if isinstance(node, list):
         return [_told(child, pixels, where) for child in node]
     if not isinstance(node, dict):

@@ -8,9 +8,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from amask_solo.configuration import target_arguments
 from amask_solo.errors import UserError, unknown_key
-from amask_solo.settings.trainer import trainer_arguments
 
-FREE = ("backbone.kwargs", "optimizer.kwargs", "momentum", "definitions")
+FREE = ("backbone.kwargs", "optimizer.kwargs", "momentum", "trainer", "definitions")
 """Nodes that are handed on to the host or a library, which know their keys; and the arms of a comparison."""
 
 ADVERSARY = ("amask_solo.game.game.Game", "amask_solo.game.adversary.Adversary")
@@ -77,8 +76,6 @@ def _refuse_unless_known(part: str, node: Any, where: str) -> None:
 def _arguments(node: DictConfig | ListConfig, where: str) -> Iterable[str]:
     if "_target_" in node:
         return target_arguments(node["_target_"], where).names
-    if where == "trainer":
-        return trainer_arguments()
     if where == "adversary":
         game, adversary = (target_arguments(path, where).names for path in ADVERSARY)
         return game | (adversary - {"game"}) | {"side", "loud"}

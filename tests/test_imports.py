@@ -20,8 +20,8 @@ ROOMS = {
     "_random": set(),
     "errors": set(),
     "layout": set(),
-    "rules": set(),
-    "signatures": set(),
+    "rules": {"errors"},
+    "signatures": {"rules"},
     "files": {"errors"},
     "configuration": {"errors", "signatures"},
     "occlusion": {"_types"},
@@ -38,10 +38,10 @@ ROOMS = {
     "augment": {"_types", "errors"},
     "data": {"_random", "errors", "files"},
     "visualization": {"_types", "files"},
-    "evaluation": {"_types", "_random", "errors", "files", "rules", "augment", "data", "maskers", "occlusion"}
-    | {"projections", "localisers"},
+    "evaluation": {"_types", "_random", "errors", "files", "rules", "signatures", "augment", "data", "maskers"}
+    | {"occlusion", "projections", "localisers"},
     # The host, and the game in it.
-    "hosts": {"_types", "errors", "layout", "signatures"},
+    "hosts": {"_types", "errors", "layout"},
     "callbacks": {"_types", "_random", "errors", "files", "layout", "augment", "data", "evaluation.knn", "game"}
     | {"maskers.none", "visualization"},
     "masked": {"_types", "_random", "errors", "layout", "configuration", "callbacks", "game", "hosts", "occlusion"}
@@ -53,8 +53,8 @@ ROOMS = {
         "layout",
         "rules",
         "configuration",
+        "signatures",
         "augment.schema",
-        "evaluation",
         "game.adversary",
     }
     | {"hosts", "masked"},
@@ -74,7 +74,7 @@ ROOMS = {
     }
     | {"visualization", "localisers.base", "localisers.backbone", "maskers.base", "hosts", "callbacks", "masked"}
     | {"settings", "checkpoints"},
-    "comparison": {"errors", "files", "layout", "evaluation.settings", "visualization"},
+    "comparison": {"errors", "files", "layout", "signatures", "configuration", "visualization"},
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
     | {"visualization", "checkpoints", "runs", "comparison"},
     "_hydra": {"masked.registry"},

@@ -18,7 +18,7 @@ from amask_solo.maskers import SimultaneousMasker, random_blocks
 from amask_solo.maskers.base import Masker
 from amask_solo.occlusion import occlude
 from amask_solo.projections import AreaBudget
-from amask_solo.rules import BETWEEN, PART, POSITIVE, check_values, or_null, table, whole
+from amask_solo.rules import BETWEEN, PART, POSITIVE, or_null, table, whole
 
 POOL = 2048
 """So many training images, drawn at random, train the attackers and choose among them."""
@@ -69,8 +69,6 @@ class Attack(Protocol):
         lr: float = 3e-3,
         resolution: float = 0.5,
     ) -> None:
-        settings = {"steps": steps, "restarts": restarts, "area": area, "batch_size": batch_size, "lr": lr}
-        check_values(settings | {"resolution": resolution}, self.rules)
         self.steps, self.restarts, self.area = steps, restarts, area
         self.batch_size, self.lr, self.resolution = batch_size, lr, resolution
 

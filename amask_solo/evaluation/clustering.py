@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.rules import check_values, or_null, table, whole
+from amask_solo.rules import or_null, table, whole
 
 
 class Clustering(Protocol):
@@ -27,7 +27,6 @@ class Clustering(Protocol):
     words = table(nmi="NMI", ari="ARI", fmi="FMI")
 
     def __init__(self, clusters: int | None = None, runs: int = 3) -> None:
-        check_values({"clusters": clusters, "runs": runs}, self.rules)
         self.clusters, self.runs = clusters, runs
 
     def __call__(self, subject: Subject) -> dict[str, float]:

@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from amask_solo.data.subsets import balanced_subset
 from amask_solo.evaluation.classifier import Recipe, train_classifier, val_scores
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.rules import AT_LEAST_0, PART, POSITIVE, check_values, several, table, whole
+from amask_solo.rules import AT_LEAST_0, PART, POSITIVE, several, table, whole
 
 
 class FineTune(Protocol):
@@ -59,8 +59,6 @@ class FineTune(Protocol):
         head_lr: float = 0.05,
         weight_decay: float = 0.0,
     ) -> None:
-        given = {"fraction": fraction, "epochs": epochs, "batch_size": batch_size, "lr": lr, "head_lr": head_lr}
-        check_values({**given, "weight_decay": weight_decay}, self.rules)
         self.fraction = sorted(fraction)
         self.recipe = Recipe(
             epochs=epochs,

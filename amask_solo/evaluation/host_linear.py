@@ -7,7 +7,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 
 from amask_solo.evaluation.classifier import Recipe, train_classifier, val_scores
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.rules import AT_LEAST_0, BETWEEN, POSITIVE, check_values, several, table, whole
+from amask_solo.rules import AT_LEAST_0, BETWEEN, POSITIVE, several, table, whole
 
 
 class HostLinear(Protocol):
@@ -59,8 +59,6 @@ class HostLinear(Protocol):
         milestones: Sequence[float] = (0.6, 0.8),
         weight_decay: float = 0.0,
     ) -> None:
-        given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "milestones": milestones}
-        check_values({**given, "weight_decay": weight_decay}, self.rules)
         drops = [round(share * epochs) for share in milestones]
         self.recipe = Recipe(
             epochs=epochs,

@@ -112,7 +112,6 @@ class KNN(Protocol):
     words = table(knn="kNN")
 
     def __init__(self, k: int | Sequence[int] = (5, 20, 100), temperature: float | Sequence[float] = (0.07,)) -> None:
-        check_values({"k": k, "temperature": temperature}, self.rules)
         ks = [k] if isinstance(k, int) else list(k)
         temperatures = [temperature] if isinstance(temperature, (int, float)) else list(temperature)
         self.settings: list[Setting] = [(k, temperature) for k in ks for temperature in temperatures]

@@ -94,8 +94,6 @@ class Linear(Protocol):
         held_out: float = 0.1,
         epochs: int = 30,
     ) -> None:
-        given = {"solver": solver, "weight_decay": weight_decay, "held_out": held_out, "epochs": epochs}
-        check_values(given, self.rules)
         strengths = [weight_decay] if isinstance(weight_decay, (int, float)) else list(weight_decay)
         self.solver, self.held_out, self.epochs = solver, held_out, epochs
         self.weight_decay = sorted(strengths, reverse=True)

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from inspect import signature
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -18,7 +19,7 @@ from amask_solo.data.subsets import labeled_places
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.maskers.base import Masker
-from amask_solo.rules import Rule, table
+from amask_solo.rules import Rule, check_values, table
 
 Split = Literal["train", "val"]
 Batch = tuple[Pixels, Int[Tensor, " n"]]
@@ -126,7 +127,7 @@ class Protocol(ABC):
     stand there.
 
     Attributes:
-        rules: Argument -> what it must be; the constructor checks by the same.
+        rules: Argument -> what it must be, which is checked before the constructor is called.
         needs: What it cannot do without: ``"labels"``, ``"objects"`` (masks of them), ``"masker"`` (that of the run).
         stand_in: The argument by which something else takes the place of the run's masker.
         shared: Argument -> what a comparison gives all its runs where nothing else is asked for, as each would choose
@@ -141,6 +142,15 @@ class Protocol(ABC):
     shared: ClassVar[Mapping[str, Any]] = table()
     own_images: ClassVar[bool] = False
     words: ClassVar[Mapping[str, str]] = table(acc1="accuracy", acc5="top-5 accuracy")
+
+    def __new__(cls, *args: Any, **settings: Any) -> "Protocol":
+        """Compare the settings with the rules.
+
+        Raises:
+            ValueError: If one is of the wrong kind or out of range.
+        """
+        check_values(signature(cls.__init__).bind(None, *args, **settings).arguments, cls.rules)
+        return super().__new__(cls)
 
     @abstractmethod
     def __call__(self, subject: Subject) -> dict[str, float]:

@@ -9,7 +9,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 from amask_solo.data import ImageSet
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Split, Subject
-from amask_solo.rules import AT_LEAST_0, check_values, table, whole
+from amask_solo.rules import AT_LEAST_0, table, whole
 
 Maps = Float[Tensor, "n d i j"]
 """A feature vector for each position of each image."""
@@ -47,11 +47,7 @@ class Segmentation(Protocol):
     rules = table(resolution=whole(1), weight_decay=AT_LEAST_0, max_iter=whole(1))
 
     def __init__(self, *, resolution: int = 14, weight_decay: float = 1e-2, max_iter: int = 100) -> None:
-        given = {"resolution": resolution, "weight_decay": weight_decay, "max_iter": max_iter}
-        check_values(given, self.rules)
-        self.resolution = resolution
-        self.weight_decay = weight_decay
-        self.max_iter = max_iter
+        self.resolution, self.weight_decay, self.max_iter = resolution, weight_decay, max_iter
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Score the probe on the validation images.

@@ -8,7 +8,7 @@ from amask_solo.errors import UserError
 from amask_solo.evaluation.knn import KNN
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.rules import TEXT, check_values, one_or_several, or_null, table, whole
+from amask_solo.rules import TEXT, one_or_several, or_null, table, whole
 
 _VALIDATION = ("val", "valid", "validation", "test")
 
@@ -33,7 +33,6 @@ class Transfer(Protocol):
     own_images = True
 
     def __init__(self, folders: str | Sequence[str], image_size: int | None = None) -> None:
-        check_values({"folders": folders, "image_size": image_size}, self.rules)
         self.folders = [folders] if isinstance(folders, str) else list(folders)
         self.image_size = image_size
 

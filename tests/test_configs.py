@@ -16,7 +16,8 @@ from amask_solo.configuration import config_folder, instantiate
 from amask_solo.data import ImageData, make_shapes
 from amask_solo.evaluation.protocol import Protocol
 from amask_solo.hosts.installed import load_host
-from amask_solo.masked.settings import PARTS, build_settings, described
+from amask_solo.layout import PARTS
+from amask_solo.masked.settings import build_settings, described
 from amask_solo.runs.host_config import host_config, method_class
 from amask_solo.runs.run_folder import settle_image_size
 
@@ -108,6 +109,11 @@ def test_a_part_lands_below_the_adversary(group: str) -> None:
     for name in names(group):
         header = (CONFIGS / group / f"{name}.yaml").read_text().splitlines()[0]
         assert header == f"# @package adversary.{group}"
+
+
+def test_every_kind_of_part_has_a_default_choice_on_the_command_line() -> None:
+    chosen = OmegaConf.load(CONFIGS / "adversary" / "default.yaml").defaults
+    assert {key.strip("/"): choice for entry in chosen for key, choice in entry.items()} == PARTS
 
 
 def test_there_is_a_file_for_every_method_and_its_masked_version() -> None:

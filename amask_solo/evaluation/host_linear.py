@@ -43,11 +43,7 @@ class HostLinear(Protocol):
 
     needs = ("labels",)
     rules = table(
-        epochs=whole(1),
-        batch_size=whole(1),
-        lr=POSITIVE,
-        milestones=several(BETWEEN, least=0),
-        weight_decay=AT_LEAST_0,
+        epochs=whole(1), batch_size=whole(1), lr=POSITIVE, milestones=several(BETWEEN, least=0), weight_decay=AT_LEAST_0
     )
 
     def __init__(

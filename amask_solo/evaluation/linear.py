@@ -80,10 +80,7 @@ class Linear(Protocol):
 
     needs = ("labels",)
     rules = table(
-        solver=one_of("lbfgs", "sgd"),
-        weight_decay=one_or_several(AT_LEAST_0),
-        held_out=BETWEEN,
-        epochs=whole(1),
+        solver=one_of("lbfgs", "sgd"), weight_decay=one_or_several(AT_LEAST_0), held_out=BETWEEN, epochs=whole(1)
     )
 
     def __init__(

@@ -149,7 +149,7 @@ class Protocol(ABC):
         Raises:
             ValueError: If one is of the wrong kind or out of range.
         """
-        check_values(signature(cls.__init__).bind(None, *args, **settings).arguments, cls.rules)
+        check_values(signature(cls.__init__).bind_partial(None, *args, **settings).arguments, cls.rules)
         return super().__new__(cls)
 
     @abstractmethod

@@ -1,6 +1,7 @@
 """What the host has, by name."""
 
 import sys
+from collections.abc import Iterable
 
 from amask_solo.layout import PREFIX
 
@@ -33,3 +34,8 @@ def base_methods() -> dict[str, type]:
     """Return what the imported host has registered: its methods, not its base classes or our masked ones."""
     methods = sys.modules[REGISTRY].METHODS
     return {n: method for n, method in methods.items() if n not in NOT_METHODS and not n.startswith(PREFIX)}
+
+
+def own_backbones(base: type) -> Iterable[str]:
+    """Return the names of the backbones that the host has itself, of which its ``BaseMethod`` keeps a table."""
+    return getattr(base, "_BACKBONES", None) or base._SUPPORTED_ENCODERS

@@ -8,7 +8,7 @@ from amask_solo.augment.schema import read_recipes
 from amask_solo.configuration import check_keys
 from amask_solo.errors import UserError
 from amask_solo.files import check_image_folder
-from amask_solo.hosts.names import CONTRASTIVE, OPTIMIZERS, SCHEDULERS
+from amask_solo.hosts.names import CONTRASTIVE, OPTIMIZERS, SCHEDULERS, own_backbones
 from amask_solo.hosts.refusals import check, check_warmup, no_logits, refuse_missing
 from amask_solo.hosts.timm_names import check_timm, is_timm
 from amask_solo.layout import PREFIX
@@ -160,7 +160,7 @@ def check_imported(cfg: DictConfig) -> None:
     host = load_host()
     if not cfg.base_class:
         host.stock(cfg.method.removeprefix(PREFIX))
-    check(cfg, getattr(host.base, "_BACKBONES", None) or host.base._SUPPORTED_ENCODERS)
+    check(cfg, own_backbones(host.base))
     check_arguments(cfg.trainer)
 
 

@@ -15,6 +15,10 @@ from amask_solo.signatures import Arguments, read_arguments
 SETTINGS_REFUSED = (ValueError, TypeError, OSError, ImportError)
 """What a constructor raises about its arguments; anything else is a bug and keeps its traceback."""
 
+GAME, ADVERSARY = "amask_solo.game.game.Game", "amask_solo.game.adversary.Adversary"
+HOST_SIDE = ("side", "loud")
+"""Keys below ``adversary`` that are arguments of neither: what only the host's side needs to know."""
+
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
 """Types of which a value on the command line can be, in words."""
@@ -25,6 +29,12 @@ def config_folder() -> Path:
     package = Path(__file__).resolve().parent
     inside = package / "configs"
     return inside if inside.is_dir() else package.parent / "configs"
+
+
+def read_target(group: str, name: str) -> str | None:
+    """Return what a configuration file of this package describes, if there is such a file."""
+    file = config_folder() / group / f"{name}.yaml"
+    return OmegaConf.load(file).get("_target_") if name and file.is_file() else None
 
 
 def instantiate(node: DictConfig, where: str, **more: Any) -> Any:
@@ -61,18 +71,14 @@ def check_keys(node: Any, where: str) -> None:
     if missing:
         given = " and ".join(f"{_below(where, key)}=..." for key in missing)
         raise UserError(f"Missing setting: {given} must be given.")
-    if "_target_" in node:
-        _check_arguments(node, where)
+    takes = None if isinstance(node, ListConfig) else node_arguments(node, where)
+    if takes:
+        for key in node:
+            if key not in takes.names and not takes.any_name and not str(key).startswith("_"):
+                raise unknown_key(str(key), takes.names, where)
+        check_types(node, takes.plain, where)
     for key, child in enumerate(node) if isinstance(node, ListConfig) else node.items():
         check_keys(child, _below(where, key))
-
-
-def _check_arguments(node: DictConfig | Mapping, where: str) -> None:
-    target = target_arguments(node["_target_"], where)
-    for key in node:
-        if key not in target.names and not target.any_name and not str(key).startswith("_"):
-            raise unknown_key(str(key), target.names, where)
-    check_types(node, target.plain, where)
 
 
 def check_types(node: DictConfig | Mapping, plain: Mapping[str, Collection[type]], where: str) -> None:
@@ -101,8 +107,28 @@ def _below(where: str, key: Any) -> str:
     return f"{where}.{key}" if where else str(key)
 
 
+def node_arguments(node: DictConfig | Mapping, where: str) -> Arguments | None:
+    """Return what may stand in a node: what its target takes, or below ``adversary`` what a game and its adversary do.
+
+    Args:
+        node: Keys and values.
+        where: Its place in the configuration.
+
+    Returns:
+        The arguments; ``None`` of a node that describes nothing.
+
+    Raises:
+        UserError: If there is no such class or function.
+    """
+    if where == "adversary":
+        game, adversary = (target_arguments(path, where) for path in (GAME, ADVERSARY))
+        names = (game.names | adversary.names | set(HOST_SIDE)) - {"game"}
+        return Arguments(names, False, game.plain | adversary.plain)
+    return target_arguments(node["_target_"], where) if "_target_" in node else None
+
+
 def target_arguments(path: Any, where: str) -> Arguments:
-    """Return what a dotted path takes; read from its source if that is possible, which takes no import.
+    """Return what a dotted path takes; of this package's own it is read in the source, which takes no import.
 
     Raises:
         UserError: If there is no such class or function.

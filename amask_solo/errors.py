@@ -16,6 +16,15 @@ def unknown_key(key: str, known: Iterable[str], where: str, *, kind: str = "key"
         Unknown key 'constrain' in adversary; did you mean 'constraint'? Known: constraint, fill.
     """
     known = sorted(known)
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"; did you mean '{close[0]}'?" if close else "."
-    return UserError(f"Unknown {kind} '{key}' in {where}{hint} Known: {', '.join(known)}.")
+    return UserError(f"Unknown {kind} '{key}' in {where}{nearest(key, known)} Known: {', '.join(known)}.")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence about an unknown word: the closest known one, if one is close.
+
+    Example:
+        >>> nearest("adamm", ["sgd", "adam"]), nearest("x", ["sgd"])
+        ("; did you mean 'adam'?", '.')
+    """
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else "."

@@ -1,4 +1,14 @@
-"""Names that several rooms share: the files of a run folder, and how a masked method is called."""
+"""Names that several rooms share: the parts of an adversary, masked methods, and the files of a run folder."""
+
+PARTS = {
+    "masker": "sequential",
+    "constraint": "none",
+    "fill": "zero",
+    "update": "reversal",
+    "negatives": None,
+    "hard_views": "none",
+}
+"""The kinds of parts that an adversary is made of, each a group of configuration files, with the default choice."""
 
 PREFIX = "amask_"
 """A masked method is called this, then the name of its base method."""

@@ -2,14 +2,24 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from amask_solo.errors import nearest
 
 
 class Rule(NamedTuple):
-    """What a value must be, in words and as a test."""
+    """What a value must be, in words and as a test.
+
+    Attributes:
+        what: In words, after "to be".
+        holds: The test.
+        known: The values themselves, if there are few; a message names the nearest.
+    """
 
     what: str
     holds: Callable[[Any], bool]
+    known: Collection[Any] = ()
 
 
 def check_values(values: Mapping[str, Any], rules: Mapping[str, Rule], where: str = "") -> None:
@@ -30,7 +40,13 @@ def check_values(values: Mapping[str, Any], rules: Mapping[str, Rule], where: st
     """
     for name, rule in rules.items():
         if name in values and not rule.holds(values[name]):
-            raise ValueError(f"Expected {where}{name} to be {rule.what}, but got {values[name]!r}.")
+            close = nearest(str(values[name]), map(str, rule.known))
+            raise ValueError(f"Expected {where}{name} to be {rule.what}, but got {values[name]!r}{close}")
+
+
+def table(**entries: Any) -> Mapping[str, Any]:
+    """Return a mapping that cannot be changed, for what a class says of all its objects."""
+    return MappingProxyType(entries)
 
 
 def is_whole(value: Any) -> bool:
@@ -48,14 +64,15 @@ def whole(least: int) -> Rule:
     return Rule(f"a whole number of at least {least}", lambda value: is_whole(value) and least <= value < 2**63)
 
 
-def one_of(*known: str) -> Rule:
-    """Return the rule of a choice."""
-    return Rule(f"one of {', '.join(known)}", lambda value: isinstance(value, str) and value in known)
+def one_of(*known: Any) -> Rule:
+    """Return the rule of a choice among texts or numbers."""
+    words = ", ".join(dict.fromkeys(map(str, known)))
+    return Rule(f"one of {words}", lambda value: (type(value), value) in [(type(k), k) for k in known], known)
 
 
 def or_null(rule: Rule) -> Rule:
     """Return the rule of a value that may be left open."""
-    return Rule(f"{rule.what}, or null", lambda value: value is None or rule.holds(value))
+    return Rule(f"{rule.what}, or null", lambda value: value is None or rule.holds(value), rule.known)
 
 
 def several(rule: Rule, *, least: int = 1) -> Rule:
@@ -80,6 +97,7 @@ AT_LEAST_0 = Rule("a number of at least 0", lambda value: is_number(value) and v
 POSITIVE = Rule("a number above 0", lambda value: is_number(value) and value > 0)
 SHARE = Rule("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1)
 BETWEEN = Rule("a number between 0 and 1", lambda value: is_number(value) and 0 < value < 1)
+PART = Rule("a share above 0, up to 1", lambda value: SHARE.holds(value) and value > 0)
 SWITCH = Rule("true or false", lambda value: type(value) is bool)
 TEXT = Rule("text", lambda value: isinstance(value, str) and value != "")
 SEED = Rule("a whole number from 0 to 2^32 - 1", lambda value: is_whole(value) and 0 <= value < 2**32)

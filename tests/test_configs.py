@@ -17,7 +17,8 @@ from amask_solo.data import ImageData, make_shapes
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol
 from amask_solo.hosts.installed import load_host
-from amask_solo.masked.settings import PARTS, build_settings, described
+from amask_solo.layout import PARTS
+from amask_solo.masked.settings import build_settings, described
 from amask_solo.runs.host_config import host_config, method_class
 from amask_solo.runs.run_folder import settle_image_size
 
@@ -45,6 +46,9 @@ def without_adversary(cfg: DictConfig) -> dict:
     plain = OmegaConf.to_container(cfg)
     return {key: value for key, value in plain.items() if key not in ("method", "adversary")}
 
+
+ALWAYS = [part for part, default in PARTS.items() if default]
+"""The kinds of parts of which an adversary always has one."""
 
 STOCK = [name for name in names("method") if not name.startswith("amask_")]
 EXPERIMENTS = names("experiment")
@@ -104,11 +108,16 @@ def test_a_file_says_what_it_is_below_its_package(file: str) -> None:
     assert len(said.split()) > 2
 
 
-@pytest.mark.parametrize("group", PARTS)
+@pytest.mark.parametrize("group", ALWAYS)
 def test_a_part_lands_below_the_adversary(group: str) -> None:
     for name in names(group):
         header = (CONFIGS / group / f"{name}.yaml").read_text().splitlines()[0]
         assert header == f"# @package adversary.{group}"
+
+
+def test_every_kind_of_part_has_a_default_choice_on_the_command_line() -> None:
+    chosen = OmegaConf.load(CONFIGS / "adversary" / "default.yaml").defaults
+    assert {key.strip("/"): choice for entry in chosen for key, choice in entry.items()} == PARTS
 
 
 def test_there_is_a_file_for_every_method_and_its_masked_version() -> None:
@@ -145,8 +154,8 @@ def test_masked_methods_differ_in_their_name_alone(name: str) -> None:
 @pytest.mark.parametrize(
     "chosen",
     [
-        dict(zip(PARTS, options, strict=True))
-        for options in zip(names("masker"), *(cycle(names(g)) for g in [*PARTS][1:]), strict=False)
+        dict(zip(ALWAYS, options, strict=True))
+        for options in zip(names("masker"), *(cycle(names(g)) for g in ALWAYS[1:]), strict=False)
     ],
 )
 def test_all_parts_can_be_exchanged_at_once(chosen: dict[str, str]) -> None:
@@ -155,7 +164,7 @@ def test_all_parts_can_be_exchanged_at_once(chosen: dict[str, str]) -> None:
         assert cfg.adversary[group] == described(group, option)
 
 
-@pytest.mark.parametrize(("group", "option"), [(group, option) for group in PARTS for option in names(group)])
+@pytest.mark.parametrize(("group", "option"), [(group, option) for group in ALWAYS for option in names(group)])
 def test_every_part_builds(group: str, option: str) -> None:
     settings = build_settings(composed("method=amask_byol", f"{group}={option}"))
     parts = {

@@ -21,9 +21,9 @@ ROOMS = {
     "errors": set(),
     "layout": set(),
     "lightning_logs": set(),
-    "rules": set(),
     "schedules": set(),
-    "signatures": set(),
+    "rules": {"errors"},
+    "signatures": {"rules"},
     "files": {"errors"},
     "configuration": {"errors", "signatures"},
     "occlusion": {"_types"},
@@ -41,10 +41,10 @@ ROOMS = {
     "augment": {"_types", "errors", "blur"},
     "data": {"_random", "errors", "files"},
     "visualization": {"_types", "files"},
-    "evaluation": {"_types", "_random", "errors", "files", "rules", "augment", "data", "maskers", "occlusion"}
-    | {"blur", "lightning_logs", "projections", "localisers"},
+    "evaluation": {"_types", "_random", "errors", "files", "rules", "signatures", "augment", "data", "maskers"}
+    | {"blur", "lightning_logs", "occlusion", "projections", "localisers"},
     # The host, and the game in it.
-    "hosts": {"_types", "errors", "layout", "schedules", "signatures"},
+    "hosts": {"_types", "errors", "layout", "schedules"},
     "callbacks": {"_types", "_random", "errors", "files", "layout", "augment", "data", "evaluation.knn", "game"}
     | {"maskers.none", "visualization"},
     "masked": {"_types", "_random", "errors", "layout", "configuration", "callbacks", "game", "hosts", "occlusion"}
@@ -56,8 +56,8 @@ ROOMS = {
         "layout",
         "rules",
         "configuration",
+        "signatures",
         "augment.schema",
-        "evaluation",
         "game.adversary",
     }
     | {"hosts", "masked"},
@@ -77,7 +77,7 @@ ROOMS = {
     }
     | {"visualization", "localisers.base", "localisers.backbone", "maskers.base", "hosts", "callbacks", "masked"}
     | {"settings", "checkpoints"},
-    "comparison": {"errors", "files", "layout", "evaluation.settings", "hosts.methods", "visualization"},
+    "comparison": {"errors", "files", "layout", "signatures", "configuration", "hosts.methods", "visualization"},
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
     | {"lightning_logs", "visualization", "checkpoints", "runs", "comparison"},
     "_hydra": {"masked.registry"},

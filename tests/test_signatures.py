@@ -1,96 +1,63 @@
 """What is read from a source is what an import would tell."""
 
 import re
-import sys
 from pathlib import Path
 
 import hydra
 import pytest
 
-from amask_solo import signatures
 from amask_solo.configuration import arguments, config_folder
-from amask_solo.hosts.installed import load_host
-from amask_solo.hosts.names import OPTIMIZERS, written_backbones, written_methods
-from amask_solo.signatures import read_arguments, read_keys
+from amask_solo.signatures import defining_module, read_arguments, read_declared
 
 CONFIGS = "".join(file.read_text() for file in config_folder().rglob("*.yaml"))
 TARGETS = sorted(
-    {*re.findall(r"_target_: *([\w.]+)", CONFIGS), *OPTIMIZERS.values()}
-    | {"amask_solo.game.game.Game", "amask_solo.game.adversary.Adversary", "lightning.pytorch.Trainer"}
+    {*re.findall(r"_target_: *(amask_solo[\w.]+)", CONFIGS), "amask_solo.hosts.lars.LARS"}
+    | {"amask_solo.game.game.Game", "amask_solo.game.adversary.Adversary"}
 )
+DECLARED = {
+    "protocol": ("rules", "needs", "stand_in", "shared", "own_images", "words"),
+    "data": ("FOLDERS", "OBJECTS"),
+}
 
 
 @pytest.mark.parametrize("path", TARGETS)
 def test_the_source_says_what_an_import_says(path):
-    read, imported = read_arguments(path), arguments(hydra.utils.get_object(path))
-    assert read is not None
-    assert (read.names, read.any_name) == (imported.names, imported.any_name)
-    # An alias of a type is not followed, so that fewer arguments may be known to be plain.
+    target = hydra.utils.get_object(path)
+    read, imported = read_arguments(path), arguments(target)
+    if "__init__" in vars(target) or not isinstance(target, type):
+        assert (read.names, read.any_name) == (imported.names, imported.any_name)
+    # Who has no constructor may take anything, as far as is read; an alias of a type is not followed.
+    assert read.any_name or read.names == imported.names
     assert read.plain.items() <= imported.plain.items()
+    assert defining_module(path) == target.__module__
 
 
-@pytest.fixture
-def module(tmp_path, monkeypatch):
-    """Write a module that must not be imported."""
-
-    def write(text: str, name: str = "not_to_be_imported") -> str:
-        (tmp_path / f"{name}.py").write_text(f"{text}\nraise SystemExit('imported')\n")
-        monkeypatch.syspath_prepend(tmp_path)
-        forget()
-        return name
-
-    yield write
-    assert "not_to_be_imported" not in sys.modules
-    forget()
+@pytest.mark.parametrize("group", DECLARED)
+def test_what_is_declared_is_what_is_read(group):
+    for file in (config_folder() / group).glob("*.yaml"):
+        path = re.search(r"_target_: *([\w.]+)", file.read_text())[1]
+        target = hydra.utils.get_object(path)
+        scope = vars(hydra.utils.get_object(target.__module__)) if group == "data" else None
+        for name in DECLARED[group]:
+            declared = scope.get(name) if scope is not None else getattr(target, name)
+            assert plainly(read_declared(path, name)) == plainly(declared), (path, name)
 
 
-def forget() -> None:
-    read_arguments.cache_clear()
-    signatures._parsed.cache_clear()
+def plainly(value):
+    """Return rules in words, which can be compared."""
+    return {key: getattr(entry, "what", entry) for key, entry in value.items()} if hasattr(value, "items") else value
 
 
-def test_nothing_is_imported(module):
-    name = module("class Thing:\n    def __init__(self, size: int, *, share: 'float | None' = None, **more): ...")
-    read = read_arguments(f"{name}.Thing")
-    assert (read.names, read.any_name) == ({"size", "share"}, True)
-    assert read.plain["size"] == {int}
+@pytest.mark.parametrize("path", ["torch.optim.SGD", "nowhere.Thing", "Thing", "amask_solo.nowhere.Thing", "os.path"])
+def test_nothing_is_read_of_what_is_not_this_packages(path, tmp_path, monkeypatch):
+    (tmp_path / "nowhere.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert (read_arguments(path), read_declared(path, "needs"), defining_module(path)) == (None, None, None)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "from dataclasses import dataclass\n@dataclass\nclass Thing:\n    size: int",
-        "Thing = type('Thing', (), {})",
-        "class Thing:\n    def __new__(cls, size): ...",
-        "from nowhere import Thing",
-        "class Thing(",
-        "",
-    ],
-)
-def test_what_cannot_be_read_is_left_to_an_import(module, text):
-    assert read_arguments(f"{module(text)}.Thing") is None
-
-
-def test_a_circle_of_imports_ends(module):
-    assert read_arguments(f"{module('from not_to_be_imported import Thing')}.Thing") is None
-
-
-def test_the_last_definition_counts_and_bases_are_followed(module):
-    text = "class A:\n    def __init__(self, old): ...\nclass A:\n    def __init__(self, new): ...\nclass Thing(A): ..."
-    assert read_arguments(f"{module(text)}.Thing").names == {"new"}
-
-
-def test_keys_are_read_from_a_class_or_a_module(module):
-    name = module("NAMES = ['a', 'b']\nclass Thing:\n    TABLE = {'c': 1, 'd': 2}")
-    assert read_keys(name, "NAMES") == ("a", "b")
-    assert read_keys(name, "TABLE") == ("c", "d")
-    assert read_keys(name, "OTHER") is None
-    assert read_keys("nowhere", "NAMES") is None
-
-
-@pytest.mark.host
-def test_the_source_of_the_host_has_the_methods_that_it_registers():
-    host = load_host()
-    assert set(written_methods()) == set(host.methods())
-    assert {"resnet18", "vit_tiny"} <= set(written_backbones())
-    assert Path(sys.modules["solo"].__file__).is_file()
+def test_each_declaration_stands_where_its_own_room_is():
+    """No list of protocols or data sets stands anywhere else."""
+    root = Path(hydra.utils.get_object("amask_solo").__file__).parent
+    for room in ("settings", "comparison", "runs", "cli"):
+        text = "".join(file.read_text() for file in (root / room).glob("*.py"))
+        assert not re.search(r"\b(MaskMatch|HostLinear|FineTune|make_shapes|load_image_masks|masks_path)\b", text), room

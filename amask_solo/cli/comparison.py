@@ -16,10 +16,11 @@ from amask_solo.comparison.split import CONFIRM, FRACTION, TUNE, check_folder, c
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.files import check_place
 from amask_solo.layout import PREFIX
-from amask_solo.rules import PATH, SEED, TEXT, Rule, check_values, one_of, or_null, several
+from amask_solo.rules import PATH, SEED, TEXT, Rule, one_of, or_null, several
 from amask_solo.settings.evaluation import check_evaluation
-from amask_solo.settings.pretraining import check_adversary, check_values_and_names
+from amask_solo.settings.pretraining import check_imported, check_values_and_names
 from amask_solo.settings.protocols import check_demands, same_for_all
+from amask_solo.settings.schema import check_rules
 
 OWN = ("base", "arms", "seed", "split", "budget", "folder", "metrics", "definitions", "hydra")
 """What the command line says to amask-compare itself."""
@@ -126,10 +127,7 @@ def check_comparison(cfg: DictConfig) -> None:
     Raises:
         UserError: If something is wrong that the configuration shows; it names base and arm unless all runs share it.
     """
-    try:
-        check_values(OmegaConf.to_container(cfg, resolve=True), RULES)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    check_rules(cfg, RULES)
     _check_bases(cfg)
     check_place(Path(cfg.folder).expanduser() / "report.md", "folder")
     check_folder(Path(cfg.folder).expanduser(), cfg.split)
@@ -166,10 +164,10 @@ def _check_runs(cfg: DictConfig, plan: Sequence[Run], protocols: dict[str, Any])
             check_demands(protocols, plain["data"])
             if cfg.budget == "time":
                 check_timed(plain)
-    # What needs torch comes last.
+    # What needs imports comes last.
     for run in runs:
         with _of_run(run, shared=False):
-            check_adversary(made[run])
+            check_imported(made[run])
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from rich.console import Console
 from amask_solo.checkpoints.last import find_checkpoint
 from amask_solo.cli.main import command
 from amask_solo.files import check_place
+from amask_solo.hosts.timm_names import check_timm, is_timm
 from amask_solo.settings.evaluation import check_export
 
 SUFFIX = {"torchvision": ".pth", "timm": ".pth", "safetensors": ".safetensors"}
@@ -29,6 +30,8 @@ def _run(cfg: DictConfig) -> None:
     from amask_solo.checkpoints.export import export_backbone
     from amask_solo.checkpoints.view_filter import spelled
 
+    if cfg.arch is not None and is_timm(cfg.arch):
+        check_timm(cfg.arch)
     result = export_backbone(checkpoint, path, format=cfg.format, arch=cfg.arch)
     known = result.metadata
     origin = ", ".join(f"{name} {known[name]}" for name in ("method", "epochs") if name in known)

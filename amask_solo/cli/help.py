@@ -8,19 +8,14 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.configuration import config_folder
-from amask_solo.layout import PREFIX
+from amask_solo.layout import PARTS, PREFIX
 
 INDENT = 18
 SHOWN = (
     "method",
     "data",
-    "masker",
+    *PARTS,
     "localiser",
-    "constraint",
-    "fill",
-    "update",
-    "negatives",
-    "hard_views",
     "augmentations",
     "view_filter",
     "trainer",

@@ -22,6 +22,7 @@ from omegaconf import OmegaConf
 from amask_solo.cli.composed import composed, present_choices
 from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError, unknown_key
+from amask_solo.layout import PARTS
 from amask_solo.settings.keys import check_key
 
 HYDRA_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir", "hydra.job.chdir")
@@ -218,7 +219,7 @@ def _compose(config_name: str, chosen: Sequence[str], more: Sequence[Path], make
 
 def _short(error: ConfigCompositionException, choices: Sequence[str]) -> str:
     message = str(error).splitlines()[0]
-    match = re.search(r"Could not override '(masker|constraint|fill|update|negatives|adversary)'", message)
+    match = re.search(rf"Could not override '({'|'.join(PARTS)}|adversary)'", message)
     if match:
         method: Any = next((c for c in choices if c.startswith("method=")), "This method")
         return f"{method} is not masked, so it has no {match[1]}; choose one of the methods amask_*."

@@ -14,7 +14,7 @@ from rich.table import Table
 from amask_solo.cli.main import command
 from amask_solo.layout import PREFIX
 from amask_solo.runs.run_folder import find
-from amask_solo.settings.pretraining import check_adversary, check_values_and_names
+from amask_solo.settings.pretraining import check_imported, check_values_and_names
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def _run(cfg: DictConfig) -> Any:
     # Before the imports, which take seconds.
     check_values_and_names(cfg)
     find(cfg)
-    check_adversary(cfg)
+    check_imported(cfg)
     from amask_solo.runs.pretrain import pretrain
 
     summary = pretrain(cfg)

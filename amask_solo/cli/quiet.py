@@ -20,6 +20,7 @@ SAID_ANYWAY = (
     r"Seed set to ",
     r"Restor(ing states|ed all states) from",  # the user said resume=true
     r"Checkpoint directory .* exists and is not empty",
+    r"Be aware that when using `ckpt_path`, callbacks used",  # the user left out one that only watches
     r"\s*Detected KeyboardInterrupt",
     r"Using (16|bfloat16)",  # the user chose the precision
     r"-{20,}",

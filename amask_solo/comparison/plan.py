@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from amask_solo.errors import UserError, unknown_key
-from amask_solo.layout import PREFIX, SUMMARY
+from amask_solo.layout import PARTS, PREFIX, SUMMARY
 
 STOCK = "stock"
 """The arm that every other one is compared with: the host's method as it is."""
 
-GAME = ("adversary", "masker", "localiser", "constraint", "fill", "update", "negatives", "hard_views")
+GAME = ("adversary", "localiser", *PARTS)
 """Settings of the masks, which a stock run does not have."""
 
 SCORES = "comparison.json"

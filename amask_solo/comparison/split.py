@@ -1,10 +1,12 @@
 """On which images a comparison scores: some of the training images to choose settings, others to confirm them."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
+from amask_solo.signatures import read_declared
 
 TUNE, CONFIRM = "tune", "confirm"
 
@@ -35,13 +37,13 @@ def split_settings(split: str) -> list[str]:
     return [FIFTH] if split == TUNE else []
 
 
-def check_split(split: str, fraction: float, protocols: Collection[str]) -> None:
+def check_split(split: str, fraction: float, protocols: Mapping[str, Any]) -> None:
     """Compare a split with the share of the training images that a run is scored on.
 
     Args:
         split: That of the comparison.
         fraction: What the run's :data:`FRACTION` is.
-        protocols: Names of the protocols that are to be run.
+        protocols: Those that are to be run, each with its settings.
 
     Raises:
         UserError: If runs would be scored on other images than the split says.
@@ -50,8 +52,9 @@ def check_split(split: str, fraction: float, protocols: Collection[str]) -> None
         raise UserError(f"{FRACTION}={fraction} is for choosing settings; give split=tune, or leave it out.")
     if split == TUNE and not fraction:
         raise UserError(f"split=tune scores on some of the training images, so {FRACTION} must be above 0.")
-    if split == TUNE and "transfer" in protocols:
-        raise UserError("protocol=transfer scores on images of its own, which are for split=confirm alone.")
+    others = [name for name, node in protocols.items() if read_declared(node["_target_"], "own_images")]
+    if split == TUNE and others:
+        raise UserError(f"protocol={others[0]} scores on images of its own, which are for split=confirm alone.")
 
 
 def check_folder(folder: Path, split: str) -> None:

@@ -7,14 +7,14 @@ from statistics import fmean
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.statistics import POOLED, RANDOM, Difference, Row
+from amask_solo.configuration import read_target
+from amask_solo.signatures import read_declared
+
+PROTOCOL = "amask_solo.evaluation.Protocol"
+"""Has the words that all share."""
 
 QUESTIONS = {STOCK: "Does masking help?", RANDOM: "Does it help that an adversary places the masks?"}
 """Reference -> what the difference to it answers."""
-
-NAMES = {"acc1": "accuracy", "acc5": "top-5 accuracy", "knn": "kNN", "nmi": "NMI", "ari": "ARI", "fmi": "FMI"}
-NAMES |= {"acc1_curve": "accuracy while ever more is hidden", "acc1_attack": "accuracy under the strongest mask"}
-NAMES |= {"acc1_worst": "accuracy in the worst case", "acc1_outlines": "accuracy under outlines of objects"}
-NAMES |= {"mean_linear_acc1": "linear accuracy, mean over folders"}
 
 
 def number(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
@@ -41,14 +41,16 @@ def intervals(difference: Difference) -> list[str]:
 
 
 def metric_name(metric: str) -> str:
-    """Return the name of a metric.
+    """Return the name of a metric, in the words that its protocol declares.
 
     Example:
         >>> metric_name("linear/acc1"), metric_name("clustering/nmi")
         ('linear accuracy', 'clustering NMI')
     """
     protocol, _, score = metric.rpartition("/")
-    return f"{NAMES.get(protocol, protocol)} {NAMES.get(score, score)}".strip()
+    targets = [PROTOCOL, read_target("protocol", protocol)]
+    words = {key: word for path in targets if path for key, word in (read_declared(path, "words") or {}).items()}
+    return f"{words.get(protocol, protocol)} {words.get(score, score)}".strip()
 
 
 def verdict(difference: Difference | None, *, unit: str = "seed") -> str:

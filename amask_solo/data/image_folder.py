@@ -17,6 +17,8 @@ from amask_solo.data.sizes import check_image_size, resolve_image_size, sampled_
 from amask_solo.data.subsets import Picks, balanced_subset, stratified_split
 from amask_solo.errors import UserError
 
+FOLDERS = ("train_path", "val_path")
+
 
 class FolderImages(ImageSet):
     """Image files that are decoded when they are asked for."""

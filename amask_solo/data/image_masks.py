@@ -14,6 +14,9 @@ from amask_solo.data.sizes import check_image_size, resolve_image_size
 from amask_solo.data.subsets import balanced_subset, stratified_split
 from amask_solo.errors import UserError
 
+FOLDERS = ("images_path", "masks_path")
+OBJECTS = True
+
 _TRANSPOSED = range(5, 9)
 """Values of the orientation tag that exchange width and height."""
 

@@ -18,6 +18,8 @@ from amask_solo.data.base import ArrayImages, ImageData, Labels, ObjectMasks, Pi
 _GROUP = 256
 _HUES = 0.3  # of the circle: how much the hues of a class differ; those of neighboring classes overlap
 
+OBJECTS = True
+
 Canvas = Float[Tensor, "n 3 s s"]
 Coverage = Float[Tensor, "n 1 s s"]
 Palette = Float[Tensor, "n 2 3"]

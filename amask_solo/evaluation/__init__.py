@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from amask_solo.signatures import defining_module
+
 if TYPE_CHECKING:
     from amask_solo.evaluation.attack import Attack
     from amask_solo.evaluation.backbone import Backbone
@@ -34,25 +36,8 @@ __all__ = [
     "weighted_knn",
 ]
 
-_MODULES = {
-    "KNN": "knn",
-    "Attack": "attack",
-    "Backbone": "backbone",
-    "Clustering": "clustering",
-    "FineTune": "finetune",
-    "HostLinear": "host_linear",
-    "Linear": "linear",
-    "MaskMatch": "masks",
-    "Protocol": "protocol",
-    "Robustness": "robustness",
-    "Segmentation": "segmentation",
-    "Subject": "protocol",
-    "Transfer": "transfer",
-    "weighted_knn": "knn",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    if name in __all__:
+        return getattr(import_module(str(defining_module(f"{__name__}.{name}"))), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,9 +25,9 @@ from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.masks import cut
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import mean_height
-from amask_solo.evaluation.settings import QUARTER, check_settings
 from amask_solo.maskers import random_blocks
 from amask_solo.maskers.base import Masker
+from amask_solo.rules import BETWEEN, PART, POSITIVE, one_of, one_or_several, or_null, several, table, whole
 
 
 class Attack(Protocol):
@@ -62,6 +62,19 @@ class Attack(Protocol):
         ValueError: If a number is out of range.
     """
 
+    rules = table(
+        steps=whole(1),
+        restarts=whole(1),
+        area=or_null(one_or_several(BETWEEN)),
+        networks=several(one_of("unet", "patches")),
+        search=whole(0),
+        batch_size=whole(1),
+        lr=POSITIVE,
+        resolution=PART,
+    )
+    words = table(acc1_attack="accuracy under the strongest mask", acc1_worst="accuracy in the worst case")
+    shared = table(area=0.25)
+
     def __init__(
         self,
         *,
@@ -74,8 +87,6 @@ class Attack(Protocol):
         lr: float = 3e-3,
         resolution: float = 0.5,
     ) -> None:
-        settings = {"steps": steps, "restarts": restarts, "area": area, "batch_size": batch_size, "lr": lr}
-        check_settings("Attack", settings | {"networks": networks, "search": search, "resolution": resolution})
         self.steps, self.restarts, self.area = steps, restarts, area
         self.networks, self.search = list(networks), search
         self.batch_size, self.lr, self.resolution = batch_size, lr, resolution
@@ -100,7 +111,7 @@ class Attack(Protocol):
         if not own:
             subject = replace(subject, masker=None)
         # A masker that has given up hides all: there is no attack of that area.
-        first, *others = self._areas(min(max(own or QUARTER, 0.01), 0.99))
+        first, *others = self._areas(min(max(own or self.shared["area"], 0.01), 0.99))
         probe = Linear().fit(subject) if subject.data.labeled else None
         found = self._against(subject, pool, probe, first)
         found |= {"area": first, "advantage": _over(found["lift"], found["lift_random"])}

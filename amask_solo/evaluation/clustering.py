@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.settings import check_settings
+from amask_solo.rules import or_null, table, whole
 
 
 class Clustering(Protocol):
@@ -21,8 +21,11 @@ class Clustering(Protocol):
         ValueError: If a setting is out of range.
     """
 
+    needs = ("labels",)
+    rules = table(clusters=or_null(whole(2)), runs=whole(1))
+    words = table(nmi="NMI", ari="ARI", fmi="FMI")
+
     def __init__(self, clusters: int | None = None, runs: int = 3) -> None:
-        check_settings("Clustering", {"clusters": clusters, "runs": runs})
         self.clusters, self.runs = clusters, runs
 
     def __call__(self, subject: Subject) -> dict[str, float]:

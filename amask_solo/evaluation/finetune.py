@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from amask_solo.data.subsets import balanced_subset
 from amask_solo.evaluation.classifier import Recipe, train_classifier, val_scores
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.settings import check_settings
+from amask_solo.rules import AT_LEAST_0, PART, POSITIVE, several, table, whole
 
 
 class FineTune(Protocol):
@@ -38,6 +38,16 @@ class FineTune(Protocol):
         <https://arxiv.org/abs/2002.05709>`_, ICML 2020, appendix B.5.
     """
 
+    needs = ("labels",)
+    rules = table(
+        fraction=several(PART),
+        epochs=whole(1),
+        batch_size=whole(1),
+        lr=POSITIVE,
+        head_lr=POSITIVE,
+        weight_decay=AT_LEAST_0,
+    )
+
     def __init__(
         self,
         *,
@@ -49,7 +59,6 @@ class FineTune(Protocol):
         weight_decay: float = 0.0,
     ) -> None:
         shared = {"epochs": epochs, "batch_size": batch_size, "head_lr": head_lr, "weight_decay": weight_decay}
-        check_settings("FineTune", {**shared, "fraction": fraction, "lr": lr})
         self.fraction = sorted(fraction)
         self.recipe = Recipe(**shared, backbone_lr=lr, schedule=partial(CosineAnnealingLR, T_max=epochs))
 

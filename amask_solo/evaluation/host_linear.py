@@ -7,7 +7,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 
 from amask_solo.evaluation.classifier import Recipe, train_classifier, val_scores
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.settings import check_settings
+from amask_solo.rules import AT_LEAST_0, BETWEEN, POSITIVE, several, table, whole
 
 
 class HostLinear(Protocol):
@@ -39,6 +39,11 @@ class HostLinear(Protocol):
         Learning <https://jmlr.org/papers/v23/21-1155.html>`_, JMLR 2022.
     """
 
+    needs = ("labels",)
+    rules = table(
+        epochs=whole(1), batch_size=whole(1), lr=POSITIVE, milestones=several(BETWEEN, least=0), weight_decay=AT_LEAST_0
+    )
+
     def __init__(
         self,
         *,
@@ -49,7 +54,6 @@ class HostLinear(Protocol):
         weight_decay: float = 0.0,
     ) -> None:
         shared = {"epochs": epochs, "batch_size": batch_size, "weight_decay": weight_decay}
-        check_settings("HostLinear", {**shared, "lr": lr, "milestones": milestones})
         drops = [round(share * epochs) for share in milestones]
         schedule = partial(MultiStepLR, milestones=drops)
         self.recipe = Recipe(**shared, head_lr=lr, backbone_lr=0.0, schedule=schedule)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import accuracy, hold_out
-from amask_solo.evaluation.settings import check_settings
+from amask_solo.rules import POSITIVE, check_values, one_or_several, table, whole
 
 Setting = tuple[int, float]
 """How many neighbors vote, and the temperature of their votes."""
@@ -83,7 +83,7 @@ def knn_predictions(
         ValueError: If a ``k`` or temperature is not positive.
     """
     ks, temperatures = zip(*settings, strict=True)
-    check_settings("KNN", {"k": ks, "temperature": temperatures})
+    check_values({"k": ks, "temperature": temperatures}, KNN.rules)
     features, labels = train
     most = max(k for k, _ in settings)
     predictions: dict[Setting, list[Tensor]] = {setting: [labels[:0]] for setting in settings}
@@ -107,8 +107,11 @@ class KNN(Protocol):
         ValueError: If a ``k`` or temperature is not positive, or there is none.
     """
 
+    needs = ("labels",)
+    rules = table(k=one_or_several(whole(1)), temperature=one_or_several(POSITIVE))
+    words = table(knn="kNN")
+
     def __init__(self, k: int | Sequence[int] = (5, 20, 100), temperature: float | Sequence[float] = (0.07,)) -> None:
-        check_settings("KNN", {"k": k, "temperature": temperature})
         ks = [k] if isinstance(k, int) else list(k)
         temperatures = [temperature] if isinstance(temperature, (int, float)) else list(temperature)
         self.settings: list[Setting] = [(k, temperature) for k in ks for temperature in temperatures]

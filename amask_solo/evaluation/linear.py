@@ -13,7 +13,7 @@ from amask_solo._random import stream
 from amask_solo._types import Scalar
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import accuracy, hold_out
-from amask_solo.evaluation.settings import check_settings
+from amask_solo.rules import AT_LEAST_0, BETWEEN, check_values, one_of, one_or_several, table, whole
 
 Loss = Callable[[Tensor, Tensor], Scalar]
 
@@ -56,7 +56,7 @@ def fit_linear(
         >>> classifier(torch.tensor([[2.0], [3.0]])).argmax(dim=1)
         tensor([0, 1])
     """
-    check_settings("Linear", {"solver": solver})
+    check_values({"solver": solver}, Linear.rules)
     settings = _Settings(num_classes, solver, epochs, generator or torch.Generator().manual_seed(0))
     axes = _Axes.of(features)
     return axes.classifier(*_solve(axes, labels, settings, weight_decay=weight_decay))
@@ -79,6 +79,11 @@ class Linear(Protocol):
         ValueError: If a setting is out of range.
     """
 
+    needs = ("labels",)
+    rules = table(
+        solver=one_of("lbfgs", "sgd"), weight_decay=one_or_several(AT_LEAST_0), held_out=BETWEEN, epochs=whole(1)
+    )
+
     def __init__(
         self,
         solver: str = "lbfgs",
@@ -87,8 +92,6 @@ class Linear(Protocol):
         held_out: float = 0.1,
         epochs: int = 30,
     ) -> None:
-        given = {"solver": solver, "weight_decay": weight_decay, "held_out": held_out, "epochs": epochs}
-        check_settings("Linear", given)
         strengths = [weight_decay] if isinstance(weight_decay, (int, float)) else list(weight_decay)
         self.solver, self.held_out, self.epochs = solver, held_out, epochs
         self.weight_decay = sorted(strengths, reverse=True)

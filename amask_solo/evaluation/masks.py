@@ -61,6 +61,9 @@ class MaskMatch(Protocol):
         ValueError: If it is no localiser.
     """
 
+    needs = ("objects", "masker")
+    stand_in = "localiser"
+
     def __init__(self, *, localiser: Localiser | None = None) -> None:
         if localiser is not None and not isinstance(localiser, Localiser):
             raise ValueError(f"Expected localiser to be null or a Localiser, but got {localiser!r}.")

@@ -1,10 +1,11 @@
 """What a protocol is: one way to score a frozen backbone, or its masker, on a data set."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from inspect import signature
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -18,6 +19,7 @@ from amask_solo.data.subsets import labeled_places
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.maskers.base import Masker
+from amask_solo.rules import Rule, check_values, table
 
 Split = Literal["train", "val"]
 Batch = tuple[Pixels, Int[Tensor, " n"]]
@@ -119,8 +121,36 @@ class Subject:
 class Protocol(ABC):
     """Score a subject.
 
-    A protocol is a module and a yaml in ``configs/protocol/``; its constructor takes its settings.
+    A protocol is a module and a yaml in ``configs/protocol/``; its constructor takes its settings. Nothing else lists
+    protocols: what must be known of one before it is built, it says itself. The commands read that in its source, for
+    they refuse mistakes before torch is imported, so only plain values and what stands in :mod:`amask_solo.rules` may
+    stand there.
+
+    Attributes:
+        rules: Argument -> what it must be, which is checked before the constructor is called.
+        needs: What it cannot do without: ``"labels"``, ``"objects"`` (masks of them), ``"masker"`` (that of the run).
+        stand_in: The argument by which something else takes the place of the run's masker.
+        shared: Argument -> what a comparison gives all its runs where nothing else is asked for, as each would choose
+            by itself.
+        own_images: Whether it scores on other images than those of the run.
+        words: What reports call it and its scores, where their names are no words.
     """
+
+    rules: ClassVar[Mapping[str, Rule]] = table()
+    needs: ClassVar[tuple[str, ...]] = ()
+    stand_in: ClassVar[str | None] = None
+    shared: ClassVar[Mapping[str, Any]] = table()
+    own_images: ClassVar[bool] = False
+    words: ClassVar[Mapping[str, str]] = table(acc1="accuracy", acc5="top-5 accuracy")
+
+    def __new__(cls, *args: Any, **settings: Any) -> "Protocol":
+        """Compare the settings with the rules.
+
+        Raises:
+            ValueError: If one is of the wrong kind or out of range.
+        """
+        check_values(signature(cls.__init__).bind_partial(None, *args, **settings).arguments, cls.rules)
+        return super().__new__(cls)
 
     @abstractmethod
     def __call__(self, subject: Subject) -> dict[str, float]:

@@ -14,7 +14,7 @@ from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.occluders import load_occluders, occluded, pasted
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import accuracy, mean_height
-from amask_solo.evaluation.settings import check_settings
+from amask_solo.rules import BETWEEN, SWITCH, TEXT, or_null, several, table
 
 
 class Robustness(Protocol):
@@ -53,6 +53,15 @@ class Robustness(Protocol):
         <https://arxiv.org/abs/2006.09994>`_, ICLR 2021.
     """
 
+    needs = ("labels",)
+    rules = table(areas=several(BETWEEN, least=0), occluders=or_null(TEXT), corruptions=SWITCH)
+    words = table(
+        acc1_curve="accuracy while ever more is hidden",
+        acc1_outlines="accuracy under outlines of objects",
+        acc1_objects="accuracy under objects",
+        acc1_corrupted="accuracy on corrupted images",
+    )
+
     def __init__(
         self,
         areas: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5),
@@ -60,7 +69,6 @@ class Robustness(Protocol):
         occluders: str | None = None,
         corruptions: bool = False,
     ) -> None:
-        check_settings("Robustness", {"areas": areas, "occluders": occluders, "corruptions": corruptions})
         self.areas = list(areas)
         self.occluders, self.corruptions = occluders, corruptions
 

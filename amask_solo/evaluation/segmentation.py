@@ -13,7 +13,7 @@ from amask_solo.data import ImageSet
 from amask_solo.errors import UserError
 from amask_solo.evaluation.linear import minimize
 from amask_solo.evaluation.protocol import Protocol, Split, Subject
-from amask_solo.evaluation.settings import check_settings
+from amask_solo.rules import AT_LEAST_0, table, whole
 
 Maps = Float[Tensor, "n d i j"]
 """A feature vector for each position of each image."""
@@ -45,9 +45,10 @@ class Segmentation(Protocol):
         ValueError: If a setting is out of range.
     """
 
+    needs = ("objects",)
+    rules = table(resolution=whole(1), weight_decay=AT_LEAST_0, max_iter=whole(1))
+
     def __init__(self, *, resolution: int = 14, weight_decay: float = 1e-2, max_iter: int = 100) -> None:
-        given = {"resolution": resolution, "weight_decay": weight_decay, "max_iter": max_iter}
-        check_settings("Segmentation", given)
         self.resolution, self.weight_decay, self.max_iter = resolution, weight_decay, max_iter
 
     def __call__(self, subject: Subject) -> dict[str, float]:

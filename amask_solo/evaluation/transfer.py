@@ -14,7 +14,7 @@ from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.occluders import occluded
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import accuracy
-from amask_solo.evaluation.settings import check_settings
+from amask_solo.rules import BETWEEN, TEXT, one_or_several, or_null, table, whole
 
 _VALIDATION = ("val", "valid", "validation", "test")
 
@@ -35,10 +35,16 @@ class Transfer(Protocol):
         ValueError: If there is no folder, ``image_size`` is not positive or the area is not in (0, 1).
     """
 
+    rules = table(folders=one_or_several(TEXT), image_size=or_null(whole(1)), occluded=or_null(BETWEEN))
+    words = table(
+        mean_linear_acc1="linear accuracy, mean over folders",
+        mean_linear_acc1_occluded="linear accuracy with a part hidden, mean over folders",
+    )
+    own_images = True
+
     def __init__(
         self, folders: str | Sequence[str], image_size: int | None = None, *, occluded: float | None = None
     ) -> None:
-        check_settings("Transfer", {"folders": folders, "image_size": image_size, "occluded": occluded})
         self.occluded = occluded
         self.folders = [folders] if isinstance(folders, str) else list(folders)
         self.image_size = image_size

@@ -1,10 +1,9 @@
-"""What the host has, by name: what was imported of it, and what its source says before anything is imported."""
+"""What the host has, by name."""
 
 import sys
+from collections.abc import Iterable
 
-from amask_solo.hosts.methods import METHODS
 from amask_solo.layout import PREFIX
-from amask_solo.signatures import read_keys
 
 OPTIMIZERS = {
     "sgd": "torch.optim.SGD",
@@ -34,14 +33,6 @@ def base_methods() -> dict[str, type]:
     return {n: method for n, method in methods.items() if n not in NOT_METHODS and not n.startswith(PREFIX)}
 
 
-def written_methods() -> tuple[str, ...]:
-    """Return the names of the methods in the source of the installed host; none if it is not as expected."""
-    names = tuple(name for name in read_keys(REGISTRY, "METHODS") or () if name not in NOT_METHODS)
-    options = tuple(name for name, row in METHODS.items() if row.option_of and name not in names)
-    return names + options if names else ()
-
-
-def written_backbones() -> tuple[str, ...]:
-    """Return the names of the backbones in the source of the installed host; none if it is not as expected."""
-    names = (read_keys("solo.methods.base", variable) for variable in ("_BACKBONES", "_SUPPORTED_ENCODERS"))
-    return next((found for found in names if found), ())
+def own_backbones(base: type) -> Iterable[str]:
+    """Return the names of the backbones that the host has itself, of which its ``BaseMethod`` keeps a table."""
+    return getattr(base, "_BACKBONES", None) or base._SUPPORTED_ENCODERS

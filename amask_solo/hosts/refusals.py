@@ -104,11 +104,24 @@ def refuse_whole_images(backbone: DictConfig) -> None:
 def check(cfg: DictConfig, backbones: Iterable[str]) -> None:
     """Refuse settings that the host would answer with a bare assertion.
 
+    Args:
+        cfg: The configuration.
+        backbones: The names of the host's own.
+
     Raises:
         UserError: If the backbone is unknown or told something that is not the user's to say, or if DINO's warm-up is
             longer than the training.
     """
     _check_backbone(cfg.backbone, backbones)
+    check_warmup(cfg)
+
+
+def check_warmup(cfg: DictConfig) -> None:
+    """Refuse a warm-up of DINO's teacher that is longer than the training.
+
+    Raises:
+        UserError: If it is.
+    """
     warmup = OmegaConf.select(cfg, "method_kwargs.warmup_teacher_temperature_epochs", default=0)
     if warmup > cfg.max_epochs:
         raise UserError(

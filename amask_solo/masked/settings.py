@@ -6,13 +6,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from amask_solo.configuration import arguments, check_types, config_folder, instantiate, target_arguments
+from amask_solo.configuration import GAME, HOST_SIDE, check_keys, config_folder, instantiate, target_arguments
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.game.adversary import Adversary
 from amask_solo.game.game import Game
-
-PARTS = {"masker": "sequential", "fill": "zero", "constraint": "none", "update": "reversal", "hard_views": "none"}
-"""The exchangeable parts, each a group of configuration files, with the default choice."""
+from amask_solo.layout import PARTS
 
 OPTIMIZER = {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 1e-3}
 """What ``adversary.optimizer`` is if it names no class: the adversary's default, of which single values may differ."""
@@ -47,12 +45,7 @@ def build_settings(cfg: DictConfig) -> Settings:
         UserError: If a key or a name is unknown, or a value is refused; it names the nearest known one.
     """
     node = OmegaConf.select(cfg, "adversary") or {}
-    game_keys, adversary_keys = arguments(Game).names, arguments(Adversary).names - {"game"}
-    for key in node:
-        if key not in game_keys | adversary_keys | {"side", "loud"}:
-            known = game_keys | adversary_keys | {"side", "loud"}
-            raise unknown_key(str(key), known, "adversary")
-    check_types(node, arguments(Game).plain | arguments(Adversary).plain, "adversary")
+    check_keys(node, "adversary")
     side, loud = node.get("side"), node.get("loud", "masked")
     if side not in (None, 0, 1, "both"):
         raise UserError(f"Expected adversary.side to be 0, 1, both or null, but got {side!r}.")
@@ -61,18 +54,17 @@ def build_settings(cfg: DictConfig) -> Settings:
 
     # The host's random numbers must be those of the stock method, so that both see the same data in the same order.
     with torch.random.fork_rng(devices=[]):
-        made = {part: _build(cfg, part, node.get(part) or name) for part, name in PARTS.items()}
-        if node.get("negatives"):
-            made["negatives"] = _build(cfg, "negatives", node["negatives"])
+        chosen = {part: node.get(part) or default for part, default in PARTS.items()}
+        made = {part: _build(cfg, part, choice) for part, choice in chosen.items() if choice}
         if optimizer := node.get("optimizer"):
             # Resolved first: interpolations refer to the whole configuration.
             given = OmegaConf.to_container(optimizer, resolve=True)
             chosen = OmegaConf.create(given if "_target_" in given else OPTIMIZER | given)
             made["optimizer"] = instantiate(chosen, "adversary.optimizer")
-        chosen = {key: node[key] for key in node if key not in ("side", "loud", "optimizer", *made)} | made
-        game = _call(Game, {k: v for k, v in chosen.items() if k in game_keys})
-        rest = {k: v for k, v in chosen.items() if k in adversary_keys}
-        adversary = _call(Adversary, {"game": game, **rest})
+        rest = {key: node[key] for key in node if key not in (*HOST_SIDE, *PARTS, "optimizer")} | made
+        game_keys = target_arguments(GAME, "adversary").names
+        game = _call(Game, {key: value for key, value in rest.items() if key in game_keys})
+        adversary = _call(Adversary, {key: value for key, value in rest.items() if key not in game_keys}, game=game)
     return Settings(adversary, side, loud)
 
 
@@ -103,7 +95,12 @@ def _build(cfg: DictConfig, part: str, choice: Any) -> Any:
 
 
 def _told(node: Any, pixels: Mapping[str, list[Any]], where: str) -> Any:
-    """Return a node in which each part that takes the mean and std of the data's pixels has them, unless it has own."""
+    """Return a node in which each part that takes the mean and std of the data's pixels has them, unless it has own.
+
+    The names of the arguments decide, so a part of one's own that means something else by both must be given its own.
+    An interpolation in the part's file would be calmer, but there is nothing to refer to before the images are read:
+    most sets measure both, and settings are checked before.
+    """
     if isinstance(node, list):
         return [_told(child, pixels, where) for child in node]
     if not isinstance(node, dict):
@@ -148,8 +145,8 @@ def _load(group: str, name: str) -> dict[str, Any]:
     return OmegaConf.to_container(OmegaConf.merge(others, node))
 
 
-def _call(target: type, arguments: dict[str, Any]) -> Any:
+def _call(target: type, arguments: dict[str, Any], **more: Any) -> Any:
     try:
-        return target(**arguments)
+        return target(**arguments, **more)
     except ValueError as error:
         raise UserError(f"adversary: {error}") from error

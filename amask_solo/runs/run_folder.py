@@ -18,6 +18,7 @@ from amask_solo.errors import UserError
 from amask_solo.files import PART, cannot_write, write_whole
 from amask_solo.layout import CHECKPOINTS, CONFIG, LAST, METRICS, SUMMARY
 from amask_solo.runs.lock import check_free
+from amask_solo.settings.pretraining import OBSERVERS
 
 WRITTEN = (
     CONFIG,
@@ -33,9 +34,8 @@ WRITTEN = (
 )
 """What a run and its evaluation write, and so what ``overwrite`` deletes; whatever else lies in the folder stays."""
 
-MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "save_every", "run_folder", "name")
-"""What may differ when a run is resumed: where it runs, not what it is."""
-
+MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "save_every", "run_folder", "name", *OBSERVERS)
+"""What may differ when a run is resumed: where it runs and what watches it, not what it is."""
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 """Variables by which launchers tell a process its number, or that of its machine."""
@@ -116,7 +116,7 @@ def check_same_run(folder: Path, cfg: DictConfig) -> None:
     """Compare the settings of a run with those of the run in a folder, whose measured image size it takes over.
 
     Raises:
-        UserError: If they differ in more than where it runs.
+        UserError: If they differ in more than where it runs and what watches it.
     """
     stored = read_stored(folder / CONFIG)
     settle_image_size(cfg, OmegaConf.select(stored, "data.image_size"))

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.names import RESNETS, TIMM_NAMES
-from amask_solo.hosts.timm_names import check_timm, is_timm
+from amask_solo.hosts.timm_names import is_timm
 
 Format = Literal["torchvision", "timm", "safetensors"]
 COUNTERPARTS = {"torchvision": RESNETS, "timm": tuple(TIMM_NAMES)}
@@ -12,14 +12,12 @@ COUNTERPARTS = {"torchvision": RESNETS, "timm": tuple(TIMM_NAMES)}
 
 
 def check_arch(arch: str) -> None:
-    """Refuse a backbone that cannot be built again.
+    """Refuse a backbone that cannot be built again; whether timm has one of its own, it says when it builds it.
 
     Raises:
         UserError: If it is unknown; it names the nearest known one.
     """
-    if is_timm(arch):
-        check_timm(arch)
-    elif arch not in TIMM_NAMES:
+    if not is_timm(arch) and arch not in TIMM_NAMES:
         raise unknown_key(arch, TIMM_NAMES, "arch", kind="choice")
 
 
@@ -40,8 +38,6 @@ def check_counterpart(arch: str | None, target: Format) -> None:
         UserError: If so; it names a format that fits.
     """
     known, of_timm = COUNTERPARTS.get(target), arch is not None and is_timm(arch)
-    if of_timm:
-        check_timm(arch)
     if known is not None and arch not in known and not (of_timm and target == "timm"):
         other = "timm or format=safetensors" if of_timm or arch in TIMM_NAMES else "safetensors"
         raise UserError(

@@ -1,4 +1,4 @@
-"""What single backbones demand of the views, the stem and the masker."""
+"""What single backbones demand of the views, the stem and the masker; one of timm's is known when timm is imported."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -12,32 +12,29 @@ from amask_solo.hosts.timm_names import is_resnet, patch_size
 PATCHES = "amask_solo.maskers.PatchHead"
 
 
-def check_stem(cfg: DictConfig) -> None:
-    """Refuse a stem that the backbone does not have.
+def check_backbone(cfg: DictConfig, sizes: Collection[int]) -> None:
+    """Compare a backbone with the stem, the views and the masker.
 
     Args:
         cfg: The configuration of a run.
+        sizes: Heights and widths of the views; none if they are not known yet.
 
     Raises:
-        UserError: If so.
+        UserError: If it lacks the stem, does not take the views, or has no such patches as the masker hides.
     """
     if cfg.stem == "cifar" and not is_resnet(cfg.backbone.name):
         raise UserError(
             f"stem=cifar is for ResNets, and backbone.name={cfg.backbone.name} is none; leave stem out. What a network "
             "does to small images is up to its backbone.kwargs."
         )
+    if sizes:
+        _check_sizes(cfg.backbone, sizes)
+    if OmegaConf.select(cfg, "adversary.drop_tokens"):
+        refuse_whole_images(cfg.backbone)
+    _check_patches(cfg)
 
 
-def check_sizes(backbone: DictConfig, sizes: Collection[int]) -> None:
-    """Compare the views with what a vision transformer has positions for.
-
-    Args:
-        backbone: The node of that name.
-        sizes: Heights and widths of the views.
-
-    Raises:
-        UserError: If they are not of one size, which its patches fill.
-    """
+def _check_sizes(backbone: DictConfig, sizes: Collection[int]) -> None:
     patch = patch_side(backbone)
     kwargs, size = backbone.get("kwargs") or {}, max(sizes)
     if patch is None or kwargs.get("dynamic_img_size"):
@@ -55,17 +52,8 @@ def check_sizes(backbone: DictConfig, sizes: Collection[int]) -> None:
         )
 
 
-def check_patches(cfg: DictConfig) -> None:
-    """Compare the patches that are hidden with those of the backbone, whose grid they are meant to follow.
-
-    Args:
-        cfg: The configuration of a run.
-
-    Raises:
-        UserError: If they differ, or the backbone has none.
-    """
-    if OmegaConf.select(cfg, "adversary.drop_tokens"):
-        refuse_whole_images(cfg.backbone)
+def _check_patches(cfg: DictConfig) -> None:
+    """Compare the patches that are hidden with those of the backbone, whose grid they are meant to follow."""
     own = patch_side(cfg.backbone)
     for head in _nodes(OmegaConf.select(cfg, "adversary.masker"), PATCHES):
         if own is None:

@@ -1,19 +1,16 @@
 """What the settings of an evaluation or an export show to be wrong, refused before torch is imported."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from typing import get_args
 
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.configuration import check_keys
 from amask_solo.errors import UserError
-from amask_solo.evaluation import settings
-from amask_solo.rules import PATH, SEED, TEXT, Rule, check_values, or_null, several, whole
-from amask_solo.settings.architectures import check_arch, check_counterpart, check_format
-
-PROTOCOLS = f"{settings.__package__}."
-"""How the targets of this package's own protocols begin; others check themselves when they are built."""
+from amask_solo.rules import PATH, SEED, TEXT, Rule, one_of, or_null, several, whole
+from amask_solo.settings.architectures import Format, check_arch, check_counterpart
+from amask_solo.settings.schema import check_rules
+from amask_solo.signatures import read_declared
 
 EVALUATION = {
     "ckpt": PATH,
@@ -27,7 +24,7 @@ EVALUATION = {
     "seed": SEED,
     "trust": several(TEXT, least=0),
 }
-EXPORT = {"ckpt": PATH, "path": or_null(PATH), "arch": or_null(TEXT)}
+EXPORT = {"ckpt": PATH, "path": or_null(PATH), "arch": or_null(TEXT), "format": one_of(*get_args(Format))}
 
 
 def check_evaluation(cfg: DictConfig) -> None:
@@ -40,23 +37,15 @@ def check_evaluation(cfg: DictConfig) -> None:
         UserError: If one is missing, unknown, of the wrong kind or out of range.
     """
     check_keys(cfg, "")
-    _check(cfg, EVALUATION)
+    check_rules(cfg, EVALUATION)
     if cfg.arch is not None:
         check_arch(cfg.arch)
     if not OmegaConf.is_dict(cfg.get("protocol")) or not cfg.protocol:
         raise UserError("Choose at least one protocol: protocol=[knn,linear].")
-    for name in cfg.protocol:
-        _check_protocol(OmegaConf.to_container(cfg.protocol, resolve=True)[name], f"protocol.{name}")
-
-
-def _check_protocol(node: Any, where: str) -> None:
-    target = node.get("_target_") if isinstance(node, dict) else None
-    if not isinstance(target, str):
-        raise UserError(f"{where} is no protocol: it needs a _target_, as the files in configs/protocol have.")
-    try:
-        settings.check_settings(target.removeprefix(PROTOCOLS), node, f"{where}.")
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    for name, node in cfg.protocol.items():
+        if not OmegaConf.is_dict(node) or "_target_" not in node:
+            raise UserError(f"protocol.{name} is no protocol: it needs a _target_, as those in configs/protocol have.")
+        check_rules(node, {}, if_there=read_declared(node._target_, "rules"), where=f"protocol.{name}.")
 
 
 def check_export(cfg: DictConfig) -> None:
@@ -69,14 +58,6 @@ def check_export(cfg: DictConfig) -> None:
         UserError: If one is missing, unknown, or of the wrong kind, or if two do not go together.
     """
     check_keys(cfg, "")
-    check_format(cfg.format)
-    _check(cfg, EXPORT)
+    check_rules(cfg, EXPORT)
     if cfg.arch is not None:
         check_counterpart(cfg.arch, cfg.format)
-
-
-def _check(cfg: DictConfig, rules: Mapping[str, Rule]) -> None:
-    try:
-        check_values({key: OmegaConf.to_container(cfg, resolve=True)[key] for key in rules}, rules)
-    except ValueError as error:
-        raise UserError(str(error)) from error

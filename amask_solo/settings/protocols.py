@@ -4,32 +4,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from amask_solo.errors import UserError
-from amask_solo.evaluation.settings import QUARTER
-
-PROTOCOLS, DATA = "amask_solo.evaluation.", "amask_solo.data."
-"""How the targets of this package begin; what others need, only they know."""
-
-OF_OBJECTS = ("MaskMatch", "Segmentation")
-OF_LABELS = ("Clustering", "FineTune", "HostLinear", "KNN", "Linear", "Robustness")
-"""Protocols that need object masks, or labels."""
-
-WITH_OBJECTS = ("make_shapes", "load_image_masks")
-"""Data sets that have object masks."""
+from amask_solo.signatures import defining_module, read_declared
 
 
 def same_for_all(protocols: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of protocols, with one area for the attacks on all runs.
+    """Return the settings of protocols, with what each declares to be shared by all runs unless it is given.
 
-    By default each run is attacked by masks of the area of its own, so the arm that hides more would look weaker.
+    By default an attack hides the area of a run's own masks, so the arm that hides more would look weaker.
     """
     return {
-        name: {**node, "area": QUARTER} if _own(node, PROTOCOLS) == "Attack" and node.get("area") is None else node
+        name: node | {key: value for key, value in _shared(node).items() if node.get(key) is None}
         for name, node in protocols.items()
     }
 
 
+def _shared(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    return read_declared(node["_target_"], "shared") or {}
+
+
 def check_demands(protocols: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-    """Compare what the protocols need with what stock runs and the images have, as far as the settings show it.
+    """Compare what the protocols need with what stock runs and the images have, as far as both say it.
 
     Args:
         protocols: Each protocol with its settings.
@@ -38,25 +32,20 @@ def check_demands(protocols: Mapping[str, Any], data: Mapping[str, Any]) -> None
     Raises:
         UserError: If a protocol could give no result.
     """
-    images = _own(data, DATA)
+    # What images of the user's own have, only they know.
+    known = defining_module(data["_target_"]) is not None
     for name, node in protocols.items():
-        kind = _own(node, PROTOCOLS)
-        if kind == "MaskMatch" and node.get("localiser") is None:
+        needs, stand_in = (read_declared(node["_target_"], key) or () for key in ("needs", "stand_in"))
+        if "masker" in needs and (not stand_in or node.get(stand_in) is None):
             raise UserError(
-                f"protocol={name} scores the masks of a run, and stock runs have none. Name a localiser to score for "
-                f"all by protocol.{name}.localiser={{_target_: ...}}, or leave '{name}' out; amask-evaluate scores the "
-                "masks of a single run."
+                f"protocol={name} scores the masks of a run, and stock runs have none. Name a {stand_in} to score for "
+                f"all by protocol.{name}.{stand_in}={{_target_: ...}}, or leave '{name}' out; amask-evaluate scores "
+                "the masks of a single run."
             )
-        if kind in OF_OBJECTS and images and images not in WITH_OBJECTS:
+        if "objects" in needs and known and not read_declared(data["_target_"], "OBJECTS"):
             raise UserError(
                 f"protocol={name} needs object masks, which these images do not have; choose data=shapes or "
                 f"data=image_masks, or leave '{name}' out."
             )
-        if kind in OF_LABELS and images and data.get("labels") == "none":
+        if "labels" in needs and known and data.get("labels") == "none":
             raise UserError(f"protocol={name} needs labels, but data.labels is none; leave one of them out.")
-
-
-def _own(node: Mapping[str, Any], package: str) -> str | None:
-    """Return the name of what a node describes, if it is one of a package of ours."""
-    target = node["_target_"]
-    return target.rpartition(".")[2] if target.startswith(package) else None

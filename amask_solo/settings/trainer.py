@@ -1,12 +1,15 @@
-"""What Lightning's trainer takes, known without importing it, which takes seconds."""
+"""What may stand below ``trainer``: values that do not work here, and arguments that Lightning does not have."""
+
+from fnmatch import fnmatchcase
+from typing import Any
 
 from omegaconf import DictConfig
 
-from amask_solo.configuration import check_keys, target_arguments
+from amask_solo.configuration import check_types, target_arguments
 from amask_solo.errors import UserError, unknown_key
-from amask_solo.rules import Rule, is_whole
+from amask_solo.rules import Rule, is_whole, one_of, or_null
+from amask_solo.settings.schema import check_rules
 
-TRAINER = "lightning.pytorch.Trainer"
 SET_BY_US = frozenset(
     {"max_epochs", "accumulate_grad_batches", "default_root_dir", "logger", "callbacks", "plugins"}
     | {"use_distributed_sampler", "num_sanity_val_steps", "enable_model_summary"}
@@ -17,38 +20,52 @@ ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 PRECISIONS = (32, 16, "32", "16", "bf16", "32-true", "16-mixed", "bf16-mixed")
 """Those in which the weights are in float32, as the views are, which no plugin of Lightning sees being made."""
 
-STARTS = ("", "_spawn", "_fork", "_notebook")
-STAGES = ("", "_stage_1", "_stage_2", "_stage_2_offload", "_stage_3", "_stage_3_offload", "_stage_3_offload_nvme")
-STRATEGIES = (
-    *("auto", "single_device", "single_tpu", "single_xla", "xla", "xla_debug", "fsdp", "fsdp_cpu_offload"),
-    *(f"ddp{start}" for start in STARTS),
-    *(f"ddp{start}_find_unused_parameters_{found}" for start in STARTS for found in ("false", "true")),
-    *(f"deepspeed{stage}" for stage in STAGES),
-)
-DEVICES = Rule(
-    "auto, a number of devices (-1 for all), or a list of their numbers",
-    lambda value: is_whole(value) and (value >= 1 or value == -1) if not isinstance(value, str | list) else bool(value),
-)
+STRATEGIES = ("auto", "single_device", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
+SHARDED = "it gives each device a part of the network, and the masker's turn and our checkpoints need it whole"
+REFUSED = {
+    "ddp_spawn*": "it sends the method to new processes, and a masked method is a class made at run time, which cannot "
+    "be sent",
+    "fsdp*": SHARDED,
+    "deepspeed*": SHARDED,
+}
+"""Strategies of Lightning's that do not work here -> why; others were never tried."""
+
+RULES = {
+    "accelerator": or_null(one_of(*ACCELERATORS)),
+    "precision": or_null(one_of(*PRECISIONS)),
+    "strategy": or_null(one_of(*STRATEGIES)),
+    "devices": Rule(
+        "auto, a number of devices (-1 for all), or a list of their numbers",
+        lambda value: value is None or (bool(value) if isinstance(value, str | list) else _is_count(value)),
+    ),
+}
 
 
-def trainer_arguments() -> set[str]:
-    """Return the keys that the node ``trainer`` may have."""
-    return set(target_arguments(TRAINER, "trainer").names - SET_BY_US)
+def _is_count(value: Any) -> bool:
+    return is_whole(value) and (value >= 1 or value == -1)
 
 
 def check_trainer(trainer: DictConfig) -> None:
-    """Check the node ``trainer``.
+    """Check the values below ``trainer`` that decide how a run is spread over devices.
 
     Raises:
-        UserError: If it has an unknown key, or a value that Lightning would refuse.
+        UserError: If one is unknown, or does not work with this package.
     """
+    strategy = trainer.get("strategy")
+    for pattern, reason in REFUSED.items():
+        if fnmatchcase(str(strategy), pattern):
+            raise UserError(f"trainer.strategy={strategy} does not work here: {reason}. Use trainer=ddp.")
+    check_rules(trainer, RULES, where="trainer.")
+
+
+def check_arguments(trainer: DictConfig) -> None:
+    """Compare the keys below ``trainer`` with what Lightning's trainer takes, for which Lightning is imported.
+
+    Raises:
+        UserError: If one is unknown, or a value is of the wrong type.
+    """
+    takes = target_arguments("lightning.pytorch.Trainer", "trainer")
     for key in trainer:
-        if key not in trainer_arguments():
-            raise unknown_key(str(key), trainer_arguments(), "trainer")
-    check_keys({"_target_": TRAINER, **trainer}, "trainer")
-    choices = {"accelerator": ACCELERATORS, "precision": PRECISIONS, "strategy": STRATEGIES}
-    for key, known in choices.items():
-        if (value := trainer.get(key)) is not None and value not in known:
-            raise unknown_key(str(value), map(str, known), f"trainer.{key}", kind="choice")
-    if (devices := trainer.get("devices")) is not None and not DEVICES.holds(devices):
-        raise UserError(f"Expected trainer.devices to be {DEVICES.what}, but got {devices!r}.")
+        if key not in takes.names - SET_BY_US:
+            raise unknown_key(str(key), takes.names - SET_BY_US, "trainer")
+    check_types(trainer, takes.plain, "trainer")

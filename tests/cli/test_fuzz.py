@@ -185,6 +185,10 @@ PRETRAIN = {
     "trainer.devices=0": "trainer|devices",
     "trainer.devices=-2": "trainer",
     "trainer.strategy=foo": "trainer|foo",
+    "trainer.strategy=ddp_spawn": "ddp_spawn|made at run time|trainer=ddp",
+    "trainer.strategy=fsdp": "fsdp|a part of the network|trainer=ddp",
+    "trainer.frobnicate=1": "trainer|frobnicate",
+    "trainer.precison=32": "did you mean 'precision'",
     "trainer.max_time=soon": "trainer",
     "trainer.limit_train_batches=-1": "trainer",
     "trainer.log_every_n_steps=x": "trainer",
@@ -223,6 +227,7 @@ PRETRAIN = {
     # what does not go together
     "method=byol masker=sequential": "not masked|amask_",
     "method=byol +adversary.draw=one": "not masked|amask_",
+    "method=byol hard_views=cutmix": "not masked, so it has no hard_views|amask_",
     "optimizer.batch_size=17": "16 images|optimizer.batch_size",
     "method=wmse optimizer.batch_size=12": "whitening_size|12",
     "method=wmse method_kwargs.whitening_size=8": "whitening_size|proj_output_dim",

@@ -62,8 +62,6 @@ def test_any_text_arrives_in_quotes(text):
         ("adversary.maskers.num_masks", "masker"),
         ("adversary.masker.num_mask", "num_masks"),
         ("adversary.masker.projection.iner", "inner"),
-        ("trainer.precison", "precision"),
-        ("trainer.gradient_clip_vl", "gradient_clip_val"),
         ("optimizer.batchsize", "batch_size"),
         ("scheduler.warmup", "warmup_epochs"),
         ("loader.workers", "num_workers"),

@@ -11,6 +11,7 @@ from PIL import Image
 
 from amask_solo.cli.comparison import make_runs, sort_arguments
 from amask_solo.cli.composed import composed
+from amask_solo.settings.pretraining import OBSERVERS
 from tests.cli.command import BARE, SMALL, call, pretrain
 
 MINE = '''
@@ -197,6 +198,14 @@ def test_resuming_a_finished_run_changes_nothing(finished):
     assert said.code == 0, said.err
     assert rows(finished.folder) == before
     assert summary(finished.folder)["epochs_done"] == 2
+
+
+def test_what_only_watches_a_run_may_change_when_it_is_resumed(finished):
+    before = (finished.folder / "metrics.csv").read_bytes()
+    unwatched = [f"{key}=0" for key in OBSERVERS]
+    said = pretrain(*SMALL, "max_epochs=2", "resume=true", *unwatched, cwd=finished.folder.parent.parent)
+    assert (said.code, said.err) == (0, "")
+    assert (finished.folder / "metrics.csv").read_bytes() == before
 
 
 @pytest.mark.parametrize("how", ["base_class", "--config-dir"])

@@ -12,14 +12,14 @@ def test_tuning_holds_out_training_images_before_the_settings_of_the_runs():
 @pytest.mark.parametrize(
     ("split", "fraction", "protocol", "said"),
     [
-        (CONFIRM, 0.2, "knn", "give split=tune"),
-        (TUNE, 0.0, "knn", "must be above 0"),
-        (TUNE, 0.2, "transfer", "split=confirm alone"),
+        (CONFIRM, 0.2, "KNN", "give split=tune"),
+        (TUNE, 0.0, "KNN", "must be above 0"),
+        (TUNE, 0.2, "Transfer", "protocol=transfer.*split=confirm alone"),
     ],
 )
 def test_scores_on_other_images_than_the_split_says_are_refused(split, fraction, protocol, said):
     with pytest.raises(UserError, match=said):
-        check_split(split, fraction, [protocol])
+        check_split(split, fraction, {protocol.lower(): {"_target_": f"amask_solo.evaluation.{protocol}"}})
 
 
 def test_tuning_and_confirming_runs_never_lie_in_one_folder(tmp_path):

@@ -1,0 +1,48 @@
+"""One way to compare a configuration with what its values must be."""
+
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from amask_solo.errors import UserError
+from amask_solo.rules import Rule, check_values
+
+
+def check_rules(
+    cfg: DictConfig | Mapping[str, Any],
+    rules: Mapping[str, Rule],
+    *,
+    if_there: Mapping[str, Rule] | None = None,
+    where: str = "",
+) -> None:
+    """Compare values with rules.
+
+    Args:
+        cfg: A configuration without missing values.
+        rules: Dotted key -> what its value must be; one that is not there is null.
+        if_there: Pattern of dotted keys -> the same of those that are there; of several that fit, the first counts.
+        where: What comes before the keys in the message.
+
+    Raises:
+        UserError: If a value is something else; it names the nearest of a few known ones.
+    """
+    values = dict(_entries(OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg))
+    asked = dict(rules)
+    for key in values:
+        rule = next((rule for pattern, rule in (if_there or {}).items() if fnmatchcase(key, pattern)), None)
+        if rule:
+            asked.setdefault(key, rule)
+    try:
+        check_values({key: values.get(key) for key in asked}, asked, where)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _entries(node: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield all dotted keys with their values, those of nodes too."""
+    for key, value in node.items():
+        yield f"{prefix}{key}", value
+        if isinstance(value, Mapping):
+            yield from _entries(value, f"{prefix}{key}.")

@@ -13,66 +13,58 @@ from amask_solo.layout import LAST
 
 
 def checkpoints(
-    folder: str | Path,
-    *,
-    monitor: str | None = None,
-    every_n_epochs: int = 1,
-    save_every: int = 1,
-    epochs: int = 1,
+    folder: str | Path, *, monitor: str | None = None, every_n_epochs: int = 1, save_every: int = 1
 ) -> list[Callback]:
-    """Return the callbacks that write ``last.ckpt`` (every so many epochs, at the end, on Ctrl-C) and ``best.ckpt``.
+    """Return the callbacks that write ``best.ckpt`` and ``last.ckpt``.
 
     Args:
         folder: Where the files go.
         monitor: The metric, higher is better, that decides which checkpoint is the best; without
             one (as for images without labels) there is no ``best.ckpt``.
         every_n_epochs: How often ``monitor`` is measured.
-        save_every: After how many epochs ``last.ckpt`` is written.
-        epochs: How many the run has, so that it is written after the last one as well.
+        save_every: After how many epochs ``last.ckpt`` is written; see :class:`LastCheckpoint`.
     """
-    callbacks: list[Callback] = [KeepOnInterrupt(folder), RowBeforeCheckpoint()]
-    if monitor is not None:
-        callbacks.append(
-            ModelCheckpoint(
-                folder,
-                filename="best",
-                monitor=monitor,
-                mode="max",
-                every_n_epochs=every_n_epochs,
-                save_on_train_epoch_end=True,
-                enable_version_counter=False,
-            )
-        )
-    last = [
-        ModelCheckpoint(
-            folder,
-            filename=LAST.removesuffix(".ckpt"),
-            every_n_epochs=every,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
-        for every in ([save_every, epochs] if epochs % save_every else [save_every])
-    ]
-    return [*callbacks, *last]
+    last = LastCheckpoint(folder, every_n_epochs=save_every)
+    if monitor is None:
+        return [last]
+    best = ModelCheckpoint(
+        folder,
+        filename="best",
+        monitor=monitor,
+        mode="max",
+        every_n_epochs=every_n_epochs,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    # The last one says which the best is, so it is written after it.
+    return [best, last]
 
 
-class KeepOnInterrupt(Callback):
-    """Write ``last.ckpt`` when the user or the scheduler of a cluster ends the run before its time.
+class LastCheckpoint(Checkpoint):
+    """Write ``last.ckpt`` every so many epochs, at the end, and when a user or a cluster ends the run before its time.
 
-    An error leaves the last checkpoint alone: nobody knows whether the state is sound then. So does an interruption
-    after the last step, if there is one: who went on from here would never measure what comes after that step.
+    Lightning's ``save_on_exception`` would write after an error too, when nobody knows whether the state is sound, and
+    after the last step: a run that goes on from there would never measure what comes after that step.
 
     Args:
         folder: Where the file goes.
+        every_n_epochs: Every so many epochs; the last epoch always.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.path = Path(folder) / LAST
+    def __init__(self, folder: str | Path, *, every_n_epochs: int = 1) -> None:
+        self.path, self.every_n_epochs = Path(folder) / LAST, every_n_epochs
         self._running = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Begin: before this the state of a resumed run may not be complete."""
         self._running = not trainer.fast_dev_run
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Save, if it is time."""
+        _write_row(trainer)
+        epoch = trainer.current_epoch + 1
+        if self._running and (epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs):
+            trainer.save_checkpoint(self.path)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """End: the last epoch has been saved."""
@@ -90,17 +82,14 @@ class KeepOnInterrupt(Callback):
             rank_zero_info(f"Interrupted; continue with resume=true from {self.path}.")
 
 
-class RowBeforeCheckpoint(Checkpoint):
-    """Write the numbers of an epoch to ``metrics.csv`` before its checkpoint, not after it as Lightning does.
+def _write_row(trainer: Trainer) -> None:
+    """Write the numbers of an epoch to ``metrics.csv`` before its checkpoint, where Lightning writes them again.
 
-    Who is killed in between would go on with the next epoch, and have no numbers of this one.
+    Lightning alone writes them after it: a run that is killed in between would have no numbers of that epoch.
     """
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Write what has been logged in the epoch, in the row where Lightning will write it again."""
-        # All processes take part in the means; the logger writes in the first alone.
-        numbers = trainer._logger_connector.metrics["log"]
-        step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
-        for logger in trainer.loggers:
-            if isinstance(logger, MetricsFile) and numbers:
-                logger.log_metrics({name: float(value) for name, value in numbers.items()}, step)
+    # All processes take part in the means; the logger writes in the first alone.
+    numbers = trainer._logger_connector.metrics["log"]
+    step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
+    for logger in trainer.loggers:
+        if isinstance(logger, MetricsFile) and numbers:
+            logger.log_metrics({name: float(value) for name, value in numbers.items()}, step)

@@ -100,7 +100,7 @@ class ViewsData(LightningDataModule):
             return [index, self.views(images, generator=generator), labels]
 
 
-class GoOn(Callback):
+class ResumeWithinEpoch(Callback):
     """Let a resumed run see what it has not seen in its epoch.
 
     Lightning reads ahead before it knows which epoch it is, and would begin the epoch anew.

@@ -18,6 +18,8 @@ ROOMS = {
     # The ground floor: no room, only names, words and files.
     "_types": set(),
     "_random": set(),
+    "_modes": set(),
+    "neighbors": set(),
     "errors": set(),
     "layout": set(),
     "rules": set(),
@@ -39,10 +41,21 @@ ROOMS = {
     "data": {"_random", "errors", "files"},
     "visualization": {"_types", "files"},
     "evaluation": {"_types", "_random", "errors", "files", "rules", "augment", "data", "maskers", "occlusion"}
-    | {"projections", "localisers"},
+    | {"neighbors", "projections", "localisers"},
     # The host, and the game in it.
-    "hosts": {"_types", "errors", "layout", "signatures"},
-    "callbacks": {"_types", "_random", "errors", "files", "layout", "augment", "data", "evaluation.knn", "game"}
+    "hosts": {"_types", "_modes", "errors", "layout", "neighbors", "signatures"},
+    "callbacks": {
+        "_types",
+        "_random",
+        "_modes",
+        "errors",
+        "files",
+        "layout",
+        "augment",
+        "data",
+        "evaluation.knn",
+        "game",
+    }
     | {"maskers.none", "visualization"},
     "masked": {"_types", "_random", "errors", "layout", "configuration", "callbacks", "game", "hosts", "occlusion"}
     | {"localisers.backbone", "localisers.handover"},

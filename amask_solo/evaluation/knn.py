@@ -1,15 +1,15 @@
 """Nearest neighbors in feature space."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import accuracy, hold_out
 from amask_solo.evaluation.settings import check_settings
+from amask_solo.neighbors import cosine_weights, nearest, votes
 
 Setting = tuple[int, float]
 """How many neighbors vote, and the temperature of their votes."""
@@ -87,12 +87,11 @@ def knn_predictions(
     features, labels = train
     most = max(k for k, _ in settings)
     predictions: dict[Setting, list[Tensor]] = {setting: [labels[:0]] for setting in settings}
-    for similarity, index in _nearest(features, test_features, most, chunk=chunk):
+    for similarity, index in nearest(features, test_features, most, chunk=chunk):
         for k, temperature in settings:
-            # One factor for all votes changes no decision and keeps the exponential from overflowing.
-            weight = ((similarity[:, :k] - similarity[:, :1]) / temperature).exp()
-            votes = weight.new_zeros(len(weight), num_classes).scatter_add_(1, labels[index[:, :k]], weight)
-            predictions[k, temperature].append(votes.argmax(dim=1))
+            weights = cosine_weights(similarity[:, :k], temperature)
+            voted = votes(weights, labels[index[:, :k]], num_classes=num_classes)
+            predictions[k, temperature].append(voted.argmax(dim=1))
     return {setting: torch.cat(parts) for setting, parts in predictions.items()}
 
 
@@ -141,12 +140,3 @@ class KNN(Protocol):
             setting: accuracy(predicted, labels, num_classes=num_classes)["acc1"]
             for setting, predicted in predictions.items()
         }
-
-
-def _nearest(
-    train_features: Float[Tensor, "n d"], test_features: Float[Tensor, "m d"], k: int, *, chunk: int
-) -> Iterator[tuple[Float[Tensor, "c k"], Int[Tensor, "c k"]]]:
-    """Yield cosine similarities and indexes of the nearest, in falling order, for each chunk of test features."""
-    bank = F.normalize(train_features.float(), dim=1)
-    for part in F.normalize(test_features.float(), dim=1).split(chunk):
-        yield (part @ bank.T).topk(min(k, len(bank)), dim=1)

@@ -25,6 +25,7 @@ ROOMS = {
     "rules": set(),
     "signatures": set(),
     "files": {"errors"},
+    "curves": {"errors"},
     "configuration": {"errors", "signatures"},
     "occlusion": {"_types"},
     # The parts of the game.
@@ -76,6 +77,7 @@ ROOMS = {
     "runs": {
         "_types",
         "_random",
+        "curves",
         "errors",
         "files",
         "layout",
@@ -87,7 +89,7 @@ ROOMS = {
     }
     | {"visualization", "localisers.base", "localisers.backbone", "maskers.base", "hosts", "callbacks", "masked"}
     | {"settings", "checkpoints"},
-    "comparison": {"errors", "files", "layout", "evaluation.settings", "visualization"},
+    "comparison": {"curves", "errors", "files", "layout", "evaluation.settings", "visualization"},
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
     | {"visualization", "checkpoints", "runs", "comparison"},
     "_hydra": {"masked.registry"},

@@ -102,7 +102,7 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None, *, trainer: T
 def _fit(trainer: Trainer, folder: Path, checkpoint: Path | None, *, model: LightningModule, data: ViewsData) -> None:
     try:
         if trainer.is_global_zero:
-            tidy(folder)
+            tidy(folder, checkpoint)
         # Beside them lie the one before the last, and the one that is being written.
         check_space(folder / CHECKPOINTS, model, copies=len(trainer.checkpoint_callbacks) + 2)
         with lightning_errors(), end_together(trainer):

@@ -56,10 +56,10 @@ def weighted_knn(
     setting = (k, temperature)
     classes = int(train_labels.max()) + 1 if num_classes is None else num_classes
     train = (train_features, train_labels)
-    return knn_predictions(train, test_features, [setting], num_classes=classes, chunk=chunk)[setting]
+    return _predictions(train, test_features, [setting], num_classes=classes, chunk=chunk)[setting]
 
 
-def knn_predictions(
+def _predictions(
     train: tuple[Float[Tensor, "n d"], Int[Tensor, " n"]],
     test_features: Float[Tensor, "m d"],
     settings: Sequence[Setting],
@@ -67,21 +67,7 @@ def knn_predictions(
     num_classes: int,
     chunk: int = 1024,
 ) -> dict[Setting, Int[Tensor, " m"]]:
-    """Classify as :func:`weighted_knn`, with several settings that share one search for neighbors.
-
-    Args:
-        train: Training features and their class ids.
-        test_features: What to classify.
-        settings: Pairs of ``k`` and temperature.
-        num_classes: Number of classes.
-        chunk: How many test features are compared at a time.
-
-    Returns:
-        For each setting the predicted class of each test feature.
-
-    Raises:
-        ValueError: If a ``k`` or temperature is not positive.
-    """
+    """Classify as :func:`weighted_knn`, with several settings that share one search for neighbors."""
     ks, temperatures = zip(*settings, strict=True)
     check_settings("KNN", {"k": ks, "temperature": temperatures})
     features, labels = train
@@ -135,7 +121,7 @@ class KNN(Protocol):
     def _scores(
         self, train: tuple[Tensor, Tensor], features: Tensor, labels: Tensor, *, num_classes: int
     ) -> dict[Setting, float]:
-        predictions = knn_predictions(train, features, self.settings, num_classes=num_classes)
+        predictions = _predictions(train, features, self.settings, num_classes=num_classes)
         return {
             setting: accuracy(predicted, labels, num_classes=num_classes)["acc1"]
             for setting, predicted in predictions.items()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How strong the adversary is in training, setting by setting: what its masks add to the loss, beside blind masks.
+"""How strong the adversary is in training, setting by setting: what its masks add to the loss, beside random masks.
 
 Usage::
 
@@ -10,11 +10,12 @@ Usage::
     python scripts/adversary_strength.py data/cifar10 --out results/adversary/half_width \
         --more backbone.name=timm/resnet18 backbone.kwargs.channels=[32,64,128,256]
 
-Each run is a method with a ResNet-18 on 4,000 images of CIFAR-10, which lie in ``train/CLASS`` and ``test/CLASS`` of
-the folder, for 16 epochs: about six minutes on one CPU thread. A finished run is not made again. From the sixth epoch
-on, the sums of the lifts are compared, with the standard error over epochs: those of the game's masks, of random blocks
-of the same areas, and of the masks of other images. ``validation`` is the advantage on validation images, and ``gap``
-what a fresh attacker finds against the final encoder, relative to the game's own masks (``protocol=attack``).
+Each run trains a method with a ResNet-18 for 16 epochs on 4,000 images of CIFAR-10, which lie in ``train/CLASS`` and
+``test/CLASS`` of the folder: about six minutes on one CPU thread. A finished run is not made again. The table compares
+the sums of the lifts from the sixth epoch on, with the standard error over epochs, of three kinds of masks: the game's
+masks, random blocks of the same areas, and the masks of other images. ``validation`` is the advantage on validation
+images, and ``gap`` is what a fresh attacker finds against the final encoder, relative to the game's own masks
+(``protocol=attack``).
 """
 
 import argparse

@@ -10,16 +10,16 @@ Usage::
 
 Parts:
 
-- ``step``: a training step of every way to mask, and of ADIOS as its authors compute it, as a ratio to the stock
-  method's: medians over steps that take turns in one process, each after a step of the stock method. Every step is
-  one of a real Lightning ``Trainer``, with optimizer, teacher and callbacks, but without what is done only when logs
-  are due; all use the same batch, which lies on the device already. On a GPU with bfloat16 and channels_last;
+- ``step``: a training step of every way to mask, and of ADIOS as its authors compute it, as a ratio to that of the
+  stock method: medians over steps that take turns in one process, each after a step of the stock method. Every step
+  belongs to a real Lightning ``Trainer``, with optimizer, teacher and callbacks, but without the work of steps whose
+  logs are due. All use the same batch, which is on the device already. A GPU works with bfloat16 and channels_last;
   ``waits`` counts what waits for the device in a step, in the host as well: a masked method should wait no oftener
   than the stock method. ``cpu_ratio`` compares processor time: on a CPU that other programs use as well (``load`` in
   the JSON file says so), trust it and not ``ratio``.
-- ``systems``: a step of each published system, and of what it is made of, as a ratio to the stock method's.
-- ``tokens``: a step of a vision transformer, of which hidden patches are painted or left out, likewise.
-- ``memory``: what eight masks take against one, with all graphs at once and memory-efficient; times against eight.
+- ``systems``: a step of each published system and of its parts, as a ratio to that of the stock method.
+- ``tokens``: a step of a vision transformer whose hidden patches are painted or left out, likewise.
+- ``memory``: the memory of eight masks against one, with all graphs at once and memory-efficient; times against eight.
 - ``shares``: where the time of a masked step goes, under PyTorch's profiler.
 - ``views``: images/s from uint8 images to two views, by this package, by Kornia's modules and by torchvision, in turn.
 - ``epoch``: an epoch of masked BYOL from image files, against stock BYOL with the host's own data pipeline.

@@ -8,11 +8,11 @@ Usage::
     python scripts/experiment.py confirm                # the comparisons that count
     python scripts/experiment.py tune trainer=gpu hydra/launcher=joblib hydra.launcher.n_jobs=8
 
-What is done stands in the plan, ``results/experiment/plan.yaml``, which is written before; another one is named by
-``--plan``, and one whose arms name no family has nothing to tune. It is all done by
-``amask-compare``, which gets further words of the command line, and which makes no finished run again. Beside the plan
-goes what is small: reports, and of each finished run its configuration, numbers and scores. From there, without any
-checkpoint, the experiment goes on elsewhere as well. No trial is left out of the report on the tuning.
+The plan, ``results/experiment/plan.yaml``, says what is done and is written before; ``--plan`` names another one. A
+plan whose arms name no family has nothing to tune. ``amask-compare`` makes all runs, gets the further words of the
+command line, and makes no finished run again. Small files are kept beside the plan: reports, and the configuration,
+numbers and scores of each finished run. The experiment can be continued elsewhere from these, without any checkpoint.
+The report on the tuning leaves out no trial.
 """
 
 import argparse
@@ -40,11 +40,11 @@ Settings = dict[str, Any]
 
 
 def draw(space: Mapping[str, Any], seed: str) -> Settings:
-    """Draw the settings of one trial: of each key on its own, so that one may be changed and the others stay.
+    """Draw the settings of one trial: each key is drawn on its own, so that one may change and the others stay.
 
     Args:
-        space: Key -> a list of choices, of which one may be a mapping of several keys; or ``{low, high}``, evenly, and
-            with ``log: true`` evenly in the logarithm.
+        space: Key -> a list of choices, which may be mappings of several keys; or ``{low, high}``, drawn evenly, or
+            evenly in the logarithm with ``log: true``.
         seed: Of the trial.
 
     Example:
@@ -100,11 +100,11 @@ def choose(plan: Mapping[str, Any], rows: Sequence[Mapping[str, str]], *, lost: 
 
 
 def check_tuned(plan: Mapping[str, Any], report: str) -> None:
-    """Refuse to choose among trials by scores of other settings, as those of a plan that was edited since.
+    """Refuse to choose among trials by scores of other settings, as after an edit of the plan.
 
     Args:
         plan: The plan.
-        report: The report on the tuning, in which its command stands.
+        report: The report on the tuning, which has its command.
     """
     asked = {text for line in report.splitlines() if line.startswith("amask-compare ") for text in shlex.split(line)}
     made = [pair for family in trials(plan).values() for pair in family.items()]

@@ -6,8 +6,8 @@ Usage::
     python scripts/gpu_hours.py          # print it
     python scripts/gpu_hours.py --docs   # put it into docs/cluster.md
 
-Of a recipe the epochs, the batch and the masks are read from its configuration; how much longer a step takes than the
-stock method's, from ``benchmarks/cpu.json``. No speed of a GPU is in it: that is for the reader to measure.
+The epochs, the batch and the masks of a recipe are read from its configuration. How much longer a step takes than that
+of the stock method is read from ``benchmarks/cpu.json``. The speed of a GPU is left for the reader to measure.
 """
 
 import argparse
@@ -29,10 +29,10 @@ IMAGES = 126_689
 """Training images of ImageNet-100, the list of Tian et al. (arXiv:1906.05849) that the host uses."""
 
 MEASURED_MASKS = 4
-"""All of so many masks were shown in the benchmark."""
+"""How many masks the benchmark showed, all of them."""
 
 EXAMPLE = 1_000
-"""Images a second of the stock method; assumed, to have an example."""
+"""Images a second of the stock method, assumed for an example."""
 
 
 class Recipe(NamedTuple):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Kill a run again and again, and compare what is left at the end with a run that nobody disturbed.
+"""Kill a run again and again, and compare its end with that of an undisturbed run.
 
 Usage::
 
@@ -7,10 +7,10 @@ Usage::
     python scripts/soak.py --kills 20 --name alternating update=alternating
     python scripts/soak.py --kills 8 --name ddp --processes 2
 
-Each kill is a SIGKILL: right after a checkpoint, while the next one is being written, or at a random moment, in turn.
-Then the same command goes on with ``resume=true``. At the end the same are: every number of the last checkpoint
-(networks, optimizers, schedulers, random numbers, progress) to the last bit, ``metrics.csv`` and the pictures of the
-masks. With several processes one of them is killed, and the others must be gone within a minute.
+Each kill is a SIGKILL: in turn right after a checkpoint, while the next one is being written, and at a random moment.
+Then the same command continues with ``resume=true``. At the end every number of the last checkpoint (networks,
+optimizers, schedulers, random numbers, progress) must be the same to the last bit, and so must ``metrics.csv`` and the
+pictures of the masks. Of several processes one is killed, and the others must be gone within a minute.
 """
 
 import argparse
@@ -43,11 +43,11 @@ SETTINGS = (
     "trainer=cpu",
 )
 NO_STATE = ("seconds", "seconds_per_step", "mean_seconds_per_step", "peak_memory_mib", "current_score")
-"""Entries of a checkpoint that may differ: what it took, and a number that Lightning writes and never reads."""
+"""Entries of a checkpoint that may differ: its costs, and a number that Lightning writes and never reads."""
 
 
 class Run:
-    """A run of the real command, in a process that is forked from one that has imported everything; it starts the rest.
+    """A run of the real command, in a process that is forked from one that has imported everything.
 
     Args:
         arguments: Of ``amask-pretrain``.
@@ -126,7 +126,7 @@ def _pretrain(arguments: Sequence[str]) -> None:
 
     torch.set_num_threads(1)
     sys.argv = ["amask-pretrain", *arguments]
-    # As what Lightning starts the other processes.
+    # Lightning starts the other processes as this module.
     sys.modules["__main__"].__spec__ = find_spec(main.__module__)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
@@ -181,7 +181,7 @@ def soak(run: Run, unbroken: Path, *, kills: int) -> list[dict[str, Any]]:
     done: list[dict[str, Any]] = []
     for number in range(kills):
         pids = run.start()
-        # Right after a checkpoint, while the next one is being written, at any moment.
+        # In turn: right after a checkpoint, while the next one is being written, at any moment.
         writing, delay = number % 3 == 1, random.uniform(0, epoch) if number % 3 else 0.0
         gone = run.kill(pids, delay=delay, writing=writing)
         moment = "writing" if run.is_writing else "training"

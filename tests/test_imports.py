@@ -22,42 +22,33 @@ ROOMS = {
     "neighbors": set(),
     "errors": set(),
     "layout": set(),
+    "lightning_logs": set(),
     "rules": set(),
     "signatures": set(),
     "files": {"errors"},
     "curves": {"errors"},
     "configuration": {"errors", "signatures"},
     "occlusion": {"_types"},
+    "blur": {"_types"},
     # The parts of the game.
     "projections": {"_types"},
     "localisers": {"_types", "errors", "hosts.architectures", "hosts.blueprint"},
     "maskers": {"_types", "errors", "occlusion", "projections", "localisers.base"},
     "constraints": {"_types", "errors"},
-    "fills": {"_types", "errors"},
+    "fills": {"_types", "blur"},
     "hard_views": {"_types", "errors", "occlusion", "maskers.base"},
     "game": {"_types", "occlusion", "maskers.base", "maskers.patterns", "constraints.base", "fills.base"}
     | {"hard_views.base"},
     # Images, numbers and pictures.
-    "augment": {"_types", "errors"},
+    "augment": {"_types", "errors", "blur"},
     "data": {"_random", "errors", "files"},
     "visualization": {"_types", "files"},
     "evaluation": {"_types", "_random", "errors", "files", "rules", "augment", "data", "maskers", "occlusion"}
-    | {"neighbors", "projections", "localisers"},
+    | {"blur", "lightning_logs", "neighbors", "projections", "localisers"},
     # The host, and the game in it.
     "hosts": {"_types", "_modes", "errors", "layout", "neighbors", "signatures"},
-    "callbacks": {
-        "_types",
-        "_random",
-        "_modes",
-        "errors",
-        "files",
-        "layout",
-        "augment",
-        "data",
-        "evaluation.knn",
-        "game",
-    }
-    | {"maskers.none", "visualization"},
+    "callbacks": {"_types", "_random", "_modes", "errors", "files", "layout", "augment", "data", "evaluation.knn"}
+    | {"game", "maskers.none", "visualization"},
     "masked": {"_types", "_random", "errors", "layout", "configuration", "callbacks", "game", "hosts", "occlusion"}
     | {"localisers.backbone", "localisers.handover"},
     # Runs, from the refusal of settings to the folder.
@@ -91,7 +82,7 @@ ROOMS = {
     | {"settings", "checkpoints"},
     "comparison": {"curves", "errors", "files", "layout", "evaluation.settings", "visualization"},
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
-    | {"visualization", "checkpoints", "runs", "comparison"},
+    | {"lightning_logs", "visualization", "checkpoints", "runs", "comparison"},
     "_hydra": {"masked.registry"},
     "__init__": {"masked", "hosts.installed", "game", "occlusion"},
 }
@@ -116,7 +107,7 @@ LIBRARIES = {
     "safetensors": {"localisers", "checkpoints"},
     "hydra": {"configuration", "cli", "settings", "checkpoints"},
     "omegaconf": {"configuration", "cli", "hosts", "masked", "settings", "checkpoints", "runs"},
-    "kornia": {"augment", "constraints", "data", "fills"},
+    "kornia": {"augment", "constraints", "data"},
     "matplotlib": {"visualization"},
     "rich": {"cli", "callbacks", "data", "comparison"},
 }

@@ -1,7 +1,7 @@
 """What happens to the pixels of a crop: color, blur, histogram.
 
-The arithmetic is Kornia's, in the variants that follow PIL, save for what :mod:`amask_solo.augment.jitter` says. Pixels
-stay floats between the operations, where PIL rounds to 8 bits after each.
+The arithmetic is Kornia's, in the variants that follow PIL, except for the blur (:mod:`amask_solo.blur`) and the jitter
+(:mod:`amask_solo.augment.jitter`). Pixels stay floats between the operations; PIL rounds to 8 bits after each.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,17 +12,16 @@ import torch
 from jaxtyping import Bool
 from kornia.enhance import equalize as kornia_equalize
 from kornia.enhance import solarize as kornia_solarize
-from kornia.filters import get_gaussian_kernel1d
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
 
 from amask_solo._types import Images
 from amask_solo.augment.jitter import ADJUSTMENTS, jitter, luma
 from amask_solo.augment.sampling import Draws, Sampler
 from amask_solo.augment.schema import Recipe
+from amask_solo.blur import gaussian_blur
 
 _SIGMA = (0.1, 2.0)
-_REACH = 6  # three standard deviations of the widest blur to either side
+_KERNEL = 13  # three standard deviations of the widest blur to either side
 
 
 class Change(NamedTuple):
@@ -46,17 +45,11 @@ def draw_changes(recipe: Recipe, sampler: Sampler) -> list[Change]:
         recipe: Which operations, how likely, how strong.
         sampler: Draws for every image of the batch.
     """
-    changes = []
-    if recipe.jitter:
-        changes.append(_draw_jitter(recipe, sampler))
-    if recipe.grayscale:
-        changes.append(Change(grayscale, sampler.chance(recipe.grayscale)))
-    if recipe.blur:
-        changes.append(Change(blur, sampler.chance(recipe.blur), (sampler.uniform(*_SIGMA)[0],)))
-    if recipe.solarize:
-        changes.append(Change(solarize, sampler.chance(recipe.solarize)))
-    if recipe.equalize:
-        changes.append(Change(equalize, sampler.chance(recipe.equalize)))
+    changes = [_draw_jitter(recipe, sampler)] if recipe.jitter else []
+    for operation in (grayscale, blur, solarize, equalize):
+        if probability := getattr(recipe, operation.__name__):
+            drawn = sampler.chance(probability)
+            changes.append(Change(operation, drawn, (sampler.uniform(*_SIGMA)[0],) if operation is blur else ()))
     return changes
 
 
@@ -78,10 +71,7 @@ def change_pixels(images: Images, changes: Sequence[Change], rows: slice) -> Ima
 
 
 def where_drawn(
-    operation: Callable[..., Images],
-    images: Images,
-    drawn: Bool[Tensor, " b"],
-    *parameters: Draws,
+    operation: Callable[..., Images], images: Images, drawn: Bool[Tensor, " b"], *parameters: Draws
 ) -> Images:
     """Apply an operation to the drawn images alone; ``parameters`` hold one number an image."""
     if images.device.type != "cpu":
@@ -119,15 +109,8 @@ def grayscale(images: Images) -> Images:
 
 
 def blur(images: Images, sigma: Draws) -> Images:
-    """Blur each image with its own deviation in pixels, at most 2; edges are repeated as in PIL.
-
-    Kornia's ``gaussian_blur2d`` checks that the deviations are positive, for which it waits for the device.
-    """
-    count = images.shape[1]
-    kernels = get_gaussian_kernel1d(2 * _REACH + 1, sigma[:, None].expand(-1, count).reshape(-1, 1))[:, None]
-    planes = pad(images.flatten(0, 1)[None], (_REACH,) * 4, mode="replicate")  # (1, b * c, h, w)
-    planes = conv2d(planes, kernels[:, :, None], groups=len(kernels))
-    return conv2d(planes, kernels[..., None], groups=len(kernels)).view_as(images)
+    """Blur each image with its own deviation in pixels, at most 2; edges are repeated as in PIL."""
+    return gaussian_blur(images, sigma, (_KERNEL, _KERNEL), border="replicate")
 
 
 def solarize(images: Images) -> Images:

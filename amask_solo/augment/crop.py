@@ -15,7 +15,7 @@ Crops = Float[Tensor, "b c _ _"]
 def resized_crop(images: Images, boxes: Boxes, flip: Bool[Tensor, " b"], size: int) -> Crops:
     """Cut a box out of each image, resize it to ``size`` by ``size``, and mirror some.
 
-    On a device by :func:`crop_by_matrices`, on a CPU by :func:`crop_each`, with the same result to rounding.
+    :func:`crop_by_matrices` serves devices and :func:`crop_each` CPUs, with the same result to rounding.
 
     Args:
         images: Images in [0, 1].
@@ -33,7 +33,7 @@ def resized_crop(images: Images, boxes: Boxes, flip: Bool[Tensor, " b"], size: i
 def crop_each(images: Images, boxes: Boxes, flip: Bool[Tensor, " b"], size: int) -> Crops:
     """Crop image by image with PyTorch's antialiased bicubic filter, which is PIL's.
 
-    It touches the pixels of the box alone, but the host has to know the boxes: a device would be waited for.
+    It touches only the pixels of the box. The host has to know the boxes, for which it would wait for a device.
     """
     crops = images.new_empty((*images.shape[:2], size, size))
     places = torch.stack([*boxes, flip], dim=1).int().tolist()
@@ -49,10 +49,9 @@ def crop_each(images: Images, boxes: Boxes, flip: Bool[Tensor, " b"], size: int)
 def crop_by_matrices(images: Images, boxes: Boxes, flip: Bool[Tensor, " b"], size: int) -> Crops:
     r"""Crop the whole batch at once.
 
-    Bicubic resampling of a box is separable, so with one matrix for the rows and one for the
-    columns of each image, :math:`y = R \, x \, C^\top`, the whole batch takes two matrix products.
-    Against ``grid_sample`` this low-passes where it shrinks, uses the cubic of PIL
-    (:math:`a = -1/2`, not :math:`-3/4`), and, as PIL, sees no pixel outside the box.
+    Bicubic resampling of a box is separable, so with one matrix for the rows and one for the columns of each image,
+    :math:`y = R \, x \, C^\top`, the whole batch takes two matrix products. Unlike ``grid_sample`` this low-passes
+    where it shrinks, uses the cubic of PIL (:math:`a = -1/2`, not :math:`-3/4`), and sees no pixel outside the box.
 
     References:
         The scheme is that of Pillow's ``Image.resize`` on ``Image.crop``; the matrices are ours.

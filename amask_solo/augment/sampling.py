@@ -59,8 +59,7 @@ class Sampler:
     def order(self, length: int) -> list[int]:
         """Return a random order for the batch.
 
-        The host knows it without waiting for the device: it follows from the state of the
-        generator, which the host keeps.
+        The host knows it without waiting for the device, since it follows from the state of the generator.
         """
         state = self._generator.get_state().numpy().tobytes()
         return random.Random(state).sample(range(length), length)
@@ -68,9 +67,9 @@ class Sampler:
     def crop_boxes(self, height: int, width: int, scale: Sequence[float]) -> Boxes:
         """Return boxes as torchvision's ``RandomResizedCrop`` draws them.
 
-        The area is uniform in ``scale`` and the logarithm of the aspect ratio in 3/4 to 4/3; the
-        first of ten tries that fits into the image is taken, and else the largest central box of
-        an allowed ratio. All tries of all images are drawn at once.
+        The area is uniform in ``scale``, and so is the logarithm of the aspect ratio between 3/4 and 4/3. The first of
+        ten tries that fits into the image is taken, or the largest central box of an allowed ratio if none fits. All
+        tries of all images are drawn at once.
 
         Args:
             height: Height of the images.

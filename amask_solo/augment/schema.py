@@ -7,33 +7,22 @@ from typing import Any
 
 from amask_solo.errors import UserError, unknown_key
 
-# An operation that a node leaves out is not applied. The host itself has no defaults: it requires
-# all of them. The scale is torchvision's, and that of the host's release.
+# An operation that a node leaves out is not applied. The host itself has no defaults: it requires all of them. The
+# scale is torchvision's, and that of the host's release.
 _OPERATIONS: dict[str, dict[str, Any]] = {
     "rrc": {"enabled": True, "crop_min_scale": 0.08, "crop_max_scale": 1.0},
-    "color_jitter": {
-        "prob": 0.0,
-        "brightness": 0.0,
-        "contrast": 0.0,
-        "saturation": 0.0,
-        "hue": 0.0,
+    "color_jitter": dict.fromkeys(("prob", "brightness", "contrast", "saturation", "hue"), 0.0),
+    **{
+        name: {"prob": 0.0}
+        for name in ("grayscale", "gaussian_blur", "solarization", "equalization", "horizontal_flip")
     },
-    "grayscale": {"prob": 0.0},
-    "gaussian_blur": {"prob": 0.0},
-    "solarization": {"prob": 0.0},
-    "equalization": {"prob": 0.0},
-    "horizontal_flip": {"prob": 0.0},
 }
 _COUNTS = ("crop_size", "num_crops")
 _STATISTICS = ("mean", "std")
 _RANGES = {
-    "prob": (0.0, 1.0),
-    "brightness": (0.0, math.inf),
-    "contrast": (0.0, math.inf),
-    "saturation": (0.0, math.inf),
+    **dict.fromkeys(("prob", "crop_min_scale", "crop_max_scale"), (0.0, 1.0)),
+    **dict.fromkeys(("brightness", "contrast", "saturation"), (0.0, math.inf)),
     "hue": (0.0, 0.5),
-    "crop_min_scale": (0.0, 1.0),
-    "crop_max_scale": (0.0, 1.0),
 }
 
 
@@ -44,8 +33,7 @@ class Recipe:
     Attributes:
         crop_size: Height and width of the views.
         num_crops: How many views the node makes.
-        crop_scale: Smallest and largest part of the image's area in a random crop; None for no
-            random crop.
+        crop_scale: Smallest and largest part of the image's area in a random crop; None for no random crop.
         jitter: Probability of the color jitter.
         brightness: The factor is drawn from ``[max(0, 1 - brightness), 1 + brightness]``.
         contrast: As ``brightness``.

@@ -29,11 +29,9 @@ _CACHED = 2**19
 class Views:
     """Make the random views of a batch that the host's augmentation schema asks for.
 
-    Every image gets its own parameters. The distribution is that of the host's PIL pipeline, save
-    that pixels are not rounded to 8 bits between the operations and that the four steps of the
-    color jitter come in one random order for the batch.
-
-    It is no module on purpose: nothing of it belongs into a ``state_dict``.
+    Every image gets its own parameters. The distribution is that of the host's PIL pipeline, except that pixels are not
+    rounded to 8 bits between the operations, and that the four steps of the color jitter come in one random order for
+    the batch. This is deliberately no module, so that nothing of it enters a ``state_dict``.
 
     Args:
         augmentations: The host's list of nodes, as :func:`read_recipes` takes it.
@@ -85,7 +83,7 @@ class Views:
         views = []
         for i, recipe in enumerate(self.recipes):
             self._statistics[i] = self._statistics[i].to(images.device)  # copied once
-            # All crops of a node share one pass: on a device, the number of launches is what costs.
+            # All crops of a node share one pass, since the number of launches is what costs on a device.
             stacked = images.expand(recipe.num_crops, *images.shape).flatten(0, 1)
             sampler = Sampler(len(stacked), generator=generator, device=images.device)
             with torch.autocast(images.device.type, enabled=False):
@@ -113,11 +111,11 @@ def _augment(images: Pixels, recipe: Recipe, sampler: Sampler, statistics: Stati
 
 
 def _portions(images: Pixels, size: int) -> list[slice]:
-    """Return which images are worked on at a time: on a device all of them.
+    """Return which images are worked on at a time.
 
-    On a CPU as many as the cache holds from one operation to the next, at 224 pixels two for each thread. A whole
-    batch would go through memory in every operation, and each time through memory that the system has to provide
-    first: at 224 pixels that takes 2.7 times as long.
+    A device takes all of them. A CPU takes as many as its cache holds from one operation to the next: at 224 pixels two
+    for each thread. A whole batch would go through memory in every operation, each time through memory that the system
+    has to provide first, which takes 2.7 times as long at 224 pixels.
     """
     count, channels, height, width = images.shape
     if images.device.type != "cpu":
@@ -133,12 +131,7 @@ def _central_square(count: int, height: int, width: int, device: torch.device) -
 
 
 def evaluation_view(
-    images: Pixels,
-    *,
-    mean: Sequence[float],
-    std: Sequence[float],
-    size: int,
-    view_filter: Filter | None = None,
+    images: Pixels, *, mean: Sequence[float], std: Sequence[float], size: int, view_filter: Filter | None = None
 ) -> Crops:
     """Return the normalized view that validation sees, of the pixels of :func:`evaluation_crop`.
 
@@ -164,9 +157,8 @@ def evaluation_view(
 def evaluation_crop(images: Pixels, size: int) -> UInt8[Tensor, "b 3 s s"]:
     """Return the part of images that validation sees.
 
-    Images of ``size`` by ``size`` are left as they are, as the host treats CIFAR and STL-10. Others
-    are resized so that their short side is 8/7 of ``size`` and cropped in the center, as the host
-    does with ImageNet (256 and 224).
+    Images of ``size`` by ``size`` are left as they are, as the host treats CIFAR and STL-10. Others are resized so that
+    their short side is 8/7 of ``size`` and cropped in the center, as the host does with ImageNet (256 and 224).
 
     Raises:
         ValueError: If the images are not uint8 or not RGB.

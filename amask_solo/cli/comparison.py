@@ -28,7 +28,7 @@ EVALUATION = ("protocol", "trust")
 """What it says to amask-evaluate; the rest is for amask-pretrain."""
 
 CHECKPOINT = "ckpt=."
-"""Stands for the run, which is another one each time."""
+"""Stands for the run, which differs each time."""
 
 
 def _are_arms(value: Any) -> bool:
@@ -52,7 +52,7 @@ def sort_arguments(typed: Sequence[str]) -> list[str]:
     own, evaluation, settings = [], [], []
     for text in typed:
         key = text.lstrip("+~").partition("=")[0].replace("/", ".")
-        # Own configuration files are those of the runs.
+        # A user's own configuration files are for the runs.
         key = key if key == "hydra.searchpath" else key.split(".")[0]
         (own if key in OWN else evaluation if key in EVALUATION else settings).append(text)
     own = checked("compare", own)
@@ -69,7 +69,7 @@ def sort_arguments(typed: Sequence[str]) -> list[str]:
 
 
 def _first_method(own: Sequence[str], settings: Sequence[str]) -> list[str]:
-    """Return the choice of the first base: by its keys those of all runs are looked up, and later each by its own."""
+    """Return the choice of the first base, whose keys the settings of all runs are checked by; later each base is."""
     bases = composed("compare", own).base
     known = several(one_of(*_known_bases(settings))).holds(bases)
     return [f"method={PREFIX}{bases[0]}"] if known else []
@@ -154,7 +154,7 @@ def _check_bases(cfg: DictConfig) -> None:
 
 
 def _check_runs(cfg: DictConfig, plan: Sequence[Run], protocols: dict[str, Any]) -> None:
-    # The seed changes nothing about what is wrong, and the runs come seed by seed.
+    # All seeds have the same mistakes, and the runs come seed by seed.
     runs = [run for run in plan if run.seed == cfg.seed[0]]
     made = {}
     for run in runs:
@@ -166,7 +166,7 @@ def _check_runs(cfg: DictConfig, plan: Sequence[Run], protocols: dict[str, Any])
             check_demands(protocols, plain["data"])
             if cfg.budget == "time":
                 check_timed(plain)
-    # Only then what needs torch.
+    # What needs torch comes last.
     for run in runs:
         with _of_run(run, shared=False):
             check_adversary(made[run])

@@ -42,7 +42,7 @@ def list_groups(chosen: Mapping[str, str | None], groups: Sequence[str] = SHOWN,
     Args:
         chosen: The present choice of each group.
         groups: Those to list, in their order.
-        _root_: The configuration. Of a group that several are chosen of, it has a node for each.
+        _root_: The configuration. It has a node for each choice of a group that takes several.
     """
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     present = {group: {chosen[group]} if group in chosen else set(_root_.get(group) or ()) for group in groups}
@@ -51,7 +51,7 @@ def list_groups(chosen: Mapping[str, str | None], groups: Sequence[str] = SHOWN,
 
 def _group(folder: Path, present: set[str | None], width: int) -> str:
     names = {path.stem for path in folder.glob("*.yaml")}
-    # Of a method and its masked version one is enough; the text above says so.
+    # A method is shown without its masked version; the text above says so.
     shown = {name for name in names if name.removeprefix(PREFIX) not in names or name.removeprefix(PREFIX) == name}
     chosen = {name for name in present if name in names}
     shown = shown - {name.removeprefix(PREFIX) for name in chosen} | chosen

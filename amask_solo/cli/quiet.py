@@ -1,4 +1,4 @@
-"""What a command shows: its own words, and of other packages' only what a user can act on."""
+"""What a command shows: its own words, and from other packages only what a user can act on."""
 
 import logging
 import re
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+
+from amask_solo.lightning_logs import heard
 
 SAID_ANYWAY = (
     r"GPU available: ",  # summary.json names the device
@@ -42,38 +44,21 @@ NOBODYS_FAULT = (
 )
 """What nobody can change without changing the host or a library."""
 
-LOGGERS = (
-    "lightning.pytorch.utilities.rank_zero",
-    "lightning.fabric.utilities.rank_zero",
-    "lightning.fabric.utilities.distributed",
-    "lightning.pytorch.trainer.connectors.checkpoint_connector",
-)
-"""The loggers through which Lightning talks; a filter works on the very logger that is called."""
-
 NOISE = re.compile("|".join((*SAID_ANYWAY, *NOBODYS_FAULT)))
-
-
-class _NoNoise(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not NOISE.match(record.getMessage())
 
 
 @contextmanager
 def plain_words() -> Iterator[None]:
     """Leave out noise, and print each warning as one line without the place in the code."""
-    no_noise, nowhere = _NoNoise(), logging.NullHandler()
-    # What Hydra cannot build it says twice, the second time by an error that is one line here.
+    nowhere = logging.NullHandler()
+    # Hydra logs what it cannot build before it raises an error, which is one line here.
     logging.getLogger("hydra").addHandler(nowhere)
-    for name in LOGGERS:
-        logging.getLogger(name).addFilter(no_noise)
     try:
-        with warnings.catch_warnings():
+        with heard(lambda record: not NOISE.match(record.getMessage())), warnings.catch_warnings():
             warnings.showwarning = _show
             yield
     finally:
         logging.getLogger("hydra").removeHandler(nowhere)
-        for name in LOGGERS:
-            logging.getLogger(name).removeFilter(no_noise)
 
 
 def say(kind: str, message: object, *, style: str) -> None:

@@ -21,7 +21,7 @@ BARE = (
     "advantage=0",
     "overwrite=true",
 )
-"""A run that measures nothing but its steps. It is as long as its schedules ask for, and ends before."""
+"""A run that measures only its steps. Its schedules are those of the full length, but it ends early."""
 
 GAME_ON = "++adversary.start_epoch=0"
 """A masked run is timed as it is when the game is on."""
@@ -61,9 +61,9 @@ def _targets(node: Any) -> Iterator[str]:
 def equal_time(runs: Sequence[Run], *, epochs: int, folder: Path) -> dict[tuple[str, str], int]:
     """Return the epochs of each base and arm that take as long as stock's own.
 
-    What a step costs is measured once, arm after arm and then again, and kept in ``speed.json`` with the settings it is
-    the cost of: a comparison that goes on has the same epochs as before. The faster of the rounds counts, since other
-    load can only slow a run down. An arm whose game begins later is timed as if it were on from the start.
+    The cost of a step is measured once for each arm, in two rounds, and kept in ``speed.json`` with its settings, so a
+    comparison that is continued has the same epochs as before. The faster of the rounds counts, since other load can
+    only slow a run down. An arm whose game begins later is timed as if it were on from the start.
 
     Args:
         runs: All runs of the comparison.
@@ -78,7 +78,7 @@ def equal_time(runs: Sequence[Run], *, epochs: int, folder: Path) -> dict[tuple[
     # The runs come seed by seed, so the first seed's are the first for each base and arm.
     first = {(run.base, run.arm): run for run in reversed(runs)}
     asked = {_name(*pair): _settings(run) for pair, run in sorted(first.items())}
-    # A run that was begun has its length, whatever else it goes on with: another trainer or logger, say.
+    # A run that was begun keeps its length, even if it is continued with another trainer or logger, say.
     begun = {_name(run.base, run.arm) for run in runs if (run.folder / CONFIG).is_file()}
     fixed = {name for name in asked if name in kept and (name in begun or _is_of(kept[name], asked[name]))}
     speed = {name: kept[name]["seconds"] if isinstance(kept[name], dict) else kept[name] for name in fixed}
@@ -100,7 +100,7 @@ def _name(base: str, arm: str) -> str:
 
 
 def _settings(run: Run) -> list[str]:
-    """Return what the cost of a step depends on: the settings of a run but for its seed and folder."""
+    """Return what the cost of a step depends on: the settings of a run without its seed and folder."""
     same = [text for text in run.settings if not text.startswith(("seed=", "run_folder="))]
     return [*same, *BARE, *([] if run.arm == STOCK else [GAME_ON])]
 
@@ -111,7 +111,7 @@ def _is_of(kept: Any, settings: Sequence[str]) -> bool:
 
 def _seconds_per_step(settings: Sequence[str], folder: Path) -> float:
     call("pretrain", [*settings, f"run_folder={folder}"], log=folder.parent / f"{folder.name}.txt")
-    # The mean, since a masker may move in some of the steps alone.
+    # The mean, since a masker may move in only some of the steps.
     seconds = json.loads((folder / SUMMARY).read_text())["mean_seconds_per_step"]
     if seconds is None:
         raise UserError(

@@ -1,8 +1,8 @@
 """Make a run: pretrain and evaluate it, each in a process of its own.
 
-So memory is measured for each run alone, one that crashes takes no other with it, and each can be made again by hand
-with the very command that made it. The imports, ten seconds and more, are made once: the processes are forked from one
-that has made them.
+So memory is measured for each run alone, a run that crashes does not end others, and each can be made again by hand
+with the same command. The imports take ten seconds and more, but are made once: the processes are forked from one that
+has made them.
 """
 
 import multiprocessing
@@ -69,11 +69,11 @@ def call(command: str, arguments: Sequence[str], *, log: Path) -> None:
     try:
         process.join()
     except KeyboardInterrupt:
-        # Ctrl-C has reached the run as well, which now writes a checkpoint.
+        # Ctrl-C has reached the run as well, and the run now writes a checkpoint.
         process.join(PATIENCE)
         raise
     except SystemExit:
-        # The job is about to be queued again; Ctrl-C would have reached the run, this has not.
+        # The job is about to be queued again. Unlike Ctrl-C, this has not reached the run.
         process.terminate()
         process.join(PATIENCE)
         raise
@@ -85,7 +85,7 @@ def call(command: str, arguments: Sequence[str], *, log: Path) -> None:
 def _context() -> multiprocessing.context.BaseContext:
     known = multiprocessing.get_all_start_methods()
     if multiprocessing.get_start_method(allow_none=True) not in (None, *known):
-        # A worker of joblib has a default of its own, which the new process would not know.
+        # A worker of joblib has a default of its own that the new process would not know.
         multiprocessing.set_start_method(known[0], force=True)
     if "forkserver" not in known:
         return multiprocessing.get_context("spawn")
@@ -102,7 +102,7 @@ def _run(command: str, arguments: list[str], log: Path) -> None:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(out.fileno(), stream.fileno())
     module = import_module(f"amask_solo.cli.{command}")
-    # Who starts further processes, as Lightning does for several GPUs, starts this command again, not the comparison.
+    # Lightning starts further processes for several GPUs by running `__main__` again: the command, not the comparison.
     sys.modules["__main__"] = module
     sys.argv = [str(module.__file__), *arguments]
     module.main()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from amask_solo.comparison.convergence import differences_over_epochs
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.statistics import arm_order
 from amask_solo.comparison.wording import metric_name
@@ -41,6 +42,15 @@ def draw_training_curves(records: Sequence[Record], folder: Path) -> str:
     return "curves.png"
 
 
+def draw_differences(records: Sequence[Record], folder: Path) -> str:
+    """Draw the difference to stock by epoch and return the name of the picture; nothing if no run measured it."""
+    differences = differences_over_epochs(records)
+    if not differences:
+        return ""
+    save_panel(training_curves(differences, label="kNN accuracy, difference to stock"), folder / "differences.png")
+    return "differences.png"
+
+
 def copy_mask_panels(records: Sequence[Record], folder: Path) -> list[tuple[str, str, str]]:
     """Copy the last mask panel of each arm's first run that has one.
 
@@ -60,7 +70,7 @@ def copy_mask_panels(records: Sequence[Record], folder: Path) -> list[tuple[str,
 
 
 def panels_by_arm(records: Sequence[Record]) -> dict[str, list[Path]]:
-    """Return the mask panels of each arm's first run that has some, in the order of epochs, by what to call them."""
+    """Return title -> the mask panels of each arm's first run that has some, in the order of epochs."""
     return {f"{arm} ({run})": panels for (arm, run), panels in _panels(records).items()}
 
 

@@ -18,7 +18,7 @@ GAME = ("adversary", "masker", "localiser", "constraint", "fill", "update", "neg
 """Settings of the masks, which a stock run does not have."""
 
 SCORES = "comparison.json"
-"""Where the scores of a run go that count here: what one measures beside it, on other images, say, does not mix in."""
+"""The file of a run for the scores that count here; further scores, on other images say, do not mix in."""
 
 OWN = ("method", "run_folder", "name", "resume", "overwrite")
 """Settings of amask-pretrain that a comparison makes itself."""
@@ -87,7 +87,10 @@ def make_plan(
     Raises:
         UserError: If an arm is unknown, there is none to compare with, or something is named twice.
     """
-    _check(bases, arms, seeds, definitions, settings)
+    for key, values in (("base", bases), ("arms", arms), ("seed", seeds)):
+        if not values or len(set(values)) < len(values):
+            raise UserError(f"Expected {key} as a list of different values, but got {list(values)}.")
+    _check(arms, definitions, settings)
     runs = []
     for seed, base, arm in product(seeds, bases, arms):
         place = folder / "runs" / f"{base}_{arm}_seed{seed}"
@@ -97,16 +100,7 @@ def make_plan(
     return runs
 
 
-def _check(
-    bases: Sequence[str],
-    arms: Sequence[str],
-    seeds: Sequence[int],
-    definitions: Mapping[str, Mapping[str, Any]],
-    settings: Sequence[str],
-) -> None:
-    for key, values in (("base", bases), ("arms", arms), ("seed", seeds)):
-        if not values or len(set(values)) < len(values):
-            raise UserError(f"Expected {key} as a list of different values, but got {list(values)}.")
+def _check(arms: Sequence[str], definitions: Mapping[str, Any], settings: Sequence[str]) -> None:
     for arm in arms:
         if arm not in (STOCK, *definitions):
             raise unknown_key(arm, [STOCK, *definitions], "arms", kind="arm")
@@ -137,7 +131,7 @@ def as_arguments(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _literal(value: Any) -> str:
-    """Return a value as Hydra reads it: JSON, but for the keys, which have no quotes, and for text as it is."""
+    """Return a value as Hydra reads it: JSON in which keys have no quotes, and text is as it is."""
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{_literal(child)}" for key, child in value.items()) + "}"
     if isinstance(value, list):

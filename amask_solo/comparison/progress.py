@@ -1,4 +1,4 @@
-"""How far a comparison is, by what lies in the folders of its runs: several processes may make them."""
+"""How far a comparison is, read from the folders of its runs, since several processes may make them."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median

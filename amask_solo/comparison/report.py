@@ -8,9 +8,12 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from amask_solo.comparison.convergence import APART, CLOSE, Convergence, convergence, convergence_table
+from amask_solo.comparison.convergence import unfinished as unfinished_networks
 from amask_solo.comparison.pictures import (
     copy_mask_panels,
     draw_accuracy_against_time,
+    draw_differences,
     draw_training_curves,
     panels_by_arm,
 )
@@ -46,6 +49,12 @@ where all pixels are half hidden. Overlap: the share of the image that both of t
 deviation of a pixel of a mask between images, 0 if all images get the same masks. Advantage: how much the masks raise
 the loss, relative to random blocks of the same area; 1 is chance. Attention: the same relative to the masks of other
 images; 1 if it does not matter which image. Both are of the last five epochs that measured them."""
+
+
+CONVERGENCE_NOTE = f"""\
+Online kNN accuracy, mean over seeds. An arm has converged if it moved by less than {CLOSE:.0f} points in the second
+half of training, and changed places with no arm that it differs from by more than {APART:.0f}. The picture has the
+paired difference to stock, mean over seeds in the band from the lowest to the highest."""
 
 
 def write_report(
@@ -87,21 +96,24 @@ def write_report(
     records = sorted(records, key=lambda r: (r.base, arm_order(r.arm), r.seed))
     tables = _tables(records, metrics)
     _write_csv(records, folder / "report.csv")
-    panels = _panels(records, folder)
+    panels, moved = _panels(records, folder), convergence(records)
+    warning, missing = _missing(unfinished or {}, len(records))
     parts = [
         f"# {TITLES[split]}",
-        _unfinished_first(records, unfinished or {}),
+        warning,
         *_answer(tables),
+        unfinished_networks(moved),
         _scored_on(records, split),
         *_results(records, tables),
         *_picture_sections(records, tables, folder),
+        *_convergence(records, moved, folder),
         panels,
         *_settings(records, settings, arms or {}, protocols or {}),
         _section("Reproduce", f"```bash\n{command}\n```", f"Commit: {commit or 'not known'}."),
-        _unfinished_last(unfinished or {}),
+        missing,
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
-    # On the page one goes through the epochs.
+    # The page has a slider through the epochs.
     moving = text.replace(panels, _section("Mask panels", "On the same images.", "[sliders]")) if panels else text
     write_page(folder / "report.html", moving, sliders=panels_by_arm(records))
     path = folder / "report.md"
@@ -123,21 +135,17 @@ def _section(title: str, *parts: str) -> str:
 
 def _scored_on(records: Sequence[Record], split: str) -> str:
     numbers = {part: values(records, lambda summary, key=f"{part}_images": summary.get(key)) for part in PARTS}
-    # Those of a comparison that has only just begun are not known.
+    # A comparison that has only just begun does not know them.
     return " ".join(MEANING[split].format(**numbers).split())
 
 
-def _unfinished_first(records: Sequence[Record], unfinished: Mapping[str, str]) -> str:
+def _missing(unfinished: Mapping[str, str], finished: int) -> tuple[str, str]:
+    """Return a warning for the beginning, and a section for the end; nothing if all runs are there."""
     if not unfinished:
-        return ""
-    total = len(records) + len(unfinished)
-    return f"**Unfinished: {len(unfinished)} of {total} runs are missing here.** The last section names them."
-
-
-def _unfinished_last(unfinished: Mapping[str, str]) -> str:
-    if not unfinished:
-        return ""
-    return _section("Missing runs", "\n".join(f"- `{run}`: {why}" for run, why in unfinished.items()))
+        return "", ""
+    total = finished + len(unfinished)
+    warning = f"**Unfinished: {len(unfinished)} of {total} runs are missing here.** The last section names them."
+    return warning, _section("Missing runs", "\n".join(f"- `{run}`: {why}" for run, why in unfinished.items()))
 
 
 def _answer(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
@@ -163,6 +171,14 @@ def _picture_sections(records: Sequence[Record], tables: Mapping[str, Sequence[R
     if name := draw_training_curves(records, folder):
         text = "Mean over seeds, in the band from the lowest to the highest run."
         yield _section("Training curves", f"![Online kNN accuracy by epoch]({name})", text)
+
+
+def _convergence(records: Sequence[Record], moved: Sequence[Convergence], folder: Path) -> Iterator[str]:
+    if not moved:
+        return
+    name = draw_differences(records, folder)
+    picture = f"![Difference to stock by epoch]({name})" if name else ""
+    yield _section("Convergence", convergence_table(moved), CONVERGENCE_NOTE, picture)
 
 
 def _panels(records: Sequence[Record], folder: Path) -> str:

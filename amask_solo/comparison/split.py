@@ -9,7 +9,7 @@ from amask_solo.files import write_whole
 TUNE, CONFIRM = "tune", "confirm"
 
 FRACTION = "data.tune_fraction"
-"""The setting of a run that decides; it is one of the data, so that training and evaluation see the same parts."""
+"""The setting of a run that decides. It belongs to the data, so that training and evaluation see the same parts."""
 
 FIFTH = f"++{FRACTION}=0.2"
 FILE = "split.txt"

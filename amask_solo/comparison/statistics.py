@@ -11,7 +11,7 @@ from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
 
 RANDOM = "random"
-"""The arm that hides as much as the others, but nobody chose what."""
+"""The arm whose masks hide as much as those of the others, but are not learned."""
 
 REFERENCES = (STOCK, RANDOM)
 POOLED = "all bases"

@@ -6,10 +6,7 @@ from math import isfinite
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.statistics import POOLED, RANDOM, Difference, Row
 
-QUESTIONS = {
-    STOCK: "Does masking help?",
-    RANDOM: "Does it help that an adversary places the masks?",
-}
+QUESTIONS = {STOCK: "Does masking help?", RANDOM: "Does it help that an adversary places the masks?"}
 """Reference -> what the difference to it answers."""
 
 NAMES = {"acc1": "accuracy", "acc5": "top-5 accuracy", "knn": "kNN", "nmi": "NMI", "ari": "ARI", "fmi": "FMI"}

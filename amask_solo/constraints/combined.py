@@ -31,9 +31,7 @@ class WeightedSum(Constraint):
     """
 
     def __init__(
-        self,
-        terms: Mapping[str, Constraint] | None = None,
-        weights: Mapping[str, float] | None = None,
+        self, terms: Mapping[str, Constraint] | None = None, weights: Mapping[str, float] | None = None
     ) -> None:
         super().__init__()
         self.terms = nn.ModuleDict(dict(terms or {}))
@@ -55,7 +53,7 @@ class WeightedSum(Constraint):
 
 
 class PerMask(Constraint):
-    """Ask of each mask something else: the n-th constraint is on the n-th mask alone.
+    """Give each mask a constraint of its own: the n-th constraint sees only the n-th mask.
 
     Args:
         constraints: One for each mask, in the order of the masks.

@@ -17,7 +17,7 @@ SIDE = 16
 """Masks are judged at this height and width, whatever the image's."""
 
 COUNT = 256
-"""Of the rectangles that masks are compared with; so many of four numbers leave no gaps."""
+"""How many rectangles masks are compared with; so many leave no gaps in four dimensions."""
 
 ASPECT = 10 / 3
 """A rectangle is at most so many times as high as wide, or as wide as high."""
@@ -33,14 +33,14 @@ class ShapePrior(Constraint):
     penalty is that of the generator of a least-squares GAN, :math:`(D(m) - 1)^2`; the discriminator lowers
     :math:`\frac{1}{2} (D(r) - 1)^2 + \frac{1}{2} D(m)^2`.
 
-    Both are one number, for one optimizer, that of the masker: in the first term the discriminator's weights are held
-    fixed, in the second the masks are; and the second is given without its value, as a gradient alone. So whoever
-    lowers this penalty trains both, and what is logged is what the masker pays. Spectral normalization keeps the
-    discriminator from becoming so sure that the masker learns nothing.
+    Both are one number for one optimizer, that of the masker. The first term holds the discriminator's weights fixed,
+    and the second holds the masks fixed; the second has a gradient, but no value. So an optimizer that lowers this
+    penalty trains both, and the logged penalty is what the masker pays. Spectral normalization keeps the discriminator
+    from becoming so sure that the masker learns nothing.
 
     Args:
-        area: The lowest and highest share of the image that a rectangle covers, within (0, 1). Take about that of the
-            masks, so that they are told apart by their shape.
+        area: The lowest and highest share of the image that a rectangle covers, within (0, 1). It should be about that
+            of the masks, so that only their shape tells them apart.
         width: Channels of the discriminator after its first layer.
 
     Raises:

@@ -6,7 +6,7 @@ from amask_solo._types import Masks, Scalar
 from amask_solo.constraints.base import Constraint
 
 
-def inverse_sine(masks: Masks, eps: float = 1e-3) -> Scalar:
+class InverseSine(Constraint):
     r"""Penalize masks that hide almost nothing or almost everything.
 
     With :math:`a_{bn}` the mean of mask :math:`n` of image :math:`b`,
@@ -16,35 +16,19 @@ def inverse_sine(masks: Masks, eps: float = 1e-3) -> Scalar:
     which is lowest at :math:`a = 1/2` and steep towards 0 and 1.
 
     Args:
-        masks: Soft masks in [0, 1]; 1 hides a pixel.
-        eps: Added to the sine; the penalty of an empty or full mask is ``1 / eps``. The code of
-            ADIOS adds 1e-10, whose gradient at an empty mask, ``pi / eps**2``, is beyond any
-            optimizer.
-
-    Returns:
-        The penalty, summed over masks and averaged over the batch.
+        eps: Added to the sine; the penalty of an empty or full mask is ``1 / eps``. The code of ADIOS adds 1e-10, whose
+            gradient at an empty mask, ``pi / eps**2``, is beyond any optimizer.
 
     Raises:
         ValueError: If ``eps`` is not positive.
 
     Example:
-        >>> inverse_sine(torch.full((2, 3, 4, 4), 0.5)).round()
+        >>> InverseSine()(torch.full((2, 3, 4, 4), 0.5)).round()
         tensor(3.)
 
     References:
-        Shi et al., `Adversarial Masking for Self-Supervised Learning
-        <https://arxiv.org/abs/2201.13100>`_, ICML 2022.
+        Shi et al., `Adversarial Masking for Self-Supervised Learning <https://arxiv.org/abs/2201.13100>`_, ICML 2022.
     """
-    if eps <= 0:
-        raise ValueError(f"Expected eps to be positive, but got {eps}.")
-    area = masks.float().mean(dim=(-2, -1))
-    # sin(pi * 1.0) is negative in float32, which would reward full masks; fold the area at 1/2.
-    folded = torch.minimum(area, 1 - area)
-    return (torch.sin(torch.pi * folded) + eps).reciprocal().sum(dim=1).mean()
-
-
-class InverseSine(Constraint):
-    """Penalize masks that hide almost nothing or almost everything; see :func:`inverse_sine`."""
 
     def __init__(self, eps: float = 1e-3) -> None:
         super().__init__()
@@ -53,34 +37,27 @@ class InverseSine(Constraint):
         self.eps = eps
 
     def forward(self, masks: Masks) -> Scalar:
-        """Return the penalty of a batch of masks."""
-        return inverse_sine(masks, self.eps)
+        """Return the penalty, summed over masks and averaged over the batch."""
+        area = masks.float().mean(dim=(-2, -1))
+        # sin(pi * 1.0) is negative in float32, which would reward full masks; fold the area at 1/2.
+        folded = torch.minimum(area, 1 - area)
+        return (torch.sin(torch.pi * folded) + self.eps).reciprocal().sum(dim=1).mean()
 
 
-def area_target(masks: Masks, area: float) -> Scalar:
+class AreaTarget(Constraint):
     r"""Penalize the squared distance of each mask's area from a wish, :math:`\sum_n (a_n - a^*)^2`.
 
     Ours; the soft form of an area budget.
 
     Args:
-        masks: Soft masks in [0, 1]; 1 hides a pixel.
-        area: The share of the image that a mask should hide, in [0, 1].
-
-    Returns:
-        The penalty, summed over masks and averaged over the batch.
-
-    Example:
-        >>> area_target(torch.full((2, 3, 4, 4), 0.5), 0.25)
-        tensor(0.1875)
-    """
-    return (masks.float().mean(dim=(-2, -1)) - area).square().sum(dim=1).mean()
-
-
-class AreaTarget(Constraint):
-    """Penalize the squared distance of each mask's area from a wish; see :func:`area_target`.
+        area: The share of the image that a mask should hide, in (0, 1).
 
     Raises:
         ValueError: If the area is not in (0, 1).
+
+    Example:
+        >>> AreaTarget(0.25)(torch.full((2, 3, 4, 4), 0.5))
+        tensor(0.1875)
     """
 
     def __init__(self, area: float) -> None:
@@ -90,5 +67,5 @@ class AreaTarget(Constraint):
         self.area = area
 
     def forward(self, masks: Masks) -> Scalar:
-        """Return the penalty of a batch of masks."""
-        return area_target(masks, self.area)
+        """Return the penalty, summed over masks and averaged over the batch."""
+        return (masks.float().mean(dim=(-2, -1)) - self.area).square().sum(dim=1).mean()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -22,22 +23,10 @@ def _box(x: Points, y: Points, width: float, height: float) -> Distance:
     return torch.maximum(x.abs() - width, y.abs() - height)
 
 
-def _square(x: Points, y: Points) -> Distance:
-    return _box(x, y, 0.72, 0.72)
-
-
 def _polygon(x: Points, y: Points, sides: int) -> Distance:
     sector = 2 * math.pi / sides
     angle = torch.remainder(torch.atan2(y, x), sector) - sector / 2
     return torch.hypot(x, y) * torch.cos(angle) - math.cos(math.pi / sides)
-
-
-def _triangle(x: Points, y: Points) -> Distance:
-    return _polygon(x, y, 3)
-
-
-def _hexagon(x: Points, y: Points) -> Distance:
-    return _polygon(x, y, 6)
 
 
 def _star(x: Points, y: Points, points: int = 5, inner: float = 0.42) -> Distance:
@@ -65,12 +54,12 @@ def _half_moon(x: Points, y: Points) -> Distance:
 
 OUTLINES: dict[str, Callable[[Points, Points], Distance]] = {
     "circle": _disk,
-    "square": _square,
-    "triangle": _triangle,
+    "square": partial(_box, width=0.72, height=0.72),
+    "triangle": partial(_polygon, sides=3),
     "star": _star,
     "ring": _ring,
     "cross": _cross,
     "half_moon": _half_moon,
-    "hexagon": _hexagon,
+    "hexagon": partial(_polygon, sides=6),
 }
-"""The easily told ones first: a set with few classes takes the first few."""
+"""The shapes that are easily told apart come first: a set with few classes takes the first few."""

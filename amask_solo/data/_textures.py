@@ -76,8 +76,7 @@ def _clouds(draw: _Draw) -> Field:
 
 FAMILIES: tuple[Callable[[_Draw], Field], ...] = (_clouds, _stripes, _checkers, _dots, _gradient)
 
-
-# Family and scale: textures that are told apart in any direction and color.
+# Family and scale: textures that can be told apart in any direction and color.
 KINDS = ((1, 0.1), (1, 0.8), (2, 0.1), (2, 0.8), (3, 0.1), (3, 0.8), (0, 0.2), (4, 0.4))
 _SPREAD = 0.2  # of the scale within a kind
 
@@ -95,7 +94,7 @@ def draw_backgrounds(count: int, size: int, *, generator: torch.Generator) -> Fi
 
 
 def draw_surfaces(kinds: Int[Tensor, " n"], size: int, *, generator: torch.Generator) -> Field:
-    """Draw the textures of objects of some kinds: what differs within a kind is direction, place and sharpness.
+    """Draw the textures of objects; those of a kind differ in direction, place and sharpness.
 
     Args:
         kinds: For each image, in [0, 8).

@@ -55,26 +55,12 @@ class ImageSet(Dataset[tuple[int, UInt8[Tensor, "3 s s"], int]], ABC):
     def __getitem__(self, index: int) -> tuple[int, UInt8[Tensor, "3 s s"], int]:
         return int(index), self.image(index), int(self.labels[index])
 
-    def object_mask(self, index: int) -> Bool[Tensor, "1 s s"]:
-        """Return where the labelled object of an image is.
-
-        Raises:
-            ValueError: If the set has no object masks.
-        """
-        if self.masks is None:
-            raise ValueError(
-                "Expected a data set with object masks, but this one has none; use `shapes` or `image_masks`."
-            )
-        return self.masks[index]
-
 
 class ArrayImages(ImageSet):
     """Images that are already in memory."""
 
     def __init__(self, images: Pixels, labels: Labels, masks: ObjectMasks | None = None) -> None:
-        self.images = images
-        self.labels = labels
-        self.masks = masks
+        self.images, self.labels, self.masks = images, labels, masks
         self.size = images.shape[-1]
 
     def image(self, index: int) -> UInt8[Tensor, "3 s s"]:
@@ -126,7 +112,7 @@ def channel_statistics(images: ImageSet, *, max_images: int = 2048) -> tuple[Sta
 
     Args:
         images: The training set.
-        max_images: Look at so many images at most, evenly spread over the set.
+        max_images: The most images to look at, evenly spread over the set.
     """
     picks = torch.arange(len(images))[:: -(-len(images) // max_images)]
     total = torch.zeros(3, dtype=torch.float64)
@@ -138,7 +124,7 @@ def channel_statistics(images: ImageSet, *, max_images: int = 2048) -> tuple[Sta
     mean = total / len(picks)
     # A set of flat images has no spread; dividing by zero would turn its views into NaN.
     std = (squares / len(picks) - mean.square()).clamp(min=1e-6).sqrt()
-    return _stat(mean.tolist()), _stat(std.tolist())
+    return _stat(mean.tolist(), "mean"), _stat(std.tolist(), "std")
 
 
 def resolve_statistics(
@@ -149,22 +135,18 @@ def resolve_statistics(
     Raises:
         ValueError: If one is neither ``auto`` nor three numbers, or a deviation is not positive.
     """
-    measured = channel_statistics(images) if "auto" in (mean, std) else None
-    resolved = [
-        measured[place] if measured and given == "auto" else _three(given, name)
-        for place, (name, given) in enumerate((("mean", mean), ("std", std)))
-    ]
-    if min(resolved[1]) <= 0:
-        raise ValueError(f"Expected std to be positive, but got {resolved[1]}; give fractions of white.")
-    return resolved[0], resolved[1]
+    measured = channel_statistics(images) if "auto" in (mean, std) else (mean, std)
+    mean, std = (
+        _stat(found if given == "auto" else given, name)
+        for found, given, name in zip(measured, (mean, std), ("mean", "std"), strict=True)
+    )
+    if min(std) <= 0:
+        raise ValueError(f"Expected std to be positive, but got {std}; give fractions of white.")
+    return mean, std
 
 
-def _three(values: Sequence[float] | str, name: str) -> Stat:
+def _stat(values: Sequence[float] | str, name: str) -> Stat:
     if isinstance(values, str) or len(values) != 3:
         raise ValueError(f"Expected {name} to be 'auto' or three numbers, but got {values!r}.")
-    return _stat(values)
-
-
-def _stat(values: Sequence[float]) -> Stat:
     red, green, blue = (float(value) for value in values)
     return red, green, blue

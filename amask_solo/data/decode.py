@@ -21,8 +21,7 @@ from amask_solo.errors import UserError
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 """What counts as an image file, in lower case."""
 
-# Fewer files than this are read before a progress bar would be of any help.
-_PROGRESS_FROM = 5000
+_PROGRESS_FROM = 5000  # files; fewer are read before a progress bar would help
 
 T = TypeVar("T")
 
@@ -30,8 +29,7 @@ T = TypeVar("T")
 def decode_image(path: Path, *, size: int) -> UInt8[Tensor, "3 s s"]:
     """Read an image, turn it upright, convert it to RGB and fit it into a square.
 
-    The short side is resized to ``size`` and the center is cropped. An image that has the size
-    already is kept to the bit.
+    The short side is resized to ``size`` and the center is cropped. An image that has the size is kept to the bit.
 
     Args:
         path: The file.
@@ -46,10 +44,10 @@ def decode_image(path: Path, *, size: int) -> UInt8[Tensor, "3 s s"]:
 
 @contextmanager
 def _ignored_warnings() -> Iterator[None]:
-    """Broken metadata is no reason to bother anybody: the pixels decide.
+    """Pass over warnings about broken metadata: the pixels decide.
 
-    Never to be entered inside a thread: Python keeps one list of filters for all threads, and two
-    that overlap leave it changed for good.
+    Do not enter it inside a thread: Python keeps one list of filters for all threads, and two that overlap leave it
+    changed for good.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -58,8 +56,7 @@ def _ignored_warnings() -> Iterator[None]:
 
 def _decode(path: Path, *, size: int) -> UInt8[Tensor, "3 s s"]:
     with _opened(path) as image:
-        # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; twice the target leaves the resize
-        # its quality.
+        # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; twice the target leaves the resize its quality.
         image.draft(None, (2 * size, 2 * size))
         square = ImageOps.fit(_to_rgb(ImageOps.exif_transpose(image)), (size, size), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
@@ -133,10 +130,7 @@ def map_files(function: Callable[[Path], T], paths: Sequence[Path], *, what: str
 
     Many files show a progress bar.
     """
-    workers = min(
-        16,
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-    )
+    workers = min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     with _ignored_warnings(), ThreadPoolExecutor(workers) as pool:
         yield from track(
             _in_order(pool, function, paths, ahead=64 * workers),

@@ -57,7 +57,7 @@ class FolderTree:
 def scan_folder(root: str | Path, *, labels: Literal["auto", "none"], key: str) -> FolderTree:
     """Find the images below a folder, at any depth.
 
-    Links are followed, each real folder is read once, so a link to a parent does no harm; hidden files and folders
+    Links are followed, but each real folder is read once, so a link to a parent does no harm. Hidden files and folders
     are passed over.
 
     Args:
@@ -67,7 +67,10 @@ def scan_folder(root: str | Path, *, labels: Literal["auto", "none"], key: str) 
 
     Raises:
         UserError: If the folder is missing, has no images, holds splits instead of classes, or images beside classes.
+        ValueError: If ``labels`` is neither of the two.
     """
+    if labels not in ("auto", "none"):
+        raise ValueError(f"Expected labels to be 'auto' or 'none', but got {labels!r}.")
     root = check_image_folder(root, key)
     files = sorted(
         file for file in _files_below(root) if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
@@ -92,8 +95,8 @@ def scan_folder(root: str | Path, *, labels: Literal["auto", "none"], key: str) 
 def _files_below(root: Path) -> Iterator[Path]:
     """Yield every file below a folder, those of a folder that several paths lead to once.
 
-    Links to folders wait until the folders themselves are read: what lies in ``b`` belongs to ``b``, not to a link to
-    it in ``a``. A link to a folder around it leads in a circle, and out of the root, so nobody goes there.
+    Links to folders wait until the folders themselves are read: a file in ``b`` belongs to ``b``, not to a link to it
+    in ``a``. A link to a folder around it, which leads in a circle and out of the root, is not followed.
     """
     read: set[str] = set()
     waiting = deque([str(root)])

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from amask_solo.data.assemble import assemble
+from amask_solo.data.assemble import assemble, tuning_split
 from amask_solo.data.base import ImageData, ImageSet, Labels, Pixels
 from amask_solo.data.decode import decode_all, decode_image, map_files, readable
 from amask_solo.data.folder_tree import FolderTree, scan_folder
@@ -62,18 +62,16 @@ def load_image_folder(
         image_size: Height and width of the views, or ``auto``: the median of the shorter sides of the files, at most
             224; see :func:`~amask_solo.data.sizes.resolve_image_size`.
         val_path: The folder to validate on; its classes are some of the training folder's.
-        val_fraction: Without ``val_path``, this share of each class is held out; 0, or no labels,
-            holds out nothing.
-        labels: ``auto`` takes the sub-folders as classes if there are at least two, beside which no image may lie
-            then; ``none`` takes no labels.
-        load_size: Height and width of the stored images, from which random crops are cut. By
-            default 8/7 of ``image_size``, the usual 256 for 224, or ``image_size`` where the files
-            have it already.
-        max_images: Keep a random subset of each split, of at most so many, with equal classes.
+        val_fraction: Without ``val_path``, this share of each class is held out; 0, or no labels, holds out nothing.
+        labels: ``auto`` takes the sub-folders as classes if there are at least two, and no image may lie beside them;
+            ``none`` takes no labels.
+        load_size: Height and width of the stored images, from which random crops are cut. By default 8/7 of
+            ``image_size``, the usual 256 for 224, or ``image_size`` where the files have it already.
+        max_images: The most images to keep of each split: a random subset with equal classes.
         tune_fraction: Above 0, validate on this share of each class of the training images, and train on the others:
             for choosing settings, while nobody looks at the validation images.
-        on_error: What an unreadable file does. ``raise`` stops when it is read; ``skip`` reads
-            every file once at the start, leaves out the bad ones and names them in one warning.
+        on_error: What an unreadable file does. ``raise`` stops when it is read; ``skip`` reads every file once at the
+            start, leaves out the bad ones and names them in one warning.
         seed: Of the subset and of the splits.
         mean: Channel means, or ``auto`` to measure them.
         std: Channel standard deviations, or ``auto`` to measure them.
@@ -84,7 +82,10 @@ def load_image_folder(
         ValueError: If a setting is out of range.
     """
     check_image_size(image_size)
-    _check(load_size=load_size, labels=labels, on_error=on_error)
+    if load_size is not None and load_size < 1:
+        raise ValueError(f"Expected load_size to be at least 1, but got {load_size}.")
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"Expected on_error to be 'raise' or 'skip', but got {on_error!r}.")
     folders = {"train": scan_folder(train_path, labels=labels, key="data.train_path")}
     if val_path is not None:
         folders["val"] = scan_folder(val_path, labels=labels, key="data.val_path")
@@ -94,39 +95,23 @@ def load_image_folder(
         kept = _drop_unreadable(tree) if on_error == "skip" else tree
         folders[split] = kept.select(balanced_subset(kept.labels(class_names), max_images, seed=seed))
     if val_path is None and class_names:
-        folders |= _split(folders["train"], val_fraction, seed=seed)
+        tree = folders["train"]
+        picks = stratified_split(tree.labels(class_names), val_fraction, seed=seed)
+        folders = {split: tree.select(part) for split, part in zip(("train", "val"), picks, strict=True)}
     image_size = resolve_image_size(image_size, folders["train"].files)
     size = load_size or _guess_load_size(folders["train"].files, image_size)
-    sets = {
-        split: FolderImages(tree.files, tree.labels(class_names), size=size)
-        for split, tree in folders.items()
-        if tree.files
-    }
-    return assemble(
-        sets["train"],
-        sets.get("val"),
-        tune_fraction=tune_fraction,
-        seed=seed,
-        mean=mean,
-        std=std,
-        class_names=class_names,
-        image_size=image_size,
-        name=name or _name(Path(train_path).expanduser().resolve()),
+    train, val = (
+        FolderImages(tree.files, tree.labels(class_names), size=size) if tree and tree.files else None
+        for tree in (folders["train"], folders.get("val"))
     )
+    parts = tuning_split(train, val, tune_fraction, seed=seed)
+    name = name or _name(Path(train_path).expanduser().resolve())
+    return assemble(parts, class_names, mean=mean, std=std, image_size=image_size, name=name)
 
 
 def _name(folder: Path) -> str:
     # `train` says nothing about whose training images they are.
     return folder.parent.name if folder.name == "train" else folder.name
-
-
-def _check(*, load_size: int | None, labels: str, on_error: str) -> None:
-    if load_size is not None and load_size < 1:
-        raise ValueError(f"Expected load_size to be at least 1, but got {load_size}.")
-    if labels not in ("auto", "none"):
-        raise ValueError(f"Expected labels to be 'auto' or 'none', but got {labels!r}.")
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"Expected on_error to be 'raise' or 'skip', but got {on_error!r}.")
 
 
 def _check_agreement(folders: dict[str, FolderTree]) -> None:
@@ -140,11 +125,6 @@ def _check_agreement(folders: dict[str, FolderTree]) -> None:
             "folder; sort its images into them, or set data.labels=none."
         )
     val.labels(train.class_names)
-
-
-def _split(tree: FolderTree, fraction: float, *, seed: int) -> dict[str, FolderTree]:
-    train, val = stratified_split(tree.labels(tree.class_names), fraction, seed=seed)
-    return {"train": tree.select(train), "val": tree.select(val)}
 
 
 def _drop_unreadable(tree: FolderTree) -> FolderTree:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from PIL import Image
 
-from amask_solo.data.assemble import assemble
+from amask_solo.data.assemble import assemble, tuning_split
 from amask_solo.data.base import ArrayImages, ImageData, ObjectMasks
 from amask_solo.data.decode import decode_all, decode_all_masks
 from amask_solo.data.folder_tree import FolderTree, scan_folder
@@ -34,9 +34,9 @@ def load_image_masks(
 ) -> ImageData:
     """Take pairs of an image and the mask of its object, two files of the same name in two folders.
 
-    ``images/cat/01.jpg`` belongs to ``masks/cat/01.png``; only the suffixes may differ. An object
-    is where its mask is brighter than half. Both are resized and cropped alike, to ``image_size``,
-    so that masks fit the views of the evaluation; all of them are kept in memory.
+    ``images/cat/01.jpg`` belongs to ``masks/cat/01.png``; only the suffixes may differ. An object is where its mask is
+    brighter than half. Both are resized and cropped alike, to ``image_size``, so that masks fit the views of the
+    evaluation; all of them are kept in memory.
 
     Args:
         images_path: The folder of images, at any depth.
@@ -44,9 +44,9 @@ def load_image_masks(
         image_size: Height and width of images, masks and views, or ``auto``: the median of the shorter sides of the
             images, at most 224; see :func:`~amask_solo.data.sizes.resolve_image_size`.
         val_fraction: This share is held out, of each class if there are any; 0 holds out nothing.
-        labels: ``auto`` takes the sub-folders as classes if there are at least two, beside which no image may lie
-            then; ``none`` takes no labels.
-        max_images: Keep a random subset of so many pairs at most, with equal classes.
+        labels: ``auto`` takes the sub-folders as classes if there are at least two, and no image may lie beside them;
+            ``none`` takes no labels.
+        max_images: The most pairs to keep: a random subset with equal classes.
         tune_fraction: Above 0, validate on this share of each class of the training images, and train on the others:
             for choosing settings, while nobody looks at the validation images.
         seed: Of the subset and of the splits.
@@ -55,13 +55,11 @@ def load_image_masks(
         name: What the set is called in summaries; by default as the folder of images.
 
     Raises:
-        UserError: If a folder is missing or empty, a file has no partner or cannot be read, the two
-            of a pair differ in shape, or no mask shows any object.
+        UserError: If a folder is missing or empty, a file has no partner or cannot be read, the two of a pair differ in
+            shape, or no mask shows any object.
         ValueError: If a setting is out of range.
     """
     check_image_size(image_size)
-    if labels not in ("auto", "none"):
-        raise ValueError(f"Expected labels to be 'auto' or 'none', but got {labels!r}.")
     tree = scan_folder(images_path, labels=labels, key="data.images_path")
     masks = _pair(tree, scan_folder(masks_path, labels="none", key="data.masks_path"))
     classes = tree.class_names
@@ -74,17 +72,9 @@ def load_image_masks(
         ArrayImages(images[picks], all_labels[picks], objects[picks]) if len(picks) else None
         for picks in stratified_split(all_labels, val_fraction, seed=seed)
     )
-    return assemble(
-        train,
-        val,
-        tune_fraction=tune_fraction,
-        seed=seed,
-        mean=mean,
-        std=std,
-        class_names=classes,
-        image_size=image_size,
-        name=name or Path(images_path).expanduser().resolve().name,
-    )
+    parts = tuning_split(train, val, tune_fraction, seed=seed)
+    name = name or Path(images_path).expanduser().resolve().name
+    return assemble(parts, classes, mean=mean, std=std, image_size=image_size, name=name)
 
 
 def _pair(images: FolderTree, masks: FolderTree) -> dict[Path, Path]:

@@ -33,7 +33,7 @@ class EpochOrder(DistributedSampler[ImageSet]):
 
         Args:
             epoch: The epoch, from 0.
-            seen: The number of images of this process's share that are left out of it, and of no other.
+            seen: How many images of this process's share are left out, in this epoch alone.
         """
         self._interrupted = (epoch, seen)
         self.set_epoch(epoch)
@@ -46,8 +46,8 @@ class EpochOrder(DistributedSampler[ImageSet]):
 class ResidentLoader:
     """Batches of a set whose images all lie on one device, in the order of a stock loader.
 
-    Nothing is copied from the host to the device while training; there are no workers. Lightning
-    takes it as it takes a ``DataLoader`` and sets the epoch of its sampler.
+    Nothing is copied from the host to the device while training, and there are no workers. Lightning takes it as it
+    takes a ``DataLoader``, and sets the epoch of its sampler.
 
     Attributes:
         dataset: The set, of which batches hold the indexes.
@@ -65,10 +65,8 @@ class ResidentLoader:
         drop_last: bool,
         device: torch.device | str,
     ) -> None:
-        self.dataset = dataset
-        self.sampler = sampler
-        self.batch_size = batch_size
-        self.drop_last = drop_last
+        self.dataset, self.sampler = dataset, sampler
+        self.batch_size, self.drop_last = batch_size, drop_last
         self._images = dataset.stack().to(device)
         self._labels = dataset.labels.to(device)
 
@@ -97,7 +95,6 @@ def make_loader(
     seed: int = 0,
     device: torch.device | str = "cpu",
     device_cache: Cache = "auto",
-    cache_limit: int = CACHE_LIMIT,
     num_workers: int = 4,
     persistent_workers: bool = True,
     rank: int = 0,
@@ -105,8 +102,7 @@ def make_loader(
 ) -> ResidentLoader | DataLoader[tuple[int, Tensor, int]]:
     """Return a loader of ``[indexes, uint8 images, labels]``.
 
-    The order is a function of seed and epoch, whichever loader it is and whether or not the run was
-    resumed.
+    The order is a function of seed and epoch alone, for either loader, whether or not the run was resumed.
 
     Args:
         images: The set.
@@ -115,9 +111,7 @@ def make_loader(
         drop_last: Leave out a last batch that would be short.
         seed: Of the order.
         device: Where the training runs.
-        device_cache: Whether the images stay on the device; ``auto`` keeps them if they fit
-            ``cache_limit``.
-        cache_limit: In bytes, for ``auto``.
+        device_cache: Whether the images stay on the device; ``auto`` keeps them up to :data:`CACHE_LIMIT`.
         num_workers: Processes that read images which are not on the device.
         persistent_workers: Whether they live from one epoch to the next.
         rank: This process.
@@ -138,7 +132,7 @@ def make_loader(
         )
     device = torch.device(device)
     sampler = EpochOrder(images, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed, drop_last=drop_last)
-    if stays(images, device_cache, cache_limit=cache_limit):
+    if stays(images, device_cache):
         return ResidentLoader(images, sampler=sampler, batch_size=batch_size, drop_last=drop_last, device=device)
     return DataLoader(
         images,
@@ -148,17 +142,12 @@ def make_loader(
         num_workers=num_workers,
         persistent_workers=persistent_workers and num_workers > 0,
         pin_memory=device.type == "cuda",
-        # The loader draws its workers' seeds; from the global stream it would shift everybody
-        # else's numbers.
+        # The loader draws its workers' seeds; from the global stream it would shift all other numbers.
         generator=torch.Generator().manual_seed(seed),
     )
 
 
-def stays(images: ImageSet, device_cache: Cache, *, cache_limit: int = CACHE_LIMIT) -> bool:
+def stays(images: ImageSet, device_cache: Cache) -> bool:
     """Return whether the images of a set stay in memory."""
-    return device_cache == "on" or (device_cache == "auto" and stored_bytes(images) <= cache_limit)
-
-
-def stored_bytes(images: ImageSet) -> int:
-    """Return how much memory the images of a set take."""
-    return len(images) * 3 * images.size**2
+    stored_bytes = len(images) * 3 * images.size**2
+    return device_cache == "on" or (device_cache == "auto" and stored_bytes <= CACHE_LIMIT)

@@ -11,11 +11,10 @@ from torch import Tensor
 from amask_solo._random import stream
 from amask_solo.data._outlines import OUTLINES
 from amask_solo.data._textures import draw_backgrounds, draw_surfaces, pixel_grid
-from amask_solo.data.assemble import assemble
+from amask_solo.data.assemble import assemble, tuning_split
 from amask_solo.data.base import ArrayImages, ImageData, Labels, ObjectMasks, Pixels
 
-# Images are drawn in groups of this size, each from a generator of its own: a larger set starts
-# with the smaller one.
+# Images are drawn in groups of this size, each from a generator of its own: a larger set starts with the smaller one.
 _GROUP = 256
 _HUES = 0.3  # of the circle: how much the hues of a class differ; those of neighboring classes overlap
 
@@ -65,17 +64,8 @@ def make_shapes(
     names = list(OUTLINES)[:num_classes]
     train = _draw_set("train", num_train, names=names, size=image_size, seed=seed)
     val = _draw_set("val", num_val, names=names, size=image_size, seed=seed) if num_val else None
-    return assemble(
-        train,
-        val,
-        tune_fraction=tune_fraction,
-        seed=seed,
-        mean=mean,
-        std=std,
-        class_names=names,
-        image_size=image_size,
-        name="shapes",
-    )
+    parts = tuning_split(train, val, tune_fraction, seed=seed)
+    return assemble(parts, names, mean=mean, std=std, image_size=image_size, name="shapes")
 
 
 def _draw_set(split: str, count: int, *, names: Sequence[str], size: int, seed: int) -> ArrayImages:
@@ -85,8 +75,7 @@ def _draw_set(split: str, count: int, *, names: Sequence[str], size: int, seed: 
     for number, start in enumerate(range(0, count, _GROUP)):
         generator = stream(f"shapes/{split}", seed=seed, rank=0, step=number, device="cpu")
         group = slice(start, min(start + _GROUP, count))
-        # The last group is drawn in full and cut, so that its images do not depend on how many are
-        # wanted.
+        # The last group is drawn in full and cut, so that its images do not depend on how many are wanted.
         group_labels = torch.arange(start, start + _GROUP) % len(names)
         pixels, where = _draw_group(group_labels, names=names, size=size, generator=generator)
         images[group], masks[group] = pixels[: group.stop - start], where[: group.stop - start]

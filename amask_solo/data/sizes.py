@@ -8,7 +8,7 @@ from typing import Literal
 from PIL import Image
 
 AUTO_AT_MOST = 224
-"""The size that ``auto`` never exceeds: that of ImageNet, for which architectures and recipes are made."""
+"""The size that ``auto`` never exceeds, that of ImageNet, for which architectures and recipes are made."""
 
 _SAMPLE = 64
 _STEP = 8
@@ -27,9 +27,9 @@ def check_image_size(image_size: object) -> None:
 def resolve_image_size(image_size: int | Literal["auto"], files: Sequence[Path]) -> int:
     """Return the height and width of views; ``auto`` is measured, so that no image is enlarged without need.
 
-    It is the median of the shorter sides of a sample of the files, at most 224: a view is a square that fits into half
-    of the images as they are, whatever a few odd ones look like. Unless all shorter sides are equal it is rounded to a
-    multiple of 8, which strides of networks divide.
+    The result is the median of the shorter sides of a sample of the files, at most 224: a view is a square that fits
+    into half of the images as they are, and a few odd ones do not matter. Unless all shorter sides are equal it is
+    rounded to a multiple of 8, which strides of networks divide.
 
     Args:
         image_size: A size, which is returned as it is, or ``auto``.
@@ -39,7 +39,7 @@ def resolve_image_size(image_size: int | Literal["auto"], files: Sequence[Path])
         return image_size
     shorter = [min(size) for size in sampled_sizes(files) if size]
     if not shorter:
-        return AUTO_AT_MOST  # whoever decodes the files says what is wrong with them
+        return AUTO_AT_MOST  # decoding the files will show what is wrong with them
     middle = round(median(shorter))
     rounded = middle if len(set(shorter)) == 1 else max(_STEP, _STEP * round(middle / _STEP))
     return min(rounded, AUTO_AT_MOST)
@@ -54,5 +54,5 @@ def _file_size(file: Path) -> tuple[int, int] | None:
     try:
         with Image.open(file) as image:
             return image.size
-    except Exception:  # Pillow's readers raise anything; whoever decodes the file says what is wrong with it.
+    except Exception:  # Pillow's readers raise anything; decoding the file will show what is wrong with it.
         return None

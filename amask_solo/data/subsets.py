@@ -11,7 +11,7 @@ Picks = Int64[Tensor, " _"]
 
 
 def balanced_subset(labels: Labels, count: int | None, *, seed: int) -> Picks:
-    """Choose ``count`` items with as equal numbers of each class as there are; None chooses all.
+    """Choose ``count`` items with numbers of each class that are as equal as possible; None chooses all.
 
     Unlabeled items (-1) count as one class.
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100, STL10, VisionDataset
 
-from amask_solo.data.assemble import assemble
+from amask_solo.data.assemble import assemble, tuning_split
 from amask_solo.data.base import ArrayImages, ImageData
 from amask_solo.data.subsets import balanced_subset
 from amask_solo.errors import UserError
@@ -28,7 +28,7 @@ def load_cifar10(
     Args:
         root: The folder that was given to torchvision for the download.
         image_size: Height and width of the views; the stored images are as in the files.
-        max_images: Keep a random subset of each split, of at most so many, with equal classes.
+        max_images: The most images to keep of each split: a random subset with equal classes.
         tune_fraction: Above 0, validate on this share of each class of the training images, and train on the others:
             for choosing settings, while nobody looks at the test images.
         seed: Of the subset and of the split.
@@ -43,9 +43,8 @@ def load_cifar10(
         <https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf>`_, 2009.
     """
     splits = [_open(CIFAR10, root, train=True), _open(CIFAR10, root, train=False)]
-    train, val = (_arrays(split, max_images=max_images, seed=seed) for split in splits)
-    parts = {"tune_fraction": tune_fraction, "seed": seed, "mean": mean, "std": std}
-    return assemble(train, val, **parts, class_names=splits[0].classes, image_size=image_size, name="cifar10")
+    parts = tuning_split(*(_arrays(split, max_images, seed) for split in splits), tune_fraction, seed=seed)
+    return assemble(parts, splits[0].classes, mean=mean, std=std, image_size=image_size, name="cifar10")
 
 
 def load_cifar100(
@@ -60,9 +59,8 @@ def load_cifar100(
 ) -> ImageData:
     """Take CIFAR-100 from the folder ``cifar-100-python`` in ``root``; see :func:`load_cifar10`."""
     splits = [_open(CIFAR100, root, train=True), _open(CIFAR100, root, train=False)]
-    train, val = (_arrays(split, max_images=max_images, seed=seed) for split in splits)
-    parts = {"tune_fraction": tune_fraction, "seed": seed, "mean": mean, "std": std}
-    return assemble(train, val, **parts, class_names=splits[0].classes, image_size=image_size, name="cifar100")
+    parts = tuning_split(*(_arrays(split, max_images, seed) for split in splits), tune_fraction, seed=seed)
+    return assemble(parts, splits[0].classes, mean=mean, std=std, image_size=image_size, name="cifar100")
 
 
 def load_stl10(
@@ -77,17 +75,16 @@ def load_stl10(
 ) -> ImageData:
     """Take STL-10 from the folder ``stl10_binary`` in ``root``.
 
-    The labeled and the unlabeled training images (label -1) against the test images. Settings and
-    errors are as in :func:`load_cifar10`.
+    The labeled and the unlabeled training images (label -1) against the test images. Settings and errors are as in
+    :func:`load_cifar10`.
 
     References:
         Coates et al., `An Analysis of Single-Layer Networks in Unsupervised Feature Learning
         <https://proceedings.mlr.press/v15/coates11a.html>`_, AISTATS 2011.
     """
     splits = [_open(STL10, root, split="train+unlabeled"), _open(STL10, root, split="test")]
-    train, val = (_arrays(split, max_images=max_images, seed=seed) for split in splits)
-    parts = {"tune_fraction": tune_fraction, "seed": seed, "mean": mean, "std": std}
-    return assemble(train, val, **parts, class_names=splits[0].classes, image_size=image_size, name="stl10")
+    parts = tuning_split(*(_arrays(split, max_images, seed) for split in splits), tune_fraction, seed=seed)
+    return assemble(parts, splits[0].classes, mean=mean, std=std, image_size=image_size, name="stl10")
 
 
 def _open(kind: type[VisionDataset], root: str, **split: bool | str) -> VisionDataset:
@@ -103,8 +100,8 @@ def _open(kind: type[VisionDataset], root: str, **split: bool | str) -> VisionDa
         ) from error
 
 
-def _arrays(data: VisionDataset, *, max_images: int | None, seed: int) -> ArrayImages:
-    """Take what torchvision has read; STL-10 has its channels first and CIFAR has them last."""
+def _arrays(data: VisionDataset, max_images: int | None, seed: int) -> ArrayImages:
+    """Take what torchvision has read; STL-10 has its channels first, and CIFAR has them last."""
     channels_first = isinstance(data, STL10)
     images = data.data if channels_first else data.data.transpose(0, 3, 1, 2)
     labels = torch.tensor(data.labels if channels_first else data.targets).long()

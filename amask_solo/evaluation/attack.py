@@ -1,30 +1,33 @@
 """The worst that a mask can do to a frozen backbone, and how far the run's own masker is from it."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from amask_solo._random import stream
-from amask_solo._types import Images, Masks, OneMask
+from amask_solo._types import Images, Masks
+from amask_solo.evaluation.attackers import (
+    Pool,
+    classifies,
+    embed,
+    encode,
+    hide,
+    lift,
+    make_attacker,
+    random_tries,
+    survivors,
+    train_attacker,
+)
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.masks import cut
 from amask_solo.evaluation.protocol import Protocol, Subject
+from amask_solo.evaluation.scores import mean_height
 from amask_solo.evaluation.settings import QUARTER, check_settings
-from amask_solo.maskers import SimultaneousMasker, random_blocks
+from amask_solo.maskers import random_blocks
 from amask_solo.maskers.base import Masker
-from amask_solo.occlusion import occlude
-from amask_solo.projections import AreaBudget
-
-POOL = 2048
-"""So many training images, drawn at random, train the attackers and choose among them."""
-
-Embedding = Float[Tensor, "b d"]
-"""Views in the space where they are compared."""
 
 
 class Attack(Protocol):
@@ -40,14 +43,20 @@ class Attack(Protocol):
     with the same ``area``: so ``amask-compare`` attacks all with a quarter. By default each run is attacked with the
     area of its own masks, which says how far the game is from its best response, and compares with no other run.
 
+    Nobody should have to believe that one kind of attacker is strong: there may be networks of another kind than the
+    run's own masker, and a search that needs no gradient. What is left under all of them, image by image, is the worst
+    case.
+
     Args:
         steps: How long each attacker learns.
-        restarts: How many there are; the one with the highest lift on training images is kept.
-        area: The share of the image that it hides, in (0, 1); the mean of the run's own masks by default, or a quarter
-            if it has none that hide anything.
+        restarts: How many attackers there are of each network.
+        area: The share of the image that they hide, in (0, 1); the mean of the run's own masks by default, or a quarter
+            if it has none that hide anything. Of several, the first has the plain names in the scores.
+        networks: What attackers are: ``unet``, ``patches``, or both.
+        search: How many random rectangles are tried for each image, 0 for none.
         batch_size: Images a step.
         lr: Of AdamW.
-        resolution: The share of height and width that the attacker works at.
+        resolution: The share of height and width that a U-Net works at.
 
     Raises:
         ValueError: If a number is out of range.
@@ -58,124 +67,147 @@ class Attack(Protocol):
         *,
         steps: int = 120,
         restarts: int = 3,
-        area: float | None = None,
+        area: float | Sequence[float] | None = None,
+        networks: Sequence[str] = ("unet",),
+        search: int = 0,
         batch_size: int = 128,
         lr: float = 3e-3,
         resolution: float = 0.5,
     ) -> None:
         settings = {"steps": steps, "restarts": restarts, "area": area, "batch_size": batch_size, "lr": lr}
-        check_settings("Attack", settings | {"resolution": resolution})
+        check_settings("Attack", settings | {"networks": networks, "search": search, "resolution": resolution})
         self.steps, self.restarts, self.area = steps, restarts, area
+        self.networks, self.search = list(networks), search
         self.batch_size, self.lr, self.resolution = batch_size, lr, resolution
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return lifts and accuracies on the validation images.
 
-        - ``lift``, ``lift_random``: of the attack, its masks made binary, and of random blocks of the same area;
-          ``advantage`` is their ratio. ``area`` is the hidden share.
+        - ``lift``, ``lift_random``: of the strongest attacker on training images, its masks made binary, and of random
+          blocks of the same area; ``advantage`` is their ratio. ``area`` is the hidden share. With several networks,
+          ``lift_unet`` and ``lift_patches`` are of the strongest of each.
         - ``lift_own``, ``advantage_own``: the same of the run's masks as they are, mean over them, beside random blocks
-          of their areas; ``lift_own_1`` ... by mask. ``gap`` is ``lift / lift_own``: how far the game is from its best
-          response, 1 if it is there.
+          of their areas; ``lift_own_1`` ... by mask. ``gap`` is ``lift / lift_own``, the exploitability: how far the
+          game is from its best response, 1 if it is there.
         - ``acc1``, ``acc1_attack``, ``acc1_random``, ``acc1_own``: of the linear probe, fitted on clean images, in
-          percent, where there are labels.
+          percent, where there are labels. ``acc1_search`` counts images that are right under all rectangles that were
+          tried, and ``acc1_worst`` those that are right under these and under every attacker.
+        - With several areas, ``acc1_attack_area0.25`` and so on for each, and ``acc1_worst_curve``: the mean of
+          ``acc1_worst`` while the hidden area grows from nothing to the largest.
         """
-        pool = _pool(subject)
+        pool = Pool.of(subject)
         own = _own_area(subject, pool)
         if not own:
             subject = replace(subject, masker=None)
         # A masker that has given up hides all: there is no attack of that area.
-        area = self.area or min(max(own or QUARTER, 0.01), 0.99)
-        attackers = []
-        for restart in range(self.restarts):
-            subject.tell(f"attacker {restart + 1} of {self.restarts}")
-            attackers.append(self._train(subject, pool, area, restart))
-        best = max(attackers, key=lambda attacker: _strength(subject, pool, attacker))
-        found = _scores(subject, best)
-        found |= {"area": area, "advantage": _over(found["lift"], found["lift_random"])}
+        first, *others = self._areas(min(max(own or QUARTER, 0.01), 0.99))
+        probe = Linear().fit(subject) if subject.data.labeled else None
+        found = self._against(subject, pool, probe, first)
+        found |= {"area": first, "advantage": _over(found["lift"], found["lift_random"])}
         if "lift_own" in found:
             found["advantage_own"] = _over(found["lift_own"], found.pop("lift_own_random"))
             found["gap"] = _over(found["lift"], found["lift_own"])
+        if others:
+            by_area = {first: found} | {
+                area: self._against(replace(subject, masker=None), pool, probe, area) for area in others
+            }
+            found = found | _by_area(by_area)
         return found
 
-    def _train(self, subject: Subject, pool: Tensor, area: float, restart: int) -> Masker:
-        # The first weights come from the global stream.
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
-            torch.manual_seed(subject.seed * self.restarts + restart)
-            attacker = SimultaneousMasker(1, projection=AreaBudget(area), resolution=self.resolution)
-        attacker.to(subject.device)
-        learned = list(attacker.parameters())
-        optimizer = torch.optim.AdamW(learned, lr=self.lr)
-        draw = stream("attack/batches", seed=subject.seed, rank=0, step=restart, device="cpu")
-        for _ in range(self.steps):
-            views = subject.view(pool[torch.randint(len(pool), (self.batch_size,), generator=draw)])
-            with torch.no_grad():
-                clean = _embed(subject, _features(subject, views))
-            with torch.enable_grad():
-                moved = _embed(subject, _features(subject, _hidden(views, attacker(views))))
-                lift = _lift(clean, moved).mean()
-            # No gradient reaches the backbone's own.
-            for parameter, gradient in zip(learned, torch.autograd.grad(-lift, learned), strict=True):
-                parameter.grad = gradient
-            optimizer.step()
-        return attacker.eval()
+    def _areas(self, own: float) -> list[float]:
+        if self.area is None:
+            return [own]
+        return list(self.area) if isinstance(self.area, Sequence) else [self.area]
+
+    def _against(self, subject: Subject, pool: Pool, probe: nn.Module | None, area: float) -> dict[str, float]:
+        """Return the scores of one area."""
+        attackers = {name: list(self._attackers(subject, pool, name, area)) for name in self.networks}
+        strongest = {
+            name: max(some, key=lambda attacker: _strength(subject, pool, attacker)) for name, some in attackers.items()
+        }
+        best = max(strongest.values(), key=lambda attacker: _strength(subject, pool, attacker))
+        found = self._scores(subject, best, [a for some in attackers.values() for a in some], probe, area)
+        if len(strongest) > 1:
+            found |= {f"lift_{name}": _lift_of(subject, attacker) for name, attacker in strongest.items()}
+        return found
+
+    def _attackers(self, subject: Subject, pool: Pool, network: str, area: float) -> Iterator[Masker]:
+        for restart in range(self.restarts):
+            subject.tell(f"{100 * area:.0f} % hidden, {network} {restart + 1} of {self.restarts}")
+            # The first weights come from the global stream.
+            with torch.random.fork_rng(range(torch.cuda.device_count())):
+                torch.manual_seed(subject.seed * self.restarts + restart)
+                size = subject.data.image_size
+                attacker = make_attacker(network, area=area, size=size, resolution=self.resolution)
+            budget = {"steps": self.steps, "batch_size": self.batch_size, "lr": self.lr}
+            yield train_attacker(attacker, subject, pool, restart=restart, **budget)
+
+    @torch.no_grad()
+    def _scores(
+        self, subject: Subject, best: Masker, attackers: Sequence[Masker], probe: nn.Module | None, area: float
+    ) -> dict[str, float]:
+        """Return lifts and accuracies of all kinds of masks."""
+        images = subject.images("val") if probe is None else subject.labeled("val")
+        totals: dict[str, float] = defaultdict(float)
+        for step, (pixels, labels) in enumerate(subject.batches(images)):
+            views = subject.view(pixels)
+            draw = stream("attack/masks", seed=subject.seed, rank=0, step=step, device=views.device)
+            for name, value in _batch(subject, views, _kinds(subject, best, views, draw), _hits(probe, labels)):
+                totals[name] += value / len(images)
+            if probe is not None:
+                correct = classifies(subject, probe, labels)
+                right = correct(views, torch.arange(len(views), device=views.device))
+                if self.search:
+                    draw = stream("attack/search", seed=subject.seed, rank=0, step=step, device=views.device)
+                    tries = random_tries(views, area=area, tries=self.search, generator=draw)
+                    right = survivors(views, right, tries, correct)
+                    totals["acc1_search"] += 100 * float(right.sum()) / len(images)
+                right = survivors(views, right, (cut(a(views)).to(views.dtype) for a in attackers), correct)
+                totals["acc1_worst"] += 100 * float(right.sum()) / len(images)
+        return dict(totals)
 
 
-def _features(subject: Subject, views: Images) -> Float[Tensor, "b features"]:
-    return subject.backbone(views).float()
-
-
-def _embed(subject: Subject, features: Float[Tensor, "b features"]) -> Embedding:
-    return features if subject.head is None else subject.head(features)
-
-
-def _lift(clean: Embedding, hidden: Embedding) -> Float[Tensor, " b"]:
-    return 1 - F.cosine_similarity(clean, hidden, dim=1)
-
-
-def _hidden(views: Images, mask: OneMask) -> Images:
-    return occlude(views, mask, torch.zeros_like(views))
-
-
-def _pool(subject: Subject) -> Tensor:
-    images = subject.images("train")
-    draw = stream("attack/pool", seed=subject.seed, rank=0, step=0, device="cpu")
-    return images.select(torch.randperm(len(images), generator=draw)[:POOL]).stack()
+def _by_area(found: dict[float, dict[str, float]]) -> dict[str, float]:
+    """Return the scores of several areas, by names that tell them apart."""
+    kinds = ("lift", "acc1_random", "acc1_attack", "acc1_search", "acc1_worst")
+    named = {f"{kind}_area{a:g}": scores[kind] for a, scores in found.items() for kind in kinds if kind in scores}
+    worst = {area: scores["acc1_worst"] for area, scores in found.items() if "acc1_worst" in scores}
+    if worst:
+        clean = next(iter(found.values()))["acc1"]
+        named["acc1_worst_curve"] = mean_height({0.0: clean} | worst)
+    return named
 
 
 @torch.no_grad()
-def _own_area(subject: Subject, pool: Tensor) -> float:
+def _own_area(subject: Subject, pool: Pool) -> float:
     """Return the mean area of the run's masks, 0 if there are none."""
     if subject.masker is None:
         return 0.0
     draw = stream("attack/area", seed=subject.seed, rank=0, step=0, device=subject.device)
-    masks = subject.masker(subject.view(pool[: subject.batch_size]), generator=draw)
+    masks = subject.masker(subject.view(pool.pixels[: subject.batch_size]), generator=draw)
     return masks.float().mean().item()
 
 
 @torch.no_grad()
-def _strength(subject: Subject, pool: Tensor, attacker: Masker) -> float:
+def _strength(subject: Subject, pool: Pool, attacker: Masker) -> float:
     """Return the mean lift of an attacker's binary masks on training images."""
-    total = 0.0
-    for pixels in pool.split(subject.batch_size):
-        views = subject.view(pixels)
-        kinds = {"": cut(attacker(views)).float()}
-        total += sum(value for _, value in _batch(subject, views, kinds, hits=None))
-    return total / len(pool)
+    return _mean_lift(subject, attacker, map(subject.view, pool.pixels.split(subject.batch_size)), len(pool.pixels))
 
 
 @torch.no_grad()
-def _scores(subject: Subject, attacker: Masker) -> dict[str, float]:
-    """Return lifts and accuracies of all kinds of masks."""
-    labeled = subject.data.labeled
-    probe = Linear().fit(subject) if labeled else None
-    images = subject.labeled("val") if labeled else subject.images("val")
-    totals: dict[str, float] = defaultdict(float)
-    for step, (pixels, labels) in enumerate(subject.batches(images)):
-        views = subject.view(pixels)
-        draw = stream("attack/masks", seed=subject.seed, rank=0, step=step, device=views.device)
-        for name, value in _batch(subject, views, _kinds(subject, attacker, views, draw), _hits(probe, labels)):
-            totals[name] += value / len(images)
-    return dict(totals)
+def _lift_of(subject: Subject, attacker: Masker) -> float:
+    """Return the mean lift of an attacker's binary masks on validation images."""
+    images = subject.labeled("val") if subject.data.labeled else subject.images("val")
+    views = (subject.view(pixels) for pixels, _ in subject.batches(images))
+    return _mean_lift(subject, attacker, views, len(images))
+
+
+def _mean_lift(subject: Subject, attacker: Masker, views: Iterator[Images], count: int) -> float:
+    total = 0.0
+    for view in views:
+        kinds = {"": cut(attacker(view)).float()}
+        total += sum(value for _, value in _batch(subject, view, kinds, hits=None))
+    return total / count
 
 
 Hits = Callable[[Tensor], float] | None
@@ -198,20 +230,20 @@ def _kinds(subject: Subject, attacker: Masker, views: Images, draw: torch.Genera
 
 def _batch(subject: Subject, views: Images, kinds: dict[str, Masks], hits: Hits) -> Iterator[tuple[str, float]]:
     """Yield the scores of a batch, summed over its images and averaged over the masks of a kind."""
-    clean = _features(subject, views)
+    clean = encode(subject, views)
     if hits:
         yield "acc1", 100 * hits(clean)
     for name, masks in kinds.items():
         for n, mask in enumerate(masks.split(1, dim=1), start=1):
-            features = _features(subject, _hidden(views, mask))
-            lift = float(_lift(_embed(subject, clean), _embed(subject, features)).sum())
-            yield f"lift{name}", lift / masks.shape[1]
+            features = encode(subject, hide(views, mask))
+            moved = float(lift(embed(subject, clean), embed(subject, features)).sum())
+            yield f"lift{name}", moved / masks.shape[1]
             if name == "_own":
-                yield f"lift_own_{n}", lift
+                yield f"lift_own_{n}", moved
             if hits and name != "_own_random":
                 yield f"acc1{name or '_attack'}", 100 * hits(features) / masks.shape[1]
 
 
-def _over(lift: float, other: float) -> float:
+def _over(moved: float, other: float) -> float:
     # Where nothing moves, the cosine is one up to rounding.
-    return lift / other if other > 1e-6 else float("nan")
+    return moved / other if other > 1e-6 else float("nan")

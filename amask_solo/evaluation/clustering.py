@@ -10,9 +10,8 @@ from amask_solo.evaluation.settings import check_settings
 class Clustering(Protocol):
     """How well k-means of the validation images agrees with their classes.
 
-    Features are scaled to length 1, so that Euclidean distance orders as cosine similarity does, which the
-    objectives of the base methods are made of. Labels choose nothing: of several runs the one with the
-    tightest clusters is scored.
+    Features are scaled to length 1, so that Euclidean distance orders them as cosine similarity does, on which the base
+    methods are built. Labels choose nothing: the run with the tightest clusters is scored.
 
     Args:
         clusters: How many; by default as many as classes.
@@ -29,9 +28,9 @@ class Clustering(Protocol):
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return ``nmi`` (normalized mutual information), ``ari`` (adjusted Rand index) and ``fmi``.
 
-        All are in percent, and 100 for clusters that are the classes. ``fmi`` is the Fowlkes-Mallows index: of
-        pairs of images, the geometric mean of precision and recall of "the same cluster" as "the same class".
-        Chance is near 0 for ``ari`` alone.
+        All are in percent, and 100 for clusters that are the classes. ``fmi`` is the Fowlkes-Mallows index: over pairs
+        of images, the geometric mean of precision and recall of "the same cluster" as "the same class". Chance is near
+        0 for ``ari`` only.
         """
         features, labels = subject.features("val")
         clusters = self.clusters or subject.data.num_classes

@@ -14,14 +14,13 @@ from amask_solo.evaluation.settings import check_settings
 class FineTune(Protocol):
     """Train a copy of the backbone with a linear layer on it, on shares of the labeled images.
 
-    The images of a share are drawn with equal numbers of each class as far as there are so many, one
-    of each class at least; a larger share has all images of a smaller one.
+    The images of a share are drawn with equal numbers of each class as far as there are so many, and at least one of
+    each class. A larger share has all images of a smaller one.
 
-    Learning rate, missing weight decay, equal classes, and crops and flips as the only augmentation
-    are SimCLR's; so are its 30 epochs (60 for 1 % of the labels). Its batches of 4096 would be
-    the whole of a small share: ours are smaller, the learning rate in proportion. Half a cosine
-    without warm-up and plain momentum are ours where the paper says nothing, or Nesterov's.
-    The host has a script for this with masked autoencoders alone.
+    Learning rate, missing weight decay, equal classes, and crops and flips as the only augmentation are SimCLR's, and
+    so are its 30 epochs (60 for 1 % of the labels). Its batches of 4096 would be the whole of a small share: ours are
+    smaller, with a learning rate in proportion. Half a cosine without warm-up, where the paper says nothing, and plain
+    momentum, where it takes Nesterov's, are ours. The host has a script for this, but only for masked autoencoders.
 
     Args:
         fraction: Shares of the labeled training images, in (0, 1].
@@ -49,17 +48,10 @@ class FineTune(Protocol):
         head_lr: float = 0.05,
         weight_decay: float = 0.0,
     ) -> None:
-        given = {"fraction": fraction, "epochs": epochs, "batch_size": batch_size, "lr": lr, "head_lr": head_lr}
-        check_settings("FineTune", {**given, "weight_decay": weight_decay})
+        shared = {"epochs": epochs, "batch_size": batch_size, "head_lr": head_lr, "weight_decay": weight_decay}
+        check_settings("FineTune", {**shared, "fraction": fraction, "lr": lr})
         self.fraction = sorted(fraction)
-        self.recipe = Recipe(
-            epochs=epochs,
-            batch_size=batch_size,
-            head_lr=head_lr,
-            backbone_lr=lr,
-            weight_decay=weight_decay,
-            schedule=partial(CosineAnnealingLR, T_max=epochs),
-        )
+        self.recipe = Recipe(**shared, backbone_lr=lr, schedule=partial(CosineAnnealingLR, T_max=epochs))
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return ``acc1_fraction0.1`` for each share, and ``acc1`` for the largest; the same of ``acc5``."""

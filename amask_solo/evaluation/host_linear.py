@@ -13,23 +13,21 @@ from amask_solo.evaluation.settings import check_settings
 class HostLinear(Protocol):
     """Train a linear layer on the frozen backbone by SGD, on random crops and flips.
 
-    The defaults are those of the host's ``scripts/linear`` (solo-learn 1.0.6): 100 epochs of batches
-    of 256, momentum 0.9, no weight decay, and a learning rate that falls to a tenth after epochs 60
-    and 80. All of them agree in that, save for the weight decay of Barlow Twins on ImageNet (1e-5).
-    What differs is the learning rate, which they choose for each method. On ImageNet-100 it is 0.3
-    for BYOL, DINO, MoCo v3, NNCLR, VICReg and VIbCReg; 0.1 for Barlow Twins; 0.15 for SwAV and
-    DeepCluster v2; 1 for SimCLR; 3 for MoCo v2+ and ReSSL; and 30 for SimSiam.
+    The defaults are those of the host's ``scripts/linear`` (solo-learn 1.0.6): 100 epochs of batches of 256, momentum
+    0.9, no weight decay, and a learning rate that falls to a tenth after epochs 60 and 80. All scripts agree in that,
+    except for the weight decay of Barlow Twins on ImageNet (1e-5). They differ in the learning rate. On ImageNet-100 it
+    is 0.3 for BYOL, DINO, MoCo v3, NNCLR, VICReg and VIbCReg; 0.1 for Barlow Twins; 0.15 for SwAV and DeepCluster v2; 1
+    for SimCLR; 3 for MoCo v2+ and ReSSL; and 30 for SimSiam.
 
-    These rates are meant for many steps: with few epochs on few images the linear layer has not settled
-    yet, and ``linear`` is the better measure.
+    These rates are meant for many steps: with few epochs on few images the linear layer has not settled, and ``linear``
+    is the better measure.
 
     The scores are those of the last epoch; no epoch is chosen by the validation images.
 
     Args:
         epochs: Passes over the training images.
         batch_size: Images a step.
-        lr: For batches of 256 images; that of other batches is in proportion to their size, as the host
-            scales it.
+        lr: For batches of 256 images, scaled in proportion for others, as the host does.
         milestones: After which shares of the epochs, in (0, 1), the learning rate falls to a tenth.
         weight_decay: Of the linear layer.
 
@@ -50,17 +48,11 @@ class HostLinear(Protocol):
         milestones: Sequence[float] = (0.6, 0.8),
         weight_decay: float = 0.0,
     ) -> None:
-        given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "milestones": milestones}
-        check_settings("HostLinear", {**given, "weight_decay": weight_decay})
+        shared = {"epochs": epochs, "batch_size": batch_size, "weight_decay": weight_decay}
+        check_settings("HostLinear", {**shared, "lr": lr, "milestones": milestones})
         drops = [round(share * epochs) for share in milestones]
-        self.recipe = Recipe(
-            epochs=epochs,
-            batch_size=batch_size,
-            head_lr=lr,
-            backbone_lr=0.0,
-            weight_decay=weight_decay,
-            schedule=partial(MultiStepLR, milestones=drops),
-        )
+        schedule = partial(MultiStepLR, milestones=drops)
+        self.recipe = Recipe(**shared, head_lr=lr, backbone_lr=0.0, schedule=schedule)
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return ``acc1``, and ``acc5`` of more than five classes."""

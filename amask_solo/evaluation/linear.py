@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,8 +39,8 @@ def fit_linear(
         labels: Class ids from 0.
         num_classes: Number of classes.
         weight_decay: The :math:`\lambda` above.
-        solver: ``lbfgs`` takes steps on all features until it has converged; ``sgd`` takes a fixed number of
-            steps on 256 of them, so that logits and gradients need little memory.
+        solver: ``lbfgs`` takes steps on all features until it has converged; ``sgd`` takes a fixed number of steps on
+            256 of them, so that logits and gradients need little memory.
         epochs: How often ``sgd`` sees each feature vector.
         generator: Shuffles the features for ``sgd``, on the CPU; a fixed one by default.
 
@@ -64,9 +65,9 @@ def fit_linear(
 class Linear(Protocol):
     """The accuracy of logistic regression on frozen features of images as they are; see :func:`fit_linear`.
 
-    The weight decay is the best on a held-out part of the training images, of equals the strongest; the
-    classifier is then fitted on all of them. Validation images choose nothing. Published linear evaluations
-    train on augmented images instead, and usually score a little higher.
+    The weight decay is the best on a held-out part of the training images, or the strongest of equals; the classifier
+    is then fitted on all training images. Validation images choose nothing. Published linear evaluations train on
+    augmented images instead, and usually score a little higher.
 
     Args:
         solver: ``lbfgs`` or ``sgd``.
@@ -109,7 +110,7 @@ class Linear(Protocol):
         return axes.classifier(*_solve(axes, labels, settings, weight_decay=strength))
 
     def _choose(self, subject: Subject, settings: "_Settings") -> float:
-        """Return the best weight decay, from the strongest, which is fastest, each starting where the last ended."""
+        """Return the best weight decay; each fit starts where a stronger one ended, and the strongest is fastest."""
         features, labels = subject.features("train")
         train, held = hold_out(labels, self.held_out, seed=subject.seed)
         axes, found, scores = _Axes.of(features[train]), None, {}
@@ -154,7 +155,7 @@ class _Axes:
         mean = features.mean(dim=0)
         centered = features - mean
         std = centered.square().mean(dim=0).sqrt()
-        # A feature that moves by rounding alone would be blown up where it does move; an infinite unit drops it.
+        # A feature that moves only by rounding would be blown up where it does move; an infinite unit drops it.
         moves = (std > 1e-5 * mean.abs()) & (std > 1e-6 * std.max())
         scale = std.where(moves, torch.inf)
         standardized = centered / scale
@@ -172,17 +173,12 @@ class _Axes:
 
 
 def _solve(
-    axes: _Axes,
-    labels: Tensor,
-    settings: _Settings,
-    *,
-    weight_decay: float,
-    start: tuple[Tensor, Tensor] | None = None,
+    axes: _Axes, labels: Tensor, settings: _Settings, *, weight_decay: float, start: tuple[Tensor, Tensor] | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return weights on the axes and biases.
 
-    Cross entropy bends by half the variance along an axis at most (Böhning, 1992). Steps are as long as that
-    allows on each, where plain ones crawl: features of a network vary a thousand times more along some.
+    Cross entropy bends by at most half the variance along an axis (Böhning, 1992). Steps along each axis are as long as
+    that allows. Plain steps would crawl, since features of a network vary a thousand times more along some axes.
     """
     if weight_decay < 0:
         raise ValueError(f"Expected weight_decay to be at least 0, but got {weight_decay}.")
@@ -202,18 +198,17 @@ def _solve(
 
 
 def _lbfgs(parameters: list[Tensor], x: Tensor, y: Tensor, loss: Loss, settings: _Settings) -> None:  # noqa: ARG001
-    optimizer = torch.optim.LBFGS(
-        parameters,
-        max_iter=200,
-        history_size=20,
-        tolerance_grad=1e-4,
-        tolerance_change=1e-7,
-        line_search_fn="strong_wolfe",
-    )
+    tolerances = {"tolerance_grad": 1e-4, "tolerance_change": 1e-7}
+    minimize(lambda: loss(x, y), parameters, max_iter=200, history_size=20, **tolerances)
+
+
+def minimize(loss: Callable[[], Scalar], parameters: list[Tensor], **settings: Any) -> None:
+    """Lower a smooth loss by L-BFGS with a line search; the settings are those of :class:`torch.optim.LBFGS`."""
+    optimizer = torch.optim.LBFGS(parameters, line_search_fn="strong_wolfe", **settings)
 
     def closure() -> Scalar:
         optimizer.zero_grad()
-        value = loss(x, y)
+        value = loss()
         value.backward()
         return value
 
@@ -221,7 +216,7 @@ def _lbfgs(parameters: list[Tensor], x: Tensor, y: Tensor, loss: Loss, settings:
 
 
 def _sgd(parameters: list[Tensor], x: Tensor, y: Tensor, loss: Loss, settings: _Settings) -> None:
-    # On the axes' own scale the whole set allows steps of 1; 256 of 2048 dimensions are up to 15 times as steep.
+    # The whole set allows steps of 1 on the axes' own scale; 256 of 2048 dimensions are up to 15 times as steep.
     optimizer = torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs)
     for _ in range(settings.epochs):

@@ -1,4 +1,4 @@
-"""Whether the masker's masks find the objects, of which nobody told it."""
+"""Whether masks find the objects, which the masker has never been told of."""
 
 import math
 from collections import defaultdict
@@ -9,16 +9,17 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from amask_solo._random import stream
 from amask_solo._types import Images, Masks
+from amask_solo.blur import gaussian_blur
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.segmentation import object_masks
 from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.localisers.base import Localiser
 from amask_solo.maskers import SaliencyMasker, random_blocks
+from amask_solo.maskers.base import highest
 
 HardMasks = Bool[Tensor, "b n h w"]
 """Masks of which each pixel is hidden or not."""
@@ -38,21 +39,20 @@ class MaskMatch(Protocol):
 
     Three scores in percent, each the mean over the images that show an object; ours in the details:
 
-    - ``iou``: the intersection over union of the object and that of the N masks which fits it best.
-      A soft mask is first cut at its own area, see :func:`cut`.
-    - ``ari``: the adjusted Rand index between the parts into which the masks divide the image, see
-      :func:`partition`, and object and background: 100 if they are the same, 0 if pixels fall into
-      parts at random. Parts in one piece near the center are above 0 without any merit.
-    - ``pointing``: how often the heart of the mask that fits best, see :func:`heart`, lies in the
-      object.
+    - ``iou``: the intersection over union of the object and the best fitting of the N masks. A soft mask is first cut
+      at its own area, see :func:`cut`.
+    - ``ari``: the adjusted Rand index between the parts into which the masks divide the image, see :func:`partition`,
+      and object and background: 100 if they are the same, 0 if pixels fall into parts at random. Parts in one piece
+      near the center are above 0 without any merit.
+    - ``pointing``: how often the heart of the best fitting mask, see :func:`heart`, lies in the object.
 
-    More masks have more chances to fit, large ones fit better than small ones, and photographers
-    put objects in the center. Hence the same scores for as many masks of the same areas that do not
-    know the image: ``_random`` are rectangles anywhere, ``_center`` are discs in the center, and
-    ``_shuffled`` are the masker's own masks of another image, which lack nothing but that.
+    More masks have more chances to fit, large ones fit better than small ones, and photographers put objects in the
+    center. Therefore equally many masks of the same areas that do not know the image get the same scores: ``_random``
+    are rectangles anywhere, ``_center`` are disks in the center, and ``_shuffled`` are the masker's own masks of
+    another image.
 
-    What a localiser calls foreground gets the same scores, as one mask, beginning with ``localiser_``: that of the run,
-    if its masker has one.
+    The foreground of a localiser is scored as one mask, under names that begin with ``localiser_``: by default that of
+    the run's localiser, if its masker has one.
 
     Args:
         localiser: Scored in place of the run's own, on any run, masked or not.
@@ -80,10 +80,10 @@ class MaskMatch(Protocol):
             raise UserError(f"No validation image of '{subject.data.name}' shows an object; check its masks.")
         images = subject.images("val")
         generator = stream("evaluation/masks", seed=subject.seed, rank=0, step=0, device=subject.device)
-        # In random order: where files are sorted by class, the next image is of the same kind.
+        # The order is random: where files are sorted by class, the next image would be of the same kind.
         order = showing[torch.randperm(len(showing), generator=generator, device=subject.device)]
         totals: dict[str, float] = defaultdict(float)
-        # In parts of nearly equal size, of which none is a single image: it would be its own other image.
+        # The parts have nearly equal sizes, and none has a single image, which would be its own other image.
         for picks in order.tensor_split(-(-len(order) // max(subject.batch_size, 3))):
             views = subject.view(images.select(picks.cpu()).stack())
             for prefix, find in finders.items():
@@ -94,7 +94,7 @@ class MaskMatch(Protocol):
         return dict(totals)
 
     def _finders(self, subject: Subject) -> dict[str, Callable[..., Masks]]:
-        """Return what finds masks, by the beginning of their scores."""
+        """Return the makers of masks, by the prefix of their scores."""
         masker = subject.masker
         found: dict[str, Callable[..., Masks]] = {} if masker is None else {"": masker}
         seeing = [part for part in masker.modules() if isinstance(part, SaliencyMasker)] if masker else []
@@ -131,9 +131,9 @@ def match(masks: Masks, objects: Objects) -> dict[str, Scores]:
 def cut(masks: Masks) -> HardMasks:
     """Hide the most hidden pixels of each soft mask, as many as keep its area.
 
-    A cut at one half would leave nothing of masks that share the image out as in ADIOS, where few
-    pixels are hidden by more than a half, and it would change the area that the random masks are to
-    have. Masks of zeros and ones stay as they are. Of equal pixels, the upper ones come first.
+    A cut at one half would leave nothing of masks that share the image out as in ADIOS, where few pixels are hidden by
+    more than a half, and it would change the area that the random masks are to have. Masks of zeros and ones stay as
+    they are. The upper ones of equal pixels come first.
 
     Example:
         >>> cut(torch.tensor([[[[0.1, 0.4], [0.2, 0.3]]]]))
@@ -141,16 +141,13 @@ def cut(masks: Masks) -> HardMasks:
                   [False, False]]]])
     """
     values = masks.flatten(2)
-    area = values.sum(dim=-1, keepdim=True).round()
-    order = values.argsort(dim=-1, descending=True, stable=True)
-    hidden = (torch.arange(values.shape[-1], device=values.device) < area).expand_as(order)
-    return torch.zeros_like(hidden).scatter(-1, order, hidden).view(masks.shape)
+    return highest(values, values.sum(dim=-1, keepdim=True).round()).view(masks.shape)
 
 
 def partition(masks: Masks) -> Parts:
     """Give each pixel to the mask that hides most of it, from 1 on; 0 where more of it is hidden by none.
 
-    What is hidden by none is ``1 - sum(masks)``: nothing for masks that share the image out.
+    The share that no mask hides is ``1 - sum(masks)``: 0 for masks that share the image out.
     """
     none = (1 - masks.sum(dim=1, keepdim=True)).clamp_min(0)
     return torch.cat([none, masks], dim=1).argmax(dim=1)
@@ -170,34 +167,31 @@ def adjusted_rand_index(parts: Parts, others: Parts) -> Scores:
     both = _pairs(table).sum(dim=(1, 2))
     first, second = _pairs(table.sum(dim=2)).sum(dim=1), _pairs(table.sum(dim=1)).sum(dim=1)
     chance = first * second / _pairs(table.sum(dim=(1, 2)))
-    # Two that leave the image in one piece are the same, and 0 / 0 here.
+    # Two ways that leave the image in one piece are the same, but give 0 / 0 here.
     return ((both - chance) / ((first + second) / 2 - chance)).nan_to_num(nan=1.0).float()
 
 
 def heart(masks: HardMasks) -> HardMasks:
     """Return the pixel of each mask around which most is hidden; an empty mask has none.
 
-    The largest value, as for heat maps, would be a matter of rounding in masks with a budget, which
-    are close to 1 everywhere. Blurred by an eighth of the image, they have a middle, which is
-    looked for inside the mask.
+    Masks with a budget are close to 1 everywhere, so their largest value, as for heat maps, would be a matter of
+    rounding. They have a middle after a blur by an eighth of the image; it is searched inside the mask.
     """
     size = masks.shape[-1]
     sigma = size / 8
     length = 2 * min(round(3 * sigma), size - 1) + 1
-    # One axis after the other: the cost of both at once grows with the square of the length.
-    blurred = gaussian_blur(masks.float(), [length, 1], [sigma, sigma])
-    blurred = gaussian_blur(blurred, [1, length], [sigma, sigma])
+    sigmas = torch.full((len(masks),), sigma, device=masks.device)
+    blurred = gaussian_blur(masks.float(), sigmas, (length, length), border="reflect")
     middle = blurred.masked_fill(~masks, -1).flatten(2).argmax(dim=-1, keepdim=True)
     return torch.zeros_like(masks).flatten(2).scatter(-1, middle, value=True).view(masks.shape) & masks
 
 
 def center_masks(masks: Masks) -> Masks:
-    """Return a disc in the center for each mask, of the same area."""
+    """Return a disk in the center for each mask, of the same area."""
     rows, columns = (torch.arange(side, device=masks.device) - (side - 1) / 2 for side in masks.shape[-2:])
-    nearest = (rows.square()[:, None] + columns.square()).flatten().argsort(stable=True)
+    nearness = -(rows.square()[:, None] + columns.square()).flatten().expand(*masks.shape[:2], -1)
     area = masks.flatten(2).sum(dim=-1, keepdim=True).round()
-    inside = (nearest.argsort() < area).to(masks.dtype)
-    return inside.view(masks.shape)
+    return highest(nearness, area).view(masks.shape).to(masks.dtype)
 
 
 def _rivals(masks: Masks, *, generator: torch.Generator) -> dict[str, Masks]:

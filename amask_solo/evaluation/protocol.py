@@ -38,9 +38,9 @@ class Subject:
         device: Where the networks are.
         batch_size: Images a forward pass.
         seed: Of everything that a protocol draws.
-        view_filter: What the views of the run passed, and so must those of its evaluation; ``None`` if nothing.
+        view_filter: What the views of the run passed, which those of its evaluation pass too; ``None`` if nothing.
         make_head: Builds the projection head of the run, in evaluation mode on ``device``, if it had one; see ``head``.
-        tell: Hears in a few words how far a protocol is that takes its time.
+        tell: Is told in a few words how far a slow protocol is.
     """
 
     backbone: Backbone

@@ -37,8 +37,8 @@ def merged(record: Mapping[str, Any], facts: Mapping[str, Any], result: Mapping[
     """Return a record with one more result, the last of the list.
 
     Args:
-        record: What there is so far. Nothing of it is kept if it is about another ``state`` of the checkpoint.
-        facts: What is known about the checkpoint and the machine, ``state`` among it.
+        record: What there is so far. None of it is kept if it is about another ``state`` of the checkpoint.
+        facts: What is known about the checkpoint and the machine, including ``state``.
         result: What a protocol found. It replaces that of the same protocol on the same images.
 
     Example:
@@ -56,7 +56,7 @@ def merged(record: Mapping[str, Any], facts: Mapping[str, Any], result: Mapping[
 
 
 def add_result(path: Path, facts: Mapping[str, Any], result: Mapping[str, Any]) -> None:
-    """Add a result to a file; whoever reads meanwhile sees the file before or after.
+    """Add a result to a file; a reader sees the file as it was before or as it is after.
 
     Args:
         path: The file; made if need be.

@@ -1,4 +1,4 @@
-"""What hidden parts and other backgrounds cost: accuracy on images that are not as they were learned from."""
+"""Accuracy on images that are not as they were learned from: what hidden parts, corruptions and backgrounds cost."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -9,19 +9,23 @@ from amask_solo._random import stream
 from amask_solo._types import Images
 from amask_solo.data import ImageSet
 from amask_solo.evaluation.backgrounds import draw_partners, remove_backgrounds, swap_backgrounds
+from amask_solo.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted
 from amask_solo.evaluation.linear import Linear
+from amask_solo.evaluation.occluders import load_occluders, occluded, pasted
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.scores import accuracy
+from amask_solo.evaluation.scores import accuracy, mean_height
 from amask_solo.evaluation.settings import check_settings
-from amask_solo.maskers.random import RandomMasker
-from amask_solo.occlusion import occlude
 
 
 class Robustness(Protocol):
-    """Fit a linear classifier on clean images, then score it on occluded ones and before other backgrounds.
+    """Fit a linear classifier on clean images; score it on occluded and corrupted ones, and before other backgrounds.
 
     Occlusion hides one random rectangle of a given area in the mean color of the data set. The
-    rectangles of one image keep their place and shape as far as they can while they grow.
+    rectangles of one image keep their place and shape as far as they can while they grow. What random rectangles
+    cost says little about the worst ones: see :class:`~amask_solo.evaluation.Attack`.
+
+    With ``occluders``, the objects of other pictures hide a part of each image: once as an outline filled with the mean
+    color, once with their own pixels. Ours.
 
     Where the validation images have object masks, their objects are pasted onto the backgrounds of
     other images, from which the objects there were removed. With the background of an image of the
@@ -33,64 +37,86 @@ class Robustness(Protocol):
 
     Args:
         areas: The hidden shares of the images, in (0, 1).
+        occluders: A folder with ``images`` and ``masks`` in it, files of equal names, whose objects are pasted; see
+            :func:`~amask_solo.data.load_image_masks`. None by default.
+        corruptions: Whether to blur, add noise, compress and take away contrast; see
+            :mod:`amask_solo.evaluation.corruptions`.
 
     Raises:
-        ValueError: If an area is not in (0, 1).
+        ValueError: If an area is not in (0, 1), or another setting of the wrong kind.
 
     References:
+        Hendrycks and Dietterich, `Benchmarking Neural Network Robustness to Common Corruptions and Perturbations
+        <https://arxiv.org/abs/1903.12261>`_, ICLR 2019.
+
         Xiao et al., `Noise or Signal: The Role of Image Backgrounds in Object Recognition
         <https://arxiv.org/abs/2006.09994>`_, ICLR 2021.
     """
 
-    def __init__(self, areas: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5)) -> None:
-        check_settings("Robustness", {"areas": areas})
+    def __init__(
+        self,
+        areas: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5),
+        *,
+        occluders: str | None = None,
+        corruptions: bool = False,
+    ) -> None:
+        check_settings("Robustness", {"areas": areas, "occluders": occluders, "corruptions": corruptions})
         self.areas = list(areas)
+        self.occluders, self.corruptions = occluders, corruptions
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return the accuracy under each condition.
 
-        ``acc1`` is that on clean images; ``acc1_area0.3`` that with 30 % hidden; ``acc1_curve`` the mean while the
-        hidden area grows from nothing to the largest: the area under the line through these points (trapezoid rule),
-        divided by the range of areas, so in percent as well. With object masks there are also
-        ``acc1_same_class_background``, ``acc1_other_background``, their difference ``background_gap``, and
-        ``acc1_no_background``, where the mean color replaces it.
+        - ``acc1`` on clean images, ``acc1_area0.3`` with 30 % hidden, and ``acc1_curve``, the mean while the hidden
+          area grows from nothing to the largest: the area under the line through these points (trapezoid rule), divided
+          by the range of areas, so in percent as well.
+        - With ``occluders``, ``acc1_outlines`` and ``acc1_objects``, and ``outline_area``, the share that these hide.
+        - With ``corruptions``, ``acc1_blur_1`` to ``acc1_contrast_3``, and ``acc1_corrupted``, the mean over all.
+        - With object masks, ``acc1_same_class_background``, ``acc1_other_background``, their difference
+          ``background_gap``, and ``acc1_no_background``, where the mean color replaces it.
         """
         images = subject.labeled("val")
         classifier = Linear().fit(subject)
         features, labels = subject.features("val")
         scores = accuracy(classifier(features).detach(), labels, num_classes=subject.data.num_classes)
         clean = {"acc1": scores["acc1"]}
-        by_area = {area: _acc1(subject, classifier, images, _occluded(subject, images, area)) for area in self.areas}
-        occluded = {f"acc1_area{area:g}": value for area, value in by_area.items()}
+        by_area = {area: _acc1(subject, classifier, images, occluded(subject, images, area)) for area in self.areas}
+        occluded_scores = {f"acc1_area{area:g}": value for area, value in by_area.items()}
         if by_area:
-            occluded["acc1_curve"] = _mean_height({0.0: clean["acc1"], **by_area})
-        return clean | occluded | _on_backgrounds(subject, classifier, images)
+            occluded_scores["acc1_curve"] = mean_height({0.0: clean["acc1"], **by_area})
+        return (
+            clean
+            | occluded_scores
+            | self._under_objects(subject, classifier, images)
+            | self._corrupted(subject, classifier, images)
+            | _on_backgrounds(subject, classifier, images)
+        )
 
+    def _under_objects(self, subject: Subject, classifier: nn.Module, images: ImageSet) -> dict[str, float]:
+        if self.occluders is None:
+            return {}
+        objects = load_occluders(self.occluders, size=images.image(0).shape[-1])
+        return {
+            "acc1_outlines": _acc1(subject, classifier, images, pasted(subject, images, objects, outlines=True)),
+            "acc1_objects": _acc1(subject, classifier, images, pasted(subject, images, objects, outlines=False)),
+            "outline_area": objects.masks.float().mean().item(),
+        }
 
-def _mean_height(curve: dict[float, float]) -> float:
-    """Return the mean of the curve that joins some points by straight lines.
-
-    Example:
-        >>> _mean_height({0.0: 100.0, 0.5: 50.0, 0.1: 90.0})
-        75.0
-    """
-    place, height = torch.tensor(sorted(curve.items()), dtype=torch.float64).T
-    return float(torch.trapezoid(height, place) / (place[-1] - place[0]))
+    def _corrupted(self, subject: Subject, classifier: nn.Module, images: ImageSet) -> dict[str, float]:
+        if not self.corruptions:
+            return {}
+        scores = {
+            f"acc1_{name}_{strength}": _acc1(subject, classifier, images, corrupted(subject, images, name, strength))
+            for name in CORRUPTIONS
+            for strength in STRENGTHS
+        }
+        return scores | {"acc1_corrupted": sum(scores.values()) / len(scores)}
 
 
 @torch.no_grad()
 def _acc1(subject: Subject, classifier: nn.Module, images: ImageSet, views: Iterable[Images]) -> float:
     logits = torch.cat([classifier(subject.encode(view)) for view in views])
     return accuracy(logits, images.labels.to(logits.device), num_classes=subject.data.num_classes)["acc1"]
-
-
-def _occluded(subject: Subject, images: ImageSet, area: float) -> Iterator[Images]:
-    masker = RandomMasker(area=area)
-    for step, (pixels, _) in enumerate(subject.batches(images)):
-        view = subject.view(pixels)
-        # The same stream for every area: what differs between areas is the area.
-        generator = stream("robustness/blocks", seed=subject.seed, rank=0, step=step, device=view.device)
-        yield occlude(view, masker(view, generator=generator), torch.zeros_like(view))
 
 
 def _on_backgrounds(subject: Subject, classifier: nn.Module, images: ImageSet) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """What all classifying protocols share: the scores, and how settings are chosen without the validation set."""
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_accuracy
@@ -22,7 +23,6 @@ def accuracy(
         ``acc1``; from scores of more than 5 classes also ``acc5``, whether the label is among the five highest.
 
     Example:
-        >>> import torch
         >>> accuracy(torch.tensor([[0.1, 0.9], [2.0, 1.0]]), torch.tensor([1, 1]), num_classes=2)
         {'acc1': 50.0}
     """
@@ -31,6 +31,17 @@ def accuracy(
         f"acc{k}": 100 * multiclass_accuracy(predicted, labels, num_classes, average="micro", top_k=k).item()
         for k in ranked
     }
+
+
+def mean_height(curve: dict[float, float]) -> float:
+    """Return the mean of the curve that joins some points by straight lines.
+
+    Example:
+        >>> mean_height({0.0: 100.0, 0.5: 50.0, 0.1: 90.0})
+        75.0
+    """
+    place, height = torch.tensor(sorted(curve.items()), dtype=torch.float64).T
+    return float(torch.trapezoid(height, place) / (place[-1] - place[0]))
 
 
 def hold_out(labels: Int[Tensor, " n"], fraction: float, *, seed: int) -> tuple[Int[Tensor, " a"], Int[Tensor, " b"]]:

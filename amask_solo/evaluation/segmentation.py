@@ -1,13 +1,17 @@
 """Where the object is, read off the last feature map."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
+from amask_solo._types import Scalar
 from amask_solo.data import ImageSet
 from amask_solo.errors import UserError
+from amask_solo.evaluation.linear import minimize
 from amask_solo.evaluation.protocol import Protocol, Split, Subject
 from amask_solo.evaluation.settings import check_settings
 
@@ -21,21 +25,19 @@ ObjectMasks = Bool[Tensor, "n 1 s s"]
 class Segmentation(Protocol):
     r"""Train a linear probe on the last feature map to tell the object from its background.
 
-    The probe is a 1x1 convolution on the standardized features that scores the object at every
-    position, that is a logistic regression. A stock ResNet leaves 2 x 2 positions of an image of 64
-    pixels, from which no shape can be told; there, each position scores r x r parts of its cell,
-    with the smallest r that makes ``resolution`` scores a side. With :math:`c` the share of a part
-    that the object covers, the probe minimizes
+    The probe is a 1x1 convolution on the standardized features that scores the object at every position, that is a
+    logistic regression. A stock ResNet leaves 2 x 2 positions of an image of 64 pixels, which show no shape; there,
+    each position scores r x r parts of its cell, with the smallest r that makes ``resolution`` scores a side. With
+    :math:`c` the share of a part that the object covers, the probe minimizes
 
     .. math:: -\operatorname{mean} \left( c \log p + (1 - c) \log (1 - p) \right)
         + \tfrac{\lambda}{2 r^2} \lVert W \rVert^2,
 
-    which is convex: nothing is drawn at random. Its scores are enlarged bilinearly to the size of
-    the validation images. Probing frozen maps with a 1x1 convolution is usual, the parts are ours.
+    which is convex: nothing is drawn at random. Its scores are enlarged bilinearly to the size of the validation
+    images. Probing frozen maps with a 1x1 convolution is usual; the parts are ours.
 
     Args:
-        resolution: The fewest scores a side; 1 makes a single score of each position, as do maps
-            that are as large as this.
+        resolution: The fewest scores a side; 1, or a map as large as this, makes a single score of each position.
         weight_decay: The :math:`\lambda` above.
         max_iter: Steps of L-BFGS at most.
 
@@ -46,27 +48,24 @@ class Segmentation(Protocol):
     def __init__(self, *, resolution: int = 14, weight_decay: float = 1e-2, max_iter: int = 100) -> None:
         given = {"resolution": resolution, "weight_decay": weight_decay, "max_iter": max_iter}
         check_settings("Segmentation", given)
-        self.resolution = resolution
-        self.weight_decay = weight_decay
-        self.max_iter = max_iter
+        self.resolution, self.weight_decay, self.max_iter = resolution, weight_decay, max_iter
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Score the probe on the validation images.
 
         Returns:
-            In percent over all pixels of all images: ``miou``, the intersection over union of
-            object and background in the mean; ``iou``, that of the object; ``pixel_acc``. The same
-            with ``_majority`` calls every pixel what most training pixels are, and with
-            ``_mean_mask`` every pixel what it is in most training images: what can be had without
-            features.
+            In percent over all pixels of all images: ``miou``, the mean intersection over union of object and
+            background; ``iou``, that of the object; ``pixel_acc``. Two guesses that need no features get the same
+            scores: ``_majority`` calls every pixel what most training pixels are, and ``_mean_mask`` calls every pixel
+            what it is in most training images.
 
         Raises:
             UserError: If the data have no object masks or no validation images.
         """
         train, val = object_masks(subject, "train"), object_masks(subject, "val")
         logits = self._predict(subject, train)
-        size = val.shape[-2:]
-        found = torch.cat([_enlarge(part, size) > 0 for part in logits.split(subject.batch_size)])
+        enlarge = partial(F.interpolate, size=val.shape[-2:], mode="bilinear", align_corners=False)
+        found = torch.cat([enlarge(part) > 0 for part in logits.split(subject.batch_size)])
         likely = train.float().mean(dim=0, keepdim=True)
         guesses = {
             "": found,
@@ -95,16 +94,12 @@ class Segmentation(Protocol):
     def _fit(self, features: Float[Tensor, "p d"], targets: Float[Tensor, "p k"]) -> tuple[Tensor, Tensor]:
         weight = features.new_zeros(features.shape[1], targets.shape[1], requires_grad=True)
         bias = features.new_zeros(targets.shape[1], requires_grad=True)
-        optimizer = torch.optim.LBFGS([weight, bias], max_iter=self.max_iter, line_search_fn="strong_wolfe")
 
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            loss = F.binary_cross_entropy_with_logits(features @ weight + bias, targets)
-            loss = loss + self.weight_decay / 2 * weight.square().sum(dim=0).mean()
-            loss.backward()
-            return loss
+        def loss() -> Scalar:
+            entropy = F.binary_cross_entropy_with_logits(features @ weight + bias, targets)
+            return entropy + self.weight_decay / 2 * weight.square().sum(dim=0).mean()
 
-        optimizer.step(closure)
+        minimize(loss, [weight, bias], max_iter=self.max_iter)
         return weight.detach(), bias.detach()
 
 
@@ -141,7 +136,3 @@ def feature_maps(subject: Subject, split: Split) -> Maps:
     """Return the last feature map of all images of a split, in their order."""
     batches = subject.batches(subject.images(split))
     return torch.cat([subject.backbone.maps(subject.view(pixels)).float() for pixels, _ in batches])
-
-
-def _enlarge(logits: Float[Tensor, "n 1 i j"], size: tuple[int, int]) -> Float[Tensor, "n 1 s s"]:
-    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)

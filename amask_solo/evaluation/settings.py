@@ -7,6 +7,7 @@ from amask_solo.rules import (
     BETWEEN,
     POSITIVE,
     SHARE,
+    SWITCH,
     TEXT,
     Rule,
     check_values,
@@ -16,6 +17,9 @@ from amask_solo.rules import (
     several,
     whole,
 )
+
+NETWORKS = ("unet", "patches")
+"""What an attacker is."""
 
 SOLVERS = ("lbfgs", "sgd")
 PART = Rule("a share above 0, up to 1", lambda value: SHARE.holds(value) and value > 0)
@@ -28,7 +32,9 @@ RULES: dict[str, dict[str, Rule]] = {
     "Attack": {
         "steps": whole(1),
         "restarts": whole(1),
-        "area": or_null(BETWEEN),
+        "area": or_null(one_or_several(BETWEEN)),
+        "networks": several(one_of(*NETWORKS)),
+        "search": whole(0),
         "batch_size": whole(1),
         "lr": POSITIVE,
         "resolution": PART,
@@ -48,9 +54,9 @@ RULES: dict[str, dict[str, Rule]] = {
         "held_out": BETWEEN,
         "epochs": whole(1),
     },
-    "Robustness": {"areas": several(BETWEEN, least=0)},
+    "Robustness": {"areas": several(BETWEEN, least=0), "occluders": or_null(TEXT), "corruptions": SWITCH},
     "Segmentation": {"resolution": whole(1), "weight_decay": AT_LEAST_0, "max_iter": whole(1)},
-    "Transfer": {"folders": one_or_several(TEXT), "image_size": or_null(whole(1))},
+    "Transfer": {"folders": one_or_several(TEXT), "image_size": or_null(whole(1)), "occluded": or_null(BETWEEN)},
 }
 """Protocol -> argument -> what it must be."""
 

@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
+
+import torch
+from torch import Tensor
 
 from amask_solo.data import ImageData, load_image_folder
 from amask_solo.errors import UserError
 from amask_solo.evaluation.knn import KNN
 from amask_solo.evaluation.linear import Linear
+from amask_solo.evaluation.occluders import occluded
 from amask_solo.evaluation.protocol import Protocol, Subject
+from amask_solo.evaluation.scores import accuracy
 from amask_solo.evaluation.settings import check_settings
 
 _VALIDATION = ("val", "valid", "validation", "test")
@@ -23,18 +29,25 @@ class Transfer(Protocol):
             ``validation`` and ``test`` with the classes in them. Without those a fifth of the images of each
             class is for validation.
         image_size: Height and width of the views; by default as the subject's.
+        occluded: If given, also score images of which a random rectangle of this area, in (0, 1), is hidden.
 
     Raises:
-        ValueError: If there is no folder or ``image_size`` is not positive.
+        ValueError: If there is no folder, ``image_size`` is not positive or the area is not in (0, 1).
     """
 
-    def __init__(self, folders: str | Sequence[str], image_size: int | None = None) -> None:
-        check_settings("Transfer", {"folders": folders, "image_size": image_size})
+    def __init__(
+        self, folders: str | Sequence[str], image_size: int | None = None, *, occluded: float | None = None
+    ) -> None:
+        check_settings("Transfer", {"folders": folders, "image_size": image_size, "occluded": occluded})
+        self.occluded = occluded
         self.folders = [folders] if isinstance(folders, str) else list(folders)
         self.image_size = image_size
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return ``NAME/knn_acc1`` and ``NAME/linear_acc1`` of each folder, and ``mean_linear_acc1``.
+
+        With ``occluded``, ``NAME/linear_acc1_occluded`` and ``mean_linear_acc1_occluded`` are those of the same
+        classifier on images with a hidden part.
 
         Raises:
             UserError: If a folder is missing or has no classes.
@@ -44,9 +57,22 @@ class Transfer(Protocol):
         for name, path in zip(_unique([path.name for path in paths]), paths, strict=True):
             other = self.subject_on(subject, path, name=name)
             scores[f"{name}/knn_acc1"] = KNN()(other)["acc1"]
-            scores[f"{name}/linear_acc1"] = Linear()(other)["acc1"]
-        linear = [score for key, score in scores.items() if key.endswith("/linear_acc1")]
-        return {**scores, "mean_linear_acc1": sum(linear) / len(linear)}
+            scores |= {f"{name}/{score}": value for score, value in self._linear(other).items()}
+        kinds = ("linear_acc1", *(["linear_acc1_occluded"] if self.occluded else []))
+        return scores | {
+            f"mean_{kind}": fmean(v for k, v in scores.items() if k.endswith(f"/{kind}")) for kind in kinds
+        }
+
+    def _linear(self, subject: Subject) -> dict[str, float]:
+        classifier = Linear().fit(subject)
+        features, labels = subject.features("val")
+        scores = {"linear_acc1": _acc1(classifier(features).detach(), labels, subject)}
+        if self.occluded:
+            views = occluded(subject, subject.labeled("val"), self.occluded)
+            with torch.no_grad():
+                logits = torch.cat([classifier(subject.encode(view)) for view in views])
+            scores["linear_acc1_occluded"] = _acc1(logits, labels, subject)
+        return scores
 
     def subject_on(self, subject: Subject, path: Path, *, name: str) -> Subject:
         """Return the same backbone with other data, and so with other cached features."""
@@ -72,6 +98,10 @@ class Transfer(Protocol):
             std=subject.data.std,
             name=name,
         )
+
+
+def _acc1(logits: Tensor, labels: Tensor, subject: Subject) -> float:
+    return accuracy(logits, labels, num_classes=subject.data.num_classes)["acc1"]
 
 
 def _existing(folder: str) -> Path:

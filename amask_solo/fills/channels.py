@@ -15,7 +15,7 @@ class ChannelWise(Fill):
 
     Args:
         fill: What the hidden channel shows.
-        share: How many images lose single channels, in (0, 1]; of the others, all channels are hidden.
+        share: The share of images that lose single channels, in (0, 1]; the others have all channels hidden.
         grid: Rows and columns of patches; best those of the masker.
 
     Raises:

@@ -9,12 +9,7 @@ from amask_solo.fills.base import Fill
 class Zero(Fill):
     """Show zeros; on normalized pixels that is the channel mean of the data set, as in ADIOS."""
 
-    def forward(
-        self,
-        images: Images,
-        *,
-        generator: torch.Generator | None = None,  # noqa: ARG002
-    ) -> Images:
+    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Images:  # noqa: ARG002
         """Return zeros."""
         return torch.zeros_like(images)
 
@@ -23,15 +18,9 @@ class ImageMean(Fill):
     """Show the mean color of each image.
 
     References:
-        Chin et al., `Masking Improves Contrastive Self-Supervised Learning for ConvNets, and
-        Saliency Tells You Where <https://arxiv.org/abs/2309.12757>`_, WACV 2024.
+        Chin et al.; see :class:`~amask_solo.fills.Blur`.
     """
 
-    def forward(
-        self,
-        images: Images,
-        *,
-        generator: torch.Generator | None = None,  # noqa: ARG002
-    ) -> Images:
+    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Images:  # noqa: ARG002
         """Return images of one color each."""
         return images.mean(dim=(-2, -1), keepdim=True).expand_as(images)

@@ -10,15 +10,13 @@ class Noise(Fill):
     """Show Gaussian noise, drawn for each pixel and channel.
 
     Args:
-        std: Standard deviation, on normalized pixels: 1 is as much as the data vary. Chin et al.
-            use 0.18.
+        std: Standard deviation, on normalized pixels: 1 is as much as the data vary. Chin et al. use 0.18.
 
     Raises:
         ValueError: If ``std`` is not positive.
 
     References:
-        Chin et al., `Masking Improves Contrastive Self-Supervised Learning for ConvNets, and
-        Saliency Tells You Where <https://arxiv.org/abs/2309.12757>`_, WACV 2024.
+        Chin et al.; see :class:`~amask_solo.fills.Blur`.
     """
 
     def __init__(self, std: float = 1.0) -> None:

@@ -11,12 +11,12 @@ from amask_solo.localisers.base import FeatureMaps, Localiser, Look, Maps
 class BackboneMap(Localiser):
     """Look through the backbone of the method itself: the teacher's, where there is one.
 
-    The method lends it by :func:`lend_backbone`. The backbone is no part of this module, so it neither stands in its
-    ``state_dict`` nor is it trained by the masker's optimizer. It is in evaluation mode for the look, and as it was
-    afterwards; the look costs one forward pass without a graph.
+    The method lends it by :func:`lend_backbone`. The backbone is no part of this module, so it is not in its
+    ``state_dict``, and the masker's optimizer does not train it. The look costs one forward pass without a graph, in
+    evaluation mode, and leaves the backbone as it was.
 
-    Chin et al. take a ResNet-50 that was trained with the labels of ImageNet. With the method's own backbone no label
-    is needed; ours.
+    Chin et al. take a ResNet-50 that was trained with the labels of ImageNet. The method's own backbone, which needs no
+    label, is ours.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ def lend_backbone(module: nn.Module, look: Look) -> None:
     """Let every localiser of a module that looks through the method's backbone do so.
 
     Args:
-        module: A masker, or whatever else has localisers among its parts.
+        module: A masker, or another module that has localisers among its parts.
         look: Makes feature maps of images. A bound method of the lender is copied with it.
     """
     for part in module.modules():

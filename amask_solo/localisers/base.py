@@ -1,4 +1,4 @@
-"""Where the object of an image is, which nobody said."""
+"""Where the object of an image is, without labels."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,7 +17,7 @@ FeatureMaps = Float[Tensor, "b d i j"]
 """What a backbone makes of images, before pooling."""
 
 Look = Callable[[Images], FeatureMaps]
-"""A way to look through a backbone, without owning it: it keeps no graph and leaves no trace."""
+"""A way to look through a backbone without owning it. It keeps no graph and leaves no trace."""
 
 Cells = Bool[Tensor, "b 1 g g"]
 """A grid over each image."""
@@ -44,7 +44,7 @@ def foreground(maps: Maps, grid: int, *, slack: float = 0.6) -> Cells:
     Args:
         maps: What a localiser found.
         grid: How many rows and columns.
-        slack: So many standard deviations below the mean is foreground still.
+        slack: The :math:`s` above: how many standard deviations below the mean still are foreground.
 
     Example:
         >>> maps = torch.tensor([[[[9.0, 8.0, 0.0], [9.0, 9.0, 0.0], [0.0, 0.0, 0.0]]]])

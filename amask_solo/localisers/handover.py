@@ -14,8 +14,8 @@ Clock = Callable[[], int]
 class Handover(Localiser):
     """Ask one localiser until another has learned enough to be asked.
 
-    The backbone of a method sees no object in the first epochs. What needs no training can stand in for it until then.
-    Ours; Chin et al. have a localiser that is trained already.
+    The backbone of a method sees no object in the first epochs, so a localiser that needs no training stands in for it.
+    Ours; the localiser of Chin et al. is trained already.
 
     Args:
         first: Asked in the first epochs.
@@ -43,7 +43,7 @@ def lend_clock(module: nn.Module, clock: Clock) -> None:
     """Let every handover of a module know the epoch.
 
     Args:
-        module: A masker, or whatever else has localisers among its parts.
+        module: A masker, or another module that has localisers among its parts.
         clock: Tells the epoch. A bound method of the lender is copied with it.
     """
     for part in module.modules():

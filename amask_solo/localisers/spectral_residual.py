@@ -8,11 +8,11 @@ from amask_solo.localisers.base import Localiser, Maps
 
 
 class SpectralResidual(Localiser):
-    r"""Keep of the spectrum of an image what sets it off from its own average: no training and no data.
+    r"""Keep the part of an image's spectrum that differs from its own average: no training and no data.
 
     With the logarithm :math:`L` of the amplitudes of the gray image, its mean :math:`\bar L` over 3 x 3 neighbors, and
     the phases :math:`P`, the map is :math:`|\mathcal F^{-1}[\exp(L - \bar L + i P)]|^2`, smoothed by a Gaussian. The
-    image is shrunk first, which decides the scale of what is found.
+    image is shrunk first; its size decides the scale of what is found.
 
     Args:
         size: Height and width to shrink larger images to; 64 px as published.
@@ -47,7 +47,7 @@ class SpectralResidual(Localiser):
 
 
 def _smooth(maps: Maps, sigma: float) -> Maps:
-    """Blur by a Gaussian, by way of its transfer function: the edges of the image meet, as in the spectrum above."""
+    """Blur by the transfer function of a Gaussian: the edges of the image meet, as in the spectrum above."""
     down, right = (torch.fft.fftfreq(side, device=maps.device) for side in maps.shape[-2:])
     squared = down[:, None].square() + right.square()
     passed = (-2 * (torch.pi * sigma) ** 2 * squared).exp()

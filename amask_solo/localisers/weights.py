@@ -1,4 +1,4 @@
-"""The object is where a backbone of one's own is active."""
+"""The object is where a given backbone is active."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -15,16 +15,16 @@ from amask_solo.localisers.base import FeatureMaps, Localiser, Maps
 
 
 class Weights(Localiser):
-    """Look through a backbone that was trained before, and stays as it is: what ``amask-export`` writes.
+    """Look through a backbone that was trained before and stays as it is: a file that ``amask-export`` wrote.
 
     The backbone is read from its file whenever the localiser is built. It is no part of the module, so checkpoints of
     the run do not hold it.
 
     Args:
-        path: The exported file, of any format. Views reach it as this run makes them.
-        arch: The name of the backbone: the host's, or ``timm/NAME``; found by its tensors by default, if it is one of
-            the host's ResNets, ViTs, Swins or ConvNeXts.
-        kwargs: What the backbone is built with beyond its defaults (``channels``).
+        path: The exported file, of any format. It sees the views that this run makes.
+        arch: The name of the backbone: the host's, or ``timm/NAME``. By default it is found by its tensors, if it is
+            one of the host's ResNets, ViTs, Swins or ConvNeXts.
+        kwargs: Further arguments that build the backbone (``channels``).
 
     Raises:
         UserError: If the file is missing, or is no backbone that was exported.
@@ -32,8 +32,8 @@ class Weights(Localiser):
 
     def __init__(self, path: str, arch: str | None = None, kwargs: Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        # A function, not a module: what is assigned here would become a part of the masker.
-        self.look = partial(_look, load_exported(path, arch, kwargs))
+        # A function, not a module, which would become a part of the masker.
+        self.look = partial(_look, _load(Path(path).expanduser(), arch, kwargs or {}))
 
     @torch.no_grad()
     def forward(self, images: Images) -> Maps:
@@ -47,22 +47,12 @@ def _look(network: nn.Module, images: Images) -> FeatureMaps:
     return last
 
 
-def load_exported(path: str, arch: str | None = None, kwargs: Mapping[str, Any] | None = None) -> nn.Module:
-    """Return the backbone of a file that ``amask-export`` wrote, in evaluation mode on the CPU.
-
-    Args:
-        path: The file.
-        arch: The name of the backbone; found by its tensors by default.
-        kwargs: What it is built with beyond its defaults.
-
-    Raises:
-        UserError: If the file is missing, or is no backbone that was exported.
-    """
+def _load(file: Path, arch: str | None, kwargs: Mapping[str, Any]) -> nn.Module:
+    """Return the backbone of a file, in evaluation mode on the CPU."""
     # Not at the top: the other localisers need no such library.
     from amask_solo.hosts.architectures import has_cifar_stem, is_backbone, nearest_arch, rebuild
     from amask_solo.hosts.blueprint import Blueprint
 
-    file = Path(path).expanduser()
     if not file.is_file():
         raise UserError(f"There is no file {file} for localiser=weights; amask-export writes one.")
     state = _read(file)
@@ -72,7 +62,7 @@ def load_exported(path: str, arch: str | None = None, kwargs: Mapping[str, Any] 
             f"{file} holds no exported backbone of the host's; amask-export makes one of any run or checkpoint, and "
             "arch=timm/NAME says what another one is."
         )
-    return rebuild(state, Blueprint(arch or nearest_arch(state), kwargs or {}, has_cifar_stem(state)))
+    return rebuild(state, Blueprint(arch or nearest_arch(state), kwargs, has_cifar_stem(state)))
 
 
 def _read(file: Path) -> dict[str, Tensor]:

@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 
 import torch
-from torch import nn
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
 
 from amask_solo._types import Images, Masks, OneMask
 
@@ -11,8 +12,7 @@ from amask_solo._types import Images, Masks, OneMask
 class Masker(nn.Module, ABC):
     """Propose masks for a batch of images.
 
-    A masker without parameters (random, saliency) is a masker all the same: there is nothing to
-    train.
+    A masker without parameters (random, saliency) is a masker all the same: there is nothing to train.
 
     Attributes:
         num_masks: How many masks it proposes for each image.
@@ -33,7 +33,7 @@ class Masker(nn.Module, ABC):
         """
 
     def draw(self, images: Images, *, generator: torch.Generator | None = None) -> OneMask:
-        """Propose one mask for each image, drawn from all of its masks; a masker may spare itself the others.
+        """Propose one mask for each image, drawn from all of its masks; a masker need not make the others.
 
         Args:
             images: As in :meth:`forward`.
@@ -46,6 +46,18 @@ class Masker(nn.Module, ABC):
 
 
 def draw_one(masks: Masks, *, generator: torch.Generator | None = None) -> OneMask:
-    """Return one of its masks for each image."""
+    """Return one of the masks of each image."""
     drawn = torch.randint(masks.shape[1], (len(masks),), generator=generator, device=masks.device)
     return masks[torch.arange(len(masks), device=masks.device), drawn].unsqueeze(1)
+
+
+def highest(scores: Float[Tensor, "*rows n"], count: Float[Tensor, "*rows 1"] | int) -> Bool[Tensor, "*rows n"]:
+    """Return where the ``count`` highest scores of each row are; the first ones of equals.
+
+    Example:
+        >>> highest(torch.tensor([[0.1, 0.4, 0.2, 0.3]]), 2)
+        tensor([[False,  True, False,  True]])
+    """
+    order = scores.argsort(dim=-1, descending=True, stable=True)
+    chosen = (torch.arange(scores.shape[-1], device=scores.device) < count).expand_as(order)
+    return torch.zeros_like(chosen).scatter(-1, order, chosen)

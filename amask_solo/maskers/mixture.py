@@ -10,15 +10,14 @@ from amask_solo.maskers.base import Masker
 class MixtureMasker(Masker):
     """Take the masks of each image from one masker or another, by chance.
 
-    The encoder so meets the hardest masks without meeting nothing else: several works found that masks which are
-    always the hardest hurt what is learned (HPM, where they fell behind random ones). The mixture for each image is
-    ours.
+    So the encoder meets the hardest masks, but not only those. Several works found that masks which are always the
+    hardest hurt what is learned (in HPM they fell behind random ones). The mixture for each image is ours.
 
     Args:
         masker: Makes the masks of the one part; it learns from the images that get its masks.
-        other: Makes those of the others, as :class:`~amask_solo.maskers.RandomMasker`; one of its masks is drawn in
-            place of each of the first masker's.
-        share: How likely an image gets masks of the first, in (0, 1).
+        other: Makes the masks of the other images, as :class:`~amask_solo.maskers.RandomMasker`; one of its masks is
+            drawn in place of each of the first masker's.
+        share: The probability that an image gets masks of the first, in (0, 1).
 
     Raises:
         ValueError: If the share is not in (0, 1).

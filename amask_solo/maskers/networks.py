@@ -1,8 +1,7 @@
 """Networks that score pixels: the higher the score, the sooner the masker hides them.
 
-Any module serves that is built by ``network(in_channels=..., out_channels=...)`` and keeps height
-and width. The host finds its own network in a checkpoint by name, so no parameter here may be
-called a backbone or an encoder.
+A masker can use any module that is built by ``network(in_channels=..., out_channels=...)`` and keeps height and width.
+The host finds its own network in a checkpoint by name, so no parameter here may be called a backbone or an encoder.
 """
 
 from collections.abc import Callable
@@ -18,7 +17,6 @@ from amask_solo._types import Images, Logits
 _START = 0.1
 """Spread of the first scores' weights: masks differ from the start, and none takes everything."""
 
-
 SmallImages = Float[Tensor, "b c small_h small_w"]
 SmallLogits = Float[Tensor, "b n small_h small_w"]
 """What the network sees and returns, at a share of the height and width of the images."""
@@ -30,9 +28,9 @@ NetworkFactory = Callable[..., nn.Module]
 class UNet(nn.Module):
     """Score each pixel by a small U-Net; images may have any size, down to one pixel.
 
-    Unlike the mask network of ADIOS it is fully convolutional: nothing ties it to one size of
-    image. Strided convolutions go down, nearest-neighbor upsampling goes up, and what skips a level
-    is added, which halves the cost of concatenating it.
+    Unlike the mask network of ADIOS it is fully convolutional: nothing ties it to one size of image. Strided
+    convolutions go down, nearest-neighbor upsampling goes up, and skip connections are added, at half the cost of
+    concatenating them.
 
     Args:
         in_channels: Channels of what it looks at.
@@ -78,15 +76,13 @@ class UNet(nn.Module):
 class PatchHead(nn.Module):
     """Give all pixels of a patch one score, so that masks follow the grid of a transformer.
 
-    Patches are embedded by one convolution, get their position from a depthwise convolution over
-    the grid, and see each other in a few transformer layers. Use it with ``resolution=1``, or the
-    patches grow with the shrinking image.
+    Patches are embedded by one convolution, get their position from a depthwise convolution over the grid, and see each
+    other in a few transformer layers. Use it with ``resolution=1``: in a shrunk image, patches are larger.
 
     Args:
         in_channels: Channels of what it looks at.
         out_channels: Number of score maps.
-        patch_size: Side of a patch in pixels, as in the backbone. Patches that the image does not
-            fill are padded.
+        patch_size: Side of a patch in pixels, as in the backbone. Patches that the image does not fill are padded.
         width: Channels of a patch; a multiple of 32, the width of one attention head.
         depth: Number of transformer layers.
 
@@ -103,13 +99,7 @@ class PatchHead(nn.Module):
     """
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        patch_size: int = 16,
-        width: int = 64,
-        depth: int = 2,
+        self, in_channels: int, out_channels: int, *, patch_size: int = 16, width: int = 64, depth: int = 2
     ) -> None:
         super().__init__()
         if patch_size < 1 or depth < 1 or width < 1 or width % 32:
@@ -122,13 +112,7 @@ class PatchHead(nn.Module):
         self.position = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(
-                width,
-                width // 32,
-                4 * width,
-                dropout=0.0,
-                activation="gelu",
-                batch_first=True,
-                norm_first=True,
+                width, width // 32, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
             )
             for _ in range(depth)
         )
@@ -172,8 +156,7 @@ def check_resolution(resolution: float) -> float:
 def _convolution(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
-        # Groups of eight channels or fewer: one channel alone has no variance on a map of one
-        # pixel.
+        # Groups of eight channels or fewer: a single channel has no variance on a map of one pixel.
         nn.GroupNorm(max(1, out_channels // 8) if out_channels % 8 == 0 else 1, out_channels),
         nn.ReLU(inplace=True),
     )

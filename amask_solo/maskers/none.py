@@ -11,11 +11,6 @@ class NoMasks(Masker):
 
     num_masks = 1
 
-    def forward(
-        self,
-        images: Images,
-        *,
-        generator: torch.Generator | None = None,  # noqa: ARG002
-    ) -> Masks:
+    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:  # noqa: ARG002
         """Return one mask of zeros."""
         return images.new_zeros(len(images), 1, *images.shape[-2:])

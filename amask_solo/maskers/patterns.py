@@ -3,36 +3,50 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from amask_solo._types import Masks
+from amask_solo.maskers.base import highest
 
 Stack = Float[Tensor, "count h w"]
 """Masks of many images, one after another."""
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """How many masks to draw, and how.
+
+    Attributes:
+        count: Number of masks.
+        size: Height and width of each mask, in pixels.
+        device: Where the masks are made.
+        generator: Source of randomness on this device; the global one by default.
+    """
+
+    count: int
+    size: tuple[int, int]
+    device: torch.device
+    generator: torch.Generator | None = None
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Return random numbers from [0, 1)."""
+        return torch.rand(shape, device=self.device, generator=self.generator)
 
 
 class Pattern(ABC):
     """Draw masks of a given area, each independently of the others."""
 
     @abstractmethod
-    def __call__(
-        self,
-        area: float,
-        shape: tuple[int, int, int],
-        *,
-        device: torch.device,
-        generator: torch.Generator | None,
-    ) -> Stack:
+    def __call__(self, area: float, canvas: Canvas) -> Stack:
         """Return masks of zeros and ones.
 
         Args:
             area: The share of the image to hide, in (0, 1).
-            shape: How many masks, their height and width.
-            device: Where to make them.
-            generator: Source of randomness on this device.
+            canvas: How many masks, of which size, on which device, with which randomness.
         """
 
 
@@ -42,8 +56,8 @@ class Block(Pattern):
     Sides are whole pixels: the hidden area is right to half a column of the rectangle.
 
     Args:
-        aspect: Lowest and highest ratio of height to width; its logarithm is drawn uniformly. The
-            ratio yields where a rectangle of the area would not fit into the image.
+        aspect: Lowest and highest ratio of height to width; its logarithm is drawn uniformly. The ratio yields where a
+            rectangle of the area would not fit into the image.
 
     Raises:
         ValueError: If the ratios are not positive and in order.
@@ -54,17 +68,21 @@ class Block(Pattern):
             raise ValueError(f"Expected aspect as [low, high] with 0 < low <= high, but got {aspect}.")
         self.aspect = list(aspect)
 
-    def __call__(
-        self,
-        area: float,
-        shape: tuple[int, int, int],
-        *,
-        device: torch.device,
-        generator: torch.Generator | None,
-    ) -> Stack:
+    def __call__(self, area: float, canvas: Canvas) -> Stack:
         """Return masks of one rectangle each."""
-        areas = torch.full((shape[0],), area, device=device)
-        return _rectangles(areas, shape[1:], aspect=self.aspect, generator=generator)
+        return self.rectangles(torch.full((canvas.count,), area, device=canvas.device), canvas)
+
+    def rectangles(self, areas: Float[Tensor, " count"], canvas: Canvas) -> Stack:
+        """Return a rectangle of each area in [0, 1]; none for less than half a pixel."""
+        height, width = canvas.size
+        draw, down, right = canvas.uniform(3, len(areas), 1)
+        low, high = (math.log(ratio) for ratio in self.aspect)
+        pixels = areas[:, None] * height * width
+        tall = (pixels * (low + (high - low) * draw).exp()).sqrt()
+        # At least as high as a rectangle of full width; rounding must not add a row to that.
+        tall = tall.clamp_max(height).maximum((pixels / width - 1e-4).ceil()).round().clamp_min(1)
+        wide = (pixels / tall).round().clamp(1, width) * (pixels >= 0.5)
+        return _interval(tall, height, down)[:, :, None] * _interval(wide, width, right)[:, None, :]
 
 
 class Focal(Pattern):
@@ -73,20 +91,13 @@ class Focal(Pattern):
     The hidden area is right to half a column of the window.
 
     References:
-        Jing et al., `Masked Siamese ConvNets <https://arxiv.org/abs/2206.07700>`_, 2022; known to
-        us only from what others wrote about it.
+        Jing et al., `Masked Siamese ConvNets <https://arxiv.org/abs/2206.07700>`_, 2022; known to us only from what
+        others wrote about it.
     """
 
-    def __call__(
-        self,
-        area: float,
-        shape: tuple[int, int, int],
-        *,
-        device: torch.device,
-        generator: torch.Generator | None,
-    ) -> Stack:
+    def __call__(self, area: float, canvas: Canvas) -> Stack:
         """Return masks that spare one window each."""
-        return 1 - Block((1.0, 1.0))(1 - area, shape, device=device, generator=generator)
+        return 1 - Block((1.0, 1.0))(1 - area, canvas)
 
 
 class Grid(Pattern):
@@ -106,59 +117,34 @@ class Grid(Pattern):
             raise ValueError(f"Expected a patch of 1 pixel or more, but got {patch}.")
         self.patch = patch
 
-    def __call__(
-        self,
-        area: float,
-        shape: tuple[int, int, int],
-        *,
-        device: torch.device,
-        generator: torch.Generator | None,
-    ) -> Stack:
-        """Return masks that hide the patches of lowest random rank."""
-        count, height, width = shape
+    def __call__(self, area: float, canvas: Canvas) -> Stack:
+        """Return masks that hide the patches of highest random numbers."""
+        height, width = canvas.size
         rows, columns = -(-height // self.patch), -(-width // self.patch)
-        draws = torch.rand(count, rows * columns, device=device, generator=generator)
-        grid = _highest(draws, area).unflatten(1, (rows, columns))
+        grid = _share(canvas.uniform(canvas.count, rows * columns), area).unflatten(1, (rows, columns))
         pixels = grid.repeat_interleave(self.patch, dim=1).repeat_interleave(self.patch, dim=2)
         return pixels[:, :height, :width]
 
 
 class Disk(Pattern):
-    """Hide a disk around a random pixel; where the disk crosses the edge, it is larger, so that the area is right."""
+    """Hide a disk around a random pixel; where it crosses the edge it is larger, so that the area is right."""
 
-    def __call__(
-        self,
-        area: float,
-        shape: tuple[int, int, int],
-        *,
-        device: torch.device,
-        generator: torch.Generator | None,
-    ) -> Stack:
+    def __call__(self, area: float, canvas: Canvas) -> Stack:
         """Return masks of the pixels that are nearest to a random place."""
-        count, height, width = shape
-        places = torch.rand(2, count, 1, device=device, generator=generator)
-        return _disks(area, places[0] * height - 0.5, places[1] * width - 0.5, size=(height, width))
+        down, right = canvas.uniform(2, canvas.count, 1)
+        return _disks(area, canvas.size[0] * down - 0.5, canvas.size[1] * right - 0.5, canvas)
 
 
 class Centered(Pattern):
-    """Hide a disk in the middle, the same of every image: where photographs have their object. Nothing is drawn.
+    """Hide a disk in the middle, where photographs have their object: the same for all images. Nothing is drawn.
 
     The control for masks that learned no more than that.
     """
 
-    def __call__(
-        self,
-        area: float,
-        shape: tuple[int, int, int],
-        *,
-        device: torch.device,
-        generator: torch.Generator | None,  # noqa: ARG002
-    ) -> Stack:
+    def __call__(self, area: float, canvas: Canvas) -> Stack:
         """Return masks of the pixels that are nearest to the center."""
-        count, height, width = shape
-        middle = torch.ones(1, 1, device=device)
-        disk = _disks(area, middle * (height - 1) / 2, middle * (width - 1) / 2, size=(height, width))
-        return disk.expand(count, -1, -1)
+        down, right = (torch.full((1, 1), (side - 1) / 2, device=canvas.device) for side in canvas.size)
+        return _disks(area, down, right, canvas).expand(canvas.count, -1, -1)
 
 
 class AnyOf(Pattern):
@@ -178,19 +164,12 @@ class AnyOf(Pattern):
             raise ValueError("Expected at least one pattern to draw from, but got none.")
         self.patterns = list(patterns)
 
-    def __call__(
-        self,
-        area: float,
-        shape: tuple[int, int, int],
-        *,
-        device: torch.device,
-        generator: torch.Generator | None,
-    ) -> Stack:
+    def __call__(self, area: float, canvas: Canvas) -> Stack:
         """Return masks of all the patterns, mixed."""
         # Each pattern draws for all, which is cheap, so that no number of masks has to be known on the host.
-        drawn = [pattern(area, shape, device=device, generator=generator) for pattern in self.patterns]
-        kinds = torch.randint(len(drawn), (shape[0],), device=device, generator=generator)
-        return torch.stack(drawn)[kinds, torch.arange(shape[0], device=device)]
+        drawn = [pattern(area, canvas) for pattern in self.patterns]
+        kinds = torch.randint(len(drawn), (canvas.count,), device=canvas.device, generator=canvas.generator)
+        return torch.stack(drawn)[kinds, torch.arange(canvas.count, device=canvas.device)]
 
 
 class BandNoise(Pattern):
@@ -216,29 +195,21 @@ class BandNoise(Pattern):
             raise ValueError(f"Expected sigmas as [low, high] with 0 < low < high, but got {sigmas}.")
         self.sigmas = list(sigmas)
 
-    def __call__(
-        self,
-        area: float,
-        shape: tuple[int, int, int],
-        *,
-        device: torch.device,
-        generator: torch.Generator | None,
-    ) -> Stack:
+    def __call__(self, area: float, canvas: Canvas) -> Stack:
         """Return masks of the pixels where the noise is highest."""
-        height, width = shape[1:]
-        noise = torch.randn(shape, device=device, generator=generator)
-        down, right = torch.fft.fftfreq(height, device=device), torch.fft.rfftfreq(width, device=device)
+        size, device = canvas.size, canvas.device
+        noise = torch.randn((canvas.count, *size), device=device, generator=canvas.generator)
+        down, right = torch.fft.fftfreq(size[0], device=device), torch.fft.rfftfreq(size[1], device=device)
         squared = down[:, None].square() + right.square()
-        low, high = ((-2 * (math.pi * share * min(height, width)) ** 2 * squared).exp() for share in self.sigmas)
-        band = torch.fft.irfft2(torch.fft.rfft2(noise) * (low - high), s=(height, width))
-        return _highest(band.flatten(1), area).unflatten(1, (height, width))
+        low, high = ((-2 * (math.pi * share * min(size)) ** 2 * squared).exp() for share in self.sigmas)
+        band = torch.fft.irfft2(torch.fft.rfft2(noise) * (low - high), s=size)
+        return _share(band.flatten(1), area).unflatten(1, size)
 
 
 def random_blocks(masks: Masks, *, generator: torch.Generator | None = None) -> Masks:
     """Return a random rectangle for each mask, as :class:`Block` makes them, of the area that this very mask hides.
 
-    What masks would do that hide as much, but do not know the image. A mask that hides less than half a pixel gets
-    none.
+    These are masks that hide as much, but do not know the image. A mask that hides less than half a pixel gets none.
 
     Args:
         masks: Masks in [0, 1], soft or not.
@@ -249,45 +220,20 @@ def random_blocks(masks: Masks, *, generator: torch.Generator | None = None) -> 
         >>> blocks.mean(), sorted(blocks.unique().tolist())
         (tensor(0.2500), [0.0, 1.0])
     """
-    areas = masks.detach().float().mean(dim=(-2, -1)).clamp(0, 1)
-    drawn = _rectangles(areas.flatten(), masks.shape[-2:], aspect=Block().aspect, generator=generator)
+    areas = masks.detach().float().mean(dim=(-2, -1)).clamp(0, 1).flatten()
+    drawn = Block().rectangles(areas, Canvas(len(areas), tuple(masks.shape[-2:]), masks.device, generator))
     return drawn.view(masks.shape).to(masks.dtype)
 
 
-def _rectangles(
-    areas: Float[Tensor, " count"],
-    size: Sequence[int],
-    *,
-    aspect: Sequence[float],
-    generator: torch.Generator | None,
-) -> Stack:
-    """Return a random rectangle of each area; see :class:`Block`."""
-    height, width = size
-    draw, down, right = torch.rand(3, len(areas), 1, device=areas.device, generator=generator)
-    low, high = (math.log(ratio) for ratio in aspect)
-    pixels = areas[:, None] * height * width
-    tall = (pixels * (low + (high - low) * draw).exp()).sqrt()
-    # At least as high as a rectangle of full width; rounding must not add a row to that.
-    tall = tall.clamp_max(height).maximum((pixels / width - 1e-4).ceil()).round().clamp_min(1)
-    wide = (pixels / tall).round().clamp(1, width) * (pixels >= 0.5)
-    rows = _interval(tall, height, down)
-    columns = _interval(wide, width, right)
-    return rows[:, :, None] * columns[:, None, :]
+def _share(scores: Float[Tensor, "count n"], area: float) -> Float[Tensor, "count n"]:
+    return highest(scores, round(area * scores.shape[1])).float()
 
 
-def _disks(area: float, y: Float[Tensor, "count 1"], x: Float[Tensor, "count 1"], *, size: tuple[int, int]) -> Stack:
+def _disks(area: float, y: Float[Tensor, "count 1"], x: Float[Tensor, "count 1"], canvas: Canvas) -> Stack:
     """Return a disk around each place, given in pixels; see :class:`Disk`."""
-    height, width = size
-    down = torch.arange(height, device=y.device) - y
-    right = torch.arange(width, device=x.device) - x
+    down, right = (torch.arange(side, device=canvas.device) - at for side, at in zip(canvas.size, (y, x), strict=True))
     distance = down.square()[:, :, None] + right.square()[:, None, :]
-    return _highest(-distance.flatten(1), area).unflatten(1, (height, width))
-
-
-def _highest(scores: Float[Tensor, "count n"], area: float) -> Float[Tensor, "count n"]:
-    """Return ones at the given share of the entries of each row, those of the highest scores."""
-    ranks = scores.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
-    return (ranks < round(area * scores.shape[1])).float()
+    return _share(-distance.flatten(1), area).unflatten(1, canvas.size)
 
 
 def _interval(

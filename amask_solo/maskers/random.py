@@ -1,10 +1,10 @@
-"""Masks that nobody learned: the control that every claim about learned masks needs."""
+"""Masks that are not learned: the control that every claim about learned masks needs."""
 
 import torch
 
 from amask_solo._types import Images, Masks
 from amask_solo.maskers.base import Masker
-from amask_solo.maskers.patterns import Block, Pattern
+from amask_solo.maskers.patterns import Block, Canvas, Pattern
 
 _BLOCK = Block()
 
@@ -30,13 +30,11 @@ class RandomMasker(Masker):
         super().__init__()
         if not 0 < area < 1 or num_masks < 1:
             raise ValueError(f"Expected area in (0, 1) and num_masks >= 1, but got {area} and {num_masks}.")
-        self.pattern = pattern
-        self.area = area
-        self.num_masks = num_masks
+        self.pattern, self.area, self.num_masks = pattern, area, num_masks
 
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
         """Return masks that do not depend on what the images show."""
         batch, _, height, width = images.shape
-        shape = (batch * self.num_masks, height, width)
-        masks = self.pattern(self.area, shape, device=images.device, generator=generator)
+        canvas = Canvas(batch * self.num_masks, (height, width), images.device, generator)
+        masks = self.pattern(self.area, canvas)
         return masks.unflatten(0, (batch, self.num_masks)).to(images.dtype)

@@ -1,4 +1,4 @@
-"""Masks that know where the object is, and hide of it no more than of the rest."""
+"""Masks that know where the object is, and hide the same share of it as of the rest."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ from amask_solo.maskers.base import Masker
 
 
 class SaliencyMasker(Masker):
-    """Hide random patches of a grid: of foreground and background the same share. It has nothing to train.
+    """Hide random patches of a grid: the same share of foreground and background. It has nothing to train.
 
-    Random patches hide all of a small object by chance, or none of it. Here the share of both is the same, see
+    Plain random patches may hide all of a small object, or none of it. Here the share of both is the same, see
     :func:`proportionate`, and drawn anew for each image.
 
     Args:
@@ -24,8 +24,8 @@ class SaliencyMasker(Masker):
         grid: Rows and columns of patches; the published 7 make patches of 32 px of a view of 224 px.
         slack: How far below the mean of the map the foreground reaches; see
             :func:`~amask_solo.localisers.foreground`.
-        background: Whether background is hidden too. Without it, the share of the foreground alone is, as in the
-            published hard negatives.
+        background: Whether background is hidden too. If not, only a share of the foreground is, as in the published
+            hard negatives.
 
     Raises:
         ValueError: If there is no localiser, shares are not in (0, 1) and in order, or the grid has fewer than 2 rows.
@@ -38,8 +38,8 @@ class SaliencyMasker(Masker):
 
     References:
         Chin et al., `Masking Improves Contrastive Self-Supervised Learning for ConvNets, and Saliency Tells You Where
-        <https://arxiv.org/abs/2309.12757>`_, WACV 2024, after the poster and the released code. There the numbers of
-        patches are rounded, here the remainder is drawn.
+        <https://arxiv.org/abs/2309.12757>`_, WACV 2024, after the poster and the released code. The numbers of patches
+        are rounded there; the remainder is drawn here.
     """
 
     num_masks = 1
@@ -84,8 +84,8 @@ def proportionate(
 
     The cells stand in a random order, those inside first, and cell :math:`j` of :math:`n` is drawn if a whole number
     lies in :math:`(rj + u, \; r(j+1) + u]`, with one :math:`u \sim U(0, 1)` a row: a systematic sample. So each cell is
-    drawn with probability :math:`r`, and of any part that is contiguous in the order (all, inside, outside) as many as
-    its share, to less than one. No number leaves the device.
+    drawn with probability :math:`r`, and any part that is contiguous in the order (all, inside, outside) gets its share
+    of the draws, to less than one cell. No number leaves the device.
 
     Args:
         inside: Which cells belong together.

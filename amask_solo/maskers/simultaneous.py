@@ -17,8 +17,8 @@ class SimultaneousMasker(Masker):
         num_masks: How many masks.
         network: Builds the network: 3 channels in, one map of scores a mask out.
         projection: Turns the scores of all masks into masks.
-        resolution: The share of height and width that the network works at. The scores are enlarged
-            before they are projected, so budgets hold at full size.
+        resolution: The share of height and width that the network works at. The scores are enlarged before they are
+            projected, so budgets hold at full size.
 
     Raises:
         ValueError: If there is no mask, or a single one that shares the image out, or the resolution is not in (0, 1].
@@ -43,7 +43,7 @@ class SimultaneousMasker(Masker):
         super().__init__()
         if num_masks < 1:
             raise ValueError(f"Expected num_masks of 1 or more, but got {num_masks}.")
-        # Refuses a single mask, if it shares the pixels out.
+        # The projection refuses a single mask if it shares the pixels out.
         projection(torch.zeros(1, num_masks, 1, 1), generator=torch.Generator())
         self.num_masks = num_masks
         self.resolution = check_resolution(resolution)

@@ -1,10 +1,9 @@
 """Tensors and numbers in, pictures out."""
 
-from amask_solo.visualization.comparison import accuracy_against_time, training_curves
 from amask_solo.visualization.hard_views import hard_view_panel
 from amask_solo.visualization.page import write_page
 from amask_solo.visualization.panels import denormalize, drawn_panels, mask_panel, overlay, save_panel
-from amask_solo.visualization.run_curves import run_curves
+from amask_solo.visualization.plots import accuracy_against_time, run_curves, training_curves
 
 __all__ = [
     "accuracy_against_time",

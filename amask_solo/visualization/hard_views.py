@@ -1,4 +1,4 @@
-"""Pictures of hard views: what the encoder sees, and how that differs from the view that it began as."""
+"""Pictures of hard views: what the encoder sees, and how that differs from the clean view."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,17 @@ from amask_solo._types import Images
 from amask_solo.visualization.panels import MAX_ROWS, caption, draw_columns
 
 GRAY = 0.5
-"""Where nothing has changed."""
+"""The color where nothing has changed."""
 
 ROUNDING = 1e-4
-"""No difference, on the scale of [0, 1]."""
+"""The largest difference that counts as none, on the scale of [0, 1]."""
 
 
 def hard_view_panel(images: Images, hard_views: Sequence[Images], *, title: str | None = None) -> Figure:
-    """Draw one row an image: the view, then each hard view and its difference, amplified as far as it goes.
+    """Draw one row an image: the view, then each hard view and its difference, amplified as far as possible.
 
-    A difference shows a perturbation too small to see, and which part of a view is another image's; it is gray where
-    the two are alike, and says by how much it is amplified.
+    A difference shows a perturbation that is too small to see, and which part of a view comes from another image. It is
+    gray where the two are alike, and its caption says by how much it is amplified.
 
     Args:
         images: The clean views, RGB in [0, 1]; the first eight are drawn.

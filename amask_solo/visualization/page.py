@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
 
 from jinja2 import Environment
 from markdown_it import MarkdownIt
@@ -16,20 +15,13 @@ from PIL import Image
 from amask_solo.files import write_whole
 
 PICTURES = 24
-"""So many pictures there are on a page at most, those of all sliders together."""
+"""The most pictures on a page, over all sliders."""
 
 ROOM = 3_400_000
-"""Bytes that these may take; written as text they take a third more, and the page stays below 5 MB."""
+"""Bytes that the pictures may take. As text they take a third more, so the page stays below 5 MB."""
 
-WIDTHS = (1000, 700, 500, 350, 250)  # pixels; the first at which a picture finds room
+WIDTHS = (1000, 700, 500, 350, 250)  # pixels; the first that fits is taken
 QUALITY = 80  # of JPEG
-
-
-class Picture(NamedTuple):
-    """One picture of a slider."""
-
-    label: str
-    source: str
 
 
 def write_page(path: str | Path, text: str, *, sliders: Mapping[str, Sequence[Path]] | None = None) -> Path:
@@ -38,8 +30,8 @@ def write_page(path: str | Path, text: str, *, sliders: Mapping[str, Sequence[Pa
     Args:
         path: The ``.html`` file.
         text: What it says, in Markdown; its pictures lie beside the file and go into it.
-        sliders: Title -> pictures that one goes through by a slider, in order. Of many, some are left out, evenly; the
-            first and the last are shown. At the end of the page, or in place of a line ``[sliders]``.
+        sliders: Title -> pictures of a slider, in order. If there are many, some are left out evenly, but not the first
+            and the last. Sliders are at the end of the page, or in place of a line ``[sliders]``.
 
     Returns:
         The file.
@@ -49,9 +41,14 @@ def write_page(path: str | Path, text: str, *, sliders: Mapping[str, Sequence[Pa
     most = max(2, PICTURES // max(1, len(shown)))
     chosen = {title: spread(pictures, most) for title, pictures in shown.items()}
     room = ROOM // max(1, sum(map(len, chosen.values())))
-    made = {title: [Picture(_label(file), _jpeg(file, room)) for file in files] for title, files in chosen.items()}
+    made = {
+        title: [{"label": _label(file), "source": _jpeg(file, room)} for file in files]
+        for title, files in chosen.items()
+    }
     body = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
-    body = re.sub(r'src="([^":]+)"', lambda found: f'src="{_png(path.parent / found[1])}"', body)
+    body = re.sub(
+        r'src="([^":]+)"', lambda found: f'src="{_inline((path.parent / found[1]).read_bytes(), "png")}"', body
+    )
     title = re.search(r"^# (.+)$", text, re.MULTILINE)
     # The template escapes what it is given; the text is the report's own.
     template = Environment(autoescape=True).from_string(files(__package__).joinpath("page.html").read_text())
@@ -61,7 +58,7 @@ def write_page(path: str | Path, text: str, *, sliders: Mapping[str, Sequence[Pa
 
 
 def spread(pictures: Sequence[Path], most: int) -> list[Path]:
-    """Return at most so many of them, evenly, with the first and the last.
+    """Return at most ``most`` of the pictures, evenly, with the first and the last.
 
     Example:
         >>> [path.name for path in spread([Path(str(n)) for n in range(10)], 4)]
@@ -78,13 +75,8 @@ def _label(file: Path) -> str:
     return f"epoch {int(number[1])}" if number else file.stem
 
 
-def _png(file: Path) -> str:
-    """Return a picture as what an ``img`` may have as its source."""
-    return _inline(file.read_bytes(), "png")
-
-
 def _jpeg(file: Path, room: int) -> str:
-    """Return a picture likewise, in so many bytes if it can be."""
+    """Return a picture for the source of an ``img``, in at most ``room`` bytes if possible."""
     with Image.open(file) as image:
         picture = image.convert("RGB")
     for width in WIDTHS:

@@ -7,14 +7,15 @@ from pathlib import Path
 import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from amask_solo._types import Images, Masks
 from amask_solo.files import write_whole
 
 PALETTE = ("#E69F00", "#0072B2", "#CC79A7", "#009E73", "#D55E00", "#56B4E9", "#F0E442")
-"""Colors of the masks, in turn; they stay apart for color-blind readers (Okabe and Ito, `Color
-Universal Design <https://jfly.uni-koeln.de/color/>`_, 2008; the order is ours)."""
+"""Colors of the masks, in turn; color-blind readers can tell them apart (Okabe and Ito, `Color Universal Design
+<https://jfly.uni-koeln.de/color/>`_, 2008; the order is ours)."""
 
 MAX_ROWS = 8
 CELL = 1.05  # inches, the width of one picture
@@ -44,16 +45,15 @@ def denormalize(images: Images, mean: Sequence[float], std: Sequence[float]) -> 
 def overlay(images: Images, masks: Masks, colors: Sequence[str] = PALETTE) -> Images:
     r"""Lay masks over dimmed gray images, each in its color.
 
-    Where several masks hide a pixel, their colors mix by weight,
-    :math:`\sum_n m_n c_n / \sum_n m_n`; how opaque the color is tells how much they hide together,
-    :math:`1 - \prod_n (1 - m_n)`.
+    Where several masks hide a pixel, their colors mix by weight, :math:`\sum_n m_n c_n / \sum_n m_n`. The opacity of
+    the color is how much they hide together, :math:`1 - \prod_n (1 - m_n)`.
 
     Args:
         images: RGB images in [0, 1].
         masks: Masks in [0, 1]; 1 hides.
         colors: One color a mask; they repeat if there are more masks.
     """
-    palette = torch.tensor([_rgb(colors[n % len(colors)]) for n in range(masks.shape[1])])
+    palette = torch.tensor([to_rgb(colors[n % len(colors)]) for n in range(masks.shape[1])])
     gray = DIM * images.float().mean(dim=1, keepdim=True)
     masks = masks.float()
     color = torch.einsum("bnhw,nc->bchw", masks, palette.to(masks))
@@ -101,10 +101,6 @@ def drawn_panels(run: Path, kind: str = "epoch") -> list[Path]:
     return sorted((run / "masks").glob(f"{kind}_*.png"))
 
 
-def _rgb(color: str) -> tuple[float, ...]:
-    return tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
-
-
 def draw_columns(columns: Sequence[tuple[str, Images]], *, title: str | None) -> tuple[Figure, list[list[Axes]]]:
     """Draw a row an image, and return the places of its pictures, row by row.
 
@@ -143,14 +139,6 @@ def _grid(rows: int, columns: int, *, size: Sequence[int], title: str | None) ->
 
 def caption(axis: Axes, text: str) -> None:
     """Write into the corner of a picture."""
-    axis.text(
-        0.96,
-        0.05,
-        text,
-        transform=axis.transAxes,
-        ha="right",
-        va="bottom",
-        fontsize=6,
-        color="white",
-        bbox={"boxstyle": "square,pad=0.15", "facecolor": "black", "alpha": 0.55, "linewidth": 0},
-    )
+    box = {"boxstyle": "square,pad=0.15", "facecolor": "black", "alpha": 0.55, "linewidth": 0}
+    style = {"ha": "right", "va": "bottom", "fontsize": 6, "color": "white", "bbox": box}
+    axis.text(0.96, 0.05, text, transform=axis.transAxes, **style)

@@ -36,9 +36,9 @@ ARMS = {STOCK: ("byol", True), "stock, ours": ("byol", False), "amask, ours": ("
 def measure_epochs(setting: Setting, *, epochs: int, workers: int) -> list[dict[str, Any]]:
     """Return seconds an epoch from image files: masked BYOL with our data, stock BYOL with our data and the host's.
 
-    The three take turns, epoch by epoch. The first epoch of each is not counted, nor is what is done once before it
-    (``start_seconds``: ours decodes all files then, the host's loader decodes them in every epoch). The host's workers
-    start anew in every epoch, as in its own script; the shorter the epoch, the more that counts.
+    The three take turns, epoch by epoch. The first epoch of each is not counted, nor is the work once before it
+    (``start_seconds``: ours decodes all files then; the host's loader decodes them in every epoch). The host's workers
+    start anew in every epoch, as in its own script, which counts more in a shorter epoch.
 
     Args:
         setting: Device, backbone and sizes.

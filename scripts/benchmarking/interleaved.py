@@ -1,8 +1,8 @@
 """Real training runs that take turns in one process.
 
 Each run is a Lightning ``Trainer.fit`` in a thread of its own, held at the start of a batch or an epoch until it is its
-turn. So a step is all that a user's step is (forward and backward pass, optimizer, the teacher's average, callbacks,
-the trainer itself), only one run is ever at work, and whatever slows the machine down for a while slows all down.
+turn. So a step has all of a user's step (forward and backward pass, optimizer, the teacher's average, callbacks, the
+trainer itself), only one run works at a time, and other load on the machine slows all runs alike.
 """
 
 import threading
@@ -57,7 +57,7 @@ class _Turns(Callback):
             self.go.acquire()
             if self.enough:
                 raise _Enough
-            # Entered here and not by the caller: profilers watch the thread that they are started in.
+            # It is entered here and not by the caller: profilers watch the thread that they are started in.
             self.watch.__enter__()
         self.left -= 1
 
@@ -119,7 +119,7 @@ class Run:
     def _wait(self) -> None:
         self._turns.done.acquire()
         if self._error is not None:
-            # Not kept: with it would be kept all that the run has allocated.
+            # The error is not kept, since it would keep all that the run has allocated.
             error, self._error = self._error, None
             raise error
 
@@ -142,8 +142,8 @@ class Times(NamedTuple):
 
     Attributes:
         seconds: By the clock on the wall.
-        cpu_seconds: Of this process on all processors together. Other programs lengthen the one far more than the
-            other, so where a machine is shared this is the number to compare.
+        cpu_seconds: Of this process on all processors together. Other programs lengthen it far less than the time on
+            the wall, so it is the number to compare on a shared machine.
     """
 
     seconds: float

@@ -1,4 +1,4 @@
-"""The part ``shares``: where the time of a masked step goes, so that the next bottleneck is known."""
+"""The part ``shares``: where the time of a masked step goes, and so where the next bottleneck is."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -30,8 +30,8 @@ FORWARD, BACKWARD = "forward", "backward"
 def measure_shares(setting: Setting, *, rounds: int) -> list[dict[str, Any]]:
     """Return what a step of masked BYOL is spent on, forward and backward, under PyTorch's profiler.
 
-    The encoder's first layer is listed by itself: on masked views its backward pass goes on to the pixels, which the
-    stock method has no use for. ``host`` is the rest: encoders and heads; as "forward" also optimizer and teacher.
+    The encoder's first layer is listed by itself: on masked views its backward pass reaches the pixels, which the stock
+    method does not need. ``host`` is the rest: encoders and heads, and in "forward" also optimizer and teacher.
 
     Args:
         setting: Where to run; on a GPU the time of kernels is counted, elsewhere that of operations.
@@ -92,7 +92,7 @@ def _spent(events: list[FunctionEvent], *, cuda: bool) -> Counter[tuple[str, str
     # The work of a device is counted where it was asked for.
     events = [event for event in events if event.device_type == DeviceType.CPU]
     parts = {}
-    # An operation without a gradient bears the number of the next one with a gradient: the last to bear it is meant.
+    # An operation without a gradient has the number of the next one with a gradient, so the last one with it counts.
     for event in sorted(events, key=lambda event: event.time_range.start):
         if event.sequence_nr >= 0 and not node_of(event):
             part = part_of(event)

@@ -96,12 +96,12 @@ def rows_of(
 def interleave(
     setting: Setting, makers: Mapping[str, Maker], *, beside: str, rounds: int
 ) -> tuple[dict[str, list[Pair]], dict[str, dict[str, float]]]:
-    """Step all arms in turn, each right after a step of the same other arm: the machine is the same for both.
+    """Step all arms in turn, each right after a step of the same other arm, so that the machine is the same for both.
 
     Args:
         setting: Where to run.
         makers: Arms by name.
-        beside: The arm that all are compared with, itself among them: that shows how far the machine can be trusted.
+        beside: The arm that all are compared with, itself too, which shows how far the machine can be trusted.
         rounds: How many times each arm is measured.
 
     Returns:
@@ -134,7 +134,7 @@ class _Arms:
             return
         except torch.OutOfMemoryError:
             print(f"{name}: not enough memory.", file=sys.stderr)
-        # Here and not above: until then the error keeps all that the run has allocated.
+        # This is not in the handler, where the error still keeps all that the run has allocated.
         self.runs.pop(name, None)
         self.pairs[name].clear()
         gc.collect()

@@ -1,4 +1,4 @@
-"""The part ``systems``: what a step of each published system costs, and of what it is made of."""
+"""The part ``systems``: what a step of each published system costs, and a step of its parts."""
 
 from functools import partial
 from typing import Any

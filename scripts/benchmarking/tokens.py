@@ -1,4 +1,4 @@
-"""The part ``tokens``: what it saves to leave hidden patches out of a vision transformer."""
+"""The part ``tokens``: what a vision transformer saves if hidden patches are left out."""
 
 from dataclasses import replace
 from functools import partial

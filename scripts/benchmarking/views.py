@@ -155,10 +155,10 @@ def _rate(way: Way, device: torch.device, seconds: float) -> float:
     next(batches)  # workers start, kernels are chosen
     synchronize(device)
     start, count, took = time.perf_counter(), 0, 0.0
-    # Workers begin at once and so end at once: the first batch comes with those of the others.
+    # Workers begin together and end together: the first batch comes with those of the others.
     while count < 2 or count % way.together or took < seconds:
         next(batches)
-        # On a device every batch is waited for: a queue of launches would say how fast it can be filled.
+        # Every batch is waited for: otherwise a device would show how fast its queue of launches can be filled.
         synchronize(device)
         count += 1
         took = time.perf_counter() - start

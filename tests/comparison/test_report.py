@@ -51,6 +51,7 @@ def test_the_sections_stand_in_order(report):
         "Masks",
         "Accuracy against time",
         "Training curves",
+        "Convergence",
         "Mask panels",
         "Settings",
         "Reproduce",
@@ -108,7 +109,8 @@ def test_only_masked_arms_have_masks(report):
 def test_every_picture_exists_and_opens(report, folder):
     pictures = re.findall(r"!\[[^\]]+\]\((.+?)\)|src=\"(.+?)\"", report)
     names = [a or b for a, b in pictures]
-    assert names == ["accuracy_time.png", "curves.png", "masks_random.png", "masks_adios.png", "masks_sequential.png"]
+    plots = ["accuracy_time.png", "curves.png", "differences.png"]
+    assert names == [*plots, "masks_random.png", "masks_adios.png", "masks_sequential.png"]
     for name in names:
         Image.open(folder / name).verify()
 

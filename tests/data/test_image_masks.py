@@ -39,7 +39,6 @@ def test_images_and_masks_come_in_pairs(tmp_path):
     for part in (data.train, data.val):
         assert part.masks.dtype == torch.bool
         assert torch.equal(part.masks, (part.stack() == 255).all(dim=1, keepdim=True))
-        assert torch.equal(part.object_mask(0), part.masks[0])
 
 
 def test_the_masks_fit_the_view_of_the_evaluation(tmp_path):

@@ -4,8 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from amask_solo.data import ArrayImages, ResidentLoader, load_image_folder, make_loader
-from amask_solo.data.loaders import stored_bytes
+from amask_solo.data import ArrayImages, ResidentLoader, load_image_folder, loaders, make_loader
 from amask_solo.errors import UserError
 from tests.data.pictures import labeled_tree, truncate
 
@@ -105,12 +104,12 @@ def test_the_global_stream_is_left_alone():
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_a_set_is_resident_if_it_fits():
+def test_a_set_is_resident_if_it_fits(monkeypatch):
     images = numbered(10)
-    assert stored_bytes(images) == images.images.nbytes
-    fits = make_loader(images, **OPTIONS, cache_limit=stored_bytes(images))
-    assert isinstance(fits, ResidentLoader)
-    assert isinstance(make_loader(images, **OPTIONS, cache_limit=stored_bytes(images) - 1), DataLoader)
+    monkeypatch.setattr(loaders, "CACHE_LIMIT", images.images.nbytes)
+    assert isinstance(make_loader(images, **OPTIONS), ResidentLoader)
+    monkeypatch.setattr(loaders, "CACHE_LIMIT", images.images.nbytes - 1)
+    assert isinstance(make_loader(images, **OPTIONS), DataLoader)
 
 
 def test_workers_read_what_the_cache_holds(tmp_path):

@@ -18,7 +18,6 @@ def test_images_labels_and_masks_belong_together(data):
     index, image, label = data.val[7]
     assert (index, label) == (7, int(data.val.labels[7]))
     assert torch.equal(image, data.val.images[7])
-    assert torch.equal(data.val.object_mask(7), data.val.masks[7])
 
 
 @given(count=st.integers(1, 60), classes=st.integers(2, 8))

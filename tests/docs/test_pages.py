@@ -1,8 +1,10 @@
 """README and pages keep their word: commands exist, links lead somewhere."""
 
 import re
+import tomllib
 
 import pytest
+import yaml
 
 from amask_solo.cli.comparison import make_runs, sort_arguments
 from amask_solo.cli.composed import composed
@@ -65,3 +67,20 @@ def test_links_lead_to_a_file_or_a_heading(page, link):
     assert target.exists()
     if anchor:
         assert anchor in headings(target.read_text())
+
+
+def test_the_citation_is_of_this_version_and_names_the_host():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (cited["title"], cited["version"], cited["license"]) == (project["name"], project["version"], "MIT")
+    assert cited["references"][0]["title"].startswith("solo-learn")
+
+
+def test_the_hooks_of_a_commit_are_the_lint_of_the_gate():
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert local["repo"] == "local"
+    gate = (ROOT / "Makefile").read_text()
+    for hook in local["hooks"]:
+        program, command, *_ = hook["entry"].split()
+        assert program == ".venv/bin/ruff"
+        assert f"$(BIN)/ruff {command}" in gate

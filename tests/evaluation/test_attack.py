@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -150,11 +151,58 @@ def test_a_seed_decides_everything():
 def test_without_labels_there_are_lifts_alone():
     found = Attack(**{**QUICK, "steps": 2})(subject(data=replace(corners(labeled=False), class_names=[])))
     assert set(found) == {"lift", "lift_random", "advantage", "area"}
+    found = Attack(**{**QUICK, "steps": 2, "area": [0.1, 0.2]})(
+        subject(data=replace(corners(labeled=False), class_names=[]))
+    )
+    assert not any("acc1" in name for name in found)
 
 
 def test_data_without_validation_images_are_a_mistake_of_the_user():
     with pytest.raises(UserError, match="no validation images"):
         Attack(**{**QUICK, "steps": 1})(subject(data=replace(corners(), val=None)))
+
+
+def test_an_attacker_of_another_architecture_finds_the_corner_too():
+    found = Attack(**QUICK, networks=["patches"])(subject())
+    assert found["acc1_attack"] < 60
+    both = Attack(**QUICK, networks=["unet", "patches"])(subject())
+    assert both["lift_patches"] == pytest.approx(found["lift"], abs=1e-6)
+    assert both["lift"] == max(both["lift_unet"], both["lift_patches"])
+
+
+def test_a_search_without_gradients_finds_the_corner_if_it_tries_often_enough():
+    few, many = (Attack(**{**QUICK, "steps": 1, "restarts": 1}, search=tries)(subject()) for tries in (1, 300))
+    assert few["acc1_search"] > 90
+    assert many["acc1_search"] < 70
+
+
+def test_the_worst_case_is_no_better_than_any_of_its_parts():
+    found = Attack(**QUICK, networks=["unet", "patches"], search=20)(subject())
+    assert found["acc1_worst"] <= min(found["acc1_search"], found["acc1_attack"])
+
+
+def test_several_areas_are_attacked_and_the_first_has_the_plain_names():
+    settings = {**QUICK, "area": [0.125, 0.02, 0.5]}
+    found, alone = Attack(**settings)(subject(Corner())), Attack(**QUICK)(subject(Corner()))
+    assert alone.items() <= found.items()
+    assert found["acc1_attack_area0.125"] == found["acc1_attack"]
+    # The corner is a sixteenth: less than that cannot hide it.
+    assert found["acc1_worst_area0.02"] == 100
+    assert found["acc1_worst_area0.5"] <= found["acc1_worst_area0.125"] < 60
+    worst = [100, *(found[f"acc1_worst_area{area}"] for area in (0.02, 0.125, 0.5))]
+    assert found["acc1_worst_curve"] == pytest.approx(np.trapezoid(worst, [0, 0.02, 0.125, 0.5]) / 0.5)
+
+
+def test_masked_and_stock_runs_meet_the_same_rectangles():
+    settings = {**QUICK, "steps": 1, "restarts": 1, "search": 40}
+    stock, masked = Attack(**settings)(subject()), Attack(**settings)(subject(Corner()))
+    assert (stock["acc1_search"], stock["acc1_random"]) == (masked["acc1_search"], masked["acc1_random"])
+
+
+@pytest.mark.parametrize("setting", [{"networks": []}, {"networks": ["resnet"]}, {"search": -1}, {"area": [0.1, 2.0]}])
+def test_a_further_setting_out_of_range_is_refused(setting):
+    with pytest.raises(ValueError, match="Expected"):
+        Attack(**setting)
 
 
 @pytest.mark.parametrize("setting", [{"steps": 0}, {"restarts": 0}, {"area": 1.0}, {"lr": 0.0}, {"resolution": 2.0}])

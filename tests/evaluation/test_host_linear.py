@@ -113,7 +113,7 @@ def test_the_learning_rate_falls_to_a_tenth_after_epochs_60_and_80():
 
 def test_the_learning_rate_is_in_proportion_to_the_batch_and_the_head_alone_is_trained():
     recipe = HostLinear(lr=0.4).recipe
-    classifier = Classifier(backbone(), grays(), recipe, batch_size=64, seed=0)
+    classifier = Classifier(Subject(backbone(), grays()), recipe, batch_size=64)
     (optimizer,), _ = classifier.configure_optimizers()
     assert [group["lr"] for group in optimizer.param_groups] == [pytest.approx(0.1)]
     trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}

@@ -3,12 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from amask_solo.data import ArrayImages, ImageData, make_shapes
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
+from amask_solo.evaluation.corruptions import CORRUPTIONS, STRENGTHS
 from amask_solo.evaluation.linear import Linear
+from amask_solo.evaluation.occluders import load_occluders, pasted
 from amask_solo.evaluation.protocol import Subject
 from amask_solo.evaluation.robustness import Robustness
 
@@ -48,7 +51,8 @@ def squares(*, background: bool) -> ImageData:
 
 def score(look: Look, data: ImageData, **settings) -> dict[str, float]:
     areas = settings.pop("areas", [])
-    return Robustness(areas)(Subject(Backbone(look), data, **settings))
+    occluders = settings.pop("occluders", None)
+    return Robustness(areas, occluders=occluders)(Subject(Backbone(look), data, **settings))
 
 
 def test_who_looks_at_the_background_alone_is_fooled_by_another():
@@ -139,6 +143,75 @@ def test_images_without_a_label_are_left_out():
 def test_data_without_validation_images_are_a_mistake_of_the_user():
     with pytest.raises(UserError, match="no validation images"):
         score(MIDDLE, replace(squares(background=True), val=None))
+
+
+def paint_occluders(folder, masks):
+    """Write black pictures with white objects in the given places."""
+    for number, mask in enumerate(masks):
+        for kind in ("images", "masks"):
+            (folder / kind).mkdir(exist_ok=True)
+            Image.fromarray(mask.numpy().astype(np.uint8) * 255).convert("RGB" if kind == "images" else "L").save(
+                folder / kind / f"{number}.png"
+            )
+    return str(folder)
+
+
+def places(part):
+    mask = torch.zeros(SIZE, SIZE, dtype=torch.bool)
+    mask[part, part] = True
+    return mask
+
+
+def test_objects_of_other_pictures_cost_what_they_hide(tmp_path):
+    data = squares(background=False)
+    folder = paint_occluders(tmp_path, [places(OBJECT)])
+    hidden = score(MIDDLE, data, occluders=folder)
+    # Nothing of the class is left: dark and bright look alike, whatever is pasted.
+    assert (hidden["acc1"], hidden["acc1_outlines"], hidden["acc1_objects"]) == (100, 50, 50)
+    assert hidden["outline_area"] == pytest.approx(1 / 16)
+
+
+def test_an_outline_shows_the_mean_color_and_an_object_its_own(tmp_path):
+    folder = paint_occluders(tmp_path, [places(slice(0, 3)), places(slice(0, 3)).flip(1)])
+    objects = load_occluders(folder, size=SIZE)
+    subject = Subject(Backbone(CORNER), squares(background=True))
+    images = subject.labeled("val")
+    outlines, pasted_objects = (
+        torch.cat(list(pasted(subject, images, objects, outlines=outlines))) for outlines in (True, False)
+    )
+    clean = torch.cat([subject.view(pixels) for pixels, _ in subject.batches(images)])
+    changed = (outlines != clean).any(dim=1)
+    assert torch.equal(changed, (pasted_objects != clean).any(dim=1))
+    assert outlines.movedim(1, -1)[changed].abs().max() < 0.02
+    assert pasted_objects.movedim(1, -1)[changed].min() == pytest.approx(2)
+    lies_left = changed[:, 0, 0]
+    assert 5 < lies_left.sum() < 35
+
+
+def test_a_folder_without_objects_is_a_mistake_of_the_user(tmp_path):
+    with pytest.raises(UserError, match="images"):
+        score(MIDDLE, squares(background=False), occluders=str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_a_corruption_grows_with_its_strength_and_a_seed_decides_it(kind):
+    images = make_shapes(num_train=8, num_val=8, num_classes=4).train.stack()
+    draw = torch.Generator()
+    made = [CORRUPTIONS[kind](images, strength, draw.manual_seed(0)) for strength in STRENGTHS]
+    assert all(pixels.dtype == torch.uint8 and pixels.shape == images.shape for pixels in made)
+    errors = [(pixels.float() - images.float()).square().mean() for pixels in made]
+    assert 0 < errors[0] < errors[1] < errors[2]
+    assert torch.equal(made[1], CORRUPTIONS[kind](images, 2, draw.manual_seed(0)))
+
+
+def test_corruptions_are_scored_one_by_one_and_together():
+    data = make_shapes(num_train=96, num_val=64, num_classes=4)
+    subject = Subject(Backbone(Look(slice(0, 32))), data)
+    scores = Robustness([], corruptions=True)(subject)
+    each = [scores[f"acc1_{kind}_{strength}"] for kind in CORRUPTIONS for strength in STRENGTHS]
+    assert scores["acc1_corrupted"] == pytest.approx(np.mean(each))
+    # A network that sees mean colors alone does not mind blur, which keeps them.
+    assert scores["acc1_blur_1"] == pytest.approx(scores["acc1"], abs=5)
 
 
 @pytest.mark.parametrize("area", [0.0, 1.0, 30.0])

@@ -62,6 +62,12 @@ def test_scores_are_those_of_the_protocols_on_that_data(tmp_path, subject):
     assert scores["paints/linear_acc1"] == Linear()(other)["acc1"]
 
 
+def test_the_same_classifier_is_scored_on_images_with_a_hidden_part(tmp_path, subject):
+    paint(tmp_path / "paints")
+    scores = Transfer([str(tmp_path / "paints")], occluded=0.9)(subject)
+    assert scores["mean_linear_acc1_occluded"] == scores["paints/linear_acc1_occluded"] < scores["mean_linear_acc1"]
+
+
 def test_images_are_normalized_as_the_backbone_is_used_to(tmp_path, subject):
     other = Transfer("unused", image_size=6).subject_on(subject, paint(tmp_path / "paints"), name="paints")
     assert (other.data.mean, other.data.std) == (subject.data.mean, subject.data.std)
@@ -97,7 +103,9 @@ def test_a_folder_without_classes_is_refused(tmp_path, subject):
         Transfer([str(tmp_path / "flat")])(subject)
 
 
-@pytest.mark.parametrize("wrong", [{"folders": []}, {"folders": ["a"], "image_size": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"folders": []}, {"folders": ["a"], "image_size": 0}, {"folders": ["a"], "occluded": 1.0}]
+)
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="Expected"):
-        Transfer(**wrong)
+        Transfer(**{"folders": ["a"], **wrong})

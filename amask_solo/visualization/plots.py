@@ -1,8 +1,8 @@
-"""Plots of a comparison: what accuracy costs, and how it grows."""
+"""Plots of a run and of a comparison: numbers by epoch, and what accuracy costs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
-from typing import NamedTuple
+from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,13 +25,22 @@ COLUMNS = 3
 PANEL = (2.75, 2.4)  # inches
 HEAD = 0.35  # inches, for the legend
 MINUTE, HOUR = 60, 3600
-LONG = 3  # so many minutes or hours, and seconds or minutes are no longer the unit
+LONG = 3  # above so many minutes (hours), the unit is no longer seconds (minutes)
 
 
-class _Style(NamedTuple):
-    color: str
-    marker: str
-    line: str
+def run_curves(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
+    """Draw each number of a run in a panel of its own.
+
+    Args:
+        curves: Title -> (epochs done, value), in order.
+    """
+    figure, panels = _grid(list(curves), (3.0, 2.1), dpi=110)
+    for panel, points in zip(panels, curves.values(), strict=True):
+        epochs, values = zip(*points, strict=True)
+        panel.plot(epochs, values, color=PALETTE[1], linewidth=1.6, marker="o" if len(points) == 1 else None)
+        panel.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+        panel.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    return figure
 
 
 def accuracy_against_time(points: Points, *, label: str) -> Figure:
@@ -43,21 +52,12 @@ def accuracy_against_time(points: Points, *, label: str) -> Figure:
     """
     unit, seconds = _unit_of([x for arms in points.values() for runs in arms.values() for x, _ in runs])
     figure, panels = _panels(points, f"training time ({unit})", f"{label} (%)")
-    for (_, arms), axis in panels:
-        for name, style in _styles(points).items():
+    for arms, axis in panels:
+        for name, (color, marker, _) in _styles(points).items():
             x, y = zip(*arms.get(name, ()), strict=True) if arms.get(name) else ((), ())
-            axis.plot(
-                [value / seconds for value in x],
-                y,
-                linestyle="none",
-                marker=style.marker,
-                color=style.color,
-                markersize=6,
-                markeredgecolor="white",
-                markeredgewidth=0.6,
-                alpha=0.9,
-                label=name,
-            )
+            dots = {"linestyle": "none", "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.6}
+            x = [value / seconds for value in x]
+            axis.plot(x, y, marker=marker, color=color, alpha=0.9, label=name, **dots)
         axis.set_xlim(left=0)
         axis.margins(y=0.12)
     return _with_legend(figure)
@@ -73,46 +73,61 @@ def training_curves(curves: Curves, *, label: str) -> Figure:
         label: What the accuracy is.
     """
     figure, panels = _panels(curves, "epoch", f"{label} (%)")
-    for (_, arms), axis in panels:
-        for name, style in _styles(curves).items():
+    for arms, axis in panels:
+        for name, (color, marker, line) in _styles(curves).items():
             epochs, low, mean, high = _summarized(arms.get(name, ()))
-            axis.fill_between(epochs, low, high, color=style.color, alpha=0.15, linewidth=0)
-            marker = style.marker if len(epochs) == 1 else None
-            axis.plot(epochs, mean, color=style.color, linestyle=style.line, marker=marker, linewidth=1.6, label=name)
+            axis.fill_between(epochs, low, high, color=color, alpha=0.15, linewidth=0)
+            point = marker if len(epochs) == 1 else None
+            axis.plot(epochs, mean, color=color, linestyle=line, marker=point, linewidth=1.6, label=name)
         axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     return _with_legend(figure)
 
 
-def _styles(panels: Mapping[str, Mapping[str, object]]) -> dict[str, _Style]:
-    """Return the style of each arm, the same in all panels."""
+def _styles(panels: Mapping[str, Mapping[str, object]]) -> dict[str, tuple[str, str, str]]:
+    """Return color, marker and line of each arm, the same in all panels."""
     arms = dict.fromkeys(arm for panel in panels.values() for arm in panel)
     return {
-        arm: _Style(COLORS[n % len(COLORS)], MARKERS[n % len(MARKERS)], LINES[n % len(LINES)])
-        for n, arm in enumerate(arms)
+        arm: (COLORS[n % len(COLORS)], MARKERS[n % len(MARKERS)], LINES[n % len(LINES)]) for n, arm in enumerate(arms)
     }
 
 
 def _panels(
     content: Mapping[str, Mapping], x_label: str, y_label: str
-) -> tuple[Figure, Iterator[tuple[tuple[str, Mapping], Axes]]]:
-    columns = min(COLUMNS, max(1, len(content)))
-    rows = max(1, ceil(len(content) / columns))
-    width, height = PANEL
-    # A single panel gets more room, and there is always room for the legend.
-    size = (max(columns * width, 1.6 * width), rows * height + HEAD)
-    figure = Figure(figsize=size, dpi=200, facecolor="white", layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
-    for axis in grid[len(content) :]:
-        axis.remove()
-    for n, (title, axis) in enumerate(zip(content, grid, strict=False)):
-        axis.set_title(title, fontsize=9)
+) -> tuple[Figure, Iterator[tuple[Mapping, Axes]]]:
+    # There is always room for the legend.
+    figure, axes = _grid(list(content), PANEL, dpi=200, head=HEAD, least_width=1.6 * PANEL[0])
+    for axis in axes:
         axis.set_xlabel(x_label, fontsize=8)
-        axis.set_ylabel(y_label if n % columns == 0 else "", fontsize=8)
+        axis.set_ylabel(y_label if axis.get_subplotspec().is_first_col() else "", fontsize=8)
+    return figure, zip(content.values(), axes, strict=True)
+
+
+def _grid(
+    titles: Sequence[str], panel: tuple[float, float], *, dpi: int, head: float = 0.0, least_width: float = 0.0
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with one empty panel for each title, row by row.
+
+    Args:
+        titles: What stands above the panels.
+        panel: Width and height of each, in inches.
+        dpi: Dots an inch.
+        head: Further height of the figure, in inches.
+        least_width: The figure is at least so wide, in inches.
+    """
+    columns = min(COLUMNS, max(1, len(titles)))
+    rows = max(1, ceil(len(titles) / columns))
+    size = (max(columns * panel[0], least_width), rows * panel[1] + head)
+    figure = Figure(figsize=size, dpi=dpi, facecolor="white", layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+    for axis in grid[len(titles) :]:
+        axis.remove()
+    for title, axis in zip(titles, grid, strict=False):
+        axis.set_title(title, fontsize=9)
         axis.tick_params(labelsize=7)
         axis.grid(visible=True, color="#DDDDDD", linewidth=0.5)
         axis.set_axisbelow(True)
         axis.spines[["top", "right"]].set_visible(False)
-    return figure, zip(content.items(), grid, strict=False)
+    return figure, grid[: len(titles)]
 
 
 def _with_legend(figure: Figure) -> Figure:
@@ -133,9 +148,4 @@ def _summarized(runs: Sequence[Sequence[tuple[int, float]]]) -> tuple[list, ...]
     tables = [dict(run) for run in runs]
     epochs = sorted(set.intersection(*map(set, tables))) if tables else []
     values = [[table[epoch] for table in tables] for epoch in epochs]
-    return (
-        epochs,
-        [min(column) for column in values],
-        [sum(column) / len(column) for column in values],
-        [max(column) for column in values],
-    )
+    return epochs, *([summary(column) for column in values] for summary in (min, fmean, max))

@@ -1,0 +1,122 @@
+"""Were the networks finished? What masks cost and what they buy shows at different times, so a report has to say.
+
+Short runs charge for hiding and hide what it buys. Ours.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from amask_solo.comparison.plan import STOCK
+from amask_solo.comparison.records import Record
+from amask_solo.comparison.statistics import arm_order
+from amask_solo.comparison.tables import markdown
+from amask_solo.comparison.wording import number
+
+CLOSE = 2.0
+"""An arm has converged if its kNN accuracy moves by less than so many points in the second half of training,"""
+
+APART = 1.0
+"""and if no two arms that differ by more than so many points change places in it."""
+
+Curve = Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """How much an arm still moved.
+
+    Attributes:
+        base: The base method.
+        arm: How it is masked.
+        epochs: Half of the epochs, as near as accuracy was measured, and all of them.
+        half: The mean accuracy over seeds at the former, in percent.
+        end: The same at the end.
+        overtook: The arms that it changed places with.
+    """
+
+    base: str
+    arm: str
+    epochs: tuple[int, int]
+    half: float
+    end: float
+    overtook: tuple[str, ...] = ()
+
+    @property
+    def converged(self) -> bool:
+        """Whether it moved no more, and kept its place."""
+        return abs(self.end - self.half) < CLOSE and not self.overtook
+
+
+def convergence(records: Sequence[Record]) -> list[Convergence]:
+    """Return how much each arm of each base moved in the second half of training, by online kNN accuracy.
+
+    Arms whose accuracy was measured once only, or never, are left out: ``online_knn`` is the key.
+    """
+    measured: dict[tuple[str, str], list[tuple[tuple[int, float], tuple[int, float]]]] = defaultdict(list)
+    for record in records:
+        if len(record.curve) > 1:
+            measured[record.base, record.arm].append(_half_and_end(record.curve))
+    rows = [
+        Convergence(base, arm, (ends[0][0][0], ends[0][1][0]), *(fmean(end[n][1] for end in ends) for n in (0, 1)))
+        for (base, arm), ends in sorted(measured.items(), key=lambda item: (item[0][0], arm_order(item[0][1])))
+    ]
+    return [_placed(row, [other for other in rows if other.base == row.base]) for row in rows]
+
+
+def _half_and_end(curve: Curve) -> tuple[tuple[int, float], tuple[int, float]]:
+    end = curve[-1]
+    return min(curve[:-1], key=lambda point: abs(point[0] - end[0] / 2)), end
+
+
+def _placed(row: Convergence, rows: Sequence[Convergence]) -> Convergence:
+    def changed(other: Convergence) -> bool:
+        half, end = row.half - other.half, row.end - other.end
+        return half * end < 0 and max(abs(half), abs(end)) > APART
+
+    return replace(row, overtook=tuple(other.arm for other in rows if changed(other)))
+
+
+def differences_over_epochs(records: Sequence[Record]) -> dict[str, dict[str, list[list[tuple[int, float]]]]]:
+    """Return the difference to stock at each epoch that both measured: base -> arm -> one curve for each seed."""
+    stock = {(r.base, r.seed): dict(r.curve) for r in records if r.arm == STOCK}
+    found: dict[str, dict[str, list[list[tuple[int, float]]]]] = {}
+    for record in sorted(records, key=lambda r: arm_order(r.arm)):
+        reference = stock.get((record.base, record.seed), {})
+        curve = [(epoch, value - reference[epoch]) for epoch, value in record.curve if epoch in reference]
+        if record.arm != STOCK and curve:
+            found.setdefault(record.base, {}).setdefault(record.arm, []).append(curve)
+    return found
+
+
+def unfinished(rows: Sequence[Convergence]) -> str:
+    """Say which networks were not finished; nothing if all were, or nobody knows."""
+    left = [f"`{row.arm}` ({row.base})" for row in rows if not row.converged]
+    if not left:
+        return ""
+    names = "all of them" if len(left) == len(rows) > 1 else ", ".join(left)
+    return (
+        f"**Not finished: {names}.** Short runs charge for hiding and do not show what it buys: "
+        "train longer before you conclude anything."
+    )
+
+
+def convergence_table(rows: Sequence[Convergence]) -> str:
+    """Return the table of the report."""
+    header = ["base", "arm", "at half", "at the end", "moved by", "changed places with", "converged"]
+    return markdown(
+        header,
+        [
+            [
+                row.base,
+                row.arm,
+                f"{number(row.half)} (epoch {row.epochs[0]})",
+                f"{number(row.end)} (epoch {row.epochs[1]})",
+                number(row.end - row.half, sign=True),
+                ", ".join(row.overtook) or "-",
+                "yes" if row.converged else "no",
+            ]
+            for row in rows
+        ],
+    )

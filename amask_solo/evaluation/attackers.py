@@ -1,0 +1,154 @@
+"""Masks that are chosen to hurt: by a gradient, from networks of several kinds, and by trying at random."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from amask_solo._random import stream
+from amask_solo._types import Images, OneMask
+from amask_solo.data.base import Pixels
+from amask_solo.evaluation.protocol import Subject
+from amask_solo.maskers import PatchHead, RandomMasker, SimultaneousMasker, UNet
+from amask_solo.maskers.base import Masker
+from amask_solo.occlusion import occlude
+from amask_solo.projections import AreaBudget
+
+POOL = 2048
+"""So many training images, drawn at random, train the attackers and choose among them."""
+
+PATCHES = 8
+"""The side of an attacker's grid of patches, in patches."""
+
+Embedding = Float[Tensor, "b d"]
+"""Views in the space where they are compared."""
+
+Right = Bool[Tensor, " b"]
+"""Which images are classified correctly."""
+
+
+@dataclass
+class Pool:
+    """The images that attackers learn from, and where they lie when nothing is hidden.
+
+    Attributes:
+        pixels: Training images.
+        clean: The embedding of each.
+    """
+
+    pixels: Pixels
+    clean: Embedding
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, subject: Subject) -> "Pool":
+        """Draw the images, and embed them once: they are not augmented."""
+        images = subject.images("train")
+        draw = stream("attack/pool", seed=subject.seed, rank=0, step=0, device="cpu")
+        pixels = images.select(torch.randperm(len(images), generator=draw)[:POOL]).stack()
+        parts = [embed(subject, encode(subject, subject.view(part))) for part in pixels.split(subject.batch_size)]
+        return cls(pixels, torch.cat(parts))
+
+
+def encode(subject: Subject, views: Images) -> Float[Tensor, "b features"]:
+    """Return features through which a gradient reaches the views."""
+    return subject.backbone(views).float()
+
+
+def embed(subject: Subject, features: Float[Tensor, "b features"]) -> Embedding:
+    """Return features as the run's loss compares them, or as they are if it has no projector."""
+    return features if subject.head is None else subject.head(features)
+
+
+def lift(clean: Embedding, hidden: Embedding) -> Float[Tensor, " b"]:
+    """Return how far a mask moves each embedding: one minus the cosine, 0 if not at all."""
+    return 1 - F.cosine_similarity(clean, hidden, dim=1)
+
+
+def hide(views: Images, mask: OneMask) -> Images:
+    """Hide a part of normalized views in the mean color of the data set."""
+    return occlude(views, mask, torch.zeros_like(views))
+
+
+def make_attacker(network: str, *, area: float, size: int, resolution: float) -> Masker:
+    """Build a masker that hides a given share of each image by one mask.
+
+    Args:
+        network: ``unet``, of the kind that maskers are by default, or ``patches``: a small transformer over a grid of
+            8 x 8 patches, which gives all pixels of a patch the same score.
+        area: The share.
+        size: Height and width of the views.
+        resolution: The share of height and width that a U-Net works at.
+    """
+    if network == "unet":
+        return SimultaneousMasker(1, network=UNet, projection=AreaBudget(area), resolution=resolution)
+    patches = partial(PatchHead, patch_size=max(1, size // PATCHES))
+    return SimultaneousMasker(1, network=patches, projection=AreaBudget(area), resolution=1.0)
+
+
+def train_attacker(
+    attacker: Masker, subject: Subject, pool: Pool, *, steps: int, batch_size: int, lr: float, restart: int
+) -> Masker:
+    """Train a masker to move the embeddings of a frozen backbone.
+
+    Args:
+        attacker: The masker, with fresh weights.
+        subject: Whose backbone it is; its parameters get no gradient.
+        pool: What to learn from.
+        steps: How long.
+        batch_size: Images a step.
+        lr: Of AdamW.
+        restart: The number of the attempt, which decides the batches.
+
+    Returns:
+        The masker, in evaluation mode.
+    """
+    attacker.to(subject.device)
+    learned = list(attacker.parameters())
+    optimizer = torch.optim.AdamW(learned, lr=lr)
+    draw = stream("attack/batches", seed=subject.seed, rank=0, step=restart, device="cpu")
+    for _ in range(steps):
+        picks = torch.randint(len(pool.pixels), (batch_size,), generator=draw)
+        views = subject.view(pool.pixels[picks])
+        with torch.enable_grad():
+            moved = embed(subject, encode(subject, hide(views, attacker(views))))
+            gain = lift(pool.clean[picks.to(pool.clean.device)], moved).mean()
+        for parameter, gradient in zip(learned, torch.autograd.grad(-gain, learned), strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+    return attacker.eval()
+
+
+def random_tries(views: Images, *, area: float, tries: int, generator: torch.Generator) -> Iterator[OneMask]:
+    """Yield random rectangles for all images, one attempt after another: a search without gradients."""
+    masker = RandomMasker(area=area)
+    for _ in range(tries):
+        yield masker(views, generator=generator)
+
+
+def survivors(
+    views: Images, right: Right, masks: Iterator[OneMask], correct: Callable[[Images, Tensor], Right]
+) -> Right:
+    """Return which images are right under all masks; those that are wrong already are not tried again.
+
+    Args:
+        views: The images.
+        right: Those that are right so far.
+        masks: One mask for each image, again and again.
+        correct: Says of some views, and of their places in the batch, which are classified correctly.
+    """
+    left = right.nonzero()[:, 0]
+    for mask in masks:
+        if not len(left):
+            break
+        left = left[correct(hide(views[left], mask[left]), left)]
+    return torch.zeros_like(right).index_fill(0, left, value=True)
+
+
+def classifies(subject: Subject, probe: nn.Module, labels: Tensor) -> Callable[[Images, Tensor], Right]:
+    """Return the function that says which views of a batch a probe classifies correctly."""
+    return lambda views, places: probe(encode(subject, views)).argmax(dim=1) == labels[places]

@@ -145,7 +145,7 @@ def saved_blueprint(checkpoint: Checkpoint, arch: str | None = None) -> Blueprin
 
     Args:
         checkpoint: The checkpoint.
-        arch: What the user calls the backbone, who knows better; nothing else is known if the checkpoint disagrees.
+        arch: What the user calls the backbone, which counts; nothing else is known if the checkpoint disagrees.
     """
     saved = checkpoint.get(STATE, {})
     if arch not in (None, saved.get("backbone")):

@@ -56,7 +56,7 @@ def _acquire(path: Path) -> IO[str]:
     while True:
         file = path.open("a+")
         _lock(file)
-        # Who held it before has deleted it, perhaps after it was opened here.
+        # Its last owner has deleted it, perhaps after it was opened here.
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             break
         file.close()

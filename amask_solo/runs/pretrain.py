@@ -77,7 +77,7 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
         with hold(folder) if first else nullcontext():
             _train(cfg, folder, checkpoint, trainer=trainer, model=model, data=data)
     except SIGTERMException:
-        # Not earlier: who goes on with the run, perhaps at once, finds the folder free.
+        # Not earlier: a command that goes on with the run, perhaps at once, must find the folder free.
         end.leave(first=first)
     if not first:
         return {}

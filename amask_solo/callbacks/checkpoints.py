@@ -1,6 +1,7 @@
 """Which states of a run are kept: the last, the best, an interrupted one, never a broken one."""
 
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
@@ -43,8 +44,9 @@ def checkpoints(
 class LastCheckpoint(Checkpoint):
     """Write ``last.ckpt`` every so many epochs, at the end, and when a user or a cluster ends the run before its time.
 
-    Lightning's ``save_on_exception`` would write after an error too, when nobody knows whether the state is sound, and
-    after the last step: a run that goes on from there would never measure what comes after that step.
+    Lightning's ``save_on_exception`` would write after an error too, when nobody knows whether the state is sound;
+    after the last step: a run that goes on from there would never measure what comes after that step; and between two
+    epochs: it would leave the second one out.
 
     Args:
         folder: Where the file goes.
@@ -53,31 +55,29 @@ class LastCheckpoint(Checkpoint):
 
     def __init__(self, folder: str | Path, *, every_n_epochs: int = 1) -> None:
         self.path, self.every_n_epochs = Path(folder) / LAST, every_n_epochs
-        self._running = False
+        self._within_epoch = False
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Begin: before this the state of a resumed run may not be complete."""
-        self._running = not trainer.fast_dev_run
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Note that an epoch has begun: between two of them Lightning's count of batches is still that of the first."""
+        del trainer, pl_module, batch, batch_idx
+        self._within_epoch = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Save, if it is time."""
         _write_row(trainer)
         epoch = trainer.current_epoch + 1
-        if self._running and (epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs):
+        if not trainer.fast_dev_run and (epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs):
             trainer.save_checkpoint(self.path)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """End: the last epoch has been saved."""
-        self._running = False
+        self._within_epoch = False
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save, if it was an interruption and the state is sound and worth it."""
-        if not self._running or not isinstance(exception, KeyboardInterrupt | SIGTERMException):
+        if trainer.fast_dev_run or not isinstance(exception, KeyboardInterrupt | SIGTERMException):
             return
-        steps_left = trainer.global_step < trainer.estimated_stepping_batches
-        wanted = trainer.global_step and (steps_left or not self.path.exists())
-        if wanted and all_finite(pl_module.parameters()):
-            trainer.save_checkpoint(self.path)
+        if self._within_epoch and trainer.global_step:
+            steps_left = trainer.global_step < trainer.estimated_stepping_batches
+            if (steps_left or not self.path.exists()) and all_finite(pl_module.parameters()):
+                trainer.save_checkpoint(self.path)
         if self.path.exists():
             rank_zero_info(f"Interrupted; continue with resume=true from {self.path}.")
 

@@ -57,14 +57,22 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path, ctrl_c, batch):
     assert len(steps) == 9
 
 
-def test_an_interruption_of_validation_repeats_no_step(tmp_path, ctrl_c):
-    class InValidation(Callback):
-        def on_validation_batch_start(self, trainer, *_) -> None:
-            if trainer.global_step == 3:
-                raise KeyboardInterrupt
+class InValidation(Callback):
+    def on_validation_batch_start(self, trainer, *_) -> None:
+        if trainer.global_step == 3:
+            raise KeyboardInterrupt
 
+
+class BetweenEpochs(Callback):
+    def on_train_epoch_start(self, trainer, *_) -> None:
+        if trainer.global_step == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("moment", [InValidation, BetweenEpochs])
+def test_an_interruption_around_the_end_of_an_epoch_repeats_no_step_and_leaves_none_out(tmp_path, ctrl_c, moment):
     with pytest.raises(SystemExit):
-        fit(masked(), batches=3, callbacks=[*checkpoints(tmp_path), InValidation()], **ON)
+        fit(masked(), batches=3, callbacks=[*checkpoints(tmp_path), moment()], **ON)
     callbacks = [*checkpoints(tmp_path)]
     trainer = Trainer(
         max_epochs=2,

@@ -18,6 +18,8 @@ ROOMS = {
     # The ground floor: no room, only names, words and files.
     "_types": set(),
     "_random": set(),
+    "_modes": set(),
+    "neighbors": set(),
     "errors": set(),
     "layout": set(),
     "lightning_logs": set(),
@@ -25,6 +27,7 @@ ROOMS = {
     "rules": {"errors"},
     "signatures": {"rules"},
     "files": {"errors"},
+    "curves": {"errors"},
     "configuration": {"errors", "signatures"},
     "occlusion": {"_types"},
     "blur": {"_types"},
@@ -42,11 +45,11 @@ ROOMS = {
     "data": {"_random", "errors", "files"},
     "visualization": {"_types", "files"},
     "evaluation": {"_types", "_random", "errors", "files", "rules", "signatures", "augment", "data", "maskers"}
-    | {"blur", "lightning_logs", "occlusion", "projections", "localisers"},
+    | {"blur", "lightning_logs", "neighbors", "occlusion", "projections", "localisers"},
     # The host, and the game in it.
-    "hosts": {"_types", "errors", "layout", "schedules"},
-    "callbacks": {"_types", "_random", "errors", "files", "layout", "augment", "data", "evaluation.knn", "game"}
-    | {"maskers.none", "visualization"},
+    "hosts": {"_types", "_modes", "errors", "layout", "neighbors", "schedules"},
+    "callbacks": {"_types", "_random", "_modes", "errors", "files", "layout", "augment", "data", "evaluation.knn"}
+    | {"game", "maskers.none", "visualization"},
     "masked": {"_types", "_random", "errors", "layout", "configuration", "callbacks", "game", "hosts", "occlusion"}
     | {"localisers.backbone", "localisers.handover"},
     # Runs, from the refusal of settings to the folder.
@@ -66,6 +69,7 @@ ROOMS = {
     "runs": {
         "_types",
         "_random",
+        "curves",
         "errors",
         "files",
         "layout",
@@ -77,7 +81,8 @@ ROOMS = {
     }
     | {"visualization", "localisers.base", "localisers.backbone", "maskers.base", "hosts", "callbacks", "masked"}
     | {"settings", "checkpoints"},
-    "comparison": {"errors", "files", "layout", "signatures", "configuration", "hosts.methods", "visualization"},
+    "comparison": {"curves", "errors", "files", "layout", "signatures", "configuration", "hosts.methods"}
+    | {"visualization"},
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
     | {"lightning_logs", "visualization", "checkpoints", "runs", "comparison"},
     "_hydra": {"masked.registry"},

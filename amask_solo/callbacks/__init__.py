@@ -1,6 +1,6 @@
 """What watches, pictures, measures and keeps a run."""
 
-from amask_solo.callbacks.checkpoints import KeepOnInterrupt, checkpoints
+from amask_solo.callbacks.checkpoints import checkpoints
 from amask_solo.callbacks.loggers import MetricsFile, csv, finish, wandb
 from amask_solo.callbacks.online_knn import OnlineKNN, spread
 from amask_solo.callbacks.panels import HardViewPanels, MaskPanels
@@ -11,7 +11,6 @@ from amask_solo.callbacks.summary import Summary, device_name, versions
 __all__ = [
     "EndAtSignal",
     "HardViewPanels",
-    "KeepOnInterrupt",
     "MaskPanels",
     "MetricsFile",
     "OnlineKNN",

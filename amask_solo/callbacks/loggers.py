@@ -27,32 +27,14 @@ class MetricsFile(Logger):
         save_dir: The run folder.
     """
 
+    name = version = ""  # no sub-folder
+
     def __init__(self, save_dir: str | Path) -> None:
         super().__init__()
-        self._folder = Path(save_dir)
+        self.path = Path(save_dir) / METRICS
         self._columns: list[str] = []
         self._row: dict[str, Any] = {}
         self._end = 0  # length of the file without the row that is still growing
-
-    @property
-    def name(self) -> str:
-        """No sub-folder."""
-        return ""
-
-    @property
-    def version(self) -> str:
-        """No sub-folder."""
-        return ""
-
-    @property
-    def save_dir(self) -> str:
-        """The run folder."""
-        return str(self._folder)
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._folder / METRICS
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Do nothing: the run folder has ``config.yaml``."""
@@ -61,45 +43,37 @@ class MetricsFile(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Add numbers to the row of a step, and write it."""
         step = int(self._row.get("step", 0) if step is None else step)
-        if not self._columns:
-            self._take_up(step)
         if self._row.get("step") != step:
-            self._end = self.path.stat().st_size if self._row else self._end
-            self._row = {}
-        self._row |= {"step": step, **{name: f"{value:.7g}" for name, value in metrics.items()}}
-        new = [name for name in self._row if name not in self._columns]
-        if new:
-            self._columns += sorted(new)
-            self._rewrite([row for row in self._rows() if int(row["step"]) != step])
+            self._end = self.path.stat().st_size if self._row else 0
+            self._row = {"step": step}
+        self._row |= {name: f"{value:.7g}" for name, value in metrics.items()}
+        if not self._row.keys() <= set(self._columns):
+            self._rewrite(before=step)
         self._write_last(self._text([self._row]))
+
+    def _rewrite(self, *, before: int) -> None:
+        """Write the rows before a step again, with the columns that its own row needs."""
+        rows = [row for row in self._rows() if int(row["step"]) < before]
+        columns = self._columns or (list(rows[0]) if rows else ["step", "epoch"])
+        self._columns = columns + sorted(self._row.keys() - set(columns))
+        text = ",".join(self._columns) + "\r\n" + self._text(rows)
+        write_whole(self.path, text)
+        self._end = len(text.encode())
 
     def _write_last(self, row: str) -> None:
         try:
-            with self.path.open("r+", newline="") as file:
-                file.truncate(self._end)
-                file.seek(self._end)
+            os.truncate(self.path, self._end)
+            with self.path.open("a", newline="") as file:
                 file.write(row)
         except OSError as error:
             os.truncate(self.path, self._end)
             raise cannot_write(self.path, error) from error
 
-    def _take_up(self, step: int) -> None:
-        rows = [row for row in self._rows() if int(row["step"]) < step]
-        self._columns = list(rows[0]) if rows else ["step", "epoch"]
-        self._rewrite(rows)
-
     def _rows(self) -> list[dict[str, str]]:
-        if not self.path.is_file():
-            return []
-        text = self.path.read_bytes().decode()
+        text = self.path.read_bytes().decode() if self.path.is_file() else ""
         # A row that a crash has cut off has no end.
         whole = text[: text.rfind("\n") + 1]
         return list(csv_format.DictReader(io.StringIO(whole, newline="")))
-
-    def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        text = ",".join(self._columns) + "\r\n" + self._text(rows)
-        write_whole(self.path, text)
-        self._end = len(text.encode())
 
     def _text(self, rows: list[dict[str, Any]]) -> str:
         text = io.StringIO(newline="")

@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from amask_solo._modes import evaluating
 from amask_solo._types import Images
 from amask_solo.data import ImageSet
 from amask_solo.data.subsets import labeled_places
@@ -61,18 +62,13 @@ class OnlineKNN(Callback):
 
     def _accuracy(self, trainer: Trainer, pl_module: LightningModule) -> float:
         network = getattr(pl_module, self.backbone)
-        training = network.training
-        network.eval()
         # A loader draws a seed from the global stream, which would change the order of
         # training images.
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            try:
-                with trainer.precision_plugin.forward_context():
-                    (train, labels), (test, expected) = (
-                        self._features(network, loader, pl_module.device) for loader in self._loaders
-                    )
-            finally:
-                network.train(training)
+        precision = trainer.precision_plugin.forward_context()
+        with evaluating(network), torch.no_grad(), torch.random.fork_rng(devices=[]), precision:
+            (train, labels), (test, expected) = (
+                self._features(network, loader, pl_module.device) for loader in self._loaders
+            )
         predicted = weighted_knn(train, labels, test, k=self.k, temperature=self.temperature)
         return 100 * (predicted == expected).float().mean().item()
 

@@ -20,12 +20,6 @@ from amask_solo.hosts.repairs import STATE
 
 Checkpoint = Mapping[str, Any]
 
-TO_CURRENT = {"encoder.": "backbone.", "momentum_encoder.": "momentum_backbone."}
-"""How the release's prefixes are called in the current host."""
-
-PLUGIN_KEYS = ("adversary", STATE)
-"""Entries of a checkpoint, and prefixes in its state, that the host does not know."""
-
 PLAIN_CLASSES = frozenset(
     {
         ("collections", "OrderedDict"),
@@ -151,7 +145,7 @@ def saved_blueprint(checkpoint: Checkpoint, arch: str | None = None) -> Blueprin
 
     Args:
         checkpoint: The checkpoint.
-        arch: What the user calls the backbone, who knows better; nothing else is known if the checkpoint disagrees.
+        arch: What the user calls the backbone, which counts; nothing else is known if the checkpoint disagrees.
     """
     saved = checkpoint.get(STATE, {})
     if arch not in (None, saved.get("backbone")):
@@ -169,33 +163,3 @@ def fingerprint(checkpoint: Checkpoint) -> str:
             digest.update(name.encode())
             digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def to_current(source: str | Path | Checkpoint) -> dict[str, Any]:
-    """Return a checkpoint that the current host's own scripts read.
-
-    Prefixes of the release are renamed, and what the plugin added is dropped: the masker, its
-    optimizer, and the pickled schedulers of stock SimSiam and NNSiam.
-
-    Raises:
-        UserError: If the source is no checkpoint.
-    """
-    checkpoint = read(source)
-    checkpoint["state_dict"] = {
-        _renamed(key): value
-        for key, value in checkpoint["state_dict"].items()
-        if not key.startswith(tuple(f"{name}." for name in PLUGIN_KEYS))
-    }
-    if "lr_schedulers" in checkpoint:
-        checkpoint["lr_schedulers"] = [
-            {key: value for key, value in scheduler.items() if key != "get_lr"}
-            for scheduler in checkpoint["lr_schedulers"]
-        ]
-    return {key: value for key, value in checkpoint.items() if key not in PLUGIN_KEYS}
-
-
-def _renamed(key: str) -> str:
-    for old, new in TO_CURRENT.items():
-        if key.startswith(old):
-            return new + key.removeprefix(old)
-    return key

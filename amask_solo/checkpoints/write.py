@@ -16,11 +16,11 @@ from amask_solo.layout import LAST, PREVIOUS
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Write each checkpoint in one step, and keep what ``last.ckpt`` was before as ``previous.ckpt``."""
+    """Write each checkpoint in one step, and keep what ``last.ckpt`` was before as ``previous.ckpt``.
 
-    def __init__(self) -> None:
-        # A file that neither was written nor could be read here may be broken: it pushes out no other.
-        self._sound: set[Path] = set()
+    Lightning's own writing is not enough: it moves the file from the system's temporary folder, which between two disks
+    is a copy that can be cut off, and it does not wait until the file has reached the disk.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint.
@@ -37,15 +37,8 @@ class WholeCheckpoints(TorchCheckpointIO):
         path = Path(path)
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        keep = path.with_name(PREVIOUS) if path.name == LAST and path in self._sound else None
+        keep = path.with_name(PREVIOUS) if path.name == LAST else None
         write_whole(path, content.getbuffer(), keep=keep)
-        self._sound.add(path)
-
-    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Read a checkpoint; see Lightning's class."""
-        checkpoint = super().load_checkpoint(path, *args, **kwargs)
-        self._sound.add(Path(path))
-        return checkpoint
 
 
 @rank_zero_only

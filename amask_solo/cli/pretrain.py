@@ -25,13 +25,12 @@ def main() -> None:
 def _run(cfg: DictConfig) -> Any:
     # Before the imports, which take seconds.
     check_values_and_names(cfg)
-    find(cfg)
+    folder, checkpoint = find(cfg)
     check_imported(cfg)
     from amask_solo.runs.pretrain import pretrain
 
-    summary = pretrain(cfg)
+    summary = pretrain(cfg, folder, checkpoint)
     if summary:
-        folder = Path(cfg.run_folder)
         Console().print(_table(summary, folder))
         Console(highlight=False, soft_wrap=True).print(_next(cfg, folder), markup=False)
     return summary.get("knn_acc1")

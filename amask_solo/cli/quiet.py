@@ -40,6 +40,7 @@ NOBODYS_FAULT = (
     r"The number of training batches \(\d+\) is smaller than the logging interval",  # the row of an epoch is there
     r"It is recommended to use `self\.log\('val_knn_acc1'",  # one process measures it for all
     r"You're resuming from a checkpoint that ended before the epoch ended",  # the order follows from seed and epoch
+    r"Be aware that when using `ckpt_path`, callbacks used to create",  # a run of an earlier version had others
     r"Detected call of `lr_scheduler\.step\(\)` before `optimizer\.step\(\)`",  # 16-mixed skips its first steps
 )
 """What nobody can change without changing the host or a library."""

@@ -1,6 +1,5 @@
 """What one finished run of a comparison left in its folder, read back."""
 
-import csv
 import json
 import re
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from amask_solo.comparison.plan import SCORES
+from amask_solo.curves import Curve, read_curves
 from amask_solo.errors import UserError
 from amask_solo.layout import METRICS, SUMMARY
 
@@ -38,7 +38,7 @@ class Record:
     folder: Path
     summary: dict[str, Any]
     scores: dict[str, float]
-    curve: list[tuple[int, float]]
+    curve: Curve
 
     @property
     def seconds(self) -> float:
@@ -86,7 +86,7 @@ def read_record(
         folder=folder,
         summary=summary,
         scores=_scores(folder / SCORES, protocols, data=summary["data"]),
-        curve=_curve(folder / METRICS),
+        curve=read_curves(folder / METRICS, {"knn": "val_knn_acc1"}).get("knn", []),
     )
 
 
@@ -127,14 +127,3 @@ def _scores(path: Path, protocols: Mapping[str, Any] | None, *, data: str) -> di
 def _name(result: Mapping[str, Any], data: str) -> str:
     # A protocol on other images than the run's own is another score.
     return result["protocol"] if result["data"] == data else f"{result['protocol']}@{result['data']}"
-
-
-def _curve(path: Path) -> list[tuple[int, float]]:
-    try:
-        with path.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row.get("val_knn_acc1")]
-        return [(int(row["epoch"]) + 1, accuracy) for row in rows if isfinite(accuracy := float(row["val_knn_acc1"]))]
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}. Make the run again.") from error
-    except (KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is no table of a run's metrics ({error!r}). Make the run again.") from error

@@ -1,14 +1,14 @@
 """Nearest neighbors in feature space."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import accuracy, hold_out
+from amask_solo.neighbors import cosine_weights, nearest, votes
 from amask_solo.rules import POSITIVE, check_values, one_or_several, table, whole
 
 Setting = tuple[int, float]
@@ -56,10 +56,10 @@ def weighted_knn(
     setting = (k, temperature)
     classes = int(train_labels.max()) + 1 if num_classes is None else num_classes
     train = (train_features, train_labels)
-    return knn_predictions(train, test_features, [setting], num_classes=classes, chunk=chunk)[setting]
+    return _predictions(train, test_features, [setting], num_classes=classes, chunk=chunk)[setting]
 
 
-def knn_predictions(
+def _predictions(
     train: tuple[Float[Tensor, "n d"], Int[Tensor, " n"]],
     test_features: Float[Tensor, "m d"],
     settings: Sequence[Setting],
@@ -67,32 +67,17 @@ def knn_predictions(
     num_classes: int,
     chunk: int = 1024,
 ) -> dict[Setting, Int[Tensor, " m"]]:
-    """Classify as :func:`weighted_knn`, with several settings that share one search for neighbors.
-
-    Args:
-        train: Training features and their class ids.
-        test_features: What to classify.
-        settings: Pairs of ``k`` and temperature.
-        num_classes: Number of classes.
-        chunk: How many test features are compared at a time.
-
-    Returns:
-        For each setting the predicted class of each test feature.
-
-    Raises:
-        ValueError: If a ``k`` or temperature is not positive.
-    """
+    """Classify as :func:`weighted_knn`, with several settings that share one search for neighbors."""
     ks, temperatures = zip(*settings, strict=True)
     check_values({"k": ks, "temperature": temperatures}, KNN.rules)
     features, labels = train
     most = max(k for k, _ in settings)
     predictions: dict[Setting, list[Tensor]] = {setting: [labels[:0]] for setting in settings}
-    for similarity, index in _nearest(features, test_features, most, chunk=chunk):
+    for similarity, index in nearest(features, test_features, most, chunk=chunk):
         for k, temperature in settings:
-            # One factor for all votes changes no decision and keeps the exponential from overflowing.
-            weight = ((similarity[:, :k] - similarity[:, :1]) / temperature).exp()
-            votes = weight.new_zeros(len(weight), num_classes).scatter_add_(1, labels[index[:, :k]], weight)
-            predictions[k, temperature].append(votes.argmax(dim=1))
+            weights = cosine_weights(similarity[:, :k], temperature)
+            voted = votes(weights, labels[index[:, :k]], num_classes=num_classes)
+            predictions[k, temperature].append(voted.argmax(dim=1))
     return {setting: torch.cat(parts) for setting, parts in predictions.items()}
 
 
@@ -139,17 +124,8 @@ class KNN(Protocol):
     def _scores(
         self, train: tuple[Tensor, Tensor], features: Tensor, labels: Tensor, *, num_classes: int
     ) -> dict[Setting, float]:
-        predictions = knn_predictions(train, features, self.settings, num_classes=num_classes)
+        predictions = _predictions(train, features, self.settings, num_classes=num_classes)
         return {
             setting: accuracy(predicted, labels, num_classes=num_classes)["acc1"]
             for setting, predicted in predictions.items()
         }
-
-
-def _nearest(
-    train_features: Float[Tensor, "n d"], test_features: Float[Tensor, "m d"], k: int, *, chunk: int
-) -> Iterator[tuple[Float[Tensor, "c k"], Int[Tensor, "c k"]]]:
-    """Yield cosine similarities and indexes of the nearest, in falling order, for each chunk of test features."""
-    bank = F.normalize(train_features.float(), dim=1)
-    for part in F.normalize(test_features.float(), dim=1).split(chunk):
-        yield (part @ bank.T).topk(min(k, len(bank)), dim=1)

@@ -1,13 +1,11 @@
 """What a backbone of the host makes of images before it pools, seen without a trace."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models import ResNet
 
+from amask_solo._modes import evaluating
 from amask_solo._types import Images
 from amask_solo.errors import UserError
 
@@ -26,7 +24,7 @@ def feature_map(backbone: nn.Module, images: Images) -> Float[Tensor, "b d i j"]
     Raises:
         UserError: If it is another kind of backbone.
     """
-    with _evaluating(backbone):
+    with evaluating(backbone):
         if isinstance(backbone, ResNet):
             return _before_pooling(backbone, images)
         if hasattr(backbone, "forward_intermediates"):
@@ -44,14 +42,3 @@ def _before_pooling(backbone: ResNet, images: Images) -> Tensor:
             break
         images = layer(images)
     return images
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

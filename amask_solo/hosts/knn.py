@@ -1,42 +1,20 @@
 """The host's online kNN evaluation, on a metric interface that today's torchmetrics has."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from amask_solo.neighbors import cosine_weights, nearest, votes
 
-def knn_votes(
-    train_features: Float[Tensor, "n d"],
-    train_targets: Int[Tensor, " n"],
-    test_features: Float[Tensor, "m d"],
-    *,
-    k: int,
-    num_classes: int,
-    distance: str = "euclidean",
-    temperature: float = 0.07,
-    eps: float = 1e-5,
-) -> Float[Tensor, "m c"]:
-    r"""Return how strongly the ``k`` nearest neighbors of each test feature vote for each class.
-
-    A neighbor votes with :math:`1 / (d + \epsilon)` at Euclidean distance :math:`d`, or with
-    :math:`\exp(s / \tau)` at cosine similarity :math:`s`.
-
-    References:
-        Wu et al., `Unsupervised Feature Learning via Non-Parametric Instance Discrimination
-        <https://arxiv.org/abs/1805.01978>`_, CVPR 2018 (cosine); the Euclidean weight is the
-        host's.
-    """
-    if distance == "cosine":
-        similarity = F.normalize(test_features) @ F.normalize(train_features).T
-        weights = (similarity / temperature).exp()
-    else:
-        weights = 1 / (torch.cdist(test_features, train_features) + eps)
-    nearest, indices = weights.topk(min(k, len(train_features)), dim=1)
-    votes = nearest.new_zeros(len(test_features), num_classes)
-    return votes.scatter_add_(1, train_targets[indices], nearest)
+TEMPERATURE = 0.07
+EPS = 1e-5
+"""The host's: neighbors vote by ``exp(similarity / TEMPERATURE)`` or by ``1 / (distance + EPS)``."""
 
 
 class WeightedKNN(Metric):
@@ -82,22 +60,30 @@ class WeightedKNN(Metric):
                 into[0].append(features.detach()[labeled].float())
                 into[1].append(targets.detach()[labeled])
 
+    @contextmanager
+    def sync_context(self, **options: Any) -> Iterator[None]:
+        """Show the features of all processes; afterwards forget the epoch."""
+        with super().sync_context(**options):
+            yield
+        self.reset()
+
     @torch.no_grad()
     def compute(self) -> tuple[float, float]:
-        """Return top-1 and top-5 accuracy in percent, or -1 without features; forget the epoch."""
+        """Return top-1 and top-5 accuracy in percent, or -1 without features."""
         collected = (self.train_features, self.train_targets, self.test_features, self.test_targets)
         if any(len(state) == 0 for state in collected):
             return -1.0, -1.0
         train, train_targets, test, targets = (dim_zero_cat(state) for state in collected)
-        self.reset()
         if len(train) == 0 or len(test) == 0:
             return -1.0, -1.0
         classes = int(torch.cat([train_targets, targets]).max()) + 1
         hits = torch.zeros(2, device=test.device)
-        # About 5 million distances at a time, as in the host.
-        for part, wanted in zip(*(x.split(max(1, 5_000_000 // len(train))) for x in (test, targets)), strict=True):
-            votes = knn_votes(train, train_targets, part, k=self.k, num_classes=classes, distance=self.distance)
-            ranked = votes.argsort(dim=1, descending=True)[:, :5]
+        chunk = max(1, 5_000_000 // len(train))  # about so many distances at a time, as in the host
+        found = nearest(train, test, self.k, distance=self.distance, chunk=chunk)
+        for (closeness, index), wanted in zip(found, targets.split(chunk), strict=True):
+            cosine = self.distance == "cosine"
+            weights = cosine_weights(closeness, TEMPERATURE) if cosine else 1 / (EPS - closeness)
+            ranked = votes(weights, train_targets[index], num_classes=classes).argsort(dim=1, descending=True)[:, :5]
             hit = ranked == wanted[:, None]
             hits += torch.stack([hit[:, 0].sum(), hit.sum()])
         top1, top5 = (100 * hits / len(test)).tolist()

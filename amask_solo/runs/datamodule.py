@@ -42,30 +42,20 @@ class ViewsData(LightningDataModule):
 
     def train_dataloader(self) -> Iterable:
         """Return the batches of an epoch; each process sees its own share."""
-        return make_loader(
-            self.images.train,
-            batch_size=self.batch_size,
-            shuffle=True,
-            drop_last=True,
-            seed=self.seed,
-            device=self.trainer.strategy.root_device,
-            rank=self.trainer.global_rank,
-            world_size=self.trainer.world_size,
-            **self.reading,
-        )
+        return self._batches(self.images.train, shuffle=True, drop_last=True, seed=self.seed)
 
     def val_dataloader(self) -> Iterable:
         """Return the validation batches; none if there are no such images."""
-        if self.images.val is None:
-            return []
+        return [] if self.images.val is None else self._batches(self.images.val, shuffle=False, drop_last=False)
+
+    def _batches(self, images: ImageSet, **order: Any) -> Iterable:
         return make_loader(
-            self.images.val,
+            images,
             batch_size=self.batch_size,
-            shuffle=False,
-            drop_last=False,
             device=self.trainer.strategy.root_device,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
+            **order,
             **self.reading,
         )
 
@@ -100,7 +90,7 @@ class ViewsData(LightningDataModule):
             return [index, self.views(images, generator=generator), labels]
 
 
-class GoOn(Callback):
+class ResumeWithinEpoch(Callback):
     """Let a resumed run see what it has not seen in its epoch.
 
     Lightning reads ahead before it knows which epoch it is, and would begin the epoch anew.

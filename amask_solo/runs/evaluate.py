@@ -12,8 +12,8 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from amask_solo import callbacks as watch
 from amask_solo._types import Images
+from amask_solo.callbacks import device_name, finish, versions
 from amask_solo.checkpoints.heads import load_head
 from amask_solo.checkpoints.networks import (
     check_size,
@@ -90,7 +90,7 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
             for logger in loggers:
                 logger.log_metrics({f"{name}/{k}": score for k, score in result["scores"].items()}, facts["epochs"])
     finally:
-        watch.finish(loggers)
+        finish(loggers)
     return outcome
 
 
@@ -147,8 +147,8 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         **history(checkpoint),
         "arch": arch,
         VIEW_FILTER: view_filter,
-        "device": watch.device_name(device),
-        "versions": watch.versions(),
+        "device": device_name(device),
+        "versions": versions(),
     }
     return subject, facts, {**_plain(images), "image_size": data.image_size}
 

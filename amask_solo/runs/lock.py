@@ -1,4 +1,8 @@
-"""One process trains in a run folder at a time."""
+"""One process trains in a run folder at a time.
+
+By ``fcntl.lockf``, not by the library ``filelock``: such a lock is its process's own, so no worker of a data loader
+inherits it; and where a file system knows no locks, the library would leave a file that outlives a crash.
+"""
 
 import errno
 import fcntl
@@ -52,7 +56,7 @@ def _acquire(path: Path) -> IO[str]:
     while True:
         file = path.open("a+")
         _lock(file)
-        # Who held it before has deleted it, perhaps after it was opened here.
+        # Its last owner has deleted it, perhaps after it was opened here.
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             break
         file.close()
@@ -63,7 +67,6 @@ def _acquire(path: Path) -> IO[str]:
 
 
 def _lock(file: IO[str]) -> None:
-    # Unlike `flock`, it stays behind in no worker of a data loader when its owner is killed.
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError) as error:

@@ -1,13 +1,12 @@
 """``report.html`` of a run: what it was, what came out, its curves and its masks."""
 
-import csv
 import json
 import re
 from collections.abc import Mapping
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from amask_solo.curves import read_curves
 from amask_solo.layout import CONFIG, METRICS, SUMMARY
 from amask_solo.visualization import drawn_panels, run_curves, save_panel, write_page
 
@@ -34,7 +33,7 @@ def write_run_page(folder: Path) -> Path:
         UserError: If it cannot be written.
     """
     summary = json.loads((folder / SUMMARY).read_text())
-    curves = read_curves(folder / METRICS)
+    curves = read_curves(folder / METRICS, CURVES)
     text = [f"# {summary['method']} on {summary['data']}", _table(summary)]
     if curves:
         save_panel(run_curves(curves), folder / PICTURE)
@@ -46,20 +45,6 @@ def write_run_page(folder: Path) -> Path:
     page = write_page(folder / "report.html", "\n\n".join(text) + "\n", sliders=sliders)
     (folder / PICTURE).unlink(missing_ok=True)
     return page
-
-
-def read_curves(metrics: Path) -> dict[str, list[tuple[int, float]]]:
-    """Return the curves of a run that has them: title -> (epochs done, value)."""
-    with metrics.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    columns = rows[0].keys() if rows else ()
-    curves: dict[str, list[tuple[int, float]]] = {}
-    for title, column in CURVES.items():
-        name = column if isinstance(column, str) else next(filter(column.fullmatch, columns), "")
-        points = {int(row["epoch"]) + 1: float(row[name]) for row in rows if row.get(name)}
-        if known := sorted((epoch, value) for epoch, value in points.items() if isfinite(value)):
-            curves[title] = known
-    return curves
 
 
 def _table(summary: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from amask_solo.errors import UserError
 LOST = re.compile(r"Connection (closed|reset) by peer|Broken pipe|remote process exited")
 """What gloo and NCCL say when a process is gone."""
 
-LOOK = 5.0  # seconds between two looks at the process that started this one
+LOOK = 0.5  # seconds between two looks at the process that started this one
 
 DIED = "Another process of the run has died: killed, or out of memory. resume=true goes on from the last checkpoint."
 
@@ -32,30 +32,26 @@ def end_together(trainer: Trainer) -> Iterator[None]:
     Raises:
         UserError: If the connection to another process is lost.
     """
-    started = isinstance(getattr(trainer.strategy, "cluster_environment", None), LightningEnvironment)
-    first = os.getppid() if started and trainer.local_rank else None
-    if first is not None:
-        threading.Thread(target=_outlive_not, args=(first, trainer.local_rank), daemon=True).start()
+    by_lightning = isinstance(getattr(trainer.strategy, "cluster_environment", None), LightningEnvironment)
+    if started := by_lightning and trainer.local_rank > 0:
+        threading.Thread(target=_follow, args=(os.getppid(), trainer.local_rank), daemon=True).start()
     try:
         yield
     except RuntimeError as error:
         if trainer.world_size == 1 or not LOST.search(str(error)):
             raise
-        if first is not None:
-            # The first process says it, if it is still there.
-            time.sleep(1)
-            _leave(first, trainer.local_rank)
+        if started:
+            # Time for `_follow` to find the first process gone; if it is still there, it sees this one end and says it.
+            time.sleep(2 * LOOK)
+            os._exit(1)
         raise UserError(DIED) from error
 
 
-def _outlive_not(first: int, local_rank: int) -> None:
+def _follow(first: int, local_rank: int) -> None:
+    """End this process when the one that started it has ended."""
     while os.getppid() == first:
         time.sleep(LOOK)
-    _leave(first, local_rank)
-
-
-def _leave(first: int, local_rank: int) -> None:
-    if local_rank == 1 and os.getppid() != first:
+    if local_rank == 1:
         warnings.warn(DIED, stacklevel=2)
     # Not `sys.exit`: at its end Python would wait for the lost ones.
     os._exit(1)

@@ -9,14 +9,22 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
-from amask_solo import callbacks as watch
 from amask_solo.augment.views import Views, evaluation_crop
+from amask_solo.callbacks import (
+    EndAtSignal,
+    HardViewPanels,
+    MaskPanels,
+    OnlineKNN,
+    Summary,
+    checkpoints,
+    finish,
+    progress_bar,
+)
 from amask_solo.callbacks.advantage_monitor import AdvantageMonitor
 from amask_solo.callbacks.game_monitor import GameMonitor
 from amask_solo.checkpoints.view_filter import build_filter
@@ -28,21 +36,23 @@ from amask_solo.errors import UserError
 from amask_solo.files import WriteError
 from amask_solo.hosts.installed import load_host
 from amask_solo.layout import CHECKPOINTS, LAST, SUMMARY
-from amask_solo.runs.datamodule import GoOn, ViewsData
+from amask_solo.runs.datamodule import ResumeWithinEpoch, ViewsData
 from amask_solo.runs.host_config import host_config, method_class
 from amask_solo.runs.lock import hold
 from amask_solo.runs.page import write_run_page
 from amask_solo.runs.peers import end_together
-from amask_solo.runs.run_folder import claim, find, release, settle_image_size, tidy
+from amask_solo.runs.run_folder import claim, release, settle_image_size, tidy
 from amask_solo.settings.pretraining import check_views
 
 
-def pretrain(cfg: DictConfig) -> dict[str, Any]:
+def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> dict[str, Any]:
     """Pretrain one method on one data set.
 
     Args:
         cfg: The composed configuration, as in ``configs/pretrain.yaml``, checked by
             :func:`~amask_solo.settings.pretraining.check_values_and_names`.
+        folder: The run folder, as :func:`~amask_solo.runs.run_folder.find` has found it.
+        checkpoint: What the run goes on from, if it is resumed.
 
     Returns:
         What stands in ``summary.json``.
@@ -51,7 +61,6 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
         UserError: If a setting, a path or a file is wrong.
     """
     method = method_class(cfg.method, cfg.base_class)
-    folder, checkpoint = find(cfg)
     seed_everything(cfg.seed, workers=True, verbose=False)
     images: ImageData = instantiate(cfg.data, "data")
     if settle_image_size(cfg, images.image_size):
@@ -60,7 +69,7 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
     view_filter = build_filter(cfg.get("view_filter"))
     views = Views(augmentations, mean=images.mean, std=images.std, view_filter=view_filter)
     data = ViewsData(images, views, batch_size=cfg.optimizer.batch_size, seed=cfg.seed, **cfg.loader)
-    end = watch.EndAtSignal(folder / CHECKPOINTS / LAST)
+    end = EndAtSignal(folder / CHECKPOINTS / LAST)
     trainer = _trainer(cfg, folder, [*_callbacks(cfg, folder, data), end])
     model = _build(method, host_config(cfg, images, views, devices=trainer.world_size))
     first = trainer.is_global_zero
@@ -68,7 +77,7 @@ def pretrain(cfg: DictConfig) -> dict[str, Any]:
         with hold(folder) if first else nullcontext():
             _train(cfg, folder, checkpoint, trainer=trainer, model=model, data=data)
     except SIGTERMException:
-        # Not earlier: who goes on with the run, perhaps at once, finds the folder free.
+        # Not earlier: a command that goes on with the run, perhaps at once, must find the folder free.
         end.leave(first=first)
     if not first:
         return {}
@@ -93,14 +102,13 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None, *, trainer: T
 def _fit(trainer: Trainer, folder: Path, checkpoint: Path | None, *, model: LightningModule, data: ViewsData) -> None:
     try:
         if trainer.is_global_zero:
-            tidy(folder)
+            tidy(folder, checkpoint)
         # Beside them lie the one before the last, and the one that is being written.
-        kinds = sum(isinstance(callback, ModelCheckpoint) for callback in trainer.checkpoint_callbacks)
-        check_space(folder / CHECKPOINTS, model, copies=kinds + 2)
+        check_space(folder / CHECKPOINTS, model, copies=len(trainer.checkpoint_callbacks) + 2)
         with lightning_errors(), end_together(trainer):
             trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
     finally:
-        watch.finish(trainer.loggers)
+        finish(trainer.loggers)
 
 
 def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
@@ -160,12 +168,12 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
     images = data.images
     parts = [part for part in (images.train, images.val) if part is not None and len(labeled_places(part.labels))]
     measured = cfg.online_knn and images.labeled and len(parts) == 2
-    chosen: list[Callback] = [GoOn(), GameMonitor()]
+    chosen: list[Callback] = [ResumeWithinEpoch(), GameMonitor()]
     if cfg.advantage:
         chosen.append(AdvantageMonitor(every=cfg.advantage))
     if measured:
         use = {"load": data.still_batches, "prepare": data.prepare, "backbone": load_host().backbone}
-        chosen.append(watch.OnlineKNN(*parts, **use, every_n_epochs=cfg.online_knn))
+        chosen.append(OnlineKNN(*parts, **use, every_n_epochs=cfg.online_knn))
     if cfg.mask_panels:
         shown = images.val or images.train
         # Not every so many-th image: sets are often sorted by class, or go through the classes in turn.
@@ -173,14 +181,14 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
         sample = evaluation_crop(torch.stack([shown.image(place) for place in picks]), images.image_size)
         drawn = {"mean": images.mean, "std": images.std, "folder": folder / "masks", "every": cfg.mask_panels}
         chosen += [
-            watch.MaskPanels(sample, view_filter=data.views.view_filter, **drawn),
-            watch.HardViewPanels(**drawn),
+            MaskPanels(sample, view_filter=data.views.view_filter, **drawn),
+            HardViewPanels(**drawn),
         ]
     # The bar shows what the others have measured, so it comes after them.
-    chosen += [watch.Summary(folder, _facts(cfg, images)), watch.progress_bar()]
+    chosen += [Summary(folder, _facts(cfg, images)), progress_bar()]
     monitor = "val_knn_acc1" if measured else None
-    saved = {"every_n_epochs": cfg.online_knn or 1, "save_every": cfg.save_every, "epochs": cfg.max_epochs}
-    return [*chosen, *watch.checkpoints(folder / CHECKPOINTS, monitor=monitor, **saved)]
+    every = {"every_n_epochs": cfg.online_knn or 1, "save_every": cfg.save_every}
+    return [*chosen, *checkpoints(folder / CHECKPOINTS, monitor=monitor, **every)]
 
 
 def _named(backbone: DictConfig) -> str:

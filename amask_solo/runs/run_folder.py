@@ -16,7 +16,7 @@ from amask_solo.checkpoints.last import last_whole
 from amask_solo.checkpoints.stored import read_stored
 from amask_solo.errors import UserError
 from amask_solo.files import PART, cannot_write, write_whole
-from amask_solo.layout import CHECKPOINTS, CONFIG, LAST, METRICS, SUMMARY
+from amask_solo.layout import CHECKPOINTS, CONFIG, LAST, METRICS, PREVIOUS, SUMMARY
 from amask_solo.runs.lock import check_free
 from amask_solo.settings.pretraining import OBSERVERS
 
@@ -88,7 +88,7 @@ def claim(folder: Path, cfg: DictConfig) -> None:
 def _refuse_taken(folder: Path, cfg: DictConfig) -> None:
     if cfg.overwrite or not (folder / CONFIG).exists():
         return
-    has_checkpoint = (folder / CHECKPOINTS / LAST).is_file()
+    has_checkpoint = any((folder / CHECKPOINTS / name).is_file() for name in (LAST, PREVIOUS))
     if cfg.resume and not has_checkpoint:
         # It was ended before its first checkpoint, so nothing is lost; unless it was another one.
         check_same_run(folder, cfg)
@@ -100,10 +100,17 @@ def _refuse_taken(folder: Path, cfg: DictConfig) -> None:
     )
 
 
-def tidy(folder: Path) -> None:
-    """Delete what a killed process was about to write when it was killed."""
-    for part in (folder / CHECKPOINTS).glob(f".*{PART}"):
-        part.unlink(missing_ok=True)
+def tidy(folder: Path, checkpoint: Path | None) -> None:
+    """Delete what a killed process was about to write when it was killed, and a broken ``last.ckpt``.
+
+    Args:
+        folder: The run folder.
+        checkpoint: What the run goes on from. If that is the one before the last, a broken last one would push it out.
+    """
+    parts = [*(folder / CHECKPOINTS).glob(f".*{PART}")]
+    broken = [checkpoint.with_name(LAST)] if checkpoint and checkpoint.name == PREVIOUS else []
+    for file in parts + broken:
+        file.unlink(missing_ok=True)
 
 
 def release(folder: Path) -> None:

@@ -57,14 +57,22 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path, ctrl_c, batch):
     assert len(steps) == 9
 
 
-def test_an_interruption_of_validation_repeats_no_step(tmp_path, ctrl_c):
-    class InValidation(Callback):
-        def on_validation_batch_start(self, trainer, *_) -> None:
-            if trainer.global_step == 3:
-                raise KeyboardInterrupt
+class InValidation(Callback):
+    def on_validation_batch_start(self, trainer, *_) -> None:
+        if trainer.global_step == 3:
+            raise KeyboardInterrupt
 
+
+class BetweenEpochs(Callback):
+    def on_train_epoch_start(self, trainer, *_) -> None:
+        if trainer.global_step == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("moment", [InValidation, BetweenEpochs])
+def test_an_interruption_around_the_end_of_an_epoch_repeats_no_step_and_leaves_none_out(tmp_path, ctrl_c, moment):
     with pytest.raises(SystemExit):
-        fit(masked(), batches=3, callbacks=[*checkpoints(tmp_path), InValidation()], **ON)
+        fit(masked(), batches=3, callbacks=[*checkpoints(tmp_path), moment()], **ON)
     callbacks = [*checkpoints(tmp_path)]
     trainer = Trainer(
         max_epochs=2,
@@ -86,7 +94,7 @@ def test_an_error_leaves_the_last_checkpoint_alone(tmp_path):
 
 
 def test_checkpoints_may_be_rarer_but_the_end_is_always_saved(tmp_path):
-    rare = {"save_every": 2, "epochs": 3}
+    rare = {"save_every": 2}
     with pytest.raises(RuntimeError, match="a bug"):
         fit(masked(), batches=1, epochs=3, callbacks=[*checkpoints(tmp_path / "a", **rare), At(1, stumble)], **ON)
     assert not (tmp_path / "a" / LAST).exists()

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 from torch.utils.data import DataLoader
 
 from amask_solo.augment.views import Views
 from amask_solo.callbacks import spread
 from amask_solo.data import ArrayImages, ResidentLoader, make_shapes
+from amask_solo.hosts.installed import load_host
 from amask_solo.runs.datamodule import ViewsData
 from tests.callbacks.watched import knn, masked
 from tests.players import fit
@@ -22,6 +24,24 @@ def test_the_images_are_chosen_once_for_all_epochs():
     trainer, _ = fit(masked(), epochs=3, callbacks=[knn(lambda images: asked.append(images) or DataLoader(images))])
     assert trainer.callback_metrics["val_knn_acc1"] == 100
     assert [len(images) for images in asked] == [16, 16]
+
+
+@pytest.mark.host
+def test_layers_that_are_held_in_evaluation_mode_stay_in_it():
+    class Modes(Callback):
+        def on_train_start(self, trainer, model) -> None:
+            backbone(model).layer1.eval()
+
+        def on_train_epoch_end(self, trainer, model) -> None:
+            seen.append({name: module.training for name, module in backbone(model).named_modules()})
+
+    def backbone(model):
+        return getattr(model, load_host().backbone)
+
+    seen = []
+    fit(masked(), epochs=1, callbacks=[knn(), Modes()])
+    held = {name for name, training in seen[0].items() if not training}
+    assert held == {name for name in seen[0] if name.split(".")[0] == "layer1"}
 
 
 def test_a_subset_is_spread_over_the_data_set():

@@ -11,6 +11,7 @@ from amask_solo.checkpoints.last import find_checkpoint, is_whole, last_whole
 from amask_solo.checkpoints.write import WholeCheckpoints, check_space
 from amask_solo.errors import UserError
 from amask_solo.layout import CHECKPOINTS, LAST, PREVIOUS
+from amask_solo.runs.run_folder import tidy
 
 STATE = {"state_dict": {"backbone.weight": torch.arange(3000.0), "steps": torch.tensor(3)}}
 
@@ -66,7 +67,9 @@ def test_a_broken_one_does_not_push_out_the_good_one_before_it(run_folder):
     last = run_folder / CHECKPOINTS / LAST
     last.write_bytes(b"")
     io = WholeCheckpoints()
-    io.load_checkpoint(run_folder / CHECKPOINTS / PREVIOUS, weights_only=True)
+    with pytest.warns(UserWarning, match="is broken"):
+        tidy(run_folder, last_whole(run_folder))
+    assert step(run_folder / CHECKPOINTS / PREVIOUS) == 1
     io.save_checkpoint(STATE | {"step": 2}, last)
     assert (step(last), step(run_folder / CHECKPOINTS / PREVIOUS)) == (2, 1)
     io.save_checkpoint(STATE | {"step": 3}, last)

@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from amask_solo.checkpoints.read import backbone_state, read, to_current
+from amask_solo.checkpoints.read import backbone_state, read
 from amask_solo.errors import UserError
 from tests.tiny import tiny_loaders, tiny_trainer
 
@@ -36,21 +36,6 @@ def test_the_backbone_is_found_and_never_the_teacher_or_the_masker(prefixes):
     state = backbone_state(checkpoint(*prefixes))
     assert set(state) == {"conv1.weight", "encoder.bias"}
     assert state["conv1.weight"].equal(WEIGHT)
-
-
-@pytest.mark.parametrize("prefixes", PREFIXES)
-def test_the_current_host_gets_its_own_names_and_nothing_of_the_plugin(prefixes):
-    source = checkpoint(*prefixes)
-    current = to_current(source)
-    assert set(current["state_dict"]) == {
-        "backbone.conv1.weight",
-        "backbone.encoder.bias",
-        "momentum_backbone.conv1.weight",
-        "projector.0.weight",
-    }
-    assert set(current) == {"epoch", "state_dict", "optimizer_states", "lr_schedulers"}
-    assert current["lr_schedulers"] == [{"last_epoch": 2}]
-    assert "get_lr" in source["lr_schedulers"][0]  # the argument is left as it was
 
 
 def test_a_file_and_a_bare_state_dict_are_read(tmp_path):

@@ -1,10 +1,12 @@
 """What was broken in the host works: each test fails on the unrepaired class."""
 
 import math
+import multiprocessing
 
 import pytest
 import torch
 from lightning.pytorch import Callback
+from torch import distributed
 
 from amask_solo.hosts.knn import WeightedKNN
 from amask_solo.hosts.lars import LARS
@@ -227,6 +229,30 @@ def test_knn_leaves_out_samples_without_a_label():
     knn(train_features=features, train_targets=torch.tensor([0, -1, 1]))
     knn(test_features=features, test_targets=torch.tensor([0, -1, 1]))
     assert knn.compute() == (100, 100)
+
+
+def _score_half(rank: int, meeting: str, said) -> None:
+    distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    features, labels = torch.eye(4)[rank::2], torch.arange(4)[rank::2]
+    knn = WeightedKNN(k=1)
+    for _ in range(2):
+        knn(train_features=features, train_targets=labels)
+        # What this process validates, the other has seen.
+        knn(test_features=features.flip(1), test_targets=3 - labels)
+        said.put(knn.compute())
+    distributed.destroy_process_group()
+
+
+def test_two_processes_score_what_both_have_collected_in_each_epoch(tmp_path):
+    fork = multiprocessing.get_context("fork")
+    said = fork.SimpleQueue()
+    processes = [fork.Process(target=_score_half, args=(rank, str(tmp_path / "meeting"), said)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert [said.get() for _ in range(4)] == 4 * [(100, 100)]
 
 
 def test_knn_refuses_an_unknown_distance():

@@ -116,12 +116,6 @@ def test_an_unknown_key_within_a_dictionary_is_found():
         checked("pretrain", ["data={num_trian:3}"])
 
 
-@pytest.mark.parametrize("key", ["trainer.max_epochs", "trainer.callbacks", "trainer.logger", "trainer.self"])
-def test_what_the_command_sets_itself_is_no_key_of_the_trainer(key):
-    with pytest.raises(UserError, match="Unknown key"):
-        checked("pretrain", [f"{key}=1"])
-
-
 def test_a_value_has_no_keys():
     with pytest.raises(UserError, match="seed is a single value"):
         checked("pretrain", ["seed.start=1"])

@@ -137,8 +137,11 @@ def test_what_does_not_go_together_is_refused(changes, words):
         (("backbone.name=resnet34",), "timm has it"),
         (("++trainer.gradient_clip_vl=1",), "did you mean 'gradient_clip_val'"),
         (("++trainer.max_epochs=1",), "Unknown key 'max_epochs' in trainer"),
+        (("++trainer.callbacks=1",), "Unknown key 'callbacks' in trainer"),
+        (("++trainer.logger=1",), "Unknown key 'logger' in trainer"),
+        (("++trainer.self=1",), "Unknown key 'self' in trainer"),
         (("trainer.log_every_n_steps=x",), "trainer.log_every_n_steps to be a whole number"),
-        (("method=byoll",), "did you mean 'byol'"),
+        (("method=amask_byoll",), "did you mean 'byol'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

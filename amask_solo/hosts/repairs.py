@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import ConfigAttributeError
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 from torch import Tensor, nn
 
 from amask_solo.errors import UserError
@@ -53,7 +53,7 @@ def construction(cfg: DictConfig, stand_in: str) -> Iterator[None]:
             for key, value in shown.items():
                 OmegaConf.update(cfg, key, value)
             yield
-        except ConfigAttributeError as error:
+        except (ConfigAttributeError, ConfigKeyError) as error:
             raise UserError(f"The configuration lacks '{error.full_key}'.") from error
         finally:
             for key, value in own.items():

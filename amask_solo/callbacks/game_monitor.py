@@ -144,7 +144,9 @@ class GameMonitor(Callback):
 
 
 def _newest_checkpoint(trainer: Trainer) -> Path | None:
-    written = [Path(path) for c in trainer.checkpoint_callbacks if (path := getattr(c, "best_model_path", ""))]
+    # Ours knows its file from the beginning, Lightning's once it has written one.
+    files = [getattr(c, "path", None) or getattr(c, "best_model_path", "") for c in trainer.checkpoint_callbacks]
+    written = [Path(file) for file in files if file]
     return max((path for path in written if path.is_file()), key=lambda path: path.stat().st_mtime_ns, default=None)
 
 

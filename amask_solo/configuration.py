@@ -20,6 +20,7 @@ HOST_SIDE = ("side", "loud")
 """Keys below ``adversary`` that are arguments of neither: what only the host's side needs to know."""
 
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+UNIONS: tuple[Any, ...] = (Union, UnionType)
 PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
 """Types of which a value on the command line can be, in words."""
 
@@ -34,7 +35,7 @@ def config_folder() -> Path:
 def read_target(group: str, name: str) -> str | None:
     """Return what a configuration file of this package describes, if there is such a file."""
     file = config_folder() / group / f"{name}.yaml"
-    return OmegaConf.load(file).get("_target_") if name and file.is_file() else None
+    return OmegaConf.select(OmegaConf.load(file), "_target_") if name and file.is_file() else None
 
 
 def instantiate(node: DictConfig, where: str, **more: Any) -> Any:
@@ -71,8 +72,7 @@ def check_keys(node: Any, where: str) -> None:
     if missing:
         given = " and ".join(f"{_below(where, key)}=..." for key in missing)
         raise UserError(f"Missing setting: {given} must be given.")
-    takes = None if isinstance(node, ListConfig) else node_arguments(node, where)
-    if takes:
+    if not isinstance(node, ListConfig) and (takes := node_arguments(node, where)):
         for key in node:
             if key not in takes.names and not takes.any_name and not str(key).startswith("_"):
                 raise unknown_key(str(key), takes.names, where)
@@ -151,7 +151,7 @@ def arguments(target: Any) -> Arguments:
     names = frozenset(p.name for p in parameters if p.kind not in VARIADIC)
     annotations = inspect.get_annotations(target.__init__ if inspect.isclass(target) else target)
     options = {
-        name: frozenset(get_args(kind)) if get_origin(kind) in (Union, UnionType) else frozenset({kind})
+        name: frozenset(get_args(kind)) if get_origin(kind) in UNIONS else frozenset({kind})
         for name, kind in annotations.items()
     }
     return Arguments(

@@ -42,10 +42,13 @@ def read_arguments(path: str) -> Arguments | None:
         ['area', 'sharpness']
     """
     found = _find(*path.rpartition(".")[::2])
-    if found is None or isinstance(found[1], ast.FunctionDef):
-        return _arguments(found[1], bound=False) if found else None
-    for _, node in _lineage(*found):
-        for method in node.body:
+    if found is None:
+        return None
+    module, node = found
+    if isinstance(node, ast.FunctionDef):
+        return _arguments(node, bound=False)
+    for _, definition in _lineage(module, node):
+        for method in definition.body:
             if isinstance(method, ast.FunctionDef) and method.name == "__init__":
                 return _arguments(method, bound=True)
     return Arguments(frozenset(), True, {})
@@ -67,9 +70,11 @@ def read_declared(path: str, name: str) -> Any:
     """
     found = _find(*path.rpartition(".")[::2])
     for module, node in _lineage(*found) if found else ():
-        body = node.body if isinstance(node, ast.ClassDef) else _parsed(module).body
+        body = node.body if isinstance(node, ast.ClassDef) else getattr(_parsed(module), "body", [])
         for line in body:
-            targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+            if not isinstance(line, ast.Assign | ast.AnnAssign) or line.value is None:
+                continue
+            targets = line.targets if isinstance(line, ast.Assign) else [line.target]
             if any(isinstance(target, ast.Name) and target.id == name for target in targets):
                 # The source is this package's own, and sees nothing but the rules.
                 return eval(ast.unparse(line.value), {**vars(rules)})  # noqa: S307

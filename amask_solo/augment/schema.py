@@ -95,7 +95,8 @@ def _recipe(node: Mapping, where: str) -> Recipe:
     operations = {name: _operation(node, name, where) for name in _OPERATIONS}
     jitter = operations["color_jitter"]
     return Recipe(
-        **{key: _count(node, key, where) for key in _COUNTS},
+        crop_size=_count(node, "crop_size", where),
+        num_crops=_count(node, "num_crops", where),
         crop_scale=_crop_scale(operations["rrc"], where),
         jitter=jitter.pop("prob"),
         **jitter,
@@ -104,7 +105,8 @@ def _recipe(node: Mapping, where: str) -> Recipe:
         solarize=operations["solarization"]["prob"],
         equalize=operations["equalization"]["prob"],
         flip=operations["horizontal_flip"]["prob"],
-        **{key: _statistic(node, key, where) for key in _STATISTICS},
+        mean=_statistic(node, "mean", where),
+        std=_statistic(node, "std", where),
     )
 
 

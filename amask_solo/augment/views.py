@@ -80,7 +80,7 @@ class Views:
             ValueError: If the images are not uint8 or not RGB.
         """
         _check(images)
-        views = []
+        views: list[Crops] = []
         for i, recipe in enumerate(self.recipes):
             self._statistics[i] = self._statistics[i].to(images.device)  # copied once
             # All crops of a node share one pass, since the number of launches is what costs on a device.

@@ -5,7 +5,7 @@ from math import isfinite
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -76,7 +76,7 @@ class AdvantageMonitor(Callback):
         """Take up the lifts of the epochs before."""
         self._window.extend(state_dict["window"])
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Measure, if this batch is one to measure on."""
         adversary = getattr(pl_module, "adversary", None)
         epoch = trainer.current_epoch + 1
@@ -89,7 +89,7 @@ class AdvantageMonitor(Callback):
             with precision.forward_context():
                 self._seen.append(_lifts(pl_module, precision.convert_input(batch), batch_idx))
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Log, and name what is wrong, once."""
         if not self._seen:
             return
@@ -108,7 +108,7 @@ class AdvantageMonitor(Callback):
                 rank_zero_warn(f"Epoch {trainer.current_epoch}: {finding}")
 
 
-def _lifts(model: LightningModule, batch: Any, batch_idx: int) -> Tensor:
+def _lifts(model: Any, batch: Any, batch_idx: int) -> Tensor:
     """Return the lifts of one batch ``(3, N)``, and leave no trace."""
     # Half a per cent of a loss in half precision is rounding, and as much as a lift.
     in_full = torch.autocast(model.device.type, enabled=False)

@@ -66,13 +66,13 @@ class LastCheckpoint(Checkpoint):
         """Save, if it is time."""
         _write_row(trainer)
         epoch = trainer.current_epoch + 1
-        if not trainer.fast_dev_run and (epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs):
+        if not _is_trial(trainer) and (epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs):
             trainer.save_checkpoint(self.path)
         self._within_epoch = False
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save, if it was an interruption and the state is sound and worth it."""
-        if trainer.fast_dev_run or not isinstance(exception, KeyboardInterrupt | SIGTERMException):
+        if _is_trial(trainer) or not isinstance(exception, KeyboardInterrupt | SIGTERMException):
             return
         if self._within_epoch and trainer.global_step:
             steps_left = trainer.global_step < trainer.estimated_stepping_batches
@@ -80,6 +80,11 @@ class LastCheckpoint(Checkpoint):
                 trainer.save_checkpoint(self.path)
         if self.path.exists():
             rank_zero_info(f"Interrupted; continue with resume=true from {self.path}.")
+
+
+def _is_trial(trainer: Any) -> bool:
+    """Return whether the run is one of a few batches, which Lightning declares nowhere."""
+    return bool(trainer.fast_dev_run)
 
 
 def _write_row(trainer: Trainer) -> None:

@@ -41,7 +41,7 @@ class GameMonitor(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Watch the masker's optimizer, which is private, may step at any time, and is made anew for each training."""
-        optimizer = getattr(getattr(pl_module, "adversary", None), "optimizer", None)
+        optimizer: Any = getattr(getattr(pl_module, "adversary", None), "optimizer", None)
 
         def measure(*_: Any) -> None:
             if self._due:
@@ -106,7 +106,7 @@ class GameMonitor(Callback):
             return "loss"
         return None if scaled else "gradient"
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Check the parameters before they are saved, and name what is wrong with the masks."""
         if not all_finite(pl_module.parameters()):
             self._stop(trainer, "parameters", None)
@@ -151,7 +151,7 @@ def _newest_checkpoint(trainer: Trainer) -> Path | None:
 
 
 @torch.no_grad()
-def _all_masks(pl_module: LightningModule, turn: Turn, batch_idx: int) -> Tensor:
+def _all_masks(pl_module: Any, turn: Turn, batch_idx: int) -> Tensor:
     """Return the masks of the masked view; all of them are made anew if the step made one of each image alone.
 
     They are then those of the masker after its step; masks that are drawn at random are drawn again.

@@ -1,5 +1,6 @@
 """How good are the features so far? A nearest-neighbor classifier on the frozen backbone."""
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
@@ -57,7 +58,7 @@ class OnlineKNN(Callback):
         epoch = trainer.current_epoch + 1
         if epoch % self.every_n_epochs and epoch != trainer.max_epochs:
             return
-        accuracy = self._accuracy(trainer, pl_module) if trainer.is_global_zero else None
+        accuracy = self._accuracy(trainer, pl_module) if trainer.is_global_zero else math.nan
         pl_module.log("val_knn_acc1", trainer.strategy.broadcast(accuracy), prog_bar=True)
 
     def _accuracy(self, trainer: Trainer, pl_module: LightningModule) -> float:

@@ -95,7 +95,7 @@ class HardViewPanels(Callback):
     def __init__(self, *, mean: Sequence[float], std: Sequence[float], folder: str | Path, every: int = 1) -> None:
         self.mean, self.std, self.folder, self.every = tuple(mean), tuple(std), Path(folder), every
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Draw, if this is the last batch of an epoch that gets a picture."""
         adversary = getattr(pl_module, "adversary", None)
         if adversary is None or adversary.game.hard_views.idle or batch_idx + 1 != trainer.num_training_batches:

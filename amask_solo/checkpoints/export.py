@@ -94,7 +94,7 @@ def export_backbone(
 
 def _content(state: State, metadata: dict[str, str], format: Format) -> bytes | memoryview:  # noqa: A002
     if format == "safetensors":
-        return safetensors.torch.save(state, metadata)
+        return safetensors.torch.save(dict(state), metadata)
     content = io.BytesIO()
     torch.save(state, content)
     return content.getbuffer()

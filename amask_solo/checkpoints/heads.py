@@ -47,7 +47,8 @@ def _layers(state: Mapping[str, Tensor], activation: type[nn.Module]) -> list[nn
     layers = [
         _layer(tensors[place]) if place in tensors else activation() for place in range(max(tensors, default=-1) + 1)
     ]
-    return [] if None in layers else layers
+    known = [layer for layer in layers if layer is not None]
+    return known if len(known) == len(layers) else []
 
 
 def _layer(tensors: Mapping[str, Tensor]) -> nn.Module | None:

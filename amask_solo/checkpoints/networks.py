@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -161,7 +162,7 @@ def data_settings(given: DictConfig | None, cfg: DictConfig | None) -> DictConfi
         return given
     if cfg is None:
         raise UserError("This checkpoint lies in no run folder, which would say what its images are; give data=...")
-    node = OmegaConf.merge(cfg.data, given or {})
+    node: Any = OmegaConf.merge(cfg.data, given or {})
     check_keys(node, "data")
     return node
 

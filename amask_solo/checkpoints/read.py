@@ -161,5 +161,5 @@ def fingerprint(checkpoint: Checkpoint) -> str:
     for name, value in sorted(checkpoint["state_dict"].items()):
         if isinstance(value, Tensor):
             digest.update(name.encode())
-            digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+            digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()

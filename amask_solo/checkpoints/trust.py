@@ -42,7 +42,8 @@ def trusted(cfg: DictConfig, path: Path, *, trust: Sequence[str] = ()) -> DictCo
     Raises:
         UserError: If it names something that is not trusted, or anything that is not there yet.
     """
-    kept = {key: node for key, node in OmegaConf.to_container(cfg).items() if key not in NOT_BUILT}
+    plain: Any = OmegaConf.to_container(cfg)
+    kept = {key: node for key, node in plain.items() if key not in NOT_BUILT}
     for where, value in _values(kept, ""):
         # A run writes down values, so only another hand can have put one here that is still to be found.
         if isinstance(value, str) and "${" in value:

@@ -27,7 +27,7 @@ def build_filter(node: Any) -> Filter | None:
         return None
     if not isinstance(node, Mapping):
         raise UserError(f"Expected view_filter to be null or a node with a _target_, but got {node!r}.")
-    made = instantiate(OmegaConf.create(node), "view_filter")
+    made = instantiate(OmegaConf.create(dict(node)), "view_filter")
     if not callable(made):
         raise UserError(f"view_filter: expected what turns views into views, but got {made!r}.")
     return made

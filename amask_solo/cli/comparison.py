@@ -50,7 +50,9 @@ RULES = {
 
 def sort_arguments(typed: Sequence[str]) -> list[str]:
     """Return the arguments of amask-compare, those of the other commands packed into two of its keys."""
-    own, evaluation, settings = [], [], []
+    own: list[str] = []
+    evaluation: list[str] = []
+    settings: list[str] = []
     for text in typed:
         key = text.lstrip("+~").partition("=")[0].replace("/", ".")
         # A user's own configuration files are for the runs.
@@ -103,7 +105,7 @@ def planned_runs(cfg: DictConfig) -> list[Run]:
 
 
 def _plan(cfg: DictConfig, **more: Any) -> list[Run]:
-    made = OmegaConf.to_container(cfg, resolve=True)
+    made: Any = OmegaConf.to_container(cfg, resolve=True)
     return make_plan(
         bases=made["base"],
         arms=made["arms"],
@@ -118,7 +120,8 @@ def _plan(cfg: DictConfig, **more: Any) -> list[Run]:
 def chosen_protocols(cfg: DictConfig) -> dict[str, Any]:
     """Return the settings of each protocol that is to be run."""
     made = composed("evaluate", [CHECKPOINT, *cfg.evaluation])
-    return same_for_all(OmegaConf.to_container(made.protocol, resolve=True))
+    settings: Any = OmegaConf.to_container(made.protocol, resolve=True)
+    return same_for_all(settings)
 
 
 def check_comparison(cfg: DictConfig) -> None:

@@ -71,7 +71,7 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
         rest.remove(text)
     # Hydra would merge the arguments of what stood there into those of another target.
     emptied = [f"++{key}=null" for key in sorted(replaced)]
-    return emptied + [f"++{o.input_line.lstrip('+')}" if o in values else o.input_line for o in overrides] + rest
+    return emptied + [f"++{_text(o).lstrip('+')}" if o in values else _text(o) for o in overrides] + rest
 
 
 def _refuse_folders(config_name: str, overrides: Sequence[Override]) -> None:
@@ -97,7 +97,7 @@ def _entries(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _flags(argv: Sequence[str]) -> argparse.Namespace:
     parser = get_args_parser()
-    parser.error = _refuse
+    parser.error = _refuse  # type: ignore[method-assign]  # Hydra makes the parser, so no subclass can
     return parser.parse_intermixed_args(argv)
 
 
@@ -119,6 +119,11 @@ def _parsed(text: str) -> Override:
         raise UserError(f"Cannot read '{text}': {reason}. See --help.") from error
 
 
+def _text(override: Override) -> str:
+    """Return an override as it was typed."""
+    return str(override.input_line)
+
+
 def searched(argv: Sequence[str]) -> list[str]:
     """Return a command line without other flags with ``--config-dir DIR`` as the key that means the same."""
     flags = _flags(argv)
@@ -137,7 +142,8 @@ def _folders(config_dir: str | None, overrides: Sequence[Override]) -> list[Path
     folders = [config_dir] if config_dir else []
     for override in overrides:
         if override.key_or_group == "hydra.searchpath":
-            folders += [str(folder).removeprefix("file://") for folder in override.value()]
+            given: Any = override.value()
+            folders += [str(folder).removeprefix("file://") for folder in given]
     for folder in folders:
         if not Path(folder).is_dir():
             raise UserError(f"There is no folder of configuration files '{folder}'.")
@@ -159,14 +165,15 @@ def _placed(overrides: Sequence[Override], config_name: str, folders: Sequence[P
     places = [key for key in _compose(config_name, first, folders[1:], present_choices) if key.startswith(f"{INNER}@")]
     if not places:
         raise UserError(f"Nothing here asks for a {INNER}, as masker=saliency does; leave out '{inner[0].input_line}'.")
-    return [_parsed(o.input_line.lstrip("+").replace(INNER, places[0], 1)) if o in inner else o for o in overrides]
+    return [_parsed(_text(o).lstrip("+").replace(INNER, places[0], 1)) if o in inner else o for o in overrides]
 
 
 def _refuse_no_names(choices: Sequence[Override]) -> None:
     for choice in choices:
         if choice.is_delete() or choice.is_sweep_override() or choice.is_hydra_override():
             continue
-        names = choice.value() if isinstance(choice.value(), list) else [choice.value()]
+        value = choice.value()
+        names = value if isinstance(value, list) else [value]
         if not all(isinstance(name, str | QuotedString) and str(name) for name in names):
             raise UserError(f"Expected {choice.key_or_group}=NAME, but got '{choice.input_line}'; see --help.")
 
@@ -183,13 +190,14 @@ def _one_by_one(choices: Sequence[Override], folders: Sequence[Path]) -> Iterato
 
 def _options(choice: Override, folders: Sequence[Path]) -> list[str]:
     if not choice.is_sweep_override() or choice.is_hydra_override():
-        return [choice.input_line]
-    if isinstance(choice.value(), Glob):
-        names = choice.value().filter(choice_names(choice.key_or_group, folders))
+        return [_text(choice)]
+    value: Any = choice.value()
+    if isinstance(value, Glob):
+        names = value.filter(choice_names(choice.key_or_group, folders))
         if not names:
             raise UserError(f"No choice of {choice.key_or_group} fits {choice.input_line}.")
     else:
-        names = choice.sweep_string_iterator()
+        names = list(choice.sweep_string_iterator())
     return [f"{choice.get_key_element()}={name}" for name in names]
 
 

@@ -60,7 +60,7 @@ def _next(cfg: DictConfig, folder: Path) -> str:
 
     ckpt = shlex.quote(f"ckpt={folder}")
     own = ("method", "name", "seed", "run_folder", "resume", "overwrite", "logger")
-    hydra = HydraConfig.get()
+    hydra: Any = HydraConfig.get()
     typed = [word for word in hydra.overrides.task if word.lstrip("+~").partition("=")[0] not in own]
     pictures = drawn_panels(folder)
     steps = {

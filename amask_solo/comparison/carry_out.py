@@ -82,7 +82,7 @@ def call(command: str, arguments: Sequence[str], *, log: Path) -> None:
         raise UserError(f"amask-{command} failed: {said[-1] if said else ''} (exit {process.exitcode}; more in {log})")
 
 
-def _context() -> multiprocessing.context.BaseContext:
+def _context() -> Any:
     known = multiprocessing.get_all_start_methods()
     if multiprocessing.get_start_method(allow_none=True) not in (None, *known):
         # A worker of joblib has a default of its own that the new process would not know.

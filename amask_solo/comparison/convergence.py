@@ -59,7 +59,13 @@ def convergence(records: Sequence[Record]) -> list[Convergence]:
         if len(record.curve) > 1:
             measured[record.base, record.arm].append(_half_and_end(record.curve))
     rows = [
-        Convergence(base, arm, (ends[0][0][0], ends[0][1][0]), *(fmean(end[n][1] for end in ends) for n in (0, 1)))
+        Convergence(
+            base,
+            arm,
+            epochs=(ends[0][0][0], ends[0][1][0]),
+            half=fmean(half for (_, half), _ in ends),
+            end=fmean(end for _, (_, end) in ends),
+        )
         for (base, arm), ends in sorted(measured.items(), key=lambda item: (item[0][0], arm_order(item[0][1])))
     ]
     return [_placed(row, [other for other in rows if other.base == row.base]) for row in rows]

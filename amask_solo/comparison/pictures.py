@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def draw_hidden_area(records: Sequence[Record], folder: Path) -> str:
     curves: dict[str, dict[str, list[Any]]] = {}
     for title, score in HIDDEN.items():
         scored = [record for record in records if record.by_area(score)]
-        for base, arms in _nested(scored, lambda record, score=score: record.by_area(score)).items():
+        for base, arms in _nested(scored, methodcaller("by_area", score)).items():
             curves[f"{base}, {title}"] = arms
     if not curves:
         return ""
@@ -107,7 +108,7 @@ def _panels(records: Sequence[Record]) -> dict[tuple[str, str], list[Path]]:
 def _nested(records: Sequence[Record], value: Callable[[Record], Any]) -> dict[str, dict[str, list[Any]]]:
     # Each base lists every arm, so that an arm looks the same in all plots.
     arms = sorted({record.arm for record in records}, key=arm_order)
-    nested = {record.base: {arm: [] for arm in arms} for record in records}
+    nested: dict[str, dict[str, list[Any]]] = {record.base: {arm: [] for arm in arms} for record in records}
     for record in records:
         nested[record.base][record.arm].append(value(record))
     return nested

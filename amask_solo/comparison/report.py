@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ from amask_solo.errors import UserError
 from amask_solo.files import write_whole
 from amask_solo.visualization import write_page
 
-METRICS = ("linear/acc1", "knn/acc1", "robustness/acc1_curve", "robustness/acc1_outlines", "attack/acc1_attack")
-METRICS += ("attack/acc1_worst", "transfer/mean_linear_acc1")
+METRICS: tuple[str, ...] = ("linear/acc1", "knn/acc1", "robustness/acc1_curve", "robustness/acc1_outlines")
+METRICS += ("attack/acc1_attack", "attack/acc1_worst", "transfer/mean_linear_acc1")
 """What is compared where the protocols have been run."""
 
 PARTS = ("train", "val")
@@ -142,7 +143,7 @@ def _section(title: str, *parts: str) -> str:
 
 
 def _scored_on(records: Sequence[Record], split: str) -> str:
-    numbers = {part: values(records, lambda summary, key=f"{part}_images": summary.get(key)) for part in PARTS}
+    numbers = {part: values(records, methodcaller("get", f"{part}_images")) for part in PARTS}
     # A comparison that has only just begun does not know them.
     return " ".join(MEANING[split].format(**numbers).split())
 

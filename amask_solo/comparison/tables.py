@@ -1,6 +1,7 @@
 """Tables of the report: accuracy, cost, masks, what the runs share."""
 
 from collections.abc import Callable, Iterable, Sequence
+from operator import methodcaller
 from statistics import fmean, median
 from typing import Any
 
@@ -11,8 +12,8 @@ from amask_solo.comparison.records import Record
 from amask_solo.comparison.statistics import REFERENCES, Row, arm_order
 from amask_solo.comparison.wording import intervals, metric_name, number
 
-FACTS = ("data", "train_images", "val_images", "image_size", "backbone", "batch_size", "epochs", "host", "processes")
-FACTS += ("precision", "device")
+FACTS: tuple[str, ...] = ("data", "train_images", "val_images", "image_size", "backbone", "batch_size", "epochs")
+FACTS += ("host", "processes", "precision", "device")
 """Keys of ``summary.json`` that say under which conditions the runs were made."""
 
 MASKS = ("area", "entropy", "overlap", "diversity")
@@ -97,7 +98,7 @@ def mask_table(records: Sequence[Record]) -> str:
     groups = {pair: [_game(r) for r in runs if r.summary["masks"]] for pair, runs in _groups(records).items()}
 
     def cells(masks: Sequence[dict[str, float | None]], name: str) -> str:
-        values = [mask[name] for mask in masks if mask.get(name) is not None]
+        values = [value for mask in masks if (value := mask.get(name)) is not None]
         return number(fmean(values), 3) if values else "-"
 
     rows = [[*pair, *(cells(masks, name) for name in (*MASKS, *STRENGTH))] for pair, masks in groups.items() if masks]
@@ -111,16 +112,19 @@ def _game(record: Record) -> dict[str, float | None]:
 
 def facts_table(records: Sequence[Record]) -> str:
     """Return what the runs were made of and on; several values where they differ."""
-    rows = [[name.replace("_", " "), values(records, lambda s, k=name: s.get(k))] for name in FACTS]
+    rows = [[name.replace("_", " "), values(records, methodcaller("get", name))] for name in FACTS]
     packages = dict.fromkeys(name for record in records for name in record.summary["versions"])
-    rows += [[name, values(records, lambda s, k=name: s["versions"].get(k))] for name in packages]
+    rows += [[name, _in_common(record.summary["versions"].get(name) for record in records)] for name in packages]
     return markdown(["", ""], [row for row in rows if row[1]])
 
 
 def values(records: Sequence[Record], get: Callable[[dict[str, Any]], Any]) -> str:
     """Return what the runs have in common, or all that they have where they differ."""
-    different = dict.fromkeys(get(record.summary) for record in records)
-    return ", ".join(str(value) for value in different if value is not None)
+    return _in_common(get(record.summary) for record in records)
+
+
+def _in_common(found: Iterable[Any]) -> str:
+    return ", ".join(str(value) for value in dict.fromkeys(found) if value is not None)
 
 
 def _groups(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:

@@ -59,6 +59,8 @@ class ShapePrior(Constraint):
         Mao et al., `Least Squares Generative Adversarial Networks <https://arxiv.org/abs/1611.04076>`_, ICCV 2017.
     """
 
+    rectangles: Tensor
+
     def __init__(self, area: Sequence[float] = (0.2, 0.8), *, width: int = 16) -> None:
         super().__init__()
         if len(area) != 2 or not 0 < area[0] <= area[1] < 1:

@@ -49,6 +49,16 @@ class ImageSet(Dataset[tuple[int, UInt8[Tensor, "3 s s"], int]], ABC):
     def select(self, picks: Int64[Tensor, " m"]) -> "ImageSet":
         """Return some of the images, in the order of the picks."""
 
+    def objects(self) -> ObjectMasks:
+        """Return where the labelled objects are.
+
+        Raises:
+            ValueError: If nobody knows.
+        """
+        if self.masks is None:
+            raise ValueError("Expected images with masks of their objects, but these have none.")
+        return self.masks
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -102,11 +102,12 @@ def load_image_folder(
         folders = {split: tree.select(part) for split, part in zip(("train", "val"), picks, strict=True)}
     image_size = resolve_image_size(image_size, folders["train"].files)
     size = load_size or _guess_load_size(folders["train"].files, image_size)
-    train, val = (
-        FolderImages(tree.files, tree.labels(class_names), size=size) if tree and tree.files else None
-        for tree in (folders["train"], folders.get("val"))
-    )
-    parts = tuning_split(train, val, tune_fraction, seed=seed)
+    sets = {
+        split: FolderImages(tree.files, tree.labels(class_names), size=size)
+        for split, tree in folders.items()
+        if tree.files
+    }
+    parts = tuning_split(sets["train"], sets.get("val"), tune_fraction, seed=seed)
     name = name or _name(Path(train_path).expanduser().resolve())
     return assemble(parts, class_names, mean=mean, std=std, image_size=image_size, name=name)
 

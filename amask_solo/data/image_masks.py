@@ -72,10 +72,10 @@ def load_image_masks(
     images = decode_all(tree.files, size=image_size)
     objects = _read_masks([masks[file] for file in tree.files], tree.files, size=image_size)
     train, val = (
-        ArrayImages(images[picks], all_labels[picks], objects[picks]) if len(picks) else None
+        ArrayImages(images[picks], all_labels[picks], objects[picks])
         for picks in stratified_split(all_labels, val_fraction, seed=seed)
     )
-    parts = tuning_split(train, val, tune_fraction, seed=seed)
+    parts = tuning_split(train, val if len(val) else None, tune_fraction, seed=seed)
     name = name or Path(images_path).expanduser().resolve().name
     return assemble(parts, classes, mean=mean, std=std, image_size=image_size, name=name)
 

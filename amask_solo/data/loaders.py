@@ -23,7 +23,7 @@ CACHE_LIMIT = 4 * 1024**3
 """Bytes of images that ``device_cache=auto`` keeps on the device at most."""
 
 
-class EpochOrder(DistributedSampler[ImageSet]):
+class EpochOrder(DistributedSampler[int]):
     """The order of an epoch and the share of each process, from seed and epoch alone."""
 
     _interrupted = (0, 0)
@@ -60,7 +60,7 @@ class ResidentLoader:
         self,
         dataset: ImageSet,
         *,
-        sampler: DistributedSampler[ImageSet],
+        sampler: DistributedSampler[int],
         batch_size: int,
         drop_last: bool,
         device: torch.device | str,

@@ -43,7 +43,8 @@ def load_cifar10(
         <https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf>`_, 2009.
     """
     splits = [_open(CIFAR10, root, train=True), _open(CIFAR10, root, train=False)]
-    parts = tuning_split(*(_arrays(split, max_images, seed) for split in splits), tune_fraction, seed=seed)
+    train, val = (_arrays(split, max_images, seed) for split in splits)
+    parts = tuning_split(train, val, tune_fraction, seed=seed)
     return assemble(parts, splits[0].classes, mean=mean, std=std, image_size=image_size, name="cifar10")
 
 
@@ -59,7 +60,8 @@ def load_cifar100(
 ) -> ImageData:
     """Take CIFAR-100 from the folder ``cifar-100-python`` in ``root``; see :func:`load_cifar10`."""
     splits = [_open(CIFAR100, root, train=True), _open(CIFAR100, root, train=False)]
-    parts = tuning_split(*(_arrays(split, max_images, seed) for split in splits), tune_fraction, seed=seed)
+    train, val = (_arrays(split, max_images, seed) for split in splits)
+    parts = tuning_split(train, val, tune_fraction, seed=seed)
     return assemble(parts, splits[0].classes, mean=mean, std=std, image_size=image_size, name="cifar100")
 
 
@@ -83,7 +85,8 @@ def load_stl10(
         <https://proceedings.mlr.press/v15/coates11a.html>`_, AISTATS 2011.
     """
     splits = [_open(STL10, root, split="train+unlabeled"), _open(STL10, root, split="test")]
-    parts = tuning_split(*(_arrays(split, max_images, seed) for split in splits), tune_fraction, seed=seed)
+    train, val = (_arrays(split, max_images, seed) for split in splits)
+    parts = tuning_split(train, val, tune_fraction, seed=seed)
     return assemble(parts, splits[0].classes, mean=mean, std=std, image_size=image_size, name="stl10")
 
 

@@ -150,8 +150,9 @@ class Attack(Protocol):
                 torch.manual_seed(subject.seed * self.restarts + restart)
                 size = subject.data.image_size
                 attacker = make_attacker(network, area=area, size=size, resolution=self.resolution)
-            budget = {"steps": self.steps, "batch_size": self.batch_size, "lr": self.lr}
-            yield train_attacker(attacker, subject, pool, restart=restart, **budget)
+            yield train_attacker(
+                attacker, subject, pool, restart=restart, steps=self.steps, batch_size=self.batch_size, lr=self.lr
+            )
 
     @torch.no_grad()
     def _scores(

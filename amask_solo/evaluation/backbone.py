@@ -1,5 +1,7 @@
 """A frozen backbone as the protocols see it: images to features, or to a map of features."""
 
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -16,7 +18,7 @@ class Backbone(nn.Module):
         num_features: The length of a feature vector.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
         self.num_features: int = model.num_features

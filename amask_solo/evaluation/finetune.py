@@ -58,9 +58,11 @@ class FineTune(Protocol):
         head_lr: float = 0.05,
         weight_decay: float = 0.0,
     ) -> None:
-        shared = {"epochs": epochs, "batch_size": batch_size, "head_lr": head_lr, "weight_decay": weight_decay}
         self.fraction = sorted(fraction)
-        self.recipe = Recipe(**shared, backbone_lr=lr, schedule=partial(CosineAnnealingLR, T_max=epochs))
+        schedule = partial(CosineAnnealingLR, T_max=epochs)
+        self.recipe = Recipe(
+            epochs, batch_size, head_lr=head_lr, backbone_lr=lr, weight_decay=weight_decay, schedule=schedule
+        )
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return ``acc1_fraction0.1`` for each share, and ``acc1`` for the largest; the same of ``acc5``."""

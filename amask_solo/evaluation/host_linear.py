@@ -53,10 +53,10 @@ class HostLinear(Protocol):
         milestones: Sequence[float] = (0.6, 0.8),
         weight_decay: float = 0.0,
     ) -> None:
-        shared = {"epochs": epochs, "batch_size": batch_size, "weight_decay": weight_decay}
-        drops = [round(share * epochs) for share in milestones]
-        schedule = partial(MultiStepLR, milestones=drops)
-        self.recipe = Recipe(**shared, head_lr=lr, backbone_lr=0.0, schedule=schedule)
+        schedule = partial(MultiStepLR, milestones=[round(share * epochs) for share in milestones])
+        self.recipe = Recipe(
+            epochs, batch_size, head_lr=lr, backbone_lr=0.0, weight_decay=weight_decay, schedule=schedule
+        )
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return ``acc1``, and ``acc5`` of more than five classes."""

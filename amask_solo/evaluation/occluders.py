@@ -39,9 +39,10 @@ def load_occluders(folder: str, *, size: int) -> Occluders:
     """
     places = (Path(folder).expanduser() / name for name in ("images", "masks"))
     images_path, masks_path = map(str, places)
-    settings = {"image_size": size, "val_fraction": 0.0, "labels": "none"}
-    found = load_image_masks(images_path=images_path, masks_path=masks_path, **settings).train
-    return Occluders(found.stack(), found.masks)
+    found = load_image_masks(
+        images_path=images_path, masks_path=masks_path, image_size=size, val_fraction=0.0, labels="none"
+    ).train
+    return Occluders(found.stack(), found.objects())
 
 
 def occluded(subject: Subject, images: ImageSet, area: float) -> Iterator[Images]:

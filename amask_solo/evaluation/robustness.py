@@ -161,6 +161,6 @@ def _without_background(subject: Subject, images: ImageSet) -> Iterator[Images]:
 
 
 def _with_objects(subject: Subject, images: ImageSet) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    masks = images.masks.split(subject.batch_size)
+    masks = images.objects().split(subject.batch_size)
     for (pixels, _), objects in zip(subject.batches(images), masks, strict=True):
         yield pixels, objects.to(pixels.device)

@@ -84,7 +84,7 @@ class Segmentation(Protocol):
         maps = feature_maps(subject, "train")
         mean, std = maps.mean(dim=(0, 2, 3), keepdim=True), maps.std(dim=(0, 2, 3), keepdim=True).clamp_min(1e-6)
         parts = -(-self.resolution // min(maps.shape[-2:]))
-        covered = F.adaptive_avg_pool2d(objects.float(), [parts * side for side in maps.shape[-2:]])
+        covered = F.adaptive_avg_pool2d(objects.float(), (parts * maps.shape[-2], parts * maps.shape[-1]))
         features = ((maps - mean) / std).movedim(1, -1).flatten(0, 2)
         weight, bias = self._fit(features, F.pixel_unshuffle(covered, parts).movedim(1, -1).flatten(0, 2))
         seen = (feature_maps(subject, "val") - mean) / std

@@ -1,5 +1,7 @@
 """A fill of single color channels."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 
@@ -36,7 +38,7 @@ class ChannelWise(Fill):
         """Return the content in some channels, and the images in the others."""
         content = self.fill(images, generator=generator)
         batch, channels = images.shape[:2]
-        options = {"generator": generator, "device": images.device}
+        options: dict[str, Any] = {"generator": generator, "device": images.device}
         draws = torch.rand(batch, channels, self.grid, self.grid, **options)
         hidden = draws == draws.amax(dim=1, keepdim=True)
         hidden |= torch.rand(batch, 1, 1, 1, **options) >= self.share

@@ -184,4 +184,4 @@ class Adversary(nn.Module):
 
 
 def _no_objective(views: Views) -> Scalar:
-    return sum(0 * view.sum() for view in views)
+    return 0 * torch.stack([view.sum() for view in views]).sum()

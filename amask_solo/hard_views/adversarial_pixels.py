@@ -1,6 +1,6 @@
 """Adversarial pixels: a perturbation too small to see, in the direction that raises the objective."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Literal
 
@@ -49,6 +49,9 @@ class AdversarialPixels(HardView):
         <https://arxiv.org/abs/2012.13493>`_, 2020, of both of which we know the abstract alone.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         *,
@@ -83,7 +86,9 @@ class AdversarialPixels(HardView):
             delta = self._perturbation(hard.detach(), partial(_objective, entry, loss), generator=generator)
             yield entry.harder(hard + delta / self.std.to(hard.dtype))
 
-    def _perturbation(self, view: Images, objective: BaseLoss, *, generator: torch.Generator | None) -> Images:
+    def _perturbation(
+        self, view: Images, objective: Callable[[Images], Scalar], *, generator: torch.Generator | None
+    ) -> Images:
         """Return what is added to the view, on the scale of pixels from 0 to 255."""
         std = self.std.to(view.dtype)
         pixels = view * std + self.mean.to(view.dtype)

@@ -92,7 +92,7 @@ class Beside(HardView):
             raise ValueError(f"Expected weights of 0 or more, not all of them 0, but got {weights}.")
         self.parts = nn.ModuleDict({name: part for name, part in parts.items() if weights[name]})
         self.shares = {name: weights[name] / total for name in self.parts}
-        self.num_entries = sum(part.num_entries for part in self.parts.values())
+        self.num_entries = sum(parts[name].num_entries for name in self.shares)
 
     def forward(
         self, entries: Iterable[WeightedViews], loss: BaseLoss, *, generator: torch.Generator | None = None

@@ -13,6 +13,7 @@ the order of a batch, so the clean views, the indexes and the labels stay as the
 from collections.abc import Iterable, Iterator
 
 import torch
+from torch import Tensor
 
 from amask_solo._types import BaseLoss, Images, Masks, WeightedViews
 from amask_solo.hard_views.base import HardView
@@ -81,6 +82,7 @@ class Box(Masker):
     """
 
     num_masks = 1
+    quantiles: Tensor
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()

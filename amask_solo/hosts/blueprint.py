@@ -42,6 +42,6 @@ class Blueprint(NamedTuple):
 def blueprint(cfg: DictConfig) -> Blueprint:
     """Return what the backbone of a method is built from, whose configuration has the current host's schema."""
     kwargs = OmegaConf.select(cfg, "backbone.kwargs")
-    plain = OmegaConf.to_container(kwargs, resolve=True) if kwargs else {}
+    plain: Any = OmegaConf.to_container(kwargs, resolve=True) if kwargs else {}
     small = OmegaConf.select(cfg, "data.dataset") in CIFAR and is_resnet(cfg.backbone.name)
     return Blueprint(cfg.backbone.name, plain, small)

@@ -1,5 +1,6 @@
 """The current host: solo-learn from GitHub (1.0.3 to 1.0.6), whose methods take one cfg."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig
@@ -12,6 +13,9 @@ from amask_solo.hosts.repairs import Repairs, construction
 class CurrentRepairs(Repairs):
     """What only the current host needs."""
 
+    _BACKBONES: Mapping[str, Any]
+    scheduler: str
+    warmup_epochs: int | float
     momentum_forward_name = "momentum_forward"
 
     def __init__(self, cfg: DictConfig) -> None:

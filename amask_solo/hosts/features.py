@@ -1,8 +1,10 @@
 """What a backbone of the host makes of images before it pools, seen without a trace."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models import ResNet
 
 from amask_solo._modes import evaluating
@@ -11,7 +13,7 @@ from amask_solo.errors import UserError
 
 
 @torch.no_grad()
-def feature_map(backbone: nn.Module, images: Images) -> Float[Tensor, "b d i j"]:
+def feature_map(backbone: Any, images: Images) -> Float[Tensor, "b d i j"]:
     """Return the last map of features of a backbone, before pooling; a ViT's patch tokens on their grid.
 
     The backbone is in evaluation mode for it, so that no statistic is written and nothing is drawn, and each layer is

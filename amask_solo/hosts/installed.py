@@ -32,8 +32,11 @@ class Host:
     def methods(self) -> dict[str, type]:
         """Return name -> unmodified class of every base method, by the current host's names."""
         own = base_methods()
-        options = {name: row for name, row in METHODS.items() if row.option_of and name not in own}
-        return own | {name: _renamed(own[row.option_of], row.base) for name, row in options.items()}
+        return own | {
+            name: _renamed(own[row.option_of], row.base)
+            for name, row in METHODS.items()
+            if row.option_of and name not in own
+        }
 
     def adapt(self, base: type) -> type:
         """Return a subclass of ``base`` with the repairs before it; of such a one, itself.

@@ -29,6 +29,10 @@ class WeightedKNN(Metric):
     """
 
     full_state_update = False
+    train_features: list[Tensor]
+    train_targets: list[Tensor]
+    test_features: list[Tensor]
+    test_targets: list[Tensor]
 
     def __init__(self, k: int = 20, distance: str = "euclidean") -> None:
         super().__init__(compute_with_cache=False)
@@ -61,9 +65,9 @@ class WeightedKNN(Metric):
                 into[1].append(targets.detach()[labeled])
 
     @contextmanager
-    def sync_context(self, **options: Any) -> Iterator[None]:
+    def sync_context(self, *args: Any, **options: Any) -> Iterator[None]:
         """Show the features of all processes; afterwards forget the epoch."""
-        with super().sync_context(**options):
+        with super().sync_context(*args, **options):
             yield
         self.reset()
 

@@ -84,11 +84,10 @@ class LARS(Optimizer):
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:
-                    self._move(weight, group)
+                    self._move(weight, weight.grad, group)
         return loss
 
-    def _move(self, weight: Tensor, group: dict[str, Any]) -> None:
-        step = weight.grad
+    def _move(self, weight: Tensor, step: Tensor, group: dict[str, Any]) -> None:
         if weight.ndim != 1 or not group["exclude_bias_n_norm"]:
             options = {name: group[name] for name in ("lr", "weight_decay", "eta", "eps", "clip_lr")}
             step = lars_direction(weight, step, **options)

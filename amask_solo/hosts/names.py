@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from amask_solo.layout import PREFIX
 
@@ -33,6 +34,6 @@ def base_methods() -> dict[str, type]:
     return {n: method for n, method in methods.items() if n not in NOT_METHODS and not n.startswith(PREFIX)}
 
 
-def own_backbones(base: type) -> Iterable[str]:
+def own_backbones(base: Any) -> Iterable[str]:
     """Return the names of the backbones that the host has itself, of which its ``BaseMethod`` keeps a table."""
     return getattr(base, "_BACKBONES", None) or base._SUPPORTED_ENCODERS

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from pkgutil import resolve_name
 from typing import Any
 
-from lightning.pytorch import LightningModule
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 
@@ -13,7 +12,7 @@ from amask_solo.hosts.names import OPTIMIZERS, SCHEDULERS
 from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR
 
 
-def configure(module: LightningModule) -> Optimizer | tuple[list[Optimizer], list[dict[str, Any]]]:
+def configure(module: Any) -> Optimizer | tuple[list[Optimizer], list[dict[str, Any]]]:
     """Return optimizer and schedule of a release method, as ``module.cfg`` describes them.
 
     The release's own version knows only schedules by epoch, has no weight decay without biases, and wraps SGD for LARS
@@ -37,11 +36,13 @@ def configure(module: LightningModule) -> Optimizer | tuple[list[Optimizer], lis
     scheduler, interval = _schedule(module, optimizer)
     if static:  # SimSiam's predictor, which the schedule leaves alone
         scheduled = scheduler.get_lr
-        scheduler.get_lr = lambda: [module.lr if index in static else lr for index, lr in enumerate(scheduled())]
+        scheduler.get_lr = lambda: [  # type: ignore[method-assign]  # so no schedule needs to know of it
+            module.lr if index in static else lr for index, lr in enumerate(scheduled())
+        ]
     return [optimizer], [{"scheduler": scheduler, "interval": interval, "frequency": 1}]
 
 
-def _schedule(module: LightningModule, optimizer: Optimizer) -> tuple[LRScheduler, str]:
+def _schedule(module: Any, optimizer: Optimizer) -> tuple[LRScheduler, str]:
     cfg = module.cfg.scheduler
     if cfg.name == "step":
         return MultiStepLR(optimizer, list(cfg.lr_decay_steps)), "epoch"

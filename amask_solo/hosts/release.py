@@ -1,6 +1,7 @@
 """The release of the host: solo-learn 1.0.2 from PyPI, written for Lightning 1.4 and torch 1.9."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -45,6 +46,7 @@ class CholeskyWhitening(nn.Module):
 class ReleaseRepairs(Repairs):
     """What only the release needs."""
 
+    _SUPPORTED_ENCODERS: Sequence[str]
     momentum_forward_name = "base_momentum_forward"
 
     # Lightning 2 refuses a model that has this hook; `super()` still finds the host's.
@@ -64,7 +66,7 @@ class ReleaseRepairs(Repairs):
         self.cfg, self.encoder_name = cfg, cfg.backbone.name
         self.add_knn(cfg)
         self._validation_outputs: list[Any] = []
-        whitening = getattr(self, "whitening", None)
+        whitening: Any = getattr(self, "whitening", None)
         if type(whitening).__name__ == "Whitening2d":
             self.whitening = CholeskyWhitening(whitening.eps)
 
@@ -81,8 +83,9 @@ class ReleaseRepairs(Repairs):
 
     def on_validation_epoch_end(self) -> None:
         """Call the hook that Lightning 2 no longer calls."""
-        super().on_validation_epoch_end()
-        super().validation_epoch_end(self._validation_outputs)
+        host: Any = super()
+        host.on_validation_epoch_end()
+        host.validation_epoch_end(self._validation_outputs)
         self._validation_outputs = []
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -93,6 +96,7 @@ class ReleaseRepairs(Repairs):
     def clip_gradients(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
         """Tell DINO's own method, which takes a number, from Lightning's, which it hides."""
         if isinstance(optimizer, (int, float)):
-            super().clip_gradients(optimizer)
+            host: Any = super()
+            host.clip_gradients(optimizer)
         else:
             LightningModule.clip_gradients(self, optimizer, *args, **kwargs)

@@ -41,6 +41,7 @@ def fill_defaults(cfg: DictConfig, method: type) -> None:
 def to_kwargs(cfg: DictConfig, method: type) -> dict[str, Any]:
     """Return the constructor's arguments for a cfg with all defaults filled in."""
     plan = blueprint(cfg)
+    own: Any = OmegaConf.to_container(cfg.method_kwargs, resolve=True)
     kwargs = {
         "encoder": plan.arch,
         # With `cifar` the release also changes Swin's window; the current host changes ResNets alone.
@@ -51,7 +52,7 @@ def to_kwargs(cfg: DictConfig, method: type) -> dict[str, Any]:
         **_optimizer_args(cfg),
         "scheduler": cfg.scheduler.name,
         **{key: cfg.scheduler[key] for key in ("lr_decay_steps", "min_lr", "warmup_start_lr", "warmup_epochs")},
-        **OmegaConf.to_container(cfg.method_kwargs, resolve=True),
+        **own,
     }
     if hasattr(method, "momentum_pairs"):
         kwargs |= {
@@ -63,7 +64,7 @@ def to_kwargs(cfg: DictConfig, method: type) -> dict[str, Any]:
 
 
 def _optimizer_args(cfg: DictConfig) -> dict[str, Any]:
-    extra = OmegaConf.to_container(cfg.optimizer.kwargs, resolve=True)
+    extra: Any = OmegaConf.to_container(cfg.optimizer.kwargs, resolve=True)
     lars = cfg.optimizer.name == "lars"
     return {
         "optimizer": "sgd" if lars else cfg.optimizer.name,

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from lightning.pytorch import LightningModule
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 from torch import Tensor, nn
@@ -68,8 +69,14 @@ def _without_labels(out: dict[str, Any], targets: Tensor) -> dict[str, Any]:
     return out
 
 
-class Repairs:
+class Repairs(LightningModule):
     """Stands before a host's method in the bases of a leaf class; ``super()`` is the host."""
+
+    # The host's, as far as they are used here.
+    cfg: DictConfig
+    num_classes: int
+    momentum_classifier: nn.Module | None
+    momentum_updater: Any
 
     momentum_forward_name: str
     blueprint: Blueprint
@@ -98,11 +105,13 @@ class Repairs:
             self.knn = WeightedKNN(k=cfg.knn_eval.k, distance=cfg.knn_eval.distance_func)
 
     def _base_shared_step(self, x: Tensor, targets: Tensor) -> dict[str, Any]:
-        return _without_labels(super()._base_shared_step(x, targets), targets)
+        host: Any = super()
+        return _without_labels(host._base_shared_step(x, targets), targets)
 
     def _shared_step_momentum(self, x: Tensor, targets: Tensor) -> dict[str, Any]:
         if self.momentum_classifier is None or self.num_classes >= 5:
-            return _without_labels(super()._shared_step_momentum(x, targets), targets)
+            host: Any = super()
+            return _without_labels(host._shared_step_momentum(x, targets), targets)
         # The host asks for the top 5 of fewer classes: "selected index k out of range".
         out = getattr(self, self.momentum_forward_name)(x)
         logits = self.momentum_classifier(out["feats"])
@@ -139,8 +148,12 @@ class Repairs:
         for scheduler in checkpoint.get("lr_schedulers", ()):
             scheduler.pop("get_lr", None)
         plan = self.blueprint.untrained
-        state = {"method": str(self.cfg.get("method")), "backbone": plan.arch, "backbone_kwargs": dict(plan.kwargs)}
-        state["small_stem"] = plan.small_stem
+        state: dict[str, Any] = {
+            "method": str(self.cfg.get("method")),
+            "backbone": plan.arch,
+            "backbone_kwargs": dict(plan.kwargs),
+            "small_stem": plan.small_stem,
+        }
         if hasattr(self, "momentum_updater"):
             state["tau"] = float(self.momentum_updater.cur_tau)
             state["last_step"] = int(getattr(self, "last_step", 0))

@@ -1,5 +1,6 @@
 """The learning rate schedule of the host: a linear warm-up, then half a cosine."""
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -52,7 +53,7 @@ class LinearWarmupCosineAnnealingLR(LRScheduler):
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[Number]:
+    def get_lr(self) -> list[float | Tensor]:
         """Return the learning rate of each group; in closed form, so that it resumes exactly."""
         step, warmup, left = self.last_epoch, self.warmup_epochs, self.max_epochs - self.warmup_epochs
         if step < warmup:

@@ -1,6 +1,7 @@
 """Backbones of timm's, built and shaped as a host expects its own."""
 
 from collections.abc import Collection
+from typing import Any
 
 import timm
 import torch
@@ -44,14 +45,15 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
 
 
-def with_small_stem(model: nn.Module) -> nn.Module:
+def with_small_stem(model: Any) -> nn.Module:
     """Change the stem of a ResNet, of torchvision's or timm's, to the host's variant for CIFAR, in place.
 
     A 7x7 convolution of stride 2 becomes one of 3x3 and stride 1, padded by 2 as in the host. A stem of three 3x3
     convolutions, which the host does not know, keeps them at stride 1. Neither is followed by pooling.
     """
     if isinstance(model.conv1, nn.Sequential):
-        model.conv1[0].stride = (1, 1)
+        first: Any = model.conv1[0]
+        first.stride = (1, 1)
     else:
         model.conv1 = nn.Conv2d(3, model.conv1.out_channels, 3, padding=2, bias=False)
     model.maxpool = nn.Identity()

@@ -41,7 +41,7 @@ class Weights(Localiser):
         return activation(self.look(images), images)
 
 
-def _look(network: nn.Module, images: Images) -> FeatureMaps:
+def _look(network: Any, images: Images) -> FeatureMaps:
     network.to(images.device)
     (last,) = network.forward_intermediates(images.float(), indices=1, output_fmt="NCHW", intermediates_only=True)
     return last
@@ -50,19 +50,20 @@ def _look(network: nn.Module, images: Images) -> FeatureMaps:
 def _load(file: Path, arch: str | None, kwargs: Mapping[str, Any]) -> nn.Module:
     """Return the backbone of a file, in evaluation mode on the CPU."""
     # Imported here, since the other localisers need no such library.
-    from amask_solo.hosts.architectures import has_cifar_stem, is_backbone, nearest_arch, rebuild
+    from amask_solo.hosts.architectures import has_cifar_stem, nearest_arch, rebuild
     from amask_solo.hosts.blueprint import Blueprint
 
     if not file.is_file():
         raise UserError(f"There is no file {file} for localiser=weights; amask-export writes one.")
     state = _read(file)
     tensors = bool(state) and all(isinstance(value, Tensor) for value in state.values())
-    if not tensors or not (arch or is_backbone(state)):
+    name = (arch or nearest_arch(state)) if tensors else None
+    if name is None:
         raise UserError(
             f"{file} holds no exported backbone of the host's; amask-export makes one of any run or checkpoint, and "
             "arch=timm/NAME says what another one is."
         )
-    return rebuild(state, Blueprint(arch or nearest_arch(state), kwargs, has_cifar_stem(state)))
+    return rebuild(state, Blueprint(name, kwargs, has_cifar_stem(state)))
 
 
 def _read(file: Path) -> dict[str, Tensor]:

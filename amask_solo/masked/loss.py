@@ -1,6 +1,7 @@
 """The host's objective as a function of its views: all that the game ever sees of a method."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -41,7 +42,8 @@ class HostLoss:
         loud_call: int | None = None,
         before: Buffers | None = None,
     ) -> None:
-        self.model, self.batch_idx = model, batch_idx
+        self.model: Any = model
+        self.batch_idx = batch_idx
         self.indexes, self.clean, self.targets = batch
         self.caches, self.loud_call, self.before = caches, loud_call, before
         self.with_negatives = with_negatives(model, self.clean, batch_idx)

@@ -38,7 +38,7 @@ from amask_solo.masked.step import Step
 from amask_solo.masked.tokens import drop_tokens
 
 
-class Masked:
+class Masked(LightningModule):
     """Stands before a host's method in the bases of a leaf class; ``super()`` is the host.
 
     A step, in the order of its hooks::
@@ -73,7 +73,7 @@ class Masked:
         lend_clock(self.adversary, self.epoch)
         if self.adversary.learned():
             refuse_side(self.stock, side)
-        self.side = by_class(self.stock).sides[0] if side in (None, "both") else side
+        self.side = side if isinstance(side, int) else by_class(self.stock).sides[0]
         self.sides = [1 - self.side, self.side] if side == "both" else [self.side]
         if self.adversary.game.negatives is not None:
             refuse_negatives(self)
@@ -83,7 +83,8 @@ class Masked:
     def training_step(self, batch: Sequence, batch_idx: int) -> Scalar:
         """Hand the host harder views and read its loss back."""
         if not self.plays(self.current_epoch):
-            return super().training_step(batch, batch_idx)
+            host: Any = super()
+            return host.training_step(batch, batch_idx)
         adversary, on_clean_views = self.adversary, self.loud_on == "clean"
         self.step = step = self._begin(batch, batch_idx)
         with self._loss(step, loud_call=adversary.game.num_entries + on_clean_views) as loss:
@@ -208,7 +209,8 @@ class Masked:
 
     def configure_callbacks(self) -> list[Callback]:
         """Watch the game in the host's own scripts too, which know no callback of ours."""
-        watched = any(isinstance(callback, GameMonitor) for callback in self.trainer.callbacks)
+        trainer: Any = self.trainer
+        watched = any(isinstance(callback, GameMonitor) for callback in trainer.callbacks)
         return [] if watched else [GameMonitor(), AdvantageMonitor()]
 
     def on_fit_start(self) -> None:

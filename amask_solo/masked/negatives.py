@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
+from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch.nn import functional as F
 
 from amask_solo._types import Images, Scalar, Views
@@ -16,7 +16,7 @@ from amask_solo.hosts.installed import load_host
 from amask_solo.masked.side_effects import quiet
 
 
-def refuse_negatives(model: LightningModule) -> None:
+def refuse_negatives(model: Any) -> None:
     """Raise an error if a method cannot have hard negatives.
 
     Raises:
@@ -30,7 +30,7 @@ def refuse_negatives(model: LightningModule) -> None:
         )
 
 
-def with_negatives(model: LightningModule, clean: Views, batch_idx: int) -> Callable[[], AbstractContextManager[None]]:
+def with_negatives(model: Any, clean: Views, batch_idx: int) -> Callable[[], AbstractContextManager[None]]:
     """Return contexts in which each call of the host's loss has the hard negatives of a batch.
 
     They are made once, at first use: then the host has encoded its own views, and autocast remembers its weights as it
@@ -58,7 +58,7 @@ def with_negatives(model: LightningModule, clean: Views, batch_idx: int) -> Call
     return partial(adding, model.stock, added)
 
 
-def embed(model: LightningModule, images: Images) -> Embeddings:
+def embed(model: Any, images: Images) -> Embeddings:
     """Return what the method compares its queries with, of some images: by the teacher, where there is one.
 
     It is normalized, has no graph and leaves no trace; the networks are in training mode, as for the keys.

@@ -10,7 +10,6 @@ from itertools import cycle
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from amask_solo._types import Images
@@ -20,7 +19,7 @@ from amask_solo.masked.side_effects import quiet
 
 @contextmanager
 def clean_online_evaluation(
-    model: LightningModule,
+    model: Any,
     clean: Sequence[Images],
     views: Sequence[Images],
     targets: Tensor,

@@ -58,9 +58,9 @@ def build_settings(cfg: DictConfig) -> Settings:
         made = {part: _build(cfg, part, choice) for part, choice in chosen.items() if choice}
         if optimizer := node.get("optimizer"):
             # Resolved first: interpolations refer to the whole configuration.
-            given = OmegaConf.to_container(optimizer, resolve=True)
-            chosen = OmegaConf.create(given if "_target_" in given else OPTIMIZER | given)
-            made["optimizer"] = instantiate(chosen, "adversary.optimizer")
+            given: Any = OmegaConf.to_container(optimizer, resolve=True)
+            whole = OmegaConf.create(given if "_target_" in given else OPTIMIZER | given)
+            made["optimizer"] = instantiate(whole, "adversary.optimizer")
         rest = {key: node[key] for key in node if key not in (*HOST_SIDE, *PARTS, "optimizer")} | made
         game_keys = target_arguments(GAME, "adversary").names
         game = _call(Game, {key: value for key, value in rest.items() if key in game_keys})
@@ -87,7 +87,7 @@ def _build(cfg: DictConfig, part: str, choice: Any) -> Any:
     if "_target_" not in chosen:
         raise UserError(f"adversary.{part} needs a 'name' or a '_target_', but has {sorted(chosen)}.")
     # Interpolations in a part's file refer to the whole configuration (a ViT's patch size).
-    whole = OmegaConf.merge({k: v for k, v in cfg.items() if k != "adversary"}, {part: chosen})
+    whole: Any = OmegaConf.merge({k: v for k, v in cfg.items() if k != "adversary"}, {part: chosen})
     data = cfg.get("data") or {}
     pixels = {key: list(data[key]) for key in ("mean", "std") if OmegaConf.is_list(data.get(key))}
     node = OmegaConf.to_container(whole[part], resolve=True)
@@ -136,13 +136,14 @@ def _load(group: str, name: str) -> dict[str, Any]:
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in names:
         raise unknown_key(name, names, f"adversary.{group}")
-    node = OmegaConf.load(folder / f"{name}.yaml")
+    node: Any = OmegaConf.load(folder / f"{name}.yaml")
     others = OmegaConf.create({})
     for entry in node.pop("defaults", ()):
         for key, choice in entry.items() if isinstance(entry, Mapping) else ():
             other, _, place = key.strip("/").partition("@")
             OmegaConf.update(others, place or other, _load(other, choice))
-    return OmegaConf.to_container(OmegaConf.merge(others, node))
+    loaded: Any = OmegaConf.to_container(OmegaConf.merge(others, node))
+    return loaded
 
 
 def _call(target: type, arguments: dict[str, Any], **more: Any) -> Any:

@@ -69,14 +69,15 @@ def class_losses(model: LightningModule) -> Iterator[list[Tensor]]:
         heard.extend(dictionary[key].clone() for key in CLASS_LOSSES if key in dictionary)
         log_dict(dictionary, *args, **kwargs)
 
-    handle = model.classifier.register_forward_hook(lambda *_: calls.append(True))
+    classifier: Any = model.classifier
+    handle = classifier.register_forward_hook(lambda *_: calls.append(True))
     try:
         with replaced(model, log_dict=listen):
             yield heard
     finally:
         handle.remove()
     if calls and not heard:
-        _say_unheard(type(model))
+        _say_unheard(type(model).__name__)
 
 
 @contextmanager
@@ -97,8 +98,8 @@ def _unheard(*_: Any, **__: Any) -> None:
 
 
 @cache
-def _say_unheard(method: type) -> None:
+def _say_unheard(method: str) -> None:
     rank_zero_warn(
-        f"{method.__name__} calls its online classifier, but logs none of {', '.join(CLASS_LOSSES)}: if it adds the "
+        f"{method} calls its online classifier, but logs none of {', '.join(CLASS_LOSSES)}: if it adds the "
         "classifier's loss to its own, that counts as a part of the game. Log it by log_dict under such a name."
     )

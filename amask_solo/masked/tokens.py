@@ -53,7 +53,7 @@ class TokenDrop:
         hidden: How many patches of a masked view are left out.
     """
 
-    def __init__(self, network: nn.Module, *, hidden: int) -> None:
+    def __init__(self, network: Any, *, hidden: int) -> None:
         self.prefix, self.hidden = network.num_prefix_tokens, hidden
         self.mean = network.global_pool == "avg"
         self.kept: Int[Tensor, "b kept"] | None = None
@@ -64,7 +64,7 @@ class TokenDrop:
             block.register_forward_pre_hook(self._weigh, with_kwargs=True)
         network.norm.register_forward_hook(self._end)
 
-    def _take_mask_off(self, embed: nn.Module, args: tuple[Carrier]) -> tuple[Images] | None:
+    def _take_mask_off(self, embed: Any, args: tuple[Carrier]) -> tuple[Images] | None:
         mask = carried(*args)
         self.kept = self.logs = None
         if mask is None:
@@ -108,7 +108,7 @@ def drop_tokens(game: Game, networks: Iterable[nn.Module], backbone: DictConfig)
     """
     refuse_whole_images(backbone)
     networks = list(networks)
-    embed = networks[0].patch_embed
+    embed: Any = networks[0].patch_embed
     hidden = count_hidden(game, patch=embed.patch_size[0], size=embed.img_size[0])
     for network in networks:
         TokenDrop(network, hidden=hidden)

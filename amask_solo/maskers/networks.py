@@ -165,5 +165,5 @@ def _convolution(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.
 def _score(in_channels: int, out_channels: int) -> nn.Module:
     layer = nn.Conv2d(in_channels, out_channels, 1)
     nn.init.normal_(layer.weight, std=_START)
-    nn.init.zeros_(layer.bias)
+    nn.init.zeros_(layer.get_parameter("bias"))
     return layer

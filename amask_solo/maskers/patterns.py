@@ -221,7 +221,7 @@ def random_blocks(masks: Masks, *, generator: torch.Generator | None = None) -> 
         (tensor(0.2500), [0.0, 1.0])
     """
     areas = masks.detach().float().mean(dim=(-2, -1)).clamp(0, 1).flatten()
-    drawn = Block().rectangles(areas, Canvas(len(areas), tuple(masks.shape[-2:]), masks.device, generator))
+    drawn = Block().rectangles(areas, Canvas(len(areas), (masks.shape[-2], masks.shape[-1]), masks.device, generator))
     return drawn.view(masks.shape).to(masks.dtype)
 
 

@@ -25,6 +25,8 @@ class ViewsData(LightningDataModule):
         device_cache: Whether all images stay on the device; see :func:`~amask_solo.data.make_loader`.
     """
 
+    trainer: Trainer
+
     def __init__(
         self,
         images: ImageData,
@@ -38,7 +40,7 @@ class ViewsData(LightningDataModule):
         super().__init__()
         self.images, self.views = images, views
         self.batch_size, self.seed = batch_size, seed
-        self.reading = {"num_workers": num_workers, "device_cache": device_cache}
+        self.reading: dict[str, Any] = {"num_workers": num_workers, "device_cache": device_cache}
 
     def train_dataloader(self) -> Iterable:
         """Return the batches of an epoch; each process sees its own share."""
@@ -98,7 +100,8 @@ class ResumeWithinEpoch(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Set the loader to its place."""
-        loop, loader = trainer.fit_loop, trainer.train_dataloader
+        loop: Any = trainer.fit_loop
+        loader: Any = trainer.train_dataloader
         epoch, batch = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
         batches = batch.processed if epoch.started > epoch.processed else 0
         if epoch.processed or batches:

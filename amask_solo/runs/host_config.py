@@ -72,7 +72,8 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
             views, or timm cannot build the backbone for these.
     """
     keys = [key for key in HOST_KEYS if key in cfg]
-    made = OmegaConf.create({key: OmegaConf.to_container(cfg, resolve=True)[key] for key in keys})
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    made = OmegaConf.create({key: plain[key] for key in keys})
     for node in ("backbone.kwargs", "optimizer.kwargs", "method_kwargs"):
         OmegaConf.update(made, node, OmegaConf.select(made, node) or {}, merge=False)
     made.optimizer.kwargs = optimizer_kwargs(made.optimizer)

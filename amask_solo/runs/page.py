@@ -13,7 +13,7 @@ from amask_solo.visualization import drawn_panels, run_curves, save_panel, write
 LOSS = re.compile(r"train_(?!.*class).*(loss|neg_cos_sim)_epoch")
 """The host's names of its objective."""
 
-CURVES = {
+CURVES: dict[str, str | re.Pattern[str]] = {
     "self-supervised loss": LOSS,
     "online kNN accuracy (%)": "val_knn_acc1",
     "online linear accuracy (%)": "val_acc1",
@@ -48,8 +48,8 @@ def write_run_page(folder: Path) -> Path:
 
 
 def _table(summary: Mapping[str, Any]) -> str:
-    shown = ("status", "seed", "backbone", "image_size", "train_images", "val_images", "epochs_done", "batch_size")
-    shown += ("knn_acc1", "linear_acc1", "seconds", "seconds_per_step", "peak_memory_mib", "device", "host")
+    shown = ["status", "seed", "backbone", "image_size", "train_images", "val_images", "epochs_done", "batch_size"]
+    shown += ["knn_acc1", "linear_acc1", "seconds", "seconds_per_step", "peak_memory_mib", "device", "host"]
     rows = [f"| {name.replace('_', ' ')} | {_cell(summary.get(name))} |" for name in shown]
     return "\n".join(["| | |", "| --- | --- |", *rows])
 

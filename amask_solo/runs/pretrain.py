@@ -65,7 +65,7 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
     images: ImageData = instantiate(cfg.data, "data")
     if settle_image_size(cfg, images.image_size):
         check_views(cfg)
-    augmentations = OmegaConf.to_container(cfg.augmentations, resolve=True)
+    augmentations: Any = OmegaConf.to_container(cfg.augmentations, resolve=True)
     view_filter = build_filter(cfg.get("view_filter"))
     views = Views(augmentations, mean=images.mean, std=images.std, view_filter=view_filter)
     data = ViewsData(images, views, batch_size=cfg.optimizer.batch_size, seed=cfg.seed, **cfg.loader)
@@ -117,8 +117,9 @@ def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
     with lightning_errors(ValueError, TypeError, ImportError, RuntimeError):
         # Its signals are seen to by `EndAtSignal`.
         slurm = [SLURMEnvironment(auto_requeue=False)] if in_slurm else []
+        given: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
         trainer = Trainer(
-            **OmegaConf.to_container(cfg.trainer, resolve=True),
+            **given,
             max_epochs=cfg.max_epochs,
             accumulate_grad_batches=cfg.accumulate_grad_batches,
             default_root_dir=folder,
@@ -140,9 +141,10 @@ def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
 @contextmanager
 def lightning_errors(*more: type[Exception]) -> Iterator[None]:
     """Turn Lightning's complaints about its settings, and further errors, into the user's."""
+    complaints: tuple[type[Exception], ...] = (MisconfigurationException, *more)
     try:
         yield
-    except (MisconfigurationException, *more) as error:
+    except complaints as error:
         raise UserError(f"trainer: {error}") from error
 
 
@@ -172,7 +174,7 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
     if cfg.advantage:
         chosen.append(AdvantageMonitor(every=cfg.advantage))
     if measured:
-        use = {"load": data.still_batches, "prepare": data.prepare, "backbone": load_host().backbone}
+        use: dict[str, Any] = {"load": data.still_batches, "prepare": data.prepare, "backbone": load_host().backbone}
         chosen.append(OnlineKNN(*parts, **use, every_n_epochs=cfg.online_knn))
     if cfg.mask_panels:
         shown = images.val or images.train

@@ -101,7 +101,7 @@ def _check_part(cfg: DictConfig, method: Method, queue: int | None, devices: int
     size = part_size(float(adversary.get("part", PART)), batch)
     # One takes views apart by the size of the batch, the other has a place in its memory for each image of it.
     whole = method.batch in ("whitening", "memory")
-    if (whole and size != batch) or (method.batch == "queue" and queue % (size * devices)):
+    if (whole and size != batch) or (method.batch == "queue" and queue and queue % (size * devices)):
         raise UserError(
             f"method={cfg.method} cannot be called on the {size} images of adversary.part, on which further moves of "
             "the masker (adversary.steps) are made; give adversary.part=1."
@@ -117,7 +117,7 @@ def optimizer_kwargs(cfg: DictConfig) -> dict[str, Any]:
         UserError: If no optimizer takes a key, of which it names the nearest one, or a value is of the wrong type.
     """
     takes = {name: target_arguments(path, "optimizer").names - RESERVED for name, path in OPTIMIZERS.items()}
-    kwargs = OmegaConf.to_container(cfg.kwargs, resolve=True)
+    kwargs: Any = OmegaConf.to_container(cfg.kwargs, resolve=True)
     for key in kwargs:
         if key not in frozenset.union(*takes.values()):
             raise unknown_key(str(key), takes[cfg.name], f"optimizer.kwargs of {cfg.name}")

@@ -175,8 +175,9 @@ def _view_sizes(cfg: DictConfig) -> set[int]:
     """Check the recipes of the views and return their heights and widths; none if these are yet to be measured."""
     is_open = OmegaConf.select(cfg, "data.image_size") == "auto"
     # Any size will do to check the rest; `pretrain` comes back when the files have been measured.
-    cfg = OmegaConf.merge(cfg, {"data": {"image_size": 224}}) if is_open else cfg
-    recipes = read_recipes(OmegaConf.to_container(cfg.augmentations, resolve=True))
+    tried: Any = OmegaConf.merge(cfg, {"data": {"image_size": 224}}) if is_open else cfg
+    augmentations: Any = OmegaConf.to_container(tried.augmentations, resolve=True)
+    recipes = read_recipes(augmentations)
     return set() if is_open else {recipe.crop_size for recipe in recipes}
 
 

@@ -28,7 +28,8 @@ def check_rules(
     Raises:
         UserError: If a value is something else; it names the nearest of a few known ones.
     """
-    values = dict(_entries(OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg))
+    plain: Any = OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg
+    values = dict(_entries(plain))
     asked = dict(rules)
     for key in values:
         rule = next((rule for pattern, rule in (if_there or {}).items() if fnmatchcase(key, pattern)), None)

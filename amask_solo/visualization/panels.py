@@ -140,5 +140,4 @@ def _grid(rows: int, columns: int, *, size: Sequence[int], title: str | None) ->
 def caption(axis: Axes, text: str) -> None:
     """Write into the corner of a picture."""
     box = {"boxstyle": "square,pad=0.15", "facecolor": "black", "alpha": 0.55, "linewidth": 0}
-    style = {"ha": "right", "va": "bottom", "fontsize": 6, "color": "white", "bbox": box}
-    axis.text(0.96, 0.05, text, transform=axis.transAxes, **style)
+    axis.text(0.96, 0.05, text, transform=axis.transAxes, ha="right", va="bottom", fontsize=6, color="white", bbox=box)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from statistics import fmean
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -55,9 +56,8 @@ def accuracy_against_time(points: Points, *, label: str) -> Figure:
     for arms, axis in panels:
         for name, (color, marker, _) in _styles(points).items():
             x, y = zip(*arms.get(name, ()), strict=True) if arms.get(name) else ((), ())
-            dots = {"linestyle": "none", "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.6}
-            x = [value / seconds for value in x]
-            axis.plot(x, y, marker=marker, color=color, alpha=0.9, label=name, **dots)
+            dots: Any = {"linestyle": "none", "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.6}
+            axis.plot([value / seconds for value in x], y, marker=marker, color=color, alpha=0.9, label=name, **dots)
         axis.set_xlim(left=0)
         axis.margins(y=0.12)
     return _with_legend(figure)
@@ -99,7 +99,8 @@ def _panels(
     figure, axes = _grid(list(content), PANEL, dpi=200, head=HEAD, least_width=1.6 * PANEL[0])
     for axis in axes:
         axis.set_xlabel(x_label, fontsize=8)
-        axis.set_ylabel(y_label if axis.get_subplotspec().is_first_col() else "", fontsize=8)
+        place = axis.get_subplotspec()
+        axis.set_ylabel(y_label if place and place.is_first_col() else "", fontsize=8)
     return figure, zip(content.values(), axes, strict=True)
 
 

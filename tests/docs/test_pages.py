@@ -76,11 +76,11 @@ def test_the_citation_is_of_this_version_and_names_the_host():
     assert cited["references"][0]["title"].startswith("solo-learn")
 
 
-def test_the_hooks_of_a_commit_are_the_lint_of_the_gate():
+def test_the_hooks_of_a_commit_are_the_lint_and_the_type_check_of_the_gate():
     (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert local["repo"] == "local"
     gate = (ROOT / "Makefile").read_text()
+    assert [hook["id"] for hook in local["hooks"]] == ["ruff-check", "ruff-format", "mypy"]
     for hook in local["hooks"]:
-        program, command, *_ = hook["entry"].split()
-        assert program == ".venv/bin/ruff"
-        assert f"$(BIN)/ruff {command}" in gate
+        assert hook["entry"].startswith(".venv/bin/")
+        assert hook["entry"].removesuffix(" --force-exclude").replace(".venv/bin", "$(BIN)") in gate

@@ -1,6 +1,6 @@
 """Adversarial masking for any self-supervised method of solo-learn.
 
-Importing this package registers ``amask_<name>`` beside every method of the host; nothing heavy is loaded for it.
+Importing this package registers ``amask_<name>`` beside every method of the host and loads nothing heavy.
 """
 
 from importlib import import_module

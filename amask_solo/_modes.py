@@ -1,4 +1,4 @@
-"""Whether networks train or are only asked."""
+"""Training and evaluation mode of networks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from torch import nn
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode; each layer is afterwards in the mode that it was in."""
+    """Put a network into evaluation mode; afterwards each layer returns to its own mode."""
     training = [module for module in network.modules() if module.training]
     network.eval()
     try:

@@ -1,4 +1,4 @@
-"""Random streams that differ between ranks and resume exactly, because they hold no state."""
+"""Random streams that hold no state, so that they resume exactly and differ between ranks."""
 
 import hashlib
 from contextlib import AbstractContextManager
@@ -7,14 +7,12 @@ import torch
 
 
 def stream(name: str, *, seed: int, rank: int, step: int, device: torch.device | str) -> torch.Generator:
-    """Return a generator for one use in one step.
-
-    It is a function of its arguments alone, so a resumed run draws what the first would have drawn.
+    """Return a generator for one use in one step; its numbers depend on these arguments alone.
 
     Args:
-        name: What it is for ("views", "masks"); two names give independent streams.
+        name: What the numbers are for ("views", "masks"); two names give independent streams.
         seed: The seed of the run.
-        rank: The process; ranks draw different numbers.
+        rank: The number of the process; ranks draw different numbers.
         step: Batches seen so far.
         device: Where the numbers are drawn.
 
@@ -29,5 +27,5 @@ def stream(name: str, *, seed: int, rank: int, step: int, device: torch.device |
 
 
 def untouched(device: torch.device) -> AbstractContextManager[None]:
-    """Leave the global random numbers, of the CPU and of a device, as they are found."""
+    """Restore the global random state of the CPU and of a device when the context ends."""
     return torch.random.fork_rng([device] if device.type == "cuda" else [])

@@ -1,6 +1,6 @@
 """The shapes and the mask polarity that every module shares.
 
-A mask says what is **hidden**: 1 hides a pixel, 0 shows it, values between mix the image with its fill.
+A mask says what is **hidden**: 1 hides a pixel, 0 shows it, and values in between mix the image with its fill.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,10 @@ Images = Float[Tensor, "b c h w"]
 """A batch of images; a *view* is one augmented, normalised batch."""
 
 Masks = Float[Tensor, "b n h w"]
-"""N masks an image, in [0, 1]; 1 = hidden."""
+"""N masks for each image, in [0, 1]; 1 = hidden."""
 
 OneMask = Float[Tensor, "b 1 h w"]
-"""One mask an image."""
+"""One mask for each image."""
 
 Logits = Float[Tensor, "b n h w"]
 """Unbounded scores of N masks, before a projection turns them into masks; higher hides more."""
@@ -25,20 +25,20 @@ Scalar = Float[Tensor, ""]
 """One number with a gradient: a loss or a penalty."""
 
 Views = Sequence[Float[Tensor, "b _ _ _"]]
-"""The views of one batch, in the host's order: large crops first, then small ones. A masked one may carry its mask as a
+"""The views of one batch, in the host's order: large crops, then small ones. A masked view may carry its mask as a
 fourth channel; see :func:`~amask_solo.occlusion.carry`."""
 
 BaseLoss = Callable[[Views], Scalar]
-"""All that a host ever shows the core: how hard its objective finds these views."""
+"""The host's objective as a function of the views. The game sees nothing else of the host."""
 
 
 class WeightedViews(NamedTuple):
-    """One entry of the sum that is played: the views handed to the host, and how much its loss counts.
+    """One term of the game's sum: the views that the host gets, and the weight of its loss on them.
 
     Attributes:
-        views: One batch each, in the host's order.
+        views: A batch of each view, in the host's order.
         weight: A number, or a scalar on the device of the views.
-        side: The number of the view that is made harder; the host matches the others with it.
+        side: The index of the view that is made harder; the host matches the other views with it.
     """
 
     views: tuple[Images, ...]
@@ -46,6 +46,6 @@ class WeightedViews(NamedTuple):
     side: int
 
     def harder(self, view: Images, *, share: float | Scalar = 1.0) -> "WeightedViews":
-        """Return the entry with another view in the place of the hard one, and a share of the weight."""
+        """Return the entry with another hard view and a share of the weight."""
         views = (*self.views[: self.side], view, *self.views[self.side + 1 :])
         return WeightedViews(views, self.weight * share, self.side)

@@ -1,4 +1,4 @@
-"""A Gaussian blur, one axis after the other."""
+"""A separable Gaussian blur."""
 
 import torch
 from jaxtyping import Float
@@ -9,15 +9,15 @@ from amask_solo._types import Images
 
 
 def gaussian_blur(images: Images, sigmas: Float[Tensor, " b"], kernel: tuple[int, int], *, border: str) -> Images:
-    """Blur each image with a standard deviation of its own.
+    """Blur each image with its own standard deviation.
 
-    All planes are channels of one grouped convolution, and nothing waits for the device.
+    All color planes are channels of one grouped convolution, and nothing waits for the device.
 
     Args:
         images: Images in single precision.
-        sigmas: One positive deviation an image, in pixels.
+        sigmas: A positive standard deviation for each image, in pixels.
         kernel: Height and width of the kernel in pixels, both odd.
-        border: What lies beyond the edges: ``replicate`` or ``reflect``, as in :func:`torch.nn.functional.pad`.
+        border: The padding, ``replicate`` or ``reflect``, as in :func:`torch.nn.functional.pad`.
 
     Example:
         >>> gaussian_blur(torch.ones(1, 3, 8, 8), torch.tensor([2.0]), (7, 7), border="reflect").mean().round()

@@ -1,4 +1,4 @@
-"""From nodes with a ``_target_`` to objects, with errors that a user can act on."""
+"""Build objects from nodes with a ``_target_``, with errors that a user can act on."""
 
 import inspect
 from collections.abc import Collection, Mapping
@@ -13,16 +13,16 @@ from amask_solo.errors import UserError, unknown_key
 from amask_solo.signatures import Arguments, read_arguments
 
 SETTINGS_REFUSED = (ValueError, TypeError, OSError, ImportError)
-"""What a constructor raises about its arguments; anything else is a bug and keeps its traceback."""
+"""The errors that a constructor raises about its arguments; any other error is a bug and keeps its traceback."""
 
 GAME, ADVERSARY = "amask_solo.game.game.Game", "amask_solo.game.adversary.Adversary"
 HOST_SIDE = ("side", "loud")
-"""Keys below ``adversary`` that are arguments of neither: what only the host's side needs to know."""
+"""Keys below ``adversary`` that neither class takes; only the masked method needs them."""
 
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 UNIONS: tuple[Any, ...] = (Union, UnionType)
 PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
-"""Types of which a value on the command line can be, in words."""
+"""Plain types of values on the command line -> their names in messages."""
 
 
 def config_folder() -> Path:
@@ -33,21 +33,21 @@ def config_folder() -> Path:
 
 
 def read_target(group: str, name: str) -> str | None:
-    """Return what a configuration file of this package describes, if there is such a file."""
+    """Return the ``_target_`` of a configuration file of this package; ``None`` if there is no such file or target."""
     file = config_folder() / group / f"{name}.yaml"
     return OmegaConf.select(OmegaConf.load(file), "_target_") if name and file.is_file() else None
 
 
 def instantiate(node: DictConfig, where: str, **more: Any) -> Any:
-    """Build what a node describes.
+    """Build the object that a node describes.
 
     Args:
-        node: A node with a ``_target_`` and arguments, which may be nodes like it.
-        where: Its place in the configuration, for error messages.
+        node: A node with a ``_target_`` and arguments, which may be such nodes themselves.
+        where: The node's place in the configuration, for error messages.
         more: Further arguments.
 
     Raises:
-        UserError: If the target is not found, an argument is unknown, or a value is refused.
+        UserError: If the target is not found, an argument is unknown, or the constructor refuses a value.
     """
     check_keys(node, where)
     try:
@@ -60,11 +60,11 @@ def instantiate(node: DictConfig, where: str, **more: Any) -> Any:
 
 
 def check_keys(node: Any, where: str) -> None:
-    """Compare the keys of a node, and of those below it, with the arguments of their targets.
+    """Compare the keys of a node, and of all nodes below it, with the arguments of their targets.
 
     Raises:
-        UserError: If a target is not found or does not take a key, or if a value is missing or of the wrong type; it
-            names the nearest key.
+        UserError: If a target is not found or does not take a key (the message names the nearest one), or if a value
+            is missing or of the wrong type.
     """
     if not isinstance(node, DictConfig | ListConfig | Mapping):
         return
@@ -86,8 +86,8 @@ def check_types(node: DictConfig | Mapping, plain: Mapping[str, Collection[type]
 
     Args:
         node: Keys and values.
-        plain: Key -> the types that its value may have; those of other keys are not looked at.
-        where: Its place in the configuration, for error messages.
+        plain: Key -> the types that its value may have; values of other keys are not checked.
+        where: The node's place in the configuration, for error messages.
 
     Raises:
         UserError: If a value is of the wrong type.
@@ -108,17 +108,13 @@ def _below(where: str, key: Any) -> str:
 
 
 def node_arguments(node: DictConfig | Mapping, where: str) -> Arguments | None:
-    """Return what may stand in a node: what its target takes, or below ``adversary`` what a game and its adversary do.
-
-    Args:
-        node: Keys and values.
-        where: Its place in the configuration.
+    """Return the keys that a node may have: the arguments of its target; for ``adversary``, of game and adversary.
 
     Returns:
-        The arguments; ``None`` of a node that describes nothing.
+        The arguments; ``None`` if the node has no target.
 
     Raises:
-        UserError: If there is no such class or function.
+        UserError: If the target does not exist.
     """
     if where == "adversary":
         game, adversary = (target_arguments(path, where) for path in (GAME, ADVERSARY))
@@ -128,10 +124,10 @@ def node_arguments(node: DictConfig | Mapping, where: str) -> Arguments | None:
 
 
 def target_arguments(path: Any, where: str) -> Arguments:
-    """Return what a dotted path takes; of this package's own it is read in the source, which takes no import.
+    """Return the arguments of the class or function at a dotted path; those of this package are not imported for it.
 
     Raises:
-        UserError: If there is no such class or function.
+        UserError: If the class or function does not exist.
     """
     if not isinstance(path, str):
         raise UserError(f"{where}: expected _target_ to be a dotted path, but got {path!r}.")
@@ -145,7 +141,7 @@ def target_arguments(path: Any, where: str) -> Arguments:
 
 
 def arguments(target: Any) -> Arguments:
-    """Return what a class or function takes."""
+    """Return the arguments of a class or function that has been imported."""
     parameters = inspect.signature(target).parameters.values()
     any_name = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
     names = frozenset(p.name for p in parameters if p.kind not in VARIADIC)

@@ -1,4 +1,4 @@
-"""The curves of a run, read from its ``metrics.csv``."""
+"""Read the curves of a run from its ``metrics.csv``."""
 
 import csv
 import re
@@ -9,15 +9,15 @@ from pathlib import Path
 from amask_solo.errors import UserError
 
 Curve = list[tuple[int, float]]
-"""Epochs done, and a value: the last one of each epoch that has a finite one."""
+"""Pairs of the epochs done and the last value of that epoch; epochs without a finite value are left out."""
 
 
 def read_curves(metrics: Path, columns: Mapping[str, str | re.Pattern[str]]) -> dict[str, Curve]:
-    """Return the curves of a run that it has: title -> curve.
+    """Return the curves that are not empty: title -> curve.
 
     Args:
         metrics: The file.
-        columns: Title -> the column of the file, or what its name is like.
+        columns: Title -> the name of the column, or a pattern for it.
 
     Raises:
         UserError: If the file cannot be read.

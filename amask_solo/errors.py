@@ -5,11 +5,11 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in a setting, a path or a file; the commands print it as one line, without a traceback."""
+    """A user's mistake in a setting, a path or a file. The commands print it as one line, without a traceback."""
 
 
 def unknown_key(key: str, known: Iterable[str], where: str, *, kind: str = "key") -> UserError:
-    """Return an error about an unknown key, or choice of another kind, that names the closest known one.
+    """Return an error about an unknown key (or a choice of another ``kind``) that names the closest known one.
 
     Example:
         >>> print(unknown_key("constrain", ["constraint", "fill"], "adversary"))

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever happens to the process or the disk meanwhile."""
+"""Write files so that each exists whole or not at all, even if the process dies or the disk fills up meanwhile."""
 
 import os
 from contextlib import suppress
@@ -7,23 +7,23 @@ from pathlib import Path
 from amask_solo.errors import UserError
 
 PART = ".part"
-"""How the name of a file ends that is still being written; a killed process leaves it behind."""
+"""The suffix of a file that is still being written. A killed process leaves such a file behind."""
 
 
 class WriteError(UserError):
-    """A file cannot be written: the disk is full, or a folder not ours."""
+    """A file cannot be written, for example because the disk is full or the folder is read-only."""
 
 
 def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Path | None = None) -> None:
-    """Write a file beside its place, and put it there in one step when it has reached the disk.
+    """Write a file under another name, and rename it in one step when it has reached the disk.
 
     Args:
-        path: The file; its folder is made if need be.
-        content: What to write; text as UTF-8, its line ends as they are.
-        keep: Where the file goes that had the name until now; by default it is gone.
+        path: The file; its folder is made if necessary.
+        content: What to write; text is encoded as UTF-8, with its line ends unchanged.
+        keep: The new name of a previous file at ``path``; by default that file is replaced.
 
     Raises:
-        WriteError: If that is not possible, as on a full disk. What was there before is still there.
+        WriteError: If the file cannot be written. A previous file is then unchanged.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
@@ -45,14 +45,14 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
 
 
 def check_image_folder(path: str | Path, key: str) -> Path:
-    """Return a folder to read images from.
+    """Return an existing folder of images, with ``~`` expanded.
 
     Args:
-        path: The folder; a ``~`` is the user's home.
+        path: The folder.
         key: The setting that names it, for the error.
 
     Raises:
-        UserError: If it is not there.
+        UserError: If the folder does not exist.
     """
     folder = Path(str(path)).expanduser()
     with suppress(OSError):  # a name that is too long
@@ -62,14 +62,14 @@ def check_image_folder(path: str | Path, key: str) -> Path:
 
 
 def check_place(path: Path, key: str) -> None:
-    """Refuse a place for a file before the work that leads to it is done.
+    """Check that a result can be written, before the work that leads to it is done.
 
     Args:
-        path: The file; its folder need not be there yet.
-        key: The setting that says where it goes.
+        path: The file; its folder need not exist yet.
+        key: The setting that names the file.
 
     Raises:
-        UserError: If it is a folder, or nothing can be written there.
+        UserError: If the path is a folder, or nothing can be written there.
     """
     with suppress(OSError):  # a name that is too long
         folder = next(folder for folder in path.absolute().parents if folder.exists())
@@ -79,11 +79,7 @@ def check_place(path: Path, key: str) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, unless it is there.
-
-    Raises:
-        UserError: If that is not possible.
-    """
+    """Make a folder, unless it exists; raise a :class:`WriteError` if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -91,7 +87,7 @@ def make_folder(path: Path) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> WriteError:
-    """Return the error of a file that cannot be written."""
+    """Return the error about a file that cannot be written."""
     return WriteError(f"Cannot write {path}: {error.strerror or error}.")
 
 
@@ -104,7 +100,7 @@ def _keep(path: Path, copy: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    # The new name reaches the disk with the folder; not every system can open one.
+    # A new name is only on the disk when its folder is; not every system can open a folder.
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Names that several rooms share: the parts of an adversary, masked methods, and the files of a run folder."""
+"""Names that several subpackages share: the parts of an adversary, masked methods, and the files of a run folder."""
 
 PARTS = {
     "masker": "sequential",
@@ -8,10 +8,10 @@ PARTS = {
     "negatives": None,
     "hard_views": "none",
 }
-"""The kinds of parts that an adversary is made of, each a group of configuration files, with the default choice."""
+"""The parts of an adversary -> the default choice; each part is a group of configuration files."""
 
 PREFIX = "amask_"
-"""A masked method is called this, then the name of its base method."""
+"""The name of a masked method is this prefix and the name of its base method."""
 
 CONFIG = "config.yaml"
 METRICS = "metrics.csv"
@@ -19,4 +19,4 @@ SUMMARY = "summary.json"
 CHECKPOINTS = "checkpoints"
 LAST = "last.ckpt"
 PREVIOUS = "previous.ckpt"
-"""What ``last.ckpt`` was, one save before."""
+"""The ``last.ckpt`` of the save before."""

@@ -1,4 +1,4 @@
-"""The loggers through which Lightning talks, and a way to leave out some of what it says."""
+"""A filter on the messages that Lightning logs."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -10,12 +10,12 @@ LOGGERS = (
     "lightning.fabric.utilities.distributed",
     "lightning.pytorch.trainer.connectors.checkpoint_connector",
 )
-"""Their names; a filter works on the very logger that is called."""
+"""The names of Lightning's loggers. Each one needs the filter, because loggers do not inherit filters."""
 
 
 @contextmanager
 def heard(matters: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
-    """Let through only the records that matter."""
+    """Let only the records pass for which ``matters`` is true."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
     for logger in loggers:
         logger.addFilter(matters)

@@ -1,4 +1,4 @@
-"""The nearest neighbors of features, and their votes."""
+"""Nearest neighbors in feature space, and their votes."""
 
 from collections.abc import Iterator
 
@@ -16,14 +16,14 @@ def nearest(
     distance: str = "cosine",
     chunk: int = 1024,
 ) -> Iterator[tuple[Float[Tensor, "c k"], Int[Tensor, "c k"]]]:
-    """Yield how close the nearest training features are, in falling order, and their indexes, for each chunk.
+    """Yield, chunk by chunk, the closeness of the nearest training features in falling order, and their indexes.
 
     Args:
-        train_features: What is searched.
-        test_features: Whose neighbors are looked for.
-        k: How many; all of them if there are fewer.
-        distance: ``"cosine"``: the similarity is yielded; ``"euclidean"``: the distance, below zero.
-        chunk: How many test features are compared at a time; bounds the memory at ``chunk * n``.
+        train_features: The features to search.
+        test_features: The queries.
+        k: The number of neighbors, at most all training features.
+        distance: ``"cosine"`` yields the similarity as closeness, ``"euclidean"`` the negative distance.
+        chunk: How many queries are compared at a time; bounds the memory at ``chunk * n``.
     """
     bank, queries = train_features.float(), test_features.float()
     if distance == "cosine":
@@ -34,9 +34,9 @@ def nearest(
 
 
 def cosine_weights(similarity: Float[Tensor, "m k"], temperature: float) -> Float[Tensor, "m k"]:
-    r"""Return with what weight neighbors vote, :math:`\exp(s / \tau)` but for a factor: that of the nearest is 1.
+    r"""Return the weights of the votes, :math:`\exp(s / \tau)`, scaled so that the nearest neighbor has weight 1.
 
-    One factor for all votes changes no decision and keeps the exponential from overflowing.
+    The common factor changes no decision and keeps the exponential from overflowing.
     """
     return ((similarity - similarity[:, :1]) / temperature).exp()
 
@@ -44,5 +44,5 @@ def cosine_weights(similarity: Float[Tensor, "m k"], temperature: float) -> Floa
 def votes(
     weights: Float[Tensor, "m k"], labels: Int[Tensor, "m k"], *, num_classes: int
 ) -> Float[Tensor, "m {num_classes}"]:
-    """Return how strongly neighbors of these labels vote for each class."""
+    """Return the sum of the neighbors' weights for each class."""
     return weights.new_zeros(len(weights), num_classes).scatter_add_(1, labels, weights)

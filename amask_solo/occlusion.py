@@ -1,4 +1,4 @@
-"""The only place where masks and pixels meet."""
+"""Apply masks to images; nothing else in this package does."""
 
 import torch
 from jaxtyping import Float
@@ -8,22 +8,22 @@ from amask_solo._types import Images, Masks, OneMask
 
 COLORS = 3
 Carrier = Float[Tensor, "b colors_or_more h w"]
-"""A view, perhaps with its mask as one more channel."""
+"""A view that may carry its mask as one more channel."""
 
 
 def occlude(images: Images, mask: Masks, content: Images) -> Images:
-    r"""Replace what a mask hides by other content: :math:`(1 - m) \, x + m \, c`.
+    r"""Replace the hidden part of each image by other content: :math:`(1 - m) \, x + m \, c`.
 
     Args:
-        images: The images to hide parts of.
-        mask: One mask an image, of shape ``(B, 1, H, W)`` in [0, 1]; 1 hides a pixel.
-        content: What shows where the mask hides.
+        images: The images :math:`x`.
+        mask: One mask :math:`m` for each image, of shape ``(B, 1, H, W)`` in [0, 1]; 1 hides a pixel.
+        content: The images :math:`c` that show where the mask hides.
 
     Returns:
-        The occluded images. A mask of zeros gives back ``images`` to the bit.
+        The occluded images. A mask of zeros returns ``images`` bit for bit.
 
     Raises:
-        ValueError: If there is not exactly one mask an image.
+        ValueError: If there is not exactly one mask for each image.
 
     Example:
         >>> occlude(torch.ones(1, 3, 2, 2), torch.full((1, 1, 2, 2), 0.25), torch.zeros(1, 3, 2, 2)).mean()
@@ -35,15 +35,15 @@ def occlude(images: Images, mask: Masks, content: Images) -> Images:
 
 
 def carry(images: Images, mask: OneMask) -> Carrier:
-    """Return a view with its mask as a fourth channel, for a network that leaves out what is hidden.
+    """Return a view with its mask as a fourth channel, for a network that leaves out hidden patches.
 
-    So the mask, with its gradient, goes wherever the view goes, through whatever a host does with its views.
+    The mask and its gradient then follow the view through everything that a host does with its views.
     """
     return torch.cat([images, mask.to(images.dtype)], dim=1)
 
 
 def pixels(view: Carrier) -> Images:
-    """Return a view without the mask that it may carry; one that carries none is returned itself.
+    """Return a view without its mask; a view that carries none is returned itself.
 
     Example:
         >>> view, mask = torch.rand(1, 3, 2, 2), torch.zeros(1, 1, 2, 2)
@@ -54,5 +54,5 @@ def pixels(view: Carrier) -> Images:
 
 
 def carried(view: Carrier) -> OneMask | None:
-    """Return the mask that a view carries, if it does."""
+    """Return the mask that a view carries, or ``None``."""
     return None if view.shape[1] == COLORS else view[:, COLORS:]

@@ -1,4 +1,4 @@
-"""What a setting must be: in words, and as a test that needs no library."""
+"""Rules for the values of settings, checked without any library."""
 
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -9,12 +9,12 @@ from amask_solo.errors import nearest
 
 
 class Rule(NamedTuple):
-    """What a value must be, in words and as a test.
+    """A condition on a value.
 
     Attributes:
-        what: In words, after "to be".
-        holds: The test.
-        known: The values themselves, if there are few; a message names the nearest.
+        what: The condition in words, as they follow "to be".
+        holds: The condition as a test.
+        known: All allowed values, if they are few; a message names the nearest one.
     """
 
     what: str
@@ -23,15 +23,15 @@ class Rule(NamedTuple):
 
 
 def check_values(values: Mapping[str, Any], rules: Mapping[str, Rule], where: str = "") -> None:
-    """Compare values with the rules of the same name.
+    """Compare values with the rules of the same names.
 
     Args:
-        values: By name; what has no rule is not looked at.
-        rules: By name.
-        where: What comes before the names in the message: ``"protocol.knn."``.
+        values: Name -> value; values without a rule are not checked.
+        rules: Name -> rule.
+        where: The prefix of the names in messages, such as ``"protocol.knn."``.
 
     Raises:
-        ValueError: If one does not hold.
+        ValueError: If a rule does not hold.
 
     Example:
         >>> check_values({"k": 0}, {"k": whole(1)}, "protocol.knn.")
@@ -45,12 +45,12 @@ def check_values(values: Mapping[str, Any], rules: Mapping[str, Rule], where: st
 
 
 def table(**entries: Any) -> Mapping[str, Any]:
-    """Return a mapping that cannot be changed, for what a class says of all its objects."""
+    """Return a read-only mapping, for class attributes."""
     return MappingProxyType(entries)
 
 
 def is_whole(value: Any) -> bool:
-    """Return whether a value is a whole number; true and false are none."""
+    """Return whether a value is a whole number; true and false are not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -60,23 +60,23 @@ def is_number(value: Any) -> bool:
 
 
 def whole(least: int) -> Rule:
-    """Return the rule of a whole number."""
+    """Return the rule for a whole number."""
     return Rule(f"a whole number of at least {least}", lambda value: is_whole(value) and least <= value < 2**63)
 
 
 def one_of(*known: Any) -> Rule:
-    """Return the rule of a choice among texts or numbers."""
+    """Return the rule for a choice among texts or numbers."""
     words = ", ".join(dict.fromkeys(map(str, known)))
     return Rule(f"one of {words}", lambda value: (type(value), value) in [(type(k), k) for k in known], known)
 
 
 def or_null(rule: Rule) -> Rule:
-    """Return the rule of a value that may be left open."""
+    """Return a rule that also allows null."""
     return Rule(f"{rule.what}, or null", lambda value: value is None or rule.holds(value), rule.known)
 
 
 def several(rule: Rule, *, least: int = 1) -> Rule:
-    """Return the rule of a list."""
+    """Return the rule for a list of values."""
     some = "a list" if least else "a list, perhaps an empty one"
     return Rule(
         f"{some} with each entry {rule.what}", lambda value: _is_list(value, least) and all(map(rule.holds, value))
@@ -84,7 +84,7 @@ def several(rule: Rule, *, least: int = 1) -> Rule:
 
 
 def one_or_several(rule: Rule) -> Rule:
-    """Return the rule of a single value or a list of them."""
+    """Return the rule for a single value or a list of values."""
     many = several(rule)
     return Rule(f"{rule.what}, or a list of such", lambda value: rule.holds(value) or many.holds(value))
 

@@ -1,4 +1,4 @@
-"""The course of a learning rate: a linear warm-up, then half a cosine."""
+"""Learning rate schedules: a linear warm-up, then constant or half a cosine."""
 
 import math
 from typing import Literal
@@ -7,15 +7,15 @@ Schedule = Literal["constant", "cosine"]
 
 
 def schedule_factor(progress: float, *, schedule: Schedule, warmup: float) -> float:
-    """Return the factor on a learning rate.
+    """Return the factor that multiplies a learning rate.
 
     Args:
-        progress: The share of all optimizer steps taken so far, in [0, 1]; NaN if training has no end.
+        progress: The share of all optimizer steps taken so far, in [0, 1]; NaN if training has no set end.
         schedule: ``"constant"``, or ``"cosine"`` down to 0.
         warmup: The share of all steps over which the factor rises linearly from 0.
 
     Raises:
-        ValueError: If training has no end, and so no share that the factor could depend on.
+        ValueError: If training has no set end and the factor is not constant.
 
     Example:
         >>> [schedule_factor(p, schedule="cosine", warmup=0.1) for p in (0.05, 0.1, 1.0)]

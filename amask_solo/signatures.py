@@ -1,6 +1,6 @@
-"""What a class or function of this package takes and declares, read from its source: to import it is to import torch.
+"""Read the arguments and class variables of this package's classes from their source, since importing takes seconds.
 
-Of what is not this package's nothing is read; whoever has imported it asks it.
+Classes of other packages are not read here; they are imported and inspected (:mod:`amask_solo.configuration`).
 """
 
 import ast
@@ -22,8 +22,8 @@ class Arguments(NamedTuple):
 
     Attributes:
         names: Their names, without ``self``.
-        any_name: Whether it takes further ones of any name.
-        plain: Of those that take plain values alone (numbers, text, true and false, null): the types.
+        any_name: Whether it takes ``**kwargs``.
+        plain: Name -> types, for the arguments that take only plain values (numbers, text, true and false, null).
     """
 
     names: frozenset[str]
@@ -33,9 +33,9 @@ class Arguments(NamedTuple):
 
 @cache
 def read_arguments(path: str) -> Arguments | None:
-    """Return what a dotted path takes, without importing it; ``None`` if it is not this package's.
+    """Return the arguments at a dotted path without importing it; ``None`` outside of this package.
 
-    A class without a constructor of its own may take anything, as far as its source says.
+    A class whose source shows no constructor is said to take any argument.
 
     Example:
         >>> sorted(read_arguments("amask_solo.projections.AreaBudget").names)
@@ -56,13 +56,13 @@ def read_arguments(path: str) -> Arguments | None:
 
 @cache
 def read_declared(path: str, name: str) -> Any:
-    """Return what a class assigns to a name in its body, or the module of a function at its top; ``None`` if nothing.
+    """Return the value of a variable of a class, or of the module of a function; ``None`` if there is no such variable.
 
-    Only plain values and what stands in :mod:`amask_solo.rules` can be read.
+    The value may consist of plain values and of the functions in :mod:`amask_solo.rules`.
 
     Args:
         path: The dotted path of the class or function, which is not imported.
-        name: The name of a variable.
+        name: The name of the variable.
 
     Example:
         >>> read_declared("amask_solo.evaluation.KNN", "needs")
@@ -76,13 +76,13 @@ def read_declared(path: str, name: str) -> Any:
                 continue
             targets = line.targets if isinstance(line, ast.Assign) else [line.target]
             if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-                # The source is this package's own, and sees nothing but the rules.
+                # The source is this package's own and can only use the rules.
                 return eval(ast.unparse(line.value), {**vars(rules)})  # noqa: S307
     return None
 
 
 def defining_module(path: str) -> str | None:
-    """Return the module in which a class or function of this package is defined, wherever its name is known as well.
+    """Return the module that defines a class or function of this package, wherever else its name is imported.
 
     Example:
         >>> defining_module("amask_solo.evaluation.KNN")
@@ -115,7 +115,7 @@ def _find(module: str, name: str) -> tuple[str, Definition] | None:
 
 
 def _lineage(module: str, node: Definition) -> Iterator[tuple[str, Definition]]:
-    """Yield a definition and, of a class, those of its bases in this package."""
+    """Yield a definition and, for a class, the definitions of its bases in this package."""
     yield module, node
     for base in getattr(node, "bases", ()):
         if found := _find(module, ast.unparse(base)):
@@ -130,6 +130,6 @@ def _arguments(function: ast.FunctionDef, *, bound: bool) -> Arguments:
 
 
 def _plain(annotation: ast.expr | None) -> frozenset[type]:
-    """Return the types of an annotation; none if it is more than plain ones."""
+    """Return the types in an annotation; none unless all of them are plain."""
     names = ast.unparse(annotation).split(" | ") if annotation else [""]
     return frozenset(PLAIN[name] for name in names) if PLAIN.keys() >= set(names) else frozenset()

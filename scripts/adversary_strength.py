@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How strong the adversary is in training, setting by setting: what its masks add to the loss, beside random masks.
+"""Measure the strength of the adversary in training for several settings, compared with random masks.
 
 Usage::
 
@@ -35,7 +35,7 @@ from rich.table import Table
 from amask_solo.game.advantage import ratio
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "adversary"
-FIRST = 5  # epoch, from 0: what comes before is not the game yet
+FIRST = 5  # the first epoch, from 0, that counts; the game takes some epochs to start
 SHARED = [
     "augmentations=cifar_symmetric",
     "method_kwargs.proj_hidden_dim=512",
@@ -94,11 +94,11 @@ SETTINGS = {
     "adios_binary": "masker=simultaneous constraint=inverse_sine "
     f"adversary.masker.projection={{_target_:{BINARY},inner:{{_target_:amask_solo.projections.Softmax}}}}",
 }
-"""Name -> what it changes; ``disjoint`` is three disjoint quarters, each shown alone."""
+"""Name of a setting -> its overrides; ``disjoint`` makes three disjoint quarters, each shown alone."""
 
 
 def main() -> None:
-    """Train what is missing, write a JSON file of each run, print the table."""
+    """Make the missing runs, write a JSON file for each, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder that holds train and test")
     parser.add_argument("--only", nargs="+", choices=sorted(SETTINGS), default=list(SETTINGS))
@@ -121,7 +121,7 @@ def main() -> None:
 
 
 def is_there(name: str, base: str, seed: int, args: argparse.Namespace) -> bool:
-    """Return whether the JSON file of a run is there; that of another run in its place is refused."""
+    """Return whether the JSON file of a run exists; raise an error if it is of a run with other settings."""
     out = args.out / f"{base}_{name}_seed{seed}.json"
     if not out.exists():
         return False
@@ -131,7 +131,7 @@ def is_there(name: str, base: str, seed: int, args: argparse.Namespace) -> bool:
 
 
 def changes(name: str, args: argparse.Namespace) -> str:
-    """Return what a run changes, as its JSON file has it."""
+    """Return the overrides of a run, as in its JSON file."""
     return " ".join((SETTINGS[name], *args.more))
 
 
@@ -166,7 +166,7 @@ def call(command: str, *arguments: str) -> None:
 
 
 def lifts(metrics: Path) -> list[dict[str, float]]:
-    """Return what was logged about the adversary, epoch by epoch."""
+    """Return the logged numbers about the adversary for each epoch."""
     with metrics.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row.get("adversary/lift")]
     wanted = ("adversary/lift", "adversary/adv", "adversary/att", "masks/entropy", "masks/area", "masks/diversity")

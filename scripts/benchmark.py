@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What adversarial masking costs: tables for the eye, and a JSON file.
+"""Measure the costs of adversarial masking; print tables and write a JSON file.
 
 Usage::
 
@@ -10,21 +10,22 @@ Usage::
 
 Parts:
 
-- ``step``: a training step of every way to mask, and of ADIOS as its authors compute it, as a ratio to that of the
-  stock method: medians over steps that take turns in one process, each after a step of the stock method. Every step
-  belongs to a real Lightning ``Trainer``, with optimizer, teacher and callbacks, but without the work of steps whose
-  logs are due. All use the same batch, which is on the device already. A GPU works with bfloat16 and channels_last;
-  ``waits`` counts what waits for the device in a step, in the host as well: a masked method should wait no oftener
-  than the stock method. ``cpu_ratio`` compares processor time: on a CPU that other programs use as well (``load`` in
-  the JSON file says so), trust it and not ``ratio``.
-- ``systems``: a step of each published system and of its parts, as a ratio to that of the stock method.
-- ``tokens``: a step of a vision transformer whose hidden patches are painted or left out, likewise.
-- ``memory``: the memory of eight masks against one, with all graphs at once and memory-efficient; times against eight.
-- ``shares``: where the time of a masked step goes, under PyTorch's profiler.
+- ``step``: the time of a training step with every way to mask, and with ADIOS as its authors compute it, as a ratio to
+  the stock method. The times are medians over steps that take turns in one process, each after a step of the stock
+  method. Every step belongs to a real Lightning ``Trainer`` with optimizer, teacher and callbacks, but without the work
+  of logging. All steps use the same batch, which is on the device already. A GPU uses bfloat16 and channels_last.
+  ``waits`` counts the operations in a step, including the host's, that wait for the device; a masked method should not
+  have more than the stock method. ``cpu_ratio`` compares processor time; if other programs use the CPU too (``load`` in
+  the JSON file), it is more reliable than ``ratio``.
+- ``systems``: a step of each published system and of its parts, as a ratio to the stock method.
+- ``tokens``: a step of a vision transformer whose hidden patches are painted over or left out, likewise.
+- ``memory``: the memory of eight masks relative to one, with all graphs at once and memory-efficient; the times are
+  relative to eight masks with all graphs.
+- ``shares``: the shares of the time of a masked step, under PyTorch's profiler.
 - ``views``: images/s from uint8 images to two views, by this package, by Kornia's modules and by torchvision, in turn.
-- ``epoch``: an epoch of masked BYOL from image files, against stock BYOL with the host's own data pipeline.
+- ``epoch``: an epoch of masked BYOL from image files, relative to stock BYOL with the host's own data pipeline.
 
-A part that is measured again replaces the old one in the JSON file; the others stay.
+A new measurement of a part replaces the old one in the JSON file; the other parts stay.
 """
 
 import argparse
@@ -56,7 +57,7 @@ CUDA = [
     ("resnet50", 224, 64),
     ("vit_small", 224, 64),
 ]
-"""Backbone, size of the views, images a step. All methods are measured in the first setting, BYOL in the others."""
+"""Backbone, size of the views, and images per step. All methods use the first setting, and only BYOL the others."""
 
 Rows = list[dict[str, Any]]
 

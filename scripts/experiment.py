@@ -1,18 +1,18 @@
 #!/usr/bin/env python
-"""An experiment by a plan: choose the settings of each family of arms, then confirm them on other images and seeds.
+"""Run an experiment by a plan: choose the settings of each family of arms, then confirm them on new images and seeds.
 
 Usage::
 
-    python scripts/experiment.py tune                   # as many random trials of each family; goes on where it was
+    python scripts/experiment.py tune                   # equally many random trials of each family; can be continued
     python scripts/experiment.py choose                 # the best trial of each family, into chosen.json
     python scripts/experiment.py confirm                # the comparisons that count
     python scripts/experiment.py tune trainer=gpu hydra/launcher=joblib hydra.launcher.n_jobs=8
 
-The plan, ``results/experiment/plan.yaml``, says what is done and is written before; ``--plan`` names another one. A
-plan whose arms name no family has nothing to tune. ``amask-compare`` makes all runs, gets the further words of the
-command line, and makes no finished run again. Small files are kept beside the plan: reports, and the configuration,
-numbers and scores of each finished run. The experiment can be continued elsewhere from these, without any checkpoint.
-The report on the tuning leaves out no trial.
+The plan, ``results/experiment/plan.yaml``, is written beforehand; ``--plan`` names another one. A plan whose arms name
+no family has nothing to tune. ``amask-compare`` makes all runs, gets the other arguments of the command line, and does
+not repeat finished runs. Small files are kept beside the plan: reports, and the configuration, numbers and scores of
+each finished run. The experiment can be continued elsewhere from these files, without any checkpoint. The report on the
+tuning includes all trials.
 """
 
 import argparse
@@ -34,18 +34,18 @@ from omegaconf import OmegaConf
 
 PLAN = Path(__file__).resolve().parents[1] / "results" / "experiment" / "plan.yaml"
 OF_RUN = ("summary.json", "comparison.json", "config.yaml", "metrics.csv")
-EVERY = 20  # seconds between two looks at what has finished
+EVERY = 20  # seconds between two checks for finished runs
 
 Settings = dict[str, Any]
 
 
 def draw(space: Mapping[str, Any], seed: str) -> Settings:
-    """Draw the settings of one trial: each key is drawn on its own, so that one may change and the others stay.
+    """Draw the settings of one trial. Each key has its own random stream, so changing one key does not affect others.
 
     Args:
-        space: Key -> a list of choices, which may be mappings of several keys; or ``{low, high}``, drawn evenly, or
-            evenly in the logarithm with ``log: true``.
-        seed: Of the trial.
+        space: Key -> a list of choices, which may be mappings of several keys; or ``{low, high}``, drawn uniformly, or
+            log-uniformly with ``log: true``.
+        seed: The seed of the trial.
 
     Example:
         >>> sorted(draw({"masker": ["random_block"], "pick": [{"fill": "blur", "area": 0.5}]}, "0"))
@@ -66,7 +66,7 @@ def draw(space: Mapping[str, Any], seed: str) -> Settings:
 
 
 def trials(plan: Mapping[str, Any]) -> dict[str, dict[str, Settings]]:
-    """Return family -> name of a trial -> what defines it; each family has as many."""
+    """Return family -> name of a trial -> its settings; all families have the same number of trials."""
     tune = plan["tune"]
     return {
         name: {
@@ -78,12 +78,12 @@ def trials(plan: Mapping[str, Any]) -> dict[str, dict[str, Settings]]:
 
 
 def choose(plan: Mapping[str, Any], rows: Sequence[Mapping[str, str]], *, lost: bool) -> Settings:
-    """Return the best trial of each family, and the scores of all.
+    """Return the best trial of each family, and the scores of all trials.
 
     Args:
         plan: The plan.
-        rows: Of the report's table, a run each.
-        lost: Whether a trial with a run that has no score counts as lost; otherwise it is an error.
+        rows: The rows of the report's table, one for each run.
+        lost: Whether a trial with a run without a score counts as lost; otherwise it is an error.
     """
     tune = plan["tune"]
     runs = len(tune["compare"]["base"]) * len(tune["compare"]["seed"])
@@ -100,11 +100,11 @@ def choose(plan: Mapping[str, Any], rows: Sequence[Mapping[str, str]], *, lost: 
 
 
 def check_tuned(plan: Mapping[str, Any], report: str) -> None:
-    """Refuse to choose among trials by scores of other settings, as after an edit of the plan.
+    """Raise an error if the scores in a report belong to other settings, for example after an edit of the plan.
 
     Args:
         plan: The plan.
-        report: The report on the tuning, which has its command.
+        report: The report on the tuning, which contains its command.
     """
     asked = {text for line in report.splitlines() if line.startswith("amask-compare ") for text in shlex.split(line)}
     made = [pair for family in trials(plan).values() for pair in family.items()]
@@ -116,7 +116,7 @@ def check_tuned(plan: Mapping[str, Any], report: str) -> None:
 
 
 def confirming(plan: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Settings]:
-    """Return the arms to confirm: those of the plan, with the settings of the best trial of the family they name."""
+    """Return the arms of the plan, each with the settings of the best trial of its family."""
     made, arms = trials(plan) if "tune" in plan else {}, {}
     for name, arm in plan["confirm"]["arms"].items():
         own = {key: value for key, value in arm.items() if key != "family"}
@@ -130,7 +130,7 @@ def confirming(plan: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, 
 
 
 def comparisons(plan: Mapping[str, Any], step: str, chosen: Mapping[str, Any] | None) -> Iterator[tuple[str, Settings]]:
-    """Yield the comparisons of a step: the name of a folder, and the settings of ``amask-compare``."""
+    """Yield the name of the folder and the settings of ``amask-compare`` for each comparison of a step."""
     tuning = plan["tune"]["compare"] if "tune" in plan else {"seed": []}
     if step == "tune":
         arms = {arm: made for family in trials(plan).values() for arm, made in family.items()}
@@ -148,7 +148,7 @@ def _arms(arms: Mapping[str, Settings]) -> Settings:
 
 
 def word(key: str, value: Any) -> str:
-    """Return one setting as a word of the command line.
+    """Return one setting as an argument of the command line.
 
     Example:
         >>> word("seed", [0, 1]), word("+definitions.a", {"masker": "centered", "adversary.share": 0.5})
@@ -166,7 +166,7 @@ def _shown(value: Any) -> str:
 
 
 def carry_out(settings: Settings, more: Sequence[str], work: Path, kept: Path) -> int:
-    """Make a comparison, from what was kept of it, and keep what finishes; return the exit code."""
+    """Make or continue a comparison from its kept files, keep the files of finished runs, and return the exit code."""
     for run in (kept / "runs").glob("*"):
         if not (work / "runs" / run.name / "comparison.json").exists():
             shutil.copytree(run, work / "runs" / run.name, dirs_exist_ok=True)
@@ -183,14 +183,14 @@ def carry_out(settings: Settings, more: Sequence[str], work: Path, kept: Path) -
                 process.wait(EVERY)
             keep(work, kept)
     except KeyboardInterrupt:
-        process.wait()  # it has been told as well
+        process.wait()  # it gets the signal as well
     finally:
         keep(work, kept)
     return process.returncode
 
 
 def keep(work: Path, kept: Path) -> None:
-    """Copy what is small, of finished runs and of the report."""
+    """Copy the small files of finished runs and of the report."""
     kept.mkdir(parents=True, exist_ok=True)
     for file in (*work.glob("report.md"), *work.glob("report.csv"), *work.glob("*.png"), *work.glob("split.txt")):
         shutil.copy(file, kept)
@@ -229,7 +229,7 @@ def main() -> None:
         carry_out(settings, arguments.more, Path(plan["work"]) / name, results / name)
         for name, settings in comparisons(plan, arguments.step, chosen)
     ]
-    sys.exit(max(map(abs, codes), default=0))  # that of a killed one is negative
+    sys.exit(max(map(abs, codes), default=0))  # the code of a killed process is negative
 
 
 if __name__ == "__main__":

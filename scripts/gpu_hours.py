@@ -1,13 +1,13 @@
 #!/usr/bin/env python
-"""What the ImageNet-100 recipes cost in GPU hours: the table of docs/cluster.md.
+"""Estimate the GPU hours of the ImageNet-100 recipes, for the table of docs/cluster.md.
 
 Usage::
 
     python scripts/gpu_hours.py          # print it
     python scripts/gpu_hours.py --docs   # put it into docs/cluster.md
 
-The epochs, the batch and the masks of a recipe are read from its configuration. How much longer a step takes than that
-of the stock method is read from ``benchmarks/cpu.json``. The speed of a GPU is left for the reader to measure.
+The epochs, the batch and the masks of a recipe are read from its configuration, and the ratio of its step to that of
+the stock method from ``benchmarks/cpu.json``. Readers must measure the speed of their GPU themselves.
 """
 
 import argparse
@@ -26,25 +26,25 @@ PAGE = ROOT / "docs" / "cluster.md"
 BEGIN, END = "<!-- hours: made by scripts/gpu_hours.py --docs -->", "<!-- end of hours -->"
 
 IMAGES = 126_689
-"""Training images of ImageNet-100, the list of Tian et al. (arXiv:1906.05849) that the host uses."""
+"""The number of training images of ImageNet-100, by the list of Tian et al. (arXiv:1906.05849) that the host uses."""
 
 MEASURED_MASKS = 4
-"""How many masks the benchmark showed, all of them."""
+"""The number of masks in the benchmark, which showed all of them."""
 
 EXAMPLE = 1_000
-"""Images a second of the stock method, assumed for an example."""
+"""Images per second of the stock method, assumed for an example."""
 
 
 class Recipe(NamedTuple):
-    """What the cost of a run follows from.
+    """The facts that determine the cost of a run.
 
     Attributes:
-        name: Of the experiment.
-        size: Of the views, in pixels.
-        epochs: Of the run.
-        batch: Images a step.
-        masks: How many of them are encoded in a step.
-        ratio: Of the time of a step to that of the stock method.
+        name: The name of the experiment.
+        size: The size of the views in pixels.
+        epochs: The number of epochs.
+        batch: Images per step.
+        masks: The number of masks that are encoded in a step.
+        ratio: The ratio of the time of a step to that of the stock method.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Recipe(NamedTuple):
 
     @property
     def images(self) -> int:
-        """Images of the run; those that fill no batch are left out of each epoch."""
+        """The number of images in the run, without the last incomplete batch of each epoch."""
         return self.epochs * (IMAGES // self.batch) * self.batch
 
     def hours(self, rate: float) -> float:
-        """Return the GPU hours at so many images a second of the stock method."""
+        """Return the GPU hours at a rate of the stock method in images per second."""
         return self.images / rate * self.ratio / 3600
 
 
@@ -75,13 +75,13 @@ def recipes() -> list[Recipe]:
 def _recipe(name: str, measured: dict[tuple[str, str], float]) -> Recipe:
     cfg = composed("pretrain", [f"experiment={name}", "run_folder=none"])
     played = cfg.adversary
-    # `played.update` would be the method of a dictionary.
+    # `played.update` would be a method of the dictionary.
     masker, update = (_last(played[part]) for part in ("masker", "update"))
     shown = "one" if played.get("draw", "one") == "one" else f"N={MEASURED_MASKS}"
     ratio = measured[cfg.method.removeprefix(PREFIX), f"{shown}, {masker.removesuffix('masker')}, {update}"]
     masks = 1 if shown == "one" else played.masker.num_masks
     if shown != "one":
-        # The encoder sees the clean view and each masked one, and most of the time goes there.
+        # Most of the time goes to the encoder, which sees the clean view and each masked view.
         ratio *= (1 + masks) / (1 + MEASURED_MASKS)
     return Recipe(name, cfg.data.image_size, cfg.max_epochs, cfg.optimizer.batch_size, masks, ratio)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Kill a run again and again, and compare its end with that of an undisturbed run.
+"""Kill a run repeatedly, and compare its result with that of an undisturbed run.
 
 Usage::
 
@@ -32,7 +32,7 @@ from benchmarking.report import environment
 from torch import Tensor
 
 FOLDER = Path(__file__).resolve().parents[1] / "results" / "soak"
-PATIENCE = 60.0  # seconds in which the processes of a run have to follow one that died
+PATIENCE = 60.0  # seconds in which the other processes of a run must end after one was killed
 SETTINGS = (
     "data=shapes",
     "data.image_size=32",
@@ -43,16 +43,16 @@ SETTINGS = (
     "trainer=cpu",
 )
 NO_STATE = ("seconds", "seconds_per_step", "mean_seconds_per_step", "peak_memory_mib", "current_score")
-"""Entries of a checkpoint that may differ: its costs, and a number that Lightning writes and never reads."""
+"""Entries of a checkpoint that may differ: costs, and a number that Lightning writes but never reads."""
 
 
 class Run:
-    """A run of the real command, in a process that is forked from one that has imported everything.
+    """A run of the real command, in a process forked from one that has imported everything.
 
     Args:
-        arguments: Of ``amask-pretrain``.
+        arguments: The arguments of ``amask-pretrain``.
         folder: The run folder.
-        processes: How many train together.
+        processes: The number of processes that train together.
     """
 
     def __init__(self, arguments: Sequence[str], folder: Path, *, processes: int = 1) -> None:
@@ -75,7 +75,7 @@ class Run:
         return any(self.last.parent.glob(".*.part"))
 
     def start(self) -> list[int]:
-        """Begin or go on; return the process identifiers once they train."""
+        """Start or continue the run; return the process identifiers once all processes train."""
         how = "resume=true" if self.last.exists() else "overwrite=true"
         before = self._saved()
         self._process = self._forks.Process(target=_pretrain, args=([*self.arguments, how],))
@@ -84,20 +84,16 @@ class Run:
         return [self._process.pid, *children(self._process.pid)]
 
     def finish(self) -> None:
-        """Wait for the end.
-
-        Raises:
-            RuntimeError: If the run fails.
-        """
+        """Wait for the end; raise a ``RuntimeError`` if the run fails."""
         self._process.join()
         if code := self._process.exitcode:
             raise RuntimeError(f"{' '.join(self.arguments)} ended with exit code {code}.")
 
     def kill(self, pids: Sequence[int], *, delay: float, writing: bool) -> float:
-        """Kill one of the processes; return after how many seconds all were gone.
+        """Kill one of the processes; return the number of seconds until all have ended.
 
         Raises:
-            RuntimeError: If the others outlive it for too long.
+            RuntimeError: If the others do not end within :data:`PATIENCE`.
         """
         time.sleep(delay)
         if writing:
@@ -126,7 +122,7 @@ def _pretrain(arguments: Sequence[str]) -> None:
 
     torch.set_num_threads(1)
     sys.argv = ["amask-pretrain", *arguments]
-    # Lightning starts the other processes as this module.
+    # Lightning starts the other processes with this module.
     sys.modules["__main__"].__spec__ = find_spec(main.__module__)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
@@ -134,7 +130,7 @@ def _pretrain(arguments: Sequence[str]) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
+    """Return the identifiers of the child processes of a process."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
@@ -146,7 +142,7 @@ def _lives(pid: int) -> bool:
 
 
 def leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each number, text or tensor of a checkpoint, the latter as its bytes, with its place."""
+    """Yield the place and value of each number, text or tensor (as bytes) in a checkpoint."""
     if isinstance(value, Mapping):
         for key, child in value.items():
             if key not in NO_STATE:
@@ -159,7 +155,7 @@ def leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def compare(one: Path, two: Path) -> list[str]:
-    """Return in what two run folders differ."""
+    """Return the differences between two run folders."""
     last = Path("checkpoints", "last.ckpt")
     first, second = (dict(leaves(torch.load(folder / last, weights_only=True))) for folder in (one, two))
     found = sorted(place for place in first.keys() | second.keys() if first.get(place) != second.get(place))
@@ -168,10 +164,11 @@ def compare(one: Path, two: Path) -> list[str]:
 
 
 def soak(run: Run, unbroken: Path, *, kills: int) -> list[dict[str, Any]]:
-    """Make a run undisturbed and move it to ``unbroken``, then make it again and kill it so many times.
+    """Make a run undisturbed and move it to ``unbroken``; then make it again and kill it repeatedly.
 
     Returns:
-        Of each kill the ``moment``, the ``delay`` after the last checkpoint, and in how many ``seconds`` all were gone.
+        For each kill, the ``moment``, the ``delay`` after the last checkpoint, and the ``seconds`` until all processes
+        had ended.
     """
     run.start()
     begun = time.monotonic()
@@ -181,7 +178,7 @@ def soak(run: Run, unbroken: Path, *, kills: int) -> list[dict[str, Any]]:
     done: list[dict[str, Any]] = []
     for number in range(kills):
         pids = run.start()
-        # In turn: right after a checkpoint, while the next one is being written, at any moment.
+        # The kills come in turn: right after a checkpoint, while the next one is being written, at a random moment.
         writing, delay = number % 3 == 1, random.uniform(0, epoch) if number % 3 else 0.0
         gone = run.kill(pids, delay=delay, writing=writing)
         moment = "writing" if run.is_writing else "training"
@@ -193,7 +190,7 @@ def soak(run: Run, unbroken: Path, *, kills: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Kill, compare, write the report; the exit code is 1 if anything was lost."""
+    """Kill, compare and write the report; the exit code is 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--processes", type=int, default=1)

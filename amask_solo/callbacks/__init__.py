@@ -1,4 +1,4 @@
-"""What watches, pictures, measures and keeps a run."""
+"""Callbacks that monitor a run, draw its masks, measure its features, and save its checkpoints."""
 
 from amask_solo.callbacks.checkpoints import checkpoints
 from amask_solo.callbacks.loggers import MetricsFile, csv, finish, wandb

@@ -1,4 +1,4 @@
-"""Measures how strong the adversary is, on batches that the encoder has not learned from yet."""
+"""Measure the strength of the adversary on batches right before the encoder learns from them."""
 
 from collections import deque
 from math import isfinite
@@ -14,22 +14,23 @@ from amask_solo._types import Scalar, Views
 from amask_solo.game.advantage import Lifts, advantage_statistics, diagnose_advantage, measure_lifts
 
 EPOCHS = 5
-"""The ratios are of the sums over so many measured epochs, the last ones: those of a single batch are mostly noise."""
+"""The number of measured epochs, the last ones, over which lifts are summed; ratios of single batches are noise."""
 
 STRIDE = 4
-"""One batch is measured in so many times the forward passes that it takes, each a sixth of a step: 4 % of the time."""
+"""A batch is measured every ``STRIDE`` times the number of forward passes that this takes. A forward pass is a sixth of
+a step, so measuring takes 4 % of the time."""
 
 MOST = 16
-"""Not more batches than this are measured in an epoch."""
+"""The largest number of batches that are measured in an epoch."""
 
 
 def is_measured(batch_idx: int, batches: int | float, *, stride: int) -> bool:
-    """Return whether a batch of an epoch is measured on: the last one of each of several equal stretches.
+    """Return whether a batch is measured: the last one of each of several equal stretches of the epoch.
 
     Args:
-        batch_idx: Its number, from 0.
-        batches: How many there are in the epoch; infinity if that is not known.
-        stride: The length of a stretch. There is at least one, and two if the epoch has 16 batches.
+        batch_idx: The index of the batch in the epoch.
+        batches: The number of batches in the epoch; infinity if it is not known.
+        stride: The length of a stretch. There is at least one stretch, and at least two in an epoch of 16 batches.
 
     Example:
         >>> [[n for n in range(90) if is_measured(n, batches, stride=30)] for batches in (10, 30, 90, float("inf"))]
@@ -42,19 +43,19 @@ def is_measured(batch_idx: int, batches: int | float, *, stride: int) -> bool:
 
 
 class AdvantageMonitor(Callback):
-    """Log ``adversary/advantage`` and ``adversary/attention``, in all and by mask, and name masks that are too easy.
+    """Log ``adversary/advantage`` and ``adversary/attention``, overall and by mask, and report masks that are too easy.
 
-    What they are is said in :mod:`amask_solo.game.advantage`. They are NaN where the game's rivals do not clearly raise
-    the loss, and in the first epoch if it has one measured batch; ``..._error`` is the standard error of each. Beside
-    them, of this epoch alone: ``adversary/lift``, ``adversary/lift_blocks`` and ``adversary/lift_others``, what the
-    masks, the blocks, and the masks of other images add to the loss.
+    :mod:`amask_solo.game.advantage` defines both; ``..._error`` is the standard error of each. They are NaN if the
+    random blocks (or the masks of other images) do not clearly raise the loss, and in the first epoch if only one batch
+    is measured. ``adversary/lift``, ``adversary/lift_blocks`` and ``adversary/lift_others`` are the increases of the
+    loss in this epoch by the masks, the blocks, and the masks of other images.
 
-    Measured are some batches of the epoch, see :func:`is_measured`, each right before the step that learns from it. The
-    networks are in training mode, as the players see them. It leaves no trace: parameters, gradients, buffers and
-    random streams are as without it.
+    Some batches of the epoch are measured (:func:`is_measured`), each right before the step that learns from it, with
+    the networks in training mode as in the game. There are no side effects: parameters, gradients, buffers and random
+    streams stay unchanged.
 
     Args:
-        every: Every so many epochs; the last epoch always.
+        every: The number of epochs between two measured ones; the last epoch is always measured.
 
     Raises:
         ValueError: If ``every`` is not positive.
@@ -69,15 +70,15 @@ class AdvantageMonitor(Callback):
         self._warned: set[str] = set()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the lifts of the last epochs, for a run that is resumed."""
+        """Return the lifts of the last epochs, for a resumed run."""
         return {"window": list(self._window)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the lifts of the epochs before."""
+        """Restore the lifts of the last epochs."""
         self._window.extend(state_dict["window"])
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Measure, if this batch is one to measure on."""
+        """Measure the batch, if it is due."""
         adversary = getattr(pl_module, "adversary", None)
         epoch = trainer.current_epoch + 1
         if adversary is None or (epoch % self.every and epoch != trainer.max_epochs):
@@ -90,7 +91,7 @@ class AdvantageMonitor(Callback):
                 self._seen.append(_lifts(pl_module, precision.convert_input(batch), batch_idx))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Log, and name what is wrong, once."""
+        """Log the ratios, and warn once about what is wrong."""
         if not self._seen:
             return
         lifts = trainer.strategy.reduce(torch.stack(self._seen), reduce_op="mean").cpu()
@@ -101,7 +102,7 @@ class AdvantageMonitor(Callback):
         raw = dict(zip(("lift", "lift_blocks", "lift_others"), means, strict=True))
         pl_module.log_dict({f"adversary/{name}": value for name, value in (numbers | raw).items()})
         if len(self._window) < EPOCHS or not pl_module.adversary.learned():
-            return  # Too early to say, or masks that nobody learns, which are as they are by design.
+            return  # It is too early, or the masks are not learned and so are as they are by design.
         for finding in diagnose_advantage(numbers):
             if finding.kind not in self._warned:
                 self._warned.add(finding.kind)
@@ -109,13 +110,13 @@ class AdvantageMonitor(Callback):
 
 
 def _lifts(model: Any, batch: Any, batch_idx: int) -> Tensor:
-    """Return the lifts of one batch ``(3, N)``, and leave no trace."""
+    """Return the lifts of one batch, ``(3, N)``, without side effects."""
     # Half a per cent of a loss in half precision is rounding, and as much as a lift.
     in_full = torch.autocast(model.device.type, enabled=False)
     with in_full, model.observed_loss(batch, batch_idx) as loss:
 
         def paired(views: Views) -> Scalar:
-            # A host that draws numbers in its objective draws the same for all masks.
+            # If a host draws random numbers in its objective, they are the same for all masks.
             with untouched(model.device):
                 return loss(views)
 

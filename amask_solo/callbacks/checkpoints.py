@@ -1,4 +1,4 @@
-"""Which states of a run are kept: the last, the best, an interrupted one, never a broken one."""
+"""Save the last, the best and the interrupted state of a run, but never a broken one."""
 
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ def checkpoints(
     """Return the callbacks that write ``best.ckpt`` and ``last.ckpt``.
 
     Args:
-        folder: Where the files go.
-        monitor: The metric, higher is better, that decides which checkpoint is the best; without
-            one (as for images without labels) there is no ``best.ckpt``.
-        every_n_epochs: How often ``monitor`` is measured.
-        save_every: After how many epochs ``last.ckpt`` is written; see :class:`LastCheckpoint`.
+        folder: The folder of the files.
+        monitor: The metric that selects the best checkpoint; higher is better. Without one (for example for images
+            without labels) there is no ``best.ckpt``.
+        every_n_epochs: The number of epochs between two measurements of ``monitor``.
+        save_every: The number of epochs between two saves of ``last.ckpt``; see :class:`LastCheckpoint`.
     """
     last = LastCheckpoint(folder, every_n_epochs=save_every)
     if monitor is None:
@@ -37,20 +37,20 @@ def checkpoints(
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    # The last one says which the best is, so it is written after it.
+    # The last checkpoint names the best one, so it is written second.
     return [best, last]
 
 
 class LastCheckpoint(Checkpoint):
-    """Write ``last.ckpt`` every so many epochs, at the end, and when a user or a cluster ends the run before its time.
+    """Write ``last.ckpt`` every few epochs, at the end, and when a user or a cluster interrupts the run.
 
-    Lightning's ``save_on_exception`` would write after an error too, when nobody knows whether the state is sound;
-    after the last step: a run that goes on from there would never measure what comes after that step; and between two
-    epochs: it would leave the second one out.
+    Lightning's ``save_on_exception`` also writes in three cases in which it should not: after an error, when the state
+    may be broken; after the last step, since a run resumed there would skip the measurements that follow it; and
+    between two epochs, since a run resumed there would skip the second one.
 
     Args:
-        folder: Where the file goes.
-        every_n_epochs: Every so many epochs; the last epoch always.
+        folder: The folder of the file.
+        every_n_epochs: The number of epochs between two saves; the last epoch is always saved.
     """
 
     def __init__(self, folder: str | Path, *, every_n_epochs: int = 1) -> None:
@@ -58,12 +58,12 @@ class LastCheckpoint(Checkpoint):
         self._within_epoch = False
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Note that an epoch has begun: between two of them Lightning's count of batches is still that of the first."""
+        """Note that an epoch has begun; Lightning's count of batches does not show it between two epochs."""
         del trainer, pl_module, batch, batch_idx
         self._within_epoch = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Save, if it is time."""
+        """Save, if this epoch is due."""
         _write_row(trainer)
         epoch = trainer.current_epoch + 1
         if not _is_trial(trainer) and (epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs):
@@ -71,7 +71,7 @@ class LastCheckpoint(Checkpoint):
         self._within_epoch = False
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Save, if it was an interruption and the state is sound and worth it."""
+        """Save after an interruption, if the state is sound and a run can resume from it."""
         if _is_trial(trainer) or not isinstance(exception, KeyboardInterrupt | SIGTERMException):
             return
         if self._within_epoch and trainer.global_step:
@@ -88,11 +88,11 @@ def _is_trial(trainer: Any) -> bool:
 
 
 def _write_row(trainer: Trainer) -> None:
-    """Write the numbers of an epoch to ``metrics.csv`` before its checkpoint, where Lightning writes them again.
+    """Write the numbers of an epoch to ``metrics.csv`` before its checkpoint.
 
-    Lightning alone writes them after it: a run that is killed in between would have no numbers of that epoch.
+    Lightning writes the same numbers after the checkpoint, so that a run killed in between would lose them.
     """
-    # All processes take part in the means; the logger writes in the first alone.
+    # All processes take part in the means; only the first one writes.
     numbers = trainer._logger_connector.metrics["log"]
     step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
     for logger in trainer.loggers:

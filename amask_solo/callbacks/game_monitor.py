@@ -1,4 +1,4 @@
-"""Watches both players while they play."""
+"""Monitor encoder and masker during training."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,19 +16,16 @@ from amask_solo.game.updates import Turn
 
 
 class GameMonitor(Callback):
-    """Log how the game goes, name what goes wrong, and stop a run that is lost.
+    """Log statistics of the game, report failures of the masks, and stop a run with NaN or infinite numbers.
 
-    Every ``log_every_n_steps`` steps it logs ``masks/*`` (see
-    :func:`~amask_solo.game.monitor.mask_statistics`), ``adversary/loss``, ``adversary/penalty``, and the
-    norms of both players' gradients, the encoder's before it is clipped. The row of an epoch holds the mean of
-    ``masks/*`` over what was logged in it.
+    Every ``log_every_n_steps`` steps it logs ``masks/*`` (see :func:`~amask_solo.game.monitor.mask_statistics`),
+    ``adversary/loss``, ``adversary/penalty``, and the norms of both players' gradients; the encoder's norm is taken
+    before clipping. The row of an epoch has the mean of the logged ``masks/*``.
 
-    A loss that is NaN without a NaN gradient is not taken for a failure: DeepCluster-v2 has one in
-    its first epoch.
+    A NaN loss without a NaN gradient does not count as a failure, since DeepCluster-v2 has one in its first epoch.
 
     Args:
-        stop_on_nan: Whether NaN or infinite numbers end the run, with the last sound checkpoint
-            kept.
+        stop_on_nan: Whether NaN or infinite numbers end the run; the last sound checkpoint is kept.
     """
 
     def __init__(self, *, stop_on_nan: bool = True) -> None:
@@ -40,7 +37,7 @@ class GameMonitor(Callback):
         self._grad_norm: Tensor | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Watch the masker's optimizer, which is private, may step at any time, and is made anew for each training."""
+        """Hook into the masker's private optimizer, which is made anew for each training and may step at any time."""
         optimizer: Any = getattr(getattr(pl_module, "adversary", None), "optimizer", None)
 
         def measure(*_: Any) -> None:
@@ -54,14 +51,14 @@ class GameMonitor(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Find out whether this step is logged."""
         del pl_module, batch
-        # What Lightning's own monitors ask; counting steps here would fall out of step after a resume.
+        # Lightning's own monitors ask the same; a counter of our own would be wrong after a resume.
         logged = trainer._logger_connector.should_update_logs
-        # An epoch shorter than that is looked at all the same, once.
+        # The last batch is always included, for epochs that are shorter than the logging interval.
         self._due = logged or batch_idx + 1 == trainer.num_training_batches
         self._turn = self._grad_norm = None
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
-        """Take what was played, before the method lets it go."""
+        """Take the turn before the method releases it."""
         del trainer, loss
         if self._due:
             self._turn = getattr(getattr(pl_module, "step", None), "turn", None)
@@ -91,7 +88,7 @@ class GameMonitor(Callback):
             numbers |= {"adversary/loss": turn.loss, "adversary/penalty": turn.penalty}
             pl_module.log_dict(numbers, on_step=True, on_epoch=False)
         broken = self._broken(trainer, outputs["loss"], turn)
-        # All processes stop together; one that waited for another would wait forever.
+        # All processes must stop together; otherwise one would wait forever for another.
         if trainer.strategy.reduce_boolean_decision(broken is not None, all=False):
             self._stop(trainer, broken or "loss of another process", batch_idx)
 
@@ -100,25 +97,25 @@ class GameMonitor(Callback):
             return "masks"
         if self._grad_norm is None or all_finite([self._grad_norm]):
             return None
-        # A gradient scaler skips steps whose gradients overflow, and finds a smaller scale.
+        # A gradient scaler skips steps with overflowing gradients and reduces the scale.
         scaled = trainer.precision == "16-mixed"
         if not all_finite([loss]):
             return "loss"
         return None if scaled else "gradient"
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Check the parameters before they are saved, and name what is wrong with the masks."""
+        """Check the parameters before they are saved, and report what is wrong with the masks."""
         if not all_finite(pl_module.parameters()):
             self._stop(trainer, "parameters", None)
         if not self._seen:
             return
-        # In the same order in all processes, which take the means of one number after another.
+        # All processes reduce the numbers one by one, so they need the same order.
         names = sorted(set.intersection(*({*seen} for seen in self._seen)))
         means = {name: torch.stack([seen[name] for seen in self._seen]).mean() for name in names}
         self._seen.clear()
         pl_module.log_dict({f"masks/{name}": value for name, value in means.items()}, sync_dist=True)
         if not pl_module.adversary.learned():
-            return  # Masks that nobody learns are as they are by design.
+            return  # Masks that are not learned are as they are by design.
         for finding in diagnose(means):
             if finding.kind not in self._warned:
                 self._warned.add(finding.kind)
@@ -152,9 +149,9 @@ def _newest_checkpoint(trainer: Trainer) -> Path | None:
 
 @torch.no_grad()
 def _all_masks(pl_module: Any, turn: Turn, batch_idx: int) -> Tensor:
-    """Return the masks of the masked view; all of them are made anew if the step made one of each image alone.
+    """Return all masks of the masked view; if the step only made one for each image, all are made anew.
 
-    They are then those of the masker after its step; masks that are drawn at random are drawn again.
+    New masks are those of the masker after its step, and random masks are drawn again.
     """
     masker = pl_module.adversary.masker
     if turn.masks.shape[1] == masker.num_masks:

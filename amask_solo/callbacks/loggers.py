@@ -1,4 +1,4 @@
-"""Where numbers go: always ``metrics.csv`` in the run folder, and wandb beside it if asked for."""
+"""Loggers: always ``metrics.csv`` in the run folder, and optionally wandb."""
 
 import csv as csv_format
 import io
@@ -17,11 +17,10 @@ from amask_solo.layout import METRICS
 
 
 class MetricsFile(Logger):
-    """Write ``metrics.csv``: one row a logged step, with all that was logged in it.
+    """Write ``metrics.csv`` with one row for each logged step.
 
-    Unlike Lightning's own CSV logger it joins what training, validation and callbacks log in one
-    step in one row, and it goes on with the file of an interrupted run: rows from the step on at
-    which the run goes on are replaced.
+    Unlike Lightning's CSV logger, it joins the values that training, validation and callbacks log in one step, and it
+    continues the file of an interrupted run: rows from the step of the resume on are replaced.
 
     Args:
         save_dir: The run folder.
@@ -37,11 +36,11 @@ class MetricsFile(Logger):
         self._end = 0  # length of the file without the row that is still growing
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: the run folder has ``config.yaml``."""
+        """Do nothing, because the run folder has ``config.yaml``."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Add numbers to the row of a step, and write it."""
+        """Add numbers to the row of a step, and write the row."""
         step = int(self._row.get("step", 0) if step is None else step)
         if self._row.get("step") != step:
             self._end = self.path.stat().st_size if self._row else 0
@@ -52,7 +51,7 @@ class MetricsFile(Logger):
         self._write_last(self._text([self._row]))
 
     def _rewrite(self, *, before: int) -> None:
-        """Write the rows before a step again, with the columns that its own row needs."""
+        """Rewrite the rows before a step, with the columns that the row of this step needs."""
         rows = [row for row in self._rows() if int(row["step"]) < before]
         columns = self._columns or (list(rows[0]) if rows else ["step", "epoch"])
         self._columns = columns + sorted(self._row.keys() - set(columns))
@@ -71,7 +70,7 @@ class MetricsFile(Logger):
 
     def _rows(self) -> list[dict[str, str]]:
         text = self.path.read_bytes().decode() if self.path.is_file() else ""
-        # A row that a crash has cut off has no end.
+        # A row without a line end was cut off by a crash.
         whole = text[: text.rfind("\n") + 1]
         return list(csv_format.DictReader(io.StringIO(whole, newline="")))
 
@@ -82,12 +81,7 @@ class MetricsFile(Logger):
 
 
 def csv(save_dir: str | Path, name: str) -> list[Logger]:  # noqa: ARG001
-    """Return the loggers of a run without an account anywhere: ``metrics.csv`` alone.
-
-    Args:
-        save_dir: The run folder.
-        name: The name of the run.
-    """
+    """Return the logger of ``metrics.csv`` in the run folder ``save_dir``; ``name`` is not used."""
     return [MetricsFile(save_dir)]
 
 
@@ -99,15 +93,15 @@ def wandb(
     mode: str = "online",
     entity: str | None = None,
 ) -> list[Logger]:
-    """Return ``metrics.csv`` and Weights & Biases.
+    """Return the loggers of ``metrics.csv`` and of Weights & Biases.
 
     Args:
-        save_dir: The run folder; wandb's files go to its sub-folder ``wandb``.
+        save_dir: The run folder; wandb's files are in its sub-folder ``wandb``.
         name: The name of the run.
         project: The project on wandb.
-        mode: ``"online"`` or ``"offline"``, which needs neither account nor network; ``wandb sync``
-            uploads such a run later.
-        entity: The user or team on wandb; that of the account by default.
+        mode: ``"online"``, or ``"offline"``, which needs neither account nor network; ``wandb sync`` uploads such a run
+            later.
+        entity: The user or team on wandb; by default that of the account.
 
     Raises:
         ValueError: If ``mode`` is unknown.
@@ -131,7 +125,7 @@ def wandb(
 
 @rank_zero_only
 def _run_id(folder: Path) -> str | None:
-    # A resumed run goes on in the curves that it began.
+    # A resumed run continues its curves.
     file = folder / "wandb" / "run_id"
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +134,7 @@ def _run_id(folder: Path) -> str | None:
 
 
 def finish(loggers: Iterable[Logger]) -> None:
-    """Close the run on wandb; within a sweep the next run would log to it."""
+    """Close the run on wandb; otherwise, the next run of a sweep would log to it."""
     if any(isinstance(logger, WandbLogger) for logger in loggers):
         import wandb
 

@@ -1,4 +1,4 @@
-"""How good are the features so far? A nearest-neighbor classifier on the frozen backbone."""
+"""Measure the features during training by a nearest-neighbor classifier on the frozen backbone."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -17,17 +17,17 @@ from amask_solo.evaluation.knn import weighted_knn
 class OnlineKNN(Callback):
     """Log ``val_knn_acc1``, in percent, at the end of training epochs.
 
-    It leaves no trace: buffers and random streams are as without it.
+    There are no side effects: buffers and random streams stay unchanged.
 
     Args:
-        train: The images that vote, of which 10,000 with a label are plenty; see :func:`spread`.
-        val: The images to classify, chosen likewise. Both have some with a label.
-        load: Makes of such images what yields ``[index, uint8 images, labels]``, as often as it is asked.
+        train: The images that vote; at most 10,000 labeled ones are used, see :func:`spread`.
+        val: The images to classify, chosen likewise. Both sets have labeled images.
+        load: Makes a loader that yields ``[index, uint8 images, labels]`` and can be iterated repeatedly.
         prepare: Makes normalized images of uint8 images, on the device.
         backbone: The name of the backbone in the model.
-        k: How many neighbors vote.
-        temperature: The lower, the more the nearest decide.
-        every_n_epochs: Every so many epochs; the last epoch always.
+        k: The number of neighbors that vote.
+        temperature: The temperature of the votes; a lower one gives the nearest neighbors more weight.
+        every_n_epochs: The number of epochs between two measurements; the last epoch is always measured.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class OnlineKNN(Callback):
         self._loaders: list[Iterable] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Choose the images; a broken file is better found now than after an epoch."""
+        """Choose the images now, so that a broken file is found before the first epoch."""
         if trainer.is_global_zero:
             self._loaders = [self.load(spread(part)) for part in (self.train, self.val)]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure on one process; checkpoints are written after this."""
+        """Measure on one process, before checkpoints are written."""
         epoch = trainer.current_epoch + 1
         if epoch % self.every_n_epochs and epoch != trainer.max_epochs:
             return
@@ -63,8 +63,7 @@ class OnlineKNN(Callback):
 
     def _accuracy(self, trainer: Trainer, pl_module: LightningModule) -> float:
         network = getattr(pl_module, self.backbone)
-        # A loader draws a seed from the global stream, which would change the order of
-        # training images.
+        # A loader draws a seed from the global stream, which would change the order of the training images.
         precision = trainer.precision_plugin.forward_context()
         with evaluating(network), torch.no_grad(), torch.random.fork_rng(devices=[]), precision:
             (train, labels), (test, expected) = (
@@ -82,7 +81,7 @@ class OnlineKNN(Callback):
 
 
 def spread(images: ImageSet, at_most: int = 10_000) -> ImageSet:
-    """Return at most so many of the images that have a label, evenly spread: folders are sorted by class."""
+    """Return a limited number of labeled images, evenly spread, since folders are sorted by class."""
     labeled = labeled_places(images.labels)
     count = min(len(labeled), at_most)
     if count == len(images):

@@ -1,4 +1,4 @@
-"""The pictures of masks and of hard views after every epoch."""
+"""Draw masks and hard views after epochs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,16 +19,15 @@ MAX_UPLOADS = 20
 class MaskPanels(Callback):
     """Write ``epoch_0000.png`` before training, and a picture of the same images after each epoch.
 
-    A method without an adversary, or one whose masker hides nothing, has no masks, and gets no pictures.
+    There are no pictures for a method without an adversary, or with a masker that hides nothing.
 
     Args:
         images: Some images, ``(B, 3, H, W)``, uint8 or floats in [0, 1]; the first eight are drawn.
         mean: Mean of each channel for normalization.
         std: Standard deviation of each channel.
-        view_filter: What the views of the run pass last.
-        folder: Where the pictures go. wandb gets a copy of at most 20 of them, evenly spread over
-            the run.
-        every: Every so many epochs; the last epoch always.
+        view_filter: The filter that the views of the run pass last.
+        folder: The folder of the pictures. wandb gets a copy of at most 20 of them, evenly spread over the run.
+        every: The number of epochs between two pictures; the last epoch always gets one.
 
     Raises:
         ValueError: If ``every`` is not positive.
@@ -52,7 +51,7 @@ class MaskPanels(Callback):
         self.folder, self.every = Path(folder), every
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the masks of the masker as it starts; a resumed run has that picture."""
+        """Draw the masks before the first step; a resumed run has this picture already."""
         if trainer.global_step == 0:
             self._draw(trainer, pl_module, epoch=0)
 
@@ -69,8 +68,7 @@ class MaskPanels(Callback):
         mean, std = (torch.tensor(x).view(-1, 1, 1) for x in (self.mean, self.std))
         view = ((self.images - mean) / std).to(pl_module.device)
         view = self.view_filter(view) if self.view_filter else view
-        # The same random numbers each time: what changes between two pictures is what the
-        # masker learned.
+        # The random numbers are the same each time, so that pictures only differ by what the masker has learned.
         generator = torch.Generator(pl_module.device).manual_seed(0)
         with trainer.precision_plugin.forward_context():
             preview = adversary.preview(view, generator=generator)
@@ -81,15 +79,10 @@ class MaskPanels(Callback):
 
 
 class HardViewPanels(Callback):
-    """Write ``hard_views_0001.png`` after each epoch: the hard views of its last batch, and what is hard about them.
+    """Write ``hard_views_0001.png`` after each epoch: the hard views of its last batch, and what makes them hard.
 
-    A method without hard views gets no pictures. Drawing them leaves no trace; an attack's costs its calls once more.
-
-    Args:
-        mean: Mean of each channel that images are normalized by.
-        std: Standard deviation of each channel.
-        folder: Where the pictures go. wandb gets a copy of at most 20 of them, evenly spread over the run.
-        every: Every so many epochs; the last epoch always.
+    There are no pictures for a method without hard views. Drawing has no side effects, but repeats the calls of an
+    attack. The arguments are those of :class:`MaskPanels`.
     """
 
     def __init__(self, *, mean: Sequence[float], std: Sequence[float], folder: str | Path, every: int = 1) -> None:
@@ -103,7 +96,7 @@ class HardViewPanels(Callback):
         epoch = trainer.current_epoch + 1
         if (epoch % self.every and epoch != trainer.max_epochs) or not pl_module.plays(trainer.current_epoch):
             return
-        # All processes of a run play, since a host may gather what they have, and the first one draws.
+        # All processes take part, since a host may gather their tensors; the first one draws.
         with trainer.precision_plugin.forward_context():
             hard = pl_module.hard_views(trainer.precision_plugin.convert_input(batch), batch_idx)
         if not trainer.is_global_zero:

@@ -1,4 +1,4 @@
-"""How far is it? A bar in a terminal, a line an epoch elsewhere."""
+"""Show the progress of a run: a bar in a terminal, one line for each epoch elsewhere."""
 
 import time
 from typing import Any
@@ -14,13 +14,13 @@ SHOWN = {
     "val_acc1": "linear",
     "val_knn_acc1": "knn",
 }
-"""The metrics that fit in a line, and what they are called there."""
+"""The metrics that are shown -> their labels."""
 
 
 def progress_bar() -> ProgressBar:
-    """Return a bar if somebody looks at a terminal, else a line an epoch, as fits a log file.
+    """Return a bar for a terminal, or a callback that prints one line for each epoch, which suits a log file.
 
-    In the list of callbacks it goes behind those whose numbers it shows.
+    It must come after the callbacks whose numbers it shows.
     """
     return _Bar() if Console().is_terminal else _Lines()
 

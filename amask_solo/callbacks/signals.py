@@ -1,4 +1,4 @@
-"""What a cluster says before it takes a machine away: a signal, a minute or two ahead."""
+"""Handle the signals that a cluster sends a minute or two before it takes a machine away."""
 
 import os
 import signal
@@ -13,19 +13,19 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)
-"""What a job is warned with; submitit queues it again then."""
+"""The signals that warn a job, after which submitit queues it again."""
 
-LOOK = 10  # steps between two looks at what the other processes were told, which waits for the device
+LOOK = 10  # steps between two checks for signals of the other processes, which wait for the device
 
 Handler = Callable[[int, FrameType | None], Any]
 
 
 class EndAtSignal(Callback):
-    """End the run between two steps, all processes at the same, with a checkpoint; only then do what was to be done.
+    """At a signal, save a checkpoint and end all processes of the run after the same step; then run the old handler.
 
-    Lightning would stop in the middle of a step, and each process at another one. Within a job of submitit, SIGTERM
-    alone does not end the run but saves it: submitit waits for a second signal to queue the job again, and where none
-    comes, SLURM itself queues again a job that has not ended by then.
+    Lightning would stop in the middle of a step, and each process at a different one. Within a job of submitit, SIGTERM
+    saves the run but does not end it: submitit waits for a second signal before it queues the job again, and if none
+    comes, SLURM itself queues a job again that is still running.
 
     Args:
         checkpoint: The file to write.
@@ -37,11 +37,11 @@ class EndAtSignal(Callback):
         self._requeue: dict[int, Handler] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Listen; Lightning gives back all handlers at the end."""
+        """Install the handlers; Lightning restores the old ones at the end."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number in REQUEUE:
-            # Python gives such a signal no handler of its own.
+            # Only another program's handler is callable; Python itself has none for these signals.
             if callable(handler := signal.getsignal(number)):
                 self._requeue[number] = handler
         in_job = bool(self._requeue) or "SLURM_JOB_ID" in os.environ
@@ -55,9 +55,9 @@ class EndAtSignal(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save, or let Lightning end here, if any process was told to."""
+        """Save, or let Lightning end the run, if any process got a signal."""
         del outputs, batch
-        # After the last step of an epoch, what belongs to its end would be lost.
+        # After the last step of an epoch, the work at its end would be lost.
         at_end = trainer.is_last_batch and trainer.num_training_batches > 1
         if at_end or (trainer.world_size > 1 and batch_idx % LOOK):
             return
@@ -72,10 +72,10 @@ class EndAtSignal(Callback):
             trainer._signal_connector.received_sigterm = True
 
     def leave(self, *, first: bool) -> None:
-        """End the process, after handing the signal to whoever was to get it.
+        """Call the old handler of the signal, and end the process.
 
         Args:
-            first: Whether this is the first process of the run, whose exit code counts: as a shell has it.
+            first: Whether this is the first process of the run, which exits with a shell's code for the signal.
         """
         if self._told in self._requeue:
             self._requeue[self._told](self._told, None)

@@ -1,4 +1,4 @@
-"""What came out of a run, in one small file."""
+"""Write the results of a run to one small file."""
 
 import json
 import math
@@ -24,7 +24,7 @@ from amask_solo.files import write_whole
 from amask_solo.layout import SUMMARY
 
 PACKAGES = ("torch", "torchvision", "lightning", "kornia", "solo-learn")
-WARM_UP = 5  # steps that are not timed: compilation, caches, the first batch of the loader
+WARM_UP = 5  # steps that are not timed because of compilation, caches and the first batch of the loader
 
 
 class Summary(Callback):
@@ -32,7 +32,7 @@ class Summary(Callback):
 
     Args:
         folder: The run folder.
-        facts: What the run was: method, data, epochs, seed, generation of the host; plain values.
+        facts: Plain values that describe the run: method, data, epochs, seed, generation of the host.
     """
 
     def __init__(self, folder: str | Path, facts: Mapping[str, Any]) -> None:
@@ -47,30 +47,30 @@ class Summary(Callback):
         self._running = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Begin."""
+        """Start the clock."""
         self._running = True
         self._start = time.perf_counter()
         if pl_module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(pl_module.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the seconds so far and what was measured, for a run that is resumed."""
+        """Return the seconds so far and the last measurements, for a resumed run."""
         return {"seconds": self._seconds(), "measured": self._measured}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Count on from an interrupted run."""
+        """Restore the seconds and measurements of an interrupted run."""
         self._before, self._measured = state_dict["seconds"], state_dict.get("measured", {})
 
     def _seconds(self) -> float:
         return self._before + (time.perf_counter() - self._start if self._running else 0.0)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave out what happens between epochs."""
+        """Exclude the time between epochs."""
         del trainer, pl_module
         self._last = None
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Take the time from the end of one step to the end of the next, loading included."""
+        """Measure the time from the end of one step to the end of the next, including loading."""
         now = time.perf_counter()
         self._steps += 1
         if self._last is not None and self._steps > WARM_UP:
@@ -78,7 +78,7 @@ class Summary(Callback):
         self._last = now
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Note what was measured: the checkpoint of the last epoch is all that is left if this is killed after it."""
+        """Keep the measurements in the checkpoint, for a run that is killed after its last epoch."""
         self._measured = self._measure(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
@@ -86,7 +86,7 @@ class Summary(Callback):
         self._write(trainer, status="finished")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Write the file of a resumed run whose last checkpoint left nothing to train, unless it is there."""
+        """Write the file, unless it exists, for a resumed run with nothing left to train."""
         if not self._is_finished():
             self._write(trainer, status="finished", measured=self._measured)
 
@@ -99,7 +99,7 @@ class Summary(Callback):
         """Write the file if training had begun."""
         if self._running:
             interrupted = isinstance(exception, KeyboardInterrupt | SIGTERMException)
-            # What went wrong is said by the exception: perhaps the disk is full.
+            # The exception explains the failure; writing may fail for the same reason, such as a full disk.
             with suppress(UserError):
                 self._write(trainer, status="interrupted" if interrupted else "failed")
 
@@ -117,7 +117,7 @@ class Summary(Callback):
         }
 
     def _write(self, trainer: Trainer, *, status: str, measured: Mapping[str, Any] | None = None) -> None:
-        # A checkpoint that is written after this has all seconds too.
+        # A checkpoint that is written after this includes all seconds.
         self._before, self._running = self._seconds(), False
         if not trainer.is_global_zero:
             return
@@ -143,7 +143,7 @@ def _plain(value: Any) -> float | None:
 
 def versions() -> dict[str, str | None]:
     """Return the versions of Python and of the packages that results depend on; ``None`` if one is not installed."""
-    # Of this one, that of the code which runs: what is installed may be another checkout.
+    # `__version__` is that of the running code; the installed package may be another checkout.
     return {"python": platform.python_version(), "amask-solo": __version__, **dict(map(_version, PACKAGES))}
 
 
@@ -155,7 +155,7 @@ def _version(package: str) -> tuple[str, str | None]:
 
 
 def device_name(device: torch.device) -> str:
-    """Return what a device is, in words."""
+    """Return a description of a device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"

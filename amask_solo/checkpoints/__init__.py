@@ -1,1 +1,1 @@
-"""What is kept of a run: written, read, trusted, built again, exported."""
+"""Checkpoints: write and read them, decide what to trust, rebuild networks, and export backbones."""

@@ -1,4 +1,4 @@
-"""The backbone alone, in a file that torchvision, timm or any other library loads."""
+"""Export the backbone to a file that torchvision, timm or any other library can load."""
 
 import io
 import json
@@ -31,17 +31,16 @@ from amask_solo.settings.architectures import Format, check_counterpart, check_f
 
 @dataclass(frozen=True)
 class Export:
-    """What was written.
+    """The result of an export.
 
     Attributes:
-        path: The file with the tensors; the metadata lie beside it as ``.json``.
-        tensors: How many tensors were written.
-        missing: Tensors of the target that the backbone does not have; at most its classifier
-            ``fc``.
-        metadata: ``arch``, ``load`` (the code that loads the file), ``kwargs`` (JSON: what it was built
-            with, such as how a ViT pools), ``stem`` if it is the one for CIFAR, and as far as the checkpoint
-            says so ``method``, ``epochs``, and ``view_filter``: what normalized images must pass first, as a
-            node of JSON.
+        path: The file with the tensors; the metadata are beside it as ``.json``.
+        tensors: The number of tensors that were written.
+        missing: Tensors of the target that the backbone does not have; at most those of the classifier ``fc``.
+        metadata: ``arch``, ``load`` (the code that loads the file), ``kwargs`` (the arguments that the backbone was
+            built with, such as the pooling of a ViT, as JSON) and ``stem`` if it is the one for CIFAR. If the
+            checkpoint has them, also ``method``, ``epochs`` and ``view_filter`` (the filter that normalized images must
+            pass first, as a JSON node).
     """
 
     path: Path
@@ -60,12 +59,12 @@ def export_backbone(
     """Write the backbone of a checkpoint, after checking that every tensor fits the target.
 
     Args:
-        source: A checkpoint of either generation, or its path.
-        path: Where to write.
-        format: ``"torchvision"`` (the host's ResNets; all but ``fc`` is there), ``"timm"`` (all of it,
-            for a model without classifier), or ``"safetensors"`` (any backbone, in its own names).
-        arch: The host's name of the backbone, or timm's behind ``timm/``; read from the checkpoint or
-            found by its shapes by default.
+        source: A checkpoint of either generation of the host, or its path.
+        path: The file to write.
+        format: ``"torchvision"`` (the host's ResNets, without ``fc``), ``"timm"`` (for a model without classifier), or
+            ``"safetensors"`` (any backbone, with its own names of tensors).
+        arch: The host's name of the backbone, or ``timm/`` and timm's name; by default, it is read from the checkpoint
+            or found by the shapes of the tensors.
 
     Raises:
         UserError: If there is no backbone, or if it does not fit ``arch`` or the format.

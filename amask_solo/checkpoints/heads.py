@@ -1,4 +1,4 @@
-"""The projector of a run, rebuilt from the tensors of its checkpoint: no host is needed, and nothing is imported."""
+"""Rebuild the projector of a run from the tensors of its checkpoint, without the host."""
 
 from collections.abc import Mapping
 
@@ -12,17 +12,18 @@ PROJECTOR = "projector."
 
 
 def load_head(checkpoint: Checkpoint, cfg: DictConfig | None) -> nn.Sequential | None:
-    """Return the projector that a run of the host's methods compares its views behind, in evaluation mode on the CPU.
+    """Return the projector of a run, in evaluation mode on the CPU.
 
-    In both generations of the host it is a row of linear layers, batch norms, and activations where no tensor is.
+    In both generations of the host, the projector is a sequence of linear layers, batch norms and activations; an
+    activation has no tensors, so it shows as a gap in the numbering.
 
     Args:
-        checkpoint: Of the run.
-        cfg: Its configuration; see :func:`~amask_solo.checkpoints.networks.config_of`.
+        checkpoint: The checkpoint of the run.
+        cfg: The configuration of the run; see :func:`~amask_solo.checkpoints.networks.config_of`.
 
     Returns:
-        The projector, or ``None`` if the checkpoint has none, or one that is not such a row, or if it is not known
-        which method it belongs to: none of a class of one's own.
+        The projector, or ``None`` if the checkpoint has no projector of this form, or if its method is unknown or a
+        user's own class.
     """
     if cfg is None or cfg.get("base_class"):
         return None
@@ -52,7 +53,7 @@ def _layers(state: Mapping[str, Tensor], activation: type[nn.Module]) -> list[nn
 
 
 def _layer(tensors: Mapping[str, Tensor]) -> nn.Module | None:
-    """Return the layer that has these tensors; nothing if it is neither linear nor a batch norm."""
+    """Return the linear layer or batch norm with these tensors; ``None`` if they belong to another kind of layer."""
     names, weight = set(tensors), tensors.get("weight")
     if names <= {"weight", "bias"} and weight is not None and weight.ndim == 2:
         return nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in tensors)

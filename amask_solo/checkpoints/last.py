@@ -1,4 +1,4 @@
-"""The last checkpoint of a run that is whole."""
+"""Find the last checkpoint of a run that is not broken."""
 
 import warnings
 import zipfile
@@ -10,10 +10,10 @@ from amask_solo.layout import CHECKPOINTS, LAST, PREVIOUS
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """Return the last whole checkpoint of a run folder; a file is returned as it is.
+    """Return the last whole checkpoint of a run folder; a path of a file is returned unchanged.
 
     Raises:
-        UserError: If there is no such file, or the folder holds no run.
+        UserError: If the file does not exist, or the folder contains no run.
     """
     path = Path(path).expanduser()
     checkpoint = last_whole(path) if path.is_dir() else path
@@ -24,11 +24,11 @@ def find_checkpoint(path: str | Path) -> Path:
 
 
 def last_whole(run_folder: Path, warn: Callable[[str], object] = warnings.warn) -> Path | None:
-    """Return ``last.ckpt``, or if it is broken or gone the one before; ``None`` if a run has neither.
+    """Return ``last.ckpt``, or the one before if it is broken or missing; ``None`` if a run has neither.
 
     Args:
         run_folder: The folder of the run.
-        warn: Is told of a broken checkpoint that is passed over.
+        warn: Called with a message about a broken checkpoint that is skipped.
 
     Raises:
         UserError: If there are checkpoints, but all are broken.
@@ -48,7 +48,7 @@ def last_whole(run_folder: Path, warn: Callable[[str], object] = warnings.warn) 
 
 
 def is_whole(path: Path) -> bool:
-    """Return whether a checkpoint, a zip archive by torch, is complete and its checksums are right."""
+    """Return whether a checkpoint, a zip archive written by torch, is complete with correct checksums."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None

@@ -1,4 +1,4 @@
-"""What an export says about its backbone beside the tensors, written and read back."""
+"""Write and read the metadata of an exported backbone."""
 
 import json
 from pathlib import Path
@@ -11,27 +11,27 @@ from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.repairs import VIEW_FILTER
 
 ALONE = "alone"
-"""Says of what is known about a checkpoint that its tensors are those of a backbone, without any prefix."""
+"""The key that marks a checkpoint whose tensors are those of a backbone, without a prefix."""
 
 
 def describe(plan: Blueprint) -> dict[str, str]:
-    """Return what a backbone is built from, as the metadata of an export: ``arch``, and ``kwargs`` if there are any."""
+    """Return the description of a backbone as metadata of an export: ``arch``, and ``kwargs`` if there are any."""
     kwargs = plan.untrained.kwargs
     return {"arch": plan.arch, **({"kwargs": json.dumps(dict(kwargs))} if kwargs else {})}
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return what an exported file, or the ``.json`` beside it, says about its backbone; nothing if there is none.
+    """Return the metadata of an exported backbone, from the file itself or from the ``.json`` beside it.
 
     Args:
         path: The file with the tensors.
 
     Returns:
-        The same entries as a checkpoint has: ``backbone``, ``backbone_kwargs``, ``small_stem``, :data:`ALONE`, and the
-        filter of the views, if there is one.
+        The entries that a checkpoint has: ``backbone``, ``backbone_kwargs``, ``small_stem``, :data:`ALONE`, and the
+        filter of the views, if there is one; empty if there are no metadata.
 
     Raises:
-        UserError: If there are metadata, but broken ones.
+        UserError: If the metadata are broken.
     """
     place = path if path.suffix == ".safetensors" else path.with_suffix(".json")
     if not place.is_file():
@@ -39,7 +39,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     try:
         said = _inside(path) if place == path else json.loads(place.read_text())
         if not isinstance(said, dict) or not (said.keys() >= {"arch", "format"} or VIEW_FILTER in said):
-            return {}  # somebody else's
+            return {}  # the metadata are of another program
         kwargs, view_filter = json.loads(said.get("kwargs", "{}")), json.loads(said.get(VIEW_FILTER, "null"))
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         what = f"which says what {path.name} is and how its views are made"

@@ -1,4 +1,4 @@
-"""From a run or a checkpoint to the networks that are evaluated."""
+"""Build the networks of a run or a checkpoint for an evaluation."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,25 +24,25 @@ from amask_solo.maskers.base import Masker
 from amask_solo.settings.architectures import check_arch
 
 ADVERSARY = "adversary."
-"""The prefix of the masker's side in a checkpoint."""
+"""The prefix of the adversary's tensors in a checkpoint."""
 
 
 def load_backbone(
     source: str | Path | Checkpoint, arch: str | None = None, *, image_size: int | None = None
 ) -> tuple[Backbone, str]:
-    """Return the backbone of a checkpoint, every tensor of it checked, and the host's name of it.
+    """Return the backbone of a checkpoint, after checking every tensor of it, and its name.
 
     Args:
         source: A checkpoint of either generation of the host, stock or masked, or an exported backbone; or its path.
-        arch: The host's name of the backbone, or timm's behind ``timm/``; read from the checkpoint or found by its
-            tensors by default.
-        image_size: Height and width of its images; only a Swin is told.
+        arch: The host's name of the backbone, or ``timm/`` and timm's name; by default, it is read from the checkpoint
+            or found by the shapes of the tensors.
+        image_size: Height and width of the images, which only a Swin needs.
 
     Returns:
         The backbone, in evaluation mode on the CPU, and its name.
 
     Raises:
-        UserError: If there is no backbone, or if it is not ``arch`` to the last tensor.
+        UserError: If there is no backbone, or if a tensor does not fit ``arch``.
     """
     checkpoint = read(source)
     state = backbone_state(checkpoint)
@@ -58,7 +58,7 @@ def load_backbone(
 
 
 def load_teacher(checkpoint: Checkpoint, arch: str | None = None, *, image_size: int | None = None) -> Backbone:
-    """Return the momentum backbone of a checkpoint, or if it has none its backbone; else as :func:`load_backbone`."""
+    """Return the momentum backbone of a checkpoint, or its backbone if it has none; see :func:`load_backbone`."""
     teacher = {f"backbone.{name}": tensor for name, tensor in teacher_state(checkpoint).items()}
     return load_backbone(
         {**checkpoint, "state_dict": teacher or checkpoint["state_dict"]}, arch, image_size=image_size
@@ -66,10 +66,10 @@ def load_teacher(checkpoint: Checkpoint, arch: str | None = None, *, image_size:
 
 
 def check_size(backbone: Backbone, image_size: int) -> None:
-    """Compare the size of images with the one that a ViT has positions for, and try whether the backbone takes it.
+    """Check that a backbone takes images of a size.
 
     Raises:
-        UserError: If they differ, or if it does not.
+        UserError: If a ViT has positions for another size, or if the backbone fails on such images.
     """
     own = getattr(getattr(backbone.model, "patch_embed", None), "img_size", None) or (image_size,)
     if own[0] != image_size:
@@ -88,14 +88,14 @@ def check_size(backbone: Backbone, image_size: int) -> None:
 
 
 def config_of(checkpoint: Path, *, trust: Sequence[str] = ()) -> DictConfig | None:
-    """Return the ``config.yaml`` of the run of this plugin that a checkpoint belongs to, if there is one.
+    """Return the ``config.yaml`` of the run that a checkpoint belongs to, if there is one.
 
     Args:
         checkpoint: A file in the run's folder ``checkpoints``.
-        trust: Modules from which it may build; see :func:`~amask_solo.checkpoints.trust.trusted`.
+        trust: Modules that its targets may come from; see :func:`~amask_solo.checkpoints.trust.trusted`.
 
     Raises:
-        UserError: If it cannot be read, or names what is not trusted.
+        UserError: If the file cannot be read, or names a target that is not trusted.
     """
     path = checkpoint.parent.parent / CONFIG
     if checkpoint.parent.name != "checkpoints" or not path.is_file():
@@ -108,17 +108,17 @@ def config_of(checkpoint: Path, *, trust: Sequence[str] = ()) -> DictConfig | No
 
 
 def load_masker(source: str | Path | Checkpoint, cfg: DictConfig | None) -> Masker | None:
-    """Return the masker of a masked run, learned or not, every tensor of it checked; ``None`` for a stock run.
+    """Return the masker of a masked run, learned or not, after checking every tensor of it; ``None`` for a stock run.
 
     Args:
         source: The checkpoint of the run, or its path.
         cfg: The configuration of the run, which describes the masker; see :func:`config_of`.
 
     Returns:
-        What it hides of an image, as the encoder is shown it, in evaluation mode on the CPU.
+        A masker in evaluation mode on the CPU that returns the masks as the game applies them.
 
     Raises:
-        UserError: If there is a masker that cannot be built again.
+        UserError: If the masker cannot be built again.
     """
     state = read(source)["state_dict"]
     own = {key.removeprefix(ADVERSARY): value for key, value in state.items() if key.startswith(ADVERSARY)}
@@ -136,7 +136,7 @@ def load_masker(source: str | Path | Checkpoint, cfg: DictConfig | None) -> Mask
 
 
 class Shown(Masker):
-    """A masker as its game uses it: with ``apply: cumulative``, the n-th mask is the union of the first n."""
+    """A masker with the masks as its game applies them: with ``apply: cumulative``, unions of the first n masks."""
 
     def __init__(self, game: Game) -> None:
         super().__init__()
@@ -144,16 +144,16 @@ class Shown(Masker):
         self.num_masks = game.masker.num_masks
 
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
-        """Return what each of the N occlusions hides."""
+        """Return the mask of each of the N occlusions."""
         return self.game.occlusions(self.game.masker(images, generator=generator))
 
 
 def data_settings(given: DictConfig | None, cfg: DictConfig | None) -> DictConfig:
-    """Return the node of the images that a subject is evaluated on.
+    """Return the node of the images for an evaluation.
 
     Args:
-        given: What the command line says about ``data``: nothing, a whole data set, or what differs from the run's.
-        cfg: The configuration of the run, whose own data are the default.
+        given: The value of ``data`` on the command line: nothing, a whole data set, or differences from the run's data.
+        cfg: The configuration of the run, whose data are the default.
 
     Raises:
         UserError: If neither names a data set.
@@ -168,11 +168,7 @@ def data_settings(given: DictConfig | None, cfg: DictConfig | None) -> DictConfi
 
 
 def pick_device(name: str) -> torch.device:
-    """Return a device; ``auto`` is the first GPU, if there is one.
-
-    Raises:
-        UserError: If there is no such device.
-    """
+    """Return a device (``auto`` is the first GPU, if there is one), or raise a ``UserError`` if it does not exist."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

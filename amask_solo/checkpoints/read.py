@@ -1,4 +1,4 @@
-"""Reading checkpoints of either generation of the host, stock or masked."""
+"""Read checkpoints of both generations of the host, stock or masked."""
 
 import hashlib
 import pickle
@@ -32,7 +32,7 @@ PLAIN_CLASSES = frozenset(
 
 
 class _Unread:
-    """Stands for an object that is not read: any constructor, any state."""
+    """A placeholder for an object that is not read; it accepts any arguments and any state."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
@@ -40,7 +40,7 @@ class _Unread:
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Read tensors and containers; leave out other objects, so that no code of the file runs."""
+    """Read tensors and containers, and replace other objects by placeholders, so that no code of the file runs."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in PLAIN_CLASSES or (module == "torch" and name.endswith("Storage")):
@@ -49,19 +49,18 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def _load_plain(file: IO[bytes], **options: Any) -> Any:
-    # The old format, from before zip, is read by this.
+    # torch calls this for its old format, from before zip archives.
     return _PlainUnpickler(file, **options).load()
 
 
 def read(source: str | Path | Checkpoint) -> dict[str, Any]:
     """Return a checkpoint, on the CPU.
 
-    A bare ``state_dict`` becomes a checkpoint that has nothing else, that of an export knows what its metadata say.
-    Stock SimSiam and NNSiam checkpoints hold a scheduler, which ``torch.load`` refuses; it is left
-    out.
+    A bare ``state_dict`` becomes a checkpoint without other entries; an export also has the entries of its metadata.
+    Checkpoints of stock SimSiam and NNSiam contain a scheduler, which ``torch.load`` refuses and which is left out.
 
     Raises:
-        UserError: If the file is missing, or holds no tensors by name.
+        UserError: If the file is missing, or contains no named tensors.
     """
     checkpoint = source if isinstance(source, Mapping) else _load(Path(source))
     if isinstance(checkpoint, Mapping) and "state_dict" not in checkpoint:
@@ -86,23 +85,23 @@ def _load(path: Path) -> Any:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         with warnings.catch_warnings():
-            # What torch finds odd about a file that it then refuses.
+            # torch may warn about a file before it refuses it.
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # whatever it raises, the second reader says it better
+    except Exception:  # the second reader has the better messages
         plain = SimpleNamespace(__name__="plain", Unpickler=_PlainUnpickler, load=_load_plain)
     try:
         return torch.load(path, map_location="cpu", weights_only=False, pickle_module=plain)
-    except Exception as error:  # whatever a file that is no checkpoint makes the reader do
+    except Exception as error:  # a file that is not a checkpoint may raise anything
         raise UserError(f"'{path}' is not a checkpoint that torch can read: {error}") from error
 
 
 def backbone_state(source: str | Path | Checkpoint) -> dict[str, Tensor]:
-    """Return the trained backbone, its keys relative to it; never the momentum backbone.
+    """Return the tensors of the trained backbone (not the momentum backbone), with names relative to it.
 
     Args:
-        source: A checkpoint, a ``state_dict``, or the path of one; of either generation. A backbone alone, as
-            amask-export writes it, is returned as it is.
+        source: A checkpoint of either generation of the host, a ``state_dict``, or the path of one. The tensors of an
+            export are returned unchanged.
 
     Raises:
         UserError: If there is no backbone in it.
@@ -123,17 +122,17 @@ def backbone_state(source: str | Path | Checkpoint) -> dict[str, Tensor]:
 
 
 def teacher_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Return the momentum backbone, its keys relative to it; nothing if the checkpoint has none."""
+    """Return the tensors of the momentum backbone, with names relative to it; empty if there is none."""
     prefixes = ("momentum_backbone.", "momentum_encoder.")
     state = checkpoint["state_dict"]
     return {key.partition(".")[2]: value for key, value in state.items() if key.startswith(prefixes)}
 
 
 def history(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return by which ``method`` and for how many ``epochs`` a checkpoint was trained, as far as it says so."""
+    """Return the ``method`` and the number of ``epochs`` of a checkpoint's training, as far as it has them."""
     saved = checkpoint.get(STATE, {})
     known: dict[str, Any] = {"method": saved["method"]} if "method" in saved else {}
-    # `checkpoint["epoch"]` is one less if the file was written in the epoch than after it.
+    # `checkpoint["epoch"]` is one less if the file was written within the epoch instead of after it.
     loop = checkpoint.get("loops", {}).get("fit_loop", {})
     if "epoch_progress" in loop:
         known["epochs"] = loop["epoch_progress"]["total"]["processed"]
@@ -141,11 +140,12 @@ def history(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def saved_blueprint(checkpoint: Checkpoint, arch: str | None = None) -> Blueprint | None:
-    """Return what the backbone was built from, if the checkpoint was written under this plugin.
+    """Return the description of the backbone, if the checkpoint was written by this plugin.
 
     Args:
         checkpoint: The checkpoint.
-        arch: What the user calls the backbone, which counts; nothing else is known if the checkpoint disagrees.
+        arch: The user's name of the backbone. It takes precedence; if the checkpoint has another name, the rest of its
+            description is ignored.
     """
     saved = checkpoint.get(STATE, {})
     if arch not in (None, saved.get("backbone")):
@@ -156,7 +156,7 @@ def saved_blueprint(checkpoint: Checkpoint, arch: str | None = None) -> Blueprin
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:
-    """Return 16 digits that tell one state of the networks from any other."""
+    """Return a hash of 16 digits of all tensors."""
     digest = hashlib.blake2b(digest_size=8)
     for name, value in sorted(checkpoint["state_dict"].items()):
         if isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""The ``config.yaml`` of a run folder, read back: perhaps of an older version, perhaps of somebody else."""
+"""Read the ``config.yaml`` of a run folder, which may be from an older version."""
 
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,19 @@ MOVED = {
     "amask_solo.hosts.callbacks.": "amask_solo.callbacks.",
     "amask_solo.runs.callbacks.": "amask_solo.callbacks.",
 }
-"""Where targets have gone that older run folders name, by the beginning of their dotted paths."""
+"""The beginning of a dotted path in older run folders -> its present form."""
 
 
 def read_stored(path: Path) -> DictConfig:
-    """Return a stored configuration, targets under the names that they have today; nothing in it is run.
-
-    Args:
-        path: The file.
+    """Return a stored configuration with the present names of its targets; nothing in it is executed.
 
     Raises:
-        UserError: If it cannot be read.
+        UserError: If the file cannot be read.
     """
     try:
         cfg = OmegaConf.load(path)
         stored = OmegaConf.create(_renamed(OmegaConf.to_container(cfg)))
-    except Exception as error:  # whatever a broken file makes the readers of YAML raise
+    except Exception as error:  # a broken file may make the readers of YAML raise anything
         raise UserError(f"Cannot read {path}: {' '.join(str(error).split())}") from error
     if not isinstance(stored, DictConfig):
         raise UserError(f"{path} is not the configuration of a run: it has no keys.")

@@ -1,8 +1,8 @@
-"""What a stored configuration may build: a run folder may come from somebody else.
+"""Check what a stored configuration would build, since a run folder may come from somebody else.
 
-Every ``_target_`` is a dotted path to anything callable, and to import a module is to run it. So each one is looked up
-before anything is built, and nothing is imported for it that is not trusted. Where a path leads counts, not how it
-begins: ``amask_solo.data.decode.os.system`` is no part of this package.
+Every ``_target_`` is a dotted path to anything callable, and importing a module runs it. Each target is therefore
+checked before anything is built, and modules that are not trusted are not imported for it. The place to which a path
+leads counts, not its beginning: ``amask_solo.data.decode.os.system`` is not a part of this package.
 """
 
 import importlib.util
@@ -25,10 +25,10 @@ PARTS = (
     f"{OWN}.hosts.lars",
     "torch.optim",
 )
-"""What may always be built. The rest of the package is no part of any run, and some of it starts other programs."""
+"""Modules whose objects may always be built. No run needs the rest of the package, and some of it starts programs."""
 
 NOT_BUILT = ("trainer", "logger", "loader")
-"""Where a run took place. Nobody builds this a second time, so it is left out instead of looked at."""
+"""Keys about the place of a run, which are never built again, so they are removed instead of checked."""
 
 
 def trusted(cfg: DictConfig, path: Path, *, trust: Sequence[str] = ()) -> DictConfig:
@@ -36,16 +36,16 @@ def trusted(cfg: DictConfig, path: Path, *, trust: Sequence[str] = ()) -> DictCo
 
     Args:
         cfg: The configuration.
-        path: Its file; no module beside it or below is taken for one of the current folder.
-        trust: Further modules that the user trusts, with all that lie in them.
+        path: Its file; modules beside or below it do not count as modules of the current folder.
+        trust: Further modules that the user trusts, with their submodules.
 
     Raises:
-        UserError: If it names something that is not trusted, or anything that is not there yet.
+        UserError: If a target is not trusted or not found, or a value is an interpolation.
     """
     plain: Any = OmegaConf.to_container(cfg)
     kept = {key: node for key, node in plain.items() if key not in NOT_BUILT}
     for where, value in _values(kept, ""):
-        # A run writes down values, so only another hand can have put one here that is still to be found.
+        # A run stores resolved values, so somebody else must have added an interpolation.
         if isinstance(value, str) and "${" in value:
             raise UserError(f"{path}: {where} is no value but an interpolation, {value}; write the value.")
         if where.endswith("_target_"):
@@ -54,7 +54,7 @@ def trusted(cfg: DictConfig, path: Path, *, trust: Sequence[str] = ()) -> DictCo
 
 
 def _values(node: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """Yield each value of a configuration with its dotted key, a whole node where a single target should be."""
+    """Yield each value of a configuration with its dotted key; for a ``_target_`` that is a node, the whole node."""
     children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     if where.endswith("_target_") or not isinstance(node, dict | list):
         yield where, node
@@ -72,7 +72,7 @@ def _check(target: Any, where: str, *, run: Path, trust: Sequence[str]) -> None:
         found = hydra.utils.get_object(target)
     except (ImportError, ValueError) as error:
         raise UserError(f"{where}: cannot find {target}: {' '.join(str(error).split())}") from error
-    # A path may lead through a trusted module to what that one has imported.
+    # A path through a trusted module may lead to something that this module has imported.
     origin = getattr(found, "__module__", None)
     if not isinstance(origin, str) or not _covered(origin, run=run, trust=trust):
         raise _refusal(target, where, origin if isinstance(origin, str) else module, of=origin)
@@ -92,13 +92,13 @@ def _covered(module: str, *, run: Path, trust: Sequence[str]) -> bool:
 
 
 def _lies_here(top: str, run: Path) -> bool:
-    """Return whether a module or package lies in the current folder itself, and is not part of a run; import nothing.
+    """Return, without an import, whether a module or package is in the current folder and not part of a run.
 
-    An environment in the current folder (``.venv``) is not meant, so folders below count only as packages.
+    Folders below count only as packages, so that an environment in the current folder (``.venv``) does not count.
     """
     try:
         spec = importlib.util.find_spec(top) if top and top != OWN else None
-    except ValueError:  # a module that was made by hand, such as `__main__`
+    except ValueError:  # a module without a spec, such as `__main__`
         spec = None
     if spec is None or not spec.has_location or not spec.origin:
         return False

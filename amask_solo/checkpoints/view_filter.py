@@ -1,4 +1,4 @@
-"""What all views of a run pass last, in training and in evaluation: it belongs to the backbone as its images do."""
+"""The filter that all views of a run pass last, in training and in evaluation."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,14 +14,14 @@ from amask_solo.errors import UserError
 from amask_solo.hosts.repairs import STATE, VIEW_FILTER
 
 Node = Mapping[str, Any]
-"""What describes a filter, as plain values."""
+"""The description of a filter, in plain values."""
 
 
 def build_filter(node: Any) -> Filter | None:
-    """Return the filter that a :data:`Node` describes; nothing for ``None``.
+    """Return the filter that a :data:`Node` describes; ``None`` for ``None``.
 
     Raises:
-        UserError: If it describes nothing that can be called.
+        UserError: If the described object is not callable.
     """
     if node is None:
         return None
@@ -34,21 +34,21 @@ def build_filter(node: Any) -> Filter | None:
 
 
 def recorded_filter(checkpoint: Checkpoint) -> Node | None:
-    """Return what a checkpoint says of the filter of its run, or an export of that of its backbone's."""
+    """Return the description of the filter in a checkpoint or an export."""
     return checkpoint.get(STATE, {}).get(VIEW_FILTER)
 
 
 def trusted_filter(node: Node | None, file: Path, *, trust: Sequence[str] = ()) -> Filter | None:
-    """Return the filter that a checkpoint names, if it is built of nothing but what is trusted.
+    """Return the filter of a checkpoint.
 
     Raises:
-        UserError: If not; see :func:`~amask_solo.checkpoints.trust.trusted`.
+        UserError: If it is not trusted; see :func:`~amask_solo.checkpoints.trust.trusted`.
     """
     return build_filter(trusted(OmegaConf.create({VIEW_FILTER: node}), file, trust=trust)[VIEW_FILTER])
 
 
 def spelled(node: Node) -> str:
-    """Return a node as one would write it in Python.
+    """Return a node as an expression in Python.
 
     Example:
         >>> spelled({"_target_": "amask_solo.fills.HighPass", "kernel_size": 11, "sigma": 5.0})

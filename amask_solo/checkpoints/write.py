@@ -1,4 +1,4 @@
-"""How checkpoints reach the disk: whole, and not before the one before is safe."""
+"""Write checkpoints whole, and keep the previous one until the new one is safe."""
 
 import io
 import shutil
@@ -16,23 +16,14 @@ from amask_solo.layout import LAST, PREVIOUS
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Write each checkpoint in one step, and keep what ``last.ckpt`` was before as ``previous.ckpt``.
+    """Replace each checkpoint in one step, and keep the old ``last.ckpt`` as ``previous.ckpt``.
 
-    Lightning's own writing is not enough: it moves the file from the system's temporary folder, which between two disks
-    is a copy that can be cut off, and it does not wait until the file has reached the disk.
+    Lightning's own writing is not safe. It moves the file from the system's temporary folder; between two disks, this
+    is a copy that can be cut off. Nor does it wait until the file has reached the disk.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a checkpoint.
-
-        Args:
-            checkpoint: What to write.
-            path: Where to.
-            storage_options: Of remote file systems; none is known.
-
-        Raises:
-            WriteError: If that is not possible.
-        """
+        """Write a checkpoint, or raise a ``WriteError``; ``storage_options``, for remote file systems, is not used."""
         del storage_options
         path = Path(path)
         content = io.BytesIO()
@@ -43,16 +34,13 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 @rank_zero_only
 def check_space(folder: Path, model: LightningModule, *, copies: int) -> None:
-    """Refuse to train where the checkpoints do not fit.
+    """Raise a ``UserError`` if the disk has no space for the checkpoints of a training.
 
     Args:
-        folder: Where they go, below the run folder; those that lie there already are replaced.
-        model: What is saved. Its optimizers are counted as one number for each trained one, that of SGD's momentum;
-            some need more.
-        copies: How many there are at once.
-
-    Raises:
-        UserError: If the disk is too full.
+        folder: The folder of the checkpoints, below the run folder. Present ones count as space, as they are replaced.
+        model: The method that is saved. Its optimizers are estimated as one number for each parameter, as with SGD's
+            momentum; some need more.
+        copies: The number of checkpoints that exist at once.
     """
     state = model.state_dict().values()
     size = sum(t.nbytes for t in state) + sum(p.nbytes for p in model.parameters() if p.requires_grad)

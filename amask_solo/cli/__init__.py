@@ -1,1 +1,1 @@
-"""The commands: compose a configuration, build what it names, call it."""
+"""The commands, which compose and check a configuration and carry it out."""

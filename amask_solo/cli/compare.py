@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _refuse_other_settings(plan: Sequence[Run]) -> None:
-    """Refuse to go on if the runs in the folder are not the ones asked for."""
+    """Raise an error if the runs in the folder have other settings than the planned ones."""
     for run in plan:
         if (run.folder / CONFIG).is_file():
             from amask_solo.runs.run_folder import check_same_run
@@ -58,7 +58,7 @@ def _refuse_other_settings(plan: Sequence[Run]) -> None:
 
 
 def _carry_out(cfg: DictConfig) -> None:
-    """Make the run that a job is for; it may be in another process, or on another machine."""
+    """Make the run of a job, which may be in another process or on another machine."""
     plan, protocols = planned_runs(cfg), chosen_protocols(cfg)
     run = next(run for run in plan if run.name == cfg.run)
     console = Console(highlight=False)
@@ -106,7 +106,7 @@ def _report(
 
 
 def _unfinished(plan: Sequence[Run], protocols: dict[str, Any]) -> dict[str, str]:
-    """Return the runs that are still to be made or evaluated, by name, and what is missing."""
+    """Return the name of each run that is still to be made or evaluated -> what is missing."""
     left = {}
     for run in plan:
         lacking = run.lacks(protocols)
@@ -117,7 +117,7 @@ def _unfinished(plan: Sequence[Run], protocols: dict[str, Any]) -> dict[str, str
 
 
 def _commit() -> str | None:
-    """Return the commit of the code, if it is a checkout."""
+    """Return the commit of the code, if it is in a checkout."""
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603

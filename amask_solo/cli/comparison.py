@@ -1,4 +1,4 @@
-"""From the command line of amask-compare to its runs and protocols, checked before the first run."""
+"""Make the runs and protocols of amask-compare from its command line, and check them before the first run."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,13 +23,13 @@ from amask_solo.settings.protocols import check_demands, same_for_all
 from amask_solo.settings.schema import check_rules
 
 OWN = ("base", "arms", "seed", "split", "budget", "folder", "metrics", "definitions", "hydra")
-"""What the command line says to amask-compare itself."""
+"""The keys for amask-compare itself."""
 
 EVALUATION = ("protocol", "trust")
-"""What it says to amask-evaluate; the rest is for amask-pretrain."""
+"""The keys for amask-evaluate; all others are for amask-pretrain."""
 
 CHECKPOINT = "ckpt=."
-"""Stands for the run, which differs each time."""
+"""A placeholder for the checkpoint, which differs from run to run."""
 
 
 def _are_arms(value: Any) -> bool:
@@ -49,13 +49,13 @@ RULES = {
 
 
 def sort_arguments(typed: Sequence[str]) -> list[str]:
-    """Return the arguments of amask-compare, those of the other commands packed into two of its keys."""
+    """Return the arguments of amask-compare, with those of the other commands packed into two of its keys."""
     own: list[str] = []
     evaluation: list[str] = []
     settings: list[str] = []
     for text in typed:
         key = text.lstrip("+~").partition("=")[0].replace("/", ".")
-        # A user's own configuration files are for the runs.
+        # The folders of a user's configuration files are for the runs.
         key = key if key == "hydra.searchpath" else key.split(".")[0]
         (own if key in OWN else evaluation if key in EVALUATION else settings).append(text)
     own = checked("compare", own)
@@ -72,7 +72,7 @@ def sort_arguments(typed: Sequence[str]) -> list[str]:
 
 
 def _first_method(own: Sequence[str], settings: Sequence[str]) -> list[str]:
-    """Return the choice of the first base, whose keys the settings of all runs are checked by; later each base is."""
+    """Return the choice of the first base method, with whose keys the settings are checked; the others come later."""
     bases = composed("compare", own).base
     known = several(one_of(*_known_bases(settings))).holds(bases)
     return [f"method={PREFIX}{bases[0]}"] if known else []
@@ -84,10 +84,10 @@ def _known_bases(settings: Sequence[str]) -> list[str]:
 
 
 def make_runs(cfg: DictConfig) -> list[Run]:
-    """Return the runs that a comparison has; where time is the budget, steps are timed first.
+    """Return the runs of a comparison; if the budget is time, measure the time of a step first.
 
     Raises:
-        UserError: If they make no comparison, or if one of them, shorter or longer than was asked for, is wrong.
+        UserError: If the runs make no comparison, or if the settings of a run, with its adapted length, are wrong.
     """
     runs = planned_runs(cfg)
     if cfg.budget == "time":
@@ -96,7 +96,7 @@ def make_runs(cfg: DictConfig) -> list[Run]:
 
 
 def planned_runs(cfg: DictConfig) -> list[Run]:
-    """Return the runs as :func:`make_runs` does, unchecked: for a job of a comparison that was checked as a whole."""
+    """Return the runs without checks, for a job of a comparison that has been checked as a whole."""
     runs = _plan(cfg)
     if cfg.budget == "epochs":
         return runs
@@ -118,17 +118,17 @@ def _plan(cfg: DictConfig, **more: Any) -> list[Run]:
 
 
 def chosen_protocols(cfg: DictConfig) -> dict[str, Any]:
-    """Return the settings of each protocol that is to be run."""
+    """Return the name -> the settings of each chosen protocol."""
     made = composed("evaluate", [CHECKPOINT, *cfg.evaluation])
     settings: Any = OmegaConf.to_container(made.protocol, resolve=True)
     return same_for_all(settings)
 
 
 def check_comparison(cfg: DictConfig) -> None:
-    """Check all that a comparison is made of before the first run, which may take hours.
+    """Check a whole comparison before the first run, which may take hours.
 
     Raises:
-        UserError: If something is wrong that the configuration shows; it names base and arm unless all runs share it.
+        UserError: If the configuration is wrong; the message names base and arm unless all runs share the mistake.
     """
     check_rules(cfg, RULES)
     _check_bases(cfg)
@@ -155,7 +155,7 @@ def _check_bases(cfg: DictConfig) -> None:
 
 
 def _check_runs(cfg: DictConfig, plan: Sequence[Run], protocols: dict[str, Any]) -> None:
-    # All seeds have the same mistakes, and the runs come seed by seed.
+    # All seeds have the same mistakes, so the runs of one seed suffice.
     runs = [run for run in plan if run.seed == cfg.seed[0]]
     made = {}
     for run in runs:
@@ -167,7 +167,7 @@ def _check_runs(cfg: DictConfig, plan: Sequence[Run], protocols: dict[str, Any])
             check_demands(protocols, plain["data"])
             if cfg.budget == "time":
                 check_timed(plain)
-    # What needs imports comes last.
+    # Checks that need imports come last.
     for run in runs:
         with _of_run(run, shared=False):
             check_imported(made[run])
@@ -175,7 +175,7 @@ def _check_runs(cfg: DictConfig, plan: Sequence[Run], protocols: dict[str, Any])
 
 @contextmanager
 def _of_run(run: Run, *, shared: bool) -> Iterator[None]:
-    """Name the run in what is wrong with its settings, unless all runs share it."""
+    """Name the run in errors about its settings, unless all runs share them."""
     try:
         yield
     except UserError as error:

@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def _run(cfg: DictConfig) -> None:
-    # Before the imports, which take seconds.
+    # The imports take seconds, so the checks come first.
     check_evaluation(cfg)
     places = find_places(cfg)
     console = Console(highlight=False, soft_wrap=True)
@@ -39,7 +39,7 @@ def _run(cfg: DictConfig) -> None:
 
 
 def _tell(console: Console, status: Status, doing: str, how_far: str = "") -> None:
-    """Show what is being done: in one place of a terminal; in a file, a line for each step of what takes long."""
+    """Show the present activity: in place in a terminal, or as a line for each step of a long activity in a file."""
     words = f"{doing}: {how_far}" if how_far else doing
     if console.is_terminal:
         status.update(words)

@@ -1,4 +1,4 @@
-"""amask-export: the backbone of a checkpoint, alone, in a file that other libraries load."""
+"""amask-export: write the backbone of a checkpoint to a file that other libraries can load."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from amask_solo.hosts.timm_names import check_timm, is_timm
 from amask_solo.settings.evaluation import check_export
 
 SUFFIX = {"torchvision": ".pth", "timm": ".pth", "safetensors": ".safetensors"}
-"""How the files of each format end."""
+"""The suffix of each format."""
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def _run(cfg: DictConfig) -> None:
-    # Before the imports, which take seconds.
+    # The imports take seconds, so the checks come first.
     check_export(cfg)
     checkpoint = find_checkpoint(cfg.ckpt)
     path = Path(cfg.path).expanduser() if cfg.path else _beside(checkpoint, cfg.format)
@@ -45,7 +45,7 @@ def _run(cfg: DictConfig) -> None:
 
 
 def _beside(checkpoint: Path, target: str) -> Path:
-    # A run folder gets its exports at the top, where its other results lie.
+    # Exports go to the top of a run folder, like its other results.
     folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
     name = "backbone" if checkpoint.parent.name == "checkpoints" else f"{checkpoint.stem}_backbone"
     return folder / f"{name}_{target}{SUFFIX[target]}"

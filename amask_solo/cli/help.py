@@ -23,21 +23,21 @@ SHOWN = (
     "adversary",
     "experiment",
 )
-"""The groups of amask-pretrain, in the order in which one chooses."""
+"""The groups of amask-pretrain, in the order of ``--help``."""
 
 
 def register_help() -> None:
-    """Let the text of ``--help`` in a configuration file ask for the list."""
+    """Register the resolver by which the text of ``--help`` in a configuration file includes the list."""
     OmegaConf.register_new_resolver("amask_groups", list_groups, replace=True)
 
 
 def list_groups(chosen: Mapping[str, str | None], groups: Sequence[str] = SHOWN, *, _root_: DictConfig) -> str:
-    """Return groups with their choices, what is chosen marked by a star.
+    """Return a text of groups with their choices; present choices have a star.
 
     Args:
         chosen: The present choice of each group.
-        groups: Those to list, in their order.
-        _root_: The configuration. It has a node for each choice of a group that takes several.
+        groups: The groups to list, in order.
+        _root_: The configuration, which has a node for each choice of a group that takes several.
     """
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     present = {group: {chosen[group]} if group in chosen else set(_root_.get(group) or ()) for group in groups}
@@ -46,7 +46,7 @@ def list_groups(chosen: Mapping[str, str | None], groups: Sequence[str] = SHOWN,
 
 def _group(folder: Path, present: set[str | None], width: int) -> str:
     names = {path.stem for path in folder.glob("*.yaml")}
-    # A method is shown without its masked version; the text above says so.
+    # The masked version of a method is not listed; the text above the list mentions it.
     shown = {name for name in names if name.removeprefix(PREFIX) not in names or name.removeprefix(PREFIX) == name}
     chosen = {name for name in present if name in names}
     shown = shown - {name.removeprefix(PREFIX) for name in chosen} | chosen

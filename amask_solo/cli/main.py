@@ -1,4 +1,4 @@
-"""What all commands share: check the command line, run, and print a user's mistake as one line."""
+"""Run any of the commands: check the command line, let Hydra run it, and print a user's mistake as one line."""
 
 import os
 import sys
@@ -18,18 +18,18 @@ from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError
 
 MISTAKE = 2
-"""The exit code after a user's mistake; that of a bug is 1."""
+"""The exit code after a user's mistake; after a bug, it is 1."""
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as in a shell."""
 
 
 def command(config_name: str, run: Callable[[DictConfig], Any]) -> None:
-    """Run a command with the configuration that the command line asks for.
+    """Run a command.
 
     Args:
-        config_name: The primary configuration, which lies in the folder of configuration files.
-        run: What to do with it.
+        config_name: The primary configuration in the folder of configuration files.
+        run: Called with the composed configuration.
     """
     with session() as mistakes:
         launch(config_name, checked(config_name, sys.argv[1:]), run, mistakes)
@@ -37,15 +37,15 @@ def command(config_name: str, run: Callable[[DictConfig], Any]) -> None:
 
 @contextmanager
 def session() -> Iterator[list[Exception]]:
-    """Print a user's mistake as one line, and end with the exit code that belongs to it.
+    """Print a user's mistake as one line, and exit with the code of mistakes.
 
     Yields:
-        The mistakes made in it; who catches one adds it.
+        A list of mistakes, to which a function that catches one adds it.
     """
     mistakes: list[Exception] = []
     # A bug is shown with its whole traceback.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    # A user's own classes are looked for where the command is called, as `python -m` does.
+    # A user's own classes may be in the current folder, as with `python -m`.
     sys.path.append(os.getcwd())
     register_help()
     with plain_words():
@@ -55,7 +55,7 @@ def session() -> Iterator[list[Exception]]:
             mistakes.append(error)
             say("Error", error, style="red")
         except KeyboardInterrupt:
-            # Before or after training, which ends by itself.
+            # This is before or after training, which handles interruptions itself.
             sys.exit(INTERRUPTED)
     if mistakes:
         sys.exit(MISTAKE)
@@ -64,19 +64,19 @@ def session() -> Iterator[list[Exception]]:
 def launch(
     config_name: str, arguments: Sequence[str], run: Callable[[DictConfig], Any], mistakes: list[Exception]
 ) -> None:
-    """Let Hydra run a function, by whichever launcher the arguments name.
+    """Let Hydra run a function, with the launcher that the arguments name.
 
     Args:
         config_name: The primary configuration.
         arguments: The checked command line.
-        run: What to do with each configuration.
-        mistakes: Where those of a job are put, if it runs in this process.
+        run: Called with each composed configuration.
+        mistakes: A list that gets the mistakes of jobs in this process.
     """
 
     def job(cfg: DictConfig) -> Any:
-        # Hydra would print more lines about an error that reaches it, and end a sweep.
+        # If an error reached Hydra, it would print more lines and end a sweep.
         try:
-            # Again: the job of a launcher may be in another process.
+            # The job of a launcher may be in another process, so this is needed again.
             with plain_words():
                 return run(_resolvable(cfg))
         except UserError as error:

@@ -1,8 +1,8 @@
-"""Check what stands on the command line before Hydra sees it.
+"""Check the command line before Hydra sees it.
 
-A configuration file states only what differs from the defaults of a constructor, so Hydra does not know all keys and
-would ask for a ``+``. Here every key is looked up, in the composed configuration or among the arguments of the target
-beside it, and an unknown one is an error that names the nearest.
+A configuration file only has the values that differ from the defaults of a constructor, so Hydra does not know all keys
+and would require a ``+``. Here every key is looked up in the composed configuration and among the arguments of its
+target. The error about an unknown key names the nearest known one.
 """
 
 import argparse
@@ -27,25 +27,25 @@ from amask_solo.settings.keys import check_key
 
 HYDRA_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir", "hydra.job.chdir")
 INNER = "localiser"
-"""A group whose choice is an argument of another one's, which says where it goes."""
+"""A group whose choice is an argument of the choice of another group, which defines its place."""
 
 PLACES = {"pretrain": "run_folder=...", "evaluate": "output=...", "export": "path=...", "compare": "folder=..."}
-"""The key of each command that says where its files go."""
+"""Command -> the key that sets the place of its files."""
 
 
 def checked(config_name: str, argv: Sequence[str]) -> list[str]:
-    """Return the command line with every value override marked as known to be right.
+    """Check a command line, and return it in a form that Hydra accepts.
 
     Args:
         config_name: The primary configuration.
         argv: The command line without the name of the program.
 
     Returns:
-        The overrides, then the flags: in this order Hydra takes them wherever they stood.
+        The overrides, with a ``++`` before the keys of values, and then the flags.
 
     Raises:
-        UserError: If an override cannot be read, or a key or the name of a group's file is unknown; it names the
-            nearest known one.
+        UserError: If an override cannot be read, or a key or the name of a group's file is unknown; the message names
+            the nearest known one.
     """
     flags = _flags(argv)
     overrides = [_parsed(text) for text in flags.overrides]
@@ -69,24 +69,24 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
     rest = list(argv)
     for text in flags.overrides:
         rest.remove(text)
-    # Hydra would merge the arguments of what stood there into those of another target.
+    # Without this, Hydra would merge the arguments of the old target into those of the new one.
     emptied = [f"++{key}=null" for key in sorted(replaced)]
     return emptied + [f"++{_text(o).lstrip('+')}" if o in values else _text(o) for o in overrides] + rest
 
 
 def _refuse_folders(config_name: str, overrides: Sequence[Override]) -> None:
-    """Refuse Hydra's own folders: each command has a key that says where its files go, and one place for them."""
+    """Refuse the keys of Hydra's own folders, because each command has its own key for the place of its files."""
     if int(os.environ.get("LOCAL_RANK", "0")):
-        return  # Lightning sets them for the processes that it starts
+        return  # Lightning sets these keys for the processes that it starts
     for override in overrides:
         if override.key_or_group in HYDRA_FOLDERS:
             raise UserError(f"{override.key_or_group} has no effect; {PLACES[config_name]} says where the files go.")
 
 
 def _entries(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the key of an override with its value; of a dictionary, those that it changes.
+    """Yield the key of an override with its value; for a dictionary, the keys that it changes.
 
-    One that names a ``_target_`` changes nothing: it takes the place of what stood there.
+    A dictionary with a ``_target_`` replaces the old node, so it counts as a single value.
     """
     if not isinstance(value, dict) or not value or "_target_" in value:
         yield key, value
@@ -111,7 +111,7 @@ def _parsed(text: str) -> Override:
         return parser.parse_overrides([text])[0]
     except OverrideParseException as error:
         key, equals, value = text.partition("=")
-        # A path with '=' or such in it (epoch=9.ckpt) needs no quotes of its own.
+        # Paths with special characters (epoch=9.ckpt) need no quotes from the user.
         if "/" in value or value.endswith(".ckpt"):
             quoted = QuotedString(value, Quote.single).with_quotes()
             return parser.parse_overrides([f"{key}={quoted}"])[0]
@@ -125,7 +125,7 @@ def _text(override: Override) -> str:
 
 
 def searched(argv: Sequence[str]) -> list[str]:
-    """Return a command line without other flags with ``--config-dir DIR`` as the key that means the same."""
+    """Replace ``--config-dir DIR`` in a command line by the equivalent key, unless there are other flags."""
     flags = _flags(argv)
     if not flags.config_dir or flags != _flags(["--config-dir", flags.config_dir, *flags.overrides]):
         return list(argv)
@@ -133,7 +133,7 @@ def searched(argv: Sequence[str]) -> list[str]:
 
 
 def config_folders(argv: Sequence[str]) -> list[Path]:
-    """Return the folders of configuration files that a command line makes known, those of this package first."""
+    """Return the folders of configuration files on a command line, after the folder of this package."""
     flags = _flags(argv)
     return _folders(flags.config_dir, [_parsed(text) for text in flags.overrides])
 
@@ -156,7 +156,7 @@ def _names_a_file(override: Override, folders: Sequence[Path]) -> bool:
 
 
 def _placed(overrides: Sequence[Override], config_name: str, folders: Sequence[Path]) -> list[Override]:
-    """Return the overrides with each choice of a localiser in its place: below the masker that asks for one."""
+    """Return the overrides with each choice of a localiser moved below the masker that takes one."""
     inner = [o for o in overrides if o.key_or_group == INNER and o.package is None and not o.is_delete()]
     if not inner:
         return list(overrides)
@@ -179,7 +179,7 @@ def _refuse_no_names(choices: Sequence[Override]) -> None:
 
 
 def _one_by_one(choices: Sequence[Override], folders: Sequence[Path]) -> Iterator[list[str]]:
-    """Yield the choices, once for each of those that a sweep makes; so all are looked at."""
+    """Yield the choices of a sweep, with each option of a group once, so that all options are checked."""
     options = [_options(choice, folders) for choice in choices]
     first = [option[0] for option in options]
     yield first
@@ -202,7 +202,7 @@ def _options(choice: Override, folders: Sequence[Path]) -> list[str]:
 
 
 def choice_names(group: str, folders: Sequence[Path]) -> list[str]:
-    """Return the names of a group's files in some folders."""
+    """Return the sorted names of a group's files in the given folders."""
     return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
 
 
@@ -214,7 +214,7 @@ def _compose(config_name: str, chosen: Sequence[str], more: Sequence[Path], make
         return make(config_name, overrides)
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file or "").rpartition("/")
-        # Hydra knows no options if the name stands in a list.
+        # Hydra lists no options if the name is in a list.
         options = error.options or choice_names(group, [config_folder(), *more])
         raise unknown_key(name, options, group or "the commands", kind="choice") from error
     except ConfigCompositionException as error:

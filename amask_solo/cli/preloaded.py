@@ -1,6 +1,6 @@
-"""What runs take longest to import, for a process that others are forked from.
+"""Import the slowest modules of a run, for a process that others are forked from.
 
-Nothing in here may start a thread or wake a GPU: neither survives a fork.
+Nothing in here may start a thread or initialize a GPU, since neither survives a fork.
 """
 
 import warnings
@@ -12,6 +12,6 @@ from amask_solo.errors import UserError
 from amask_solo.hosts.installed import load_host
 
 with suppress(UserError), warnings.catch_warnings():
-    # What the host does not say in a run; and a host that is missing is a mistake that the run itself explains.
+    # Warnings of the host are hidden as in a run. If the host is missing, the run itself explains that.
     warnings.simplefilter("ignore")
     load_host()

@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def _run(cfg: DictConfig) -> Any:
-    # Before the imports, which take seconds.
+    # The imports take seconds, so the checks come first.
     check_values_and_names(cfg)
     folder, checkpoint = find(cfg)
     check_imported(cfg)
@@ -55,7 +55,7 @@ def _table(summary: dict[str, Any], folder: Path) -> Table:
 
 
 def _next(cfg: DictConfig, folder: Path) -> str:
-    """Return what one may do with a run."""
+    """Return a text with the next commands for a run."""
     from amask_solo.visualization import drawn_panels
 
     ckpt = shlex.quote(f"ckpt={folder}")
@@ -73,7 +73,7 @@ def _next(cfg: DictConfig, folder: Path) -> str:
 
 
 def _folders(hydra: DictConfig) -> list[str]:
-    """Return the words that name the user's own folders of configuration files."""
+    """Return the arguments that name the user's folders of configuration files."""
     named = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
     searched = [word for word in hydra.overrides.hydra if word.startswith("hydra.searchpath=")]
     return [*(word for path in named for word in ("--config-dir", os.path.relpath(path))), *searched]

@@ -1,4 +1,4 @@
-"""What a command shows: its own words, and from other packages only what a user can act on."""
+"""Filter the messages of other packages, so that only those remain that a user can act on."""
 
 import logging
 import re
@@ -27,7 +27,7 @@ SAID_ANYWAY = (
     r"distributed_backend=",
     r"Initializing distributed: ",
 )
-"""What the command or the user has said already; beginnings, as regular expressions."""
+"""The beginnings, as regular expressions, of messages that repeat what the command or the user has said."""
 
 NOBODYS_FAULT = (
     r".*litlogger",  # an advertisement
@@ -43,16 +43,16 @@ NOBODYS_FAULT = (
     r"Be aware that when using `ckpt_path`, callbacks used to create",  # a run of an earlier version had others
     r"Detected call of `lr_scheduler\.step\(\)` before `optimizer\.step\(\)`",  # 16-mixed skips its first steps
 )
-"""What nobody can change without changing the host or a library."""
+"""The beginnings of warnings that only a change of the host or a library could avoid."""
 
 NOISE = re.compile("|".join((*SAID_ANYWAY, *NOBODYS_FAULT)))
 
 
 @contextmanager
 def plain_words() -> Iterator[None]:
-    """Leave out noise, and print each warning as one line without the place in the code."""
+    """Hide noise, and print each warning as one line without its place in the code."""
     nowhere = logging.NullHandler()
-    # Hydra logs what it cannot build before it raises an error, which is one line here.
+    # Hydra logs its errors before it raises them, but one line about them suffices.
     logging.getLogger("hydra").addHandler(nowhere)
     try:
         with heard(lambda record: not NOISE.match(record.getMessage())), warnings.catch_warnings():
@@ -63,13 +63,13 @@ def plain_words() -> Iterator[None]:
 
 
 def say(kind: str, message: object, *, style: str) -> None:
-    """Print one line to standard error, however many the message has."""
+    """Print a message to standard error as one line."""
     line = f"{kind}: {' '.join(str(message).split())}"
     Console(stderr=True).print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show(message: Warning | str, *args: object, **kwargs: object) -> None:
     del args, kwargs
-    # `filterwarnings` would not do: packages put filters of their own before ours while they are imported.
+    # `filterwarnings` would not do, because packages insert filters before ours while they are imported.
     if not NOISE.match(str(message)):
         say("Warning", message, style="yellow")

@@ -1,4 +1,4 @@
-"""The worst that a mask can do to a frozen backbone, and how far the run's own masker is from it."""
+"""Find the worst masks against a frozen backbone, and compare the run's own masker with them."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -31,32 +31,31 @@ from amask_solo.rules import BETWEEN, PART, POSITIVE, one_of, one_or_several, or
 
 
 class Attack(Protocol):
-    r"""Train fresh maskers against the frozen backbone, keep the strongest, and see what it does. Ours.
+    r"""Train fresh maskers against the frozen backbone, and measure the effect of the strongest one. Ours.
 
-    A mask moves the embedding :math:`z` of an image: its *lift* is :math:`1 - \cos(z, z_m)`, 0 if nothing is hidden.
-    The embedding is that of the run's projector, if it has one, else the features themselves. An attacker hides a given
-    share of each image in the mean color of the data set, by one mask; it learns on training images that are not
-    augmented.
+    A mask moves the embedding :math:`z` of an image to :math:`z_m`. Its *lift* is :math:`1 - \cos(z, z_m)`, 0 if
+    nothing is hidden. The embedding is the output of the run's projector, or the features if there is no projector. An
+    attacker hides a given share of each image in the mean color of the data set, with one mask. It learns on training
+    images that are not augmented.
 
-    The lift is close to the game's loss, but not the same: there are no negatives, no predictor and no second
-    augmented view in it. That makes it comparable between runs, of all methods, masked or not, if all are attacked
-    with the same ``area``: so ``amask-compare`` attacks all with a quarter. By default each run is attacked with the
-    area of its own masks, which says how far the game is from its best response, and compares with no other run.
+    The lift is similar to the game's loss, but has no negatives, no predictor and no second augmented view. It is
+    therefore comparable between runs of all methods, masked or not, if all are attacked with the same ``area``;
+    ``amask-compare`` attacks all with a quarter. By default, each run is attacked with the area of its own masks. This
+    measures how far the game is from its best response, and is not comparable with other runs.
 
-    Nobody should have to believe that one kind of attacker is strong: there may be networks of another kind than the
-    run's own masker, and a search that needs no gradient. What is left under all of them, image by image, is the worst
-    case.
+    A single kind of attacker may be weak, so there are networks of another kind than the run's own masker, and a search
+    without gradients. The worst case is the accuracy on images that survive all of them.
 
     Args:
-        steps: How long each attacker learns.
-        restarts: How many attackers there are of each network.
-        area: The share of the image that they hide, in (0, 1); the mean of the run's own masks by default, or a quarter
-            if it has none that hide anything. Of several, the first has the plain names in the scores.
-        networks: What attackers are: ``unet``, ``patches``, or both.
-        search: How many random rectangles are tried for each image, 0 for none.
-        batch_size: Images a step.
-        lr: Of AdamW.
-        resolution: The share of height and width that a U-Net works at.
+        steps: The number of steps that each attacker learns.
+        restarts: The number of attackers of each network.
+        area: The share of the image that they hide, in (0, 1); by default the mean area of the run's own masks, or a
+            quarter if these hide nothing. If several areas are given, the first one has the plain names in the scores.
+        networks: The networks of the attackers: ``unet``, ``patches``, or both.
+        search: The number of random rectangles that are tried for each image; 0 for none.
+        batch_size: Images per step.
+        lr: The learning rate of AdamW.
+        resolution: The share of height and width at which a U-Net works.
 
     Raises:
         ValueError: If a number is out of range.
@@ -94,15 +93,15 @@ class Attack(Protocol):
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return lifts and accuracies on the validation images.
 
-        - ``lift``, ``lift_random``: of the strongest attacker on training images, its masks made binary, and of random
-          blocks of the same area; ``advantage`` is their ratio. ``area`` is the hidden share. With several networks,
-          ``lift_unet`` and ``lift_patches`` are of the strongest of each.
-        - ``lift_own``, ``advantage_own``: the same of the run's masks as they are, mean over them, beside random blocks
-          of their areas; ``lift_own_1`` ... by mask. ``gap`` is ``lift / lift_own``, the exploitability: how far the
-          game is from its best response, 1 if it is there.
-        - ``acc1``, ``acc1_attack``, ``acc1_random``, ``acc1_own``: of the linear probe, fitted on clean images, in
-          percent, where there are labels. ``acc1_search`` counts images that are right under all rectangles that were
-          tried, and ``acc1_worst`` those that are right under these and under every attacker.
+        - ``lift``: the lift of the attacker that is the strongest on training images, with binary masks.
+          ``lift_random``: that of random blocks of the same area. ``advantage`` is their ratio, and ``area`` the hidden
+          share. With several networks, ``lift_unet`` and ``lift_patches`` belong to the strongest of each.
+        - ``lift_own``, ``advantage_own``: the same for the run's own masks, unchanged and averaged, compared with
+          random blocks of their areas; ``lift_own_1`` ... by mask. ``gap`` is ``lift / lift_own``, the exploitability:
+          how far the game is from its best response; 1 is the best response.
+        - ``acc1``, ``acc1_attack``, ``acc1_random``, ``acc1_own``: the accuracy of a linear probe, fitted on clean
+          images, in percent, if there are labels. ``acc1_search`` counts images that are right under all tried
+          rectangles, and ``acc1_worst`` those that are right under these and under every attacker.
         - With several areas, ``acc1_attack_area0.25`` and so on for each, and ``acc1_worst_curve``: the mean of
           ``acc1_worst`` while the hidden area grows from nothing to the largest.
         """
@@ -110,7 +109,7 @@ class Attack(Protocol):
         own = _own_area(subject, pool)
         if not own:
             subject = replace(subject, masker=None)
-        # A masker that has given up hides all: there is no attack of that area.
+        # A failed masker may hide everything or nothing, and an attack needs an area in between.
         first, *others = self._areas(min(max(own or self.shared["area"], 0.01), 0.99))
         probe = Linear().fit(subject) if subject.data.labeled else None
         found = self._against(subject, pool, probe, first)
@@ -131,7 +130,7 @@ class Attack(Protocol):
         return list(self.area) if isinstance(self.area, Sequence) else [self.area]
 
     def _against(self, subject: Subject, pool: Pool, probe: nn.Module | None, area: float) -> dict[str, float]:
-        """Return the scores of one area."""
+        """Return the scores for one area."""
         attackers = {name: list(self._attackers(subject, pool, name, area)) for name in self.networks}
         strongest = {
             name: max(some, key=lambda attacker: _strength(subject, pool, attacker)) for name, some in attackers.items()
@@ -145,7 +144,7 @@ class Attack(Protocol):
     def _attackers(self, subject: Subject, pool: Pool, network: str, area: float) -> Iterator[Masker]:
         for restart in range(self.restarts):
             subject.tell(f"{100 * area:.0f} % hidden, {network} {restart + 1} of {self.restarts}")
-            # The first weights come from the global stream.
+            # The initial weights are drawn from the global stream.
             with torch.random.fork_rng(range(torch.cuda.device_count())):
                 torch.manual_seed(subject.seed * self.restarts + restart)
                 size = subject.data.image_size
@@ -158,7 +157,7 @@ class Attack(Protocol):
     def _scores(
         self, subject: Subject, best: Masker, attackers: Sequence[Masker], probe: nn.Module | None, area: float
     ) -> dict[str, float]:
-        """Return lifts and accuracies of all kinds of masks."""
+        """Return the lifts and accuracies for all kinds of masks."""
         images = subject.images("val") if probe is None else subject.labeled("val")
         totals: dict[str, float] = defaultdict(float)
         for step, (pixels, labels) in enumerate(subject.batches(images)):
@@ -180,7 +179,7 @@ class Attack(Protocol):
 
 
 def _by_area(found: dict[float, dict[str, float]]) -> dict[str, float]:
-    """Return the scores of several areas, by names that tell them apart."""
+    """Return the scores of several areas under distinct names."""
     kinds = ("lift", "acc1_random", "acc1_attack", "acc1_search", "acc1_worst")
     named = {f"{kind}_area{a:g}": scores[kind] for a, scores in found.items() for kind in kinds if kind in scores}
     worst = {area: scores["acc1_worst"] for area, scores in found.items() if "acc1_worst" in scores}
@@ -192,7 +191,7 @@ def _by_area(found: dict[float, dict[str, float]]) -> dict[str, float]:
 
 @torch.no_grad()
 def _own_area(subject: Subject, pool: Pool) -> float:
-    """Return the mean area of the run's masks, 0 if there are none."""
+    """Return the mean area of the run's masks; 0 if there are none."""
     if subject.masker is None:
         return 0.0
     draw = stream("attack/area", seed=subject.seed, rank=0, step=0, device=subject.device)
@@ -223,7 +222,7 @@ def _mean_lift(subject: Subject, attacker: Masker, views: Iterator[Images], coun
 
 
 Hits = Callable[[Tensor], float] | None
-"""How many features the probe classifies correctly."""
+"""Returns the number of features that the probe classifies correctly."""
 
 
 def _hits(probe: nn.Module | None, labels: Tensor) -> Hits:
@@ -231,7 +230,7 @@ def _hits(probe: nn.Module | None, labels: Tensor) -> Hits:
 
 
 def _kinds(subject: Subject, attacker: Masker, views: Images, draw: torch.Generator) -> dict[str, Masks]:
-    """Return masks by the suffix of their scores."""
+    """Return the suffix of the scores -> the masks."""
     attack = cut(attacker(views)).float()
     kinds = {"": attack, "_random": random_blocks(attack, generator=draw)}
     if subject.masker is not None:
@@ -257,5 +256,5 @@ def _batch(subject: Subject, views: Images, kinds: dict[str, Masks], hits: Hits)
 
 
 def _over(moved: float, other: float) -> float:
-    # Where nothing moves, the cosine is one up to rounding.
+    # If nothing moves, the cosine is 1 up to rounding.
     return moved / other if other > 1e-6 else float("nan")

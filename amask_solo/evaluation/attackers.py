@@ -1,4 +1,4 @@
-"""Masks that are chosen to hurt: by a gradient, from networks of several kinds, and by trying at random."""
+"""Attackers: networks of several kinds, trained by gradient, and a random search."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from amask_solo.occlusion import occlude
 from amask_solo.projections import AreaBudget
 
 POOL = 2048
-"""So many training images, drawn at random, train the attackers and choose among them."""
+"""The number of random training images on which attackers are trained and selected."""
 
 PATCHES = 8
-"""The side of an attacker's grid of patches, in patches."""
+"""The number of patches along a side of an attacker's grid."""
 
 Embedding = Float[Tensor, "b d"]
-"""Views in the space where they are compared."""
+"""Views in the space in which the run's loss compares them."""
 
 Right = Bool[Tensor, " b"]
 """Which images are classified correctly."""
@@ -33,11 +33,11 @@ Right = Bool[Tensor, " b"]
 
 @dataclass
 class Pool:
-    """The images that attackers learn from, and where they lie when nothing is hidden.
+    """The images that attackers learn from.
 
     Attributes:
         pixels: Training images.
-        clean: The embedding of each.
+        clean: The embedding of each image with nothing hidden.
     """
 
     pixels: Pixels
@@ -46,7 +46,7 @@ class Pool:
     @classmethod
     @torch.no_grad()
     def of(cls, subject: Subject) -> "Pool":
-        """Draw the images, and embed them once: they are not augmented."""
+        """Draw the images, and embed them once, since they are not augmented."""
         images = subject.images("train")
         draw = stream("attack/pool", seed=subject.seed, rank=0, step=0, device="cpu")
         pixels = images.select(torch.randperm(len(images), generator=draw)[:POOL]).stack()
@@ -55,17 +55,17 @@ class Pool:
 
 
 def encode(subject: Subject, views: Images) -> Float[Tensor, "b features"]:
-    """Return features through which a gradient reaches the views."""
+    """Return features that are differentiable in the views."""
     return subject.backbone(views).float()
 
 
 def embed(subject: Subject, features: Float[Tensor, "b features"]) -> Embedding:
-    """Return features as the run's loss compares them, or as they are if it has no projector."""
+    """Return the embeddings by the run's projector, or the features if there is no projector."""
     return features if subject.head is None else subject.head(features)
 
 
 def lift(clean: Embedding, hidden: Embedding) -> Float[Tensor, " b"]:
-    """Return how far a mask moves each embedding: one minus the cosine, 0 if not at all."""
+    """Return the lift of each embedding: one minus the cosine."""
     return 1 - F.cosine_similarity(clean, hidden, dim=1)
 
 
@@ -78,11 +78,11 @@ def make_attacker(network: str, *, area: float, size: int, resolution: float) ->
     """Build a masker that hides a given share of each image by one mask.
 
     Args:
-        network: ``unet``, of the kind that maskers are by default, or ``patches``: a small transformer over a grid of
-            8 x 8 patches, which gives all pixels of a patch the same score.
-        area: The share.
+        network: ``unet``, the default network of maskers, or ``patches``, a small transformer over a grid of 8 x 8
+            patches that gives all pixels of a patch the same score.
+        area: The hidden share.
         size: Height and width of the views.
-        resolution: The share of height and width that a U-Net works at.
+        resolution: The share of height and width at which a U-Net works.
     """
     if network == "unet":
         return SimultaneousMasker(1, network=UNet, projection=AreaBudget(area), resolution=resolution)
@@ -97,12 +97,12 @@ def train_attacker(
 
     Args:
         attacker: The masker, with fresh weights.
-        subject: Whose backbone it is; its parameters get no gradient.
-        pool: What to learn from.
-        steps: How long.
-        batch_size: Images a step.
-        lr: Of AdamW.
-        restart: The number of the attempt, which decides the batches.
+        subject: The subject with the backbone, whose parameters get no gradient.
+        pool: The images to learn from.
+        steps: The number of steps.
+        batch_size: Images per step.
+        lr: The learning rate of AdamW.
+        restart: The number of the attempt, which determines the batches.
 
     Returns:
         The masker, in evaluation mode.
@@ -124,7 +124,7 @@ def train_attacker(
 
 
 def random_tries(views: Images, *, area: float, tries: int, generator: torch.Generator) -> Iterator[OneMask]:
-    """Yield random rectangles for all images, one attempt after another: a search without gradients."""
+    """Yield one random rectangle for each image, as often as ``tries`` says: a search without gradients."""
     masker = RandomMasker(area=area)
     for _ in range(tries):
         yield masker(views, generator=generator)
@@ -133,13 +133,13 @@ def random_tries(views: Images, *, area: float, tries: int, generator: torch.Gen
 def survivors(
     views: Images, right: Right, masks: Iterator[OneMask], correct: Callable[[Images, Tensor], Right]
 ) -> Right:
-    """Return which images are right under all masks; those that are wrong already are not tried again.
+    """Return which images are classified correctly under all masks; wrong ones are not tried again.
 
     Args:
         views: The images.
-        right: Those that are right so far.
-        masks: One mask for each image, again and again.
-        correct: Says of some views, and of their places in the batch, which are classified correctly.
+        right: Which images are right so far.
+        masks: Several batches of one mask for each image.
+        correct: Takes views and their places in the batch, and returns which ones are classified correctly.
     """
     left = right.nonzero()[:, 0]
     for mask in masks:
@@ -150,5 +150,5 @@ def survivors(
 
 
 def classifies(subject: Subject, probe: nn.Module, labels: Tensor) -> Callable[[Images, Tensor], Right]:
-    """Return the function that says which views of a batch a probe classifies correctly."""
+    """Return the argument ``correct`` of :func:`survivors` for a probe on a batch with these labels."""
     return lambda views, places: probe(encode(subject, views)).argmax(dim=1) == labels[places]

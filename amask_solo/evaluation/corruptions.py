@@ -1,4 +1,4 @@
-"""Images as bad cameras, transmission and weather leave them: four kinds of ImageNet-C, by torchvision."""
+"""Four kinds of corruptions of ImageNet-C, by torchvision."""
 
 from collections.abc import Callable, Iterator
 
@@ -39,15 +39,15 @@ CORRUPTIONS: dict[str, Callable[[Pixels, int, torch.Generator], Pixels]] = {
     "jpeg": _jpeg,
     "contrast": _contrast,
 }
-"""Kind -> what it does to uint8 pixels, at a strength of 1 to 3.
+"""Kind -> the corruption of uint8 pixels, at a strength of 1 to 3.
 
-The strengths are ours, and lie between those of ImageNet-C and CIFAR-10-C: blur by 1/64, 1/32 and 1/16 of the image's
-side, noise by 4, 8 and 16 % of the range, JPEG quality 50, 25 and 10, contrast times 0.5, 0.3 and 0.15.
+The strengths are ours, between those of ImageNet-C and CIFAR-10-C: blur by 1/64, 1/32 and 1/16 of the image's side,
+noise by 4, 8 and 16 % of the range, JPEG quality 50, 25 and 10, and contrast times 0.5, 0.3 and 0.15.
 """
 
 
 def corrupted(subject: Subject, images: ImageSet, kind: str, strength: int) -> Iterator[Images]:
-    """Yield the views of corrupted images, batch by batch."""
+    """Yield batches of views of corrupted images."""
     for step, (pixels, _) in enumerate(subject.batches(images)):
         draw = stream(f"robustness/{kind}", seed=subject.seed, rank=0, step=step, device=pixels.device)
         yield subject.view(CORRUPTIONS[kind](pixels, strength, draw))

@@ -1,4 +1,4 @@
-"""Images with a part hidden: by random rectangles, and by the objects of other pictures."""
+"""Hide a part of each image: by a random rectangle, or by an object of another picture."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +16,11 @@ from amask_solo.occlusion import occlude
 
 
 class Occluders(NamedTuple):
-    """Objects of pictures, as large and where they are there.
+    """Pictures with object masks; objects are pasted in their own size and place.
 
     Attributes:
         pixels: The pictures.
-        masks: Where the object of each is.
+        masks: The mask of the object in each picture.
     """
 
     pixels: Pixels
@@ -31,11 +31,11 @@ def load_occluders(folder: str, *, size: int) -> Occluders:
     """Read pictures and the masks of their objects.
 
     Args:
-        folder: With ``images`` and ``masks`` in it.
-        size: Height and width of the images that they are pasted into, as these are stored.
+        folder: A folder with ``images`` and ``masks`` in it.
+        size: Height and width of the stored images that they are pasted into.
 
     Raises:
-        UserError: If a folder is missing or empty, or files do not belong together.
+        UserError: If a folder is missing or empty, or images and masks do not match.
     """
     places = (Path(folder).expanduser() / name for name in ("images", "masks"))
     images_path, masks_path = map(str, places)
@@ -46,9 +46,9 @@ def load_occluders(folder: str, *, size: int) -> Occluders:
 
 
 def occluded(subject: Subject, images: ImageSet, area: float) -> Iterator[Images]:
-    """Yield the views of images, batch by batch, with a random rectangle of each in the mean color of the data set.
+    """Yield batches of views, with a random rectangle of each image in the mean color of the data set.
 
-    For all areas, the rectangles of an image are drawn from the same numbers: what differs is the area.
+    The rectangles of an image are drawn from the same random numbers for all areas, so that only the area differs.
     """
     masker = RandomMasker(area=area)
     for step, (pixels, _) in enumerate(subject.batches(images)):
@@ -58,13 +58,13 @@ def occluded(subject: Subject, images: ImageSet, area: float) -> Iterator[Images
 
 
 def pasted(subject: Subject, images: ImageSet, objects: Occluders, *, outlines: bool) -> Iterator[Images]:
-    """Yield the views of images, batch by batch, with an object of another picture in each, by chance mirrored.
+    """Yield batches of views with an object of another picture in each, randomly mirrored.
 
     Args:
-        subject: Who looks at them.
+        subject: The subject, which makes the views.
         images: The images.
-        objects: What is pasted, drawn from the same numbers for outlines and objects.
-        outlines: Whether the object's place is filled with the mean color of the data set, instead of its pixels.
+        objects: The objects to draw from, with the same random numbers for outlines and objects.
+        outlines: Whether to fill the object's place with the mean color of the data set instead of its pixels.
     """
     mean = torch.tensor(subject.data.mean, device=subject.device)[:, None, None]
     for step, (pixels, _) in enumerate(subject.batches(images)):

@@ -1,4 +1,4 @@
-"""Accuracy on images that are not as they were learned from: what hidden parts, corruptions and backgrounds cost."""
+"""Accuracy under occlusion, corruptions and other backgrounds."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -18,32 +18,30 @@ from amask_solo.rules import BETWEEN, SWITCH, TEXT, or_null, several, table
 
 
 class Robustness(Protocol):
-    """Fit a linear classifier on clean images; score it on occluded and corrupted ones, and before other backgrounds.
+    """Fit a linear classifier on clean images; score it on occluded and corrupted images and with other backgrounds.
 
-    Occlusion hides one random rectangle of a given area in the mean color of the data set. The
-    rectangles of one image keep their place and shape as far as they can while they grow. What random rectangles
-    cost says little about the worst ones: see :class:`~amask_solo.evaluation.Attack`.
+    Occlusion hides one random rectangle of a given area in the mean color of the data set. While the rectangle of an
+    image grows, it keeps its place and shape as far as possible. Random rectangles say little about the worst ones; see
+    :class:`~amask_solo.evaluation.Attack`.
 
-    With ``occluders``, the objects of other pictures hide a part of each image: once as an outline filled with the mean
-    color, once with their own pixels. Ours.
+    With ``occluders``, objects of other pictures hide a part of each image, once as an outline filled with the mean
+    color and once with their own pixels. Ours.
 
-    Where the validation images have object masks, their objects are pasted onto the backgrounds of
-    other images, from which the objects there were removed. With the background of an image of the
-    same class, nothing but the traces of pasting can hurt; what is lost beyond that with one of
-    another class shows how much the classifier relies on backgrounds. Images whose mask
-    is empty or full are left out of that. The backgrounds follow Xiao et al., with differences:
-    theirs of "mixed-rand" may be of the same class, and they fill removed objects with tiles of the
-    background, we with its mean color.
+    If the validation images have object masks, their objects are pasted onto the backgrounds of other images, from
+    which the objects are removed. With a background of the same class, only the traces of pasting can hurt. A further
+    loss with a background of another class shows how much the classifier relies on backgrounds. Images with an empty or
+    full mask are left out. The backgrounds follow Xiao et al. with two differences: their "mixed-rand" backgrounds may
+    be of the same class, and they fill removed objects with tiles of the background, where we use its mean color.
 
     Args:
         areas: The hidden shares of the images, in (0, 1).
-        occluders: A folder with ``images`` and ``masks`` in it, files of equal names, whose objects are pasted; see
-            :func:`~amask_solo.data.load_image_masks`. None by default.
-        corruptions: Whether to blur, add noise, compress and take away contrast; see
+        occluders: A folder with ``images`` and ``masks`` in it, with files of equal names, whose objects are pasted;
+            see :func:`~amask_solo.data.load_image_masks`. None by default.
+        corruptions: Whether to score under blur, noise, JPEG compression and reduced contrast; see
             :mod:`amask_solo.evaluation.corruptions`.
 
     Raises:
-        ValueError: If an area is not in (0, 1), or another setting of the wrong kind.
+        ValueError: If an area is not in (0, 1), or another setting is of the wrong kind.
 
     References:
         Hendrycks and Dietterich, `Benchmarking Neural Network Robustness to Common Corruptions and Perturbations
@@ -81,7 +79,7 @@ class Robustness(Protocol):
         - With ``occluders``, ``acc1_outlines`` and ``acc1_objects``, and ``outline_area``, the share that these hide.
         - With ``corruptions``, ``acc1_blur_1`` to ``acc1_contrast_3``, and ``acc1_corrupted``, the mean over all.
         - With object masks, ``acc1_same_class_background``, ``acc1_other_background``, their difference
-          ``background_gap``, and ``acc1_no_background``, where the mean color replaces it.
+          ``background_gap``, and ``acc1_no_background``, with the mean color as background.
         """
         images = subject.labeled("val")
         classifier = Linear().fit(subject)

@@ -1,4 +1,4 @@
-"""How good are the features on other images than those they were learned from?"""
+"""Score the features on other data sets than the one they were learned from."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,19 +20,19 @@ _VALIDATION = ("val", "valid", "validation", "test")
 
 
 class Transfer(Protocol):
-    """Nearest neighbors and logistic regression on other data sets, with the features as they are.
+    """Nearest neighbors and logistic regression on frozen features of other data sets.
 
-    Images are normalized with the statistics of the subject's data, which its backbone is used to.
+    Images are normalized with the statistics of the subject's data, as in its training.
 
     Args:
-        folders: Data sets. Each holds one sub-folder a class, or ``train`` and one of ``val``, ``valid``,
-            ``validation`` and ``test`` with the classes in them. Without those a fifth of the images of each
-            class is for validation.
-        image_size: Height and width of the views; by default as the subject's.
-        occluded: If given, also score images of which a random rectangle of this area, in (0, 1), is hidden.
+        folders: Folders of data sets. Each has one sub-folder for each class, or ``train`` and one of ``val``,
+            ``valid``, ``validation`` and ``test`` with the classes in them. Without such a split, a fifth of the images
+            of each class is for validation.
+        image_size: Height and width of the views; by default that of the subject.
+        occluded: If given, also score images in which a random rectangle of this area, in (0, 1), is hidden.
 
     Raises:
-        ValueError: If there is no folder, ``image_size`` is not positive or the area is not in (0, 1).
+        ValueError: If there is no folder, ``image_size`` is not positive, or the area is not in (0, 1).
     """
 
     rules = table(folders=one_or_several(TEXT), image_size=or_null(whole(1)), occluded=or_null(BETWEEN))
@@ -52,7 +52,7 @@ class Transfer(Protocol):
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return ``NAME/knn_acc1`` and ``NAME/linear_acc1`` of each folder, and ``mean_linear_acc1``.
 
-        With ``occluded``, ``NAME/linear_acc1_occluded`` and ``mean_linear_acc1_occluded`` are those of the same
+        With ``occluded``, ``NAME/linear_acc1_occluded`` and ``mean_linear_acc1_occluded`` are the scores of the same
         classifier on images with a hidden part.
 
         Raises:
@@ -81,7 +81,7 @@ class Transfer(Protocol):
         return scores
 
     def subject_on(self, subject: Subject, path: Path, *, name: str) -> Subject:
-        """Return the same backbone with other data, and so with other cached features."""
+        """Return a subject with the same backbone and other data."""
         return Subject(
             backbone=subject.backbone,
             data=self._load(subject, path, name=name),
@@ -118,7 +118,7 @@ def _existing(folder: str) -> Path:
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """Number the names that came before.
+    """Append numbers to repeated names.
 
     Example:
         >>> _unique(["birds", "cars", "birds"])

@@ -1,1 +1,1 @@
-"""The equation, read `game.py` first, and its players; they need nothing but torch."""
+"""The game (read `game.py` first) and its players, which need nothing but torch."""

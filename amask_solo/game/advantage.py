@@ -1,15 +1,15 @@
-r"""How strong the adversary is: its masks beside blind ones, and beside its own masks of other images. Ours.
+r"""How strong the adversary is, compared with random blocks and with its own masks of other images. Ours.
 
-Most of what a mask does to the objective comes from hiding something at all. With :math:`L_0` the host's objective on
-clean views and :math:`L(m)` that with masks :math:`m` on one of them, :math:`L(m) - L_0` is the *lift* of these masks,
-and
+Most of a mask's effect on the objective comes from hiding anything at all. Let :math:`L_0` be the host's objective on
+clean views, and :math:`L(m)` the objective with masks :math:`m` on one of them. Then :math:`L(m) - L_0` is the *lift*
+of these masks, and
 
 .. math::
 
     \mathrm{advantage} = \frac{L(m) - L_0}{L(\text{random blocks, each as large as the mask}) - L_0}, \qquad
     \mathrm{attention} = \frac{L(m) - L_0}{L(m \text{ of other images}) - L_0}.
 
-1 is chance: blocks at random, or the masks of another image, do as well as the image's own.
+A value of 1 is chance: random blocks, or the masks of another image, do as well as the image's own masks.
 """
 
 from collections.abc import Mapping
@@ -26,17 +26,17 @@ from amask_solo.game.monitor import Finding
 from amask_solo.maskers.patterns import random_blocks
 
 Lifts = Float[Tensor, "batches 3 n"]
-"""What N masks, blocks of their areas, and the masks of other images add to the loss of a batch."""
+"""The lifts of N masks, of random blocks of their areas, and of the masks of other images, for each batch."""
 
 Samples = Float[Tensor, " batches"]
-"""One number of each batch."""
+"""One number for each batch."""
 
 BLIND = 1.25
-"""A mask whose attention is clearly below this is called the same as that of any other image."""
+"""A mask whose attention is clearly below this is reported as blind: masks of other images do as well."""
 
 
 class Ratio(NamedTuple):
-    """A ratio of lifts and its standard error; both NaN where there is none."""
+    """A ratio of lifts and its standard error; both are NaN if the ratio is undefined."""
 
     value: float
     error: float
@@ -46,20 +46,20 @@ class Ratio(NamedTuple):
 def measure_lifts(
     game: Game, loss: BaseLoss, views: Views, side: int, *, generator: torch.Generator | None = None
 ) -> Float[Tensor, "3 n"]:
-    """Return how much the loss of a batch rises by each mask, by random blocks, and by masks of other images.
+    """Return the lifts of each mask, of random blocks, and of the masks of other images in one batch.
 
-    Every image is hidden, whatever the game's ``share``, and all N occlusions are measured, however many are drawn.
-    Where hidden patches are left out, as many are for a block as for a mask: those that it hides most.
+    All images are occluded, whatever the game's ``share``, and all N occlusions are measured, even if the game draws
+    one. If the network drops hidden patches, it drops as many for a block as for a mask: those that it hides most.
 
     Args:
-        game: Makes the masks and their fill; with ``apply: cumulative``, the n-th mask is the union of the first n.
-        loss: The host's objective, without traces; 1 + 3 N calls.
-        views: The clean views, of two images or more.
-        side: The number of the one that is masked.
-        generator: Source of randomness; of the masks, the fill and the blocks.
+        game: Makes the masks and the fill; with ``apply: cumulative``, the n-th mask is the union of the first n.
+        loss: The host's objective without side effects; it is called 1 + 3 N times.
+        views: The clean views of at least two images.
+        side: The index of the masked view.
+        generator: Source of randomness for the masks, the fill and the blocks.
     """
     own = game.occlusions(game.masker(views[side], generator=generator))
-    # The batch comes in random order, so the image before is any other one.
+    # The batch is in random order, so the previous image is a random other one.
     kinds = [own, random_blocks(own, generator=generator), own.roll(1, dims=0)]
     entries = game.occluded(views, torch.cat(kinds, dim=1), [side], generator=generator)
     losses = torch.stack([loss(entry.views) for entry in entries]).float()
@@ -67,9 +67,9 @@ def measure_lifts(
 
 
 def ratio(tops: Samples, bottoms: Samples) -> Ratio:
-    """Return the sum of some lifts over that of others; NaN where the latter is not clearly above zero.
+    """Return the sum of ``tops`` over the sum of ``bottoms``; NaN unless ``bottoms`` are clearly above zero.
 
-    That is, unless their mean is above twice its standard error, which takes two batches to know.
+    Clearly means that their mean exceeds twice its standard error, which takes at least two batches.
 
     Example:
         >>> ratio(torch.tensor([0.2, 0.2]), torch.tensor([0.1, 0.1])), ratio(torch.ones(2), torch.tensor([-0.1, 0.2]))
@@ -79,17 +79,17 @@ def ratio(tops: Samples, bottoms: Samples) -> Ratio:
     if count < 2 or not bottoms.mean() > 2 * bottoms.std() / sqrt(count):
         return Ratio(nan, nan)
     value = tops.sum() / bottoms.sum()
-    # What a batch adds to the top beyond its share of the bottom is the noise of a ratio of means.
+    # The residuals `tops - value * bottoms` give the standard error of a ratio of means.
     error = (tops - value * bottoms).std() / sqrt(count) / bottoms.mean()
     return Ratio(float(value), float(error))
 
 
 def advantage_statistics(lifts: Lifts) -> dict[str, float]:
-    """Return ``advantage`` and ``attention``, in all and by mask (``advantage_1`` ...), with ``..._error`` of each.
+    """Return ``advantage`` and ``attention``, overall and by mask (``advantage_1`` ...), each with its ``..._error``.
 
     Args:
-        lifts: What :func:`measure_lifts` found, batch by batch. The ratios are of sums over batches: one of a
-            single batch is mostly noise.
+        lifts: The results of :func:`measure_lifts` for several batches. The ratios are taken of sums over batches,
+            because the ratio of a single batch is mostly noise.
 
     Example:
         >>> own, blocks, others = torch.tensor([[0.3, 0.1]]), torch.tensor([[0.1, 0.1]]), torch.tensor([[0.1, 0.2]])
@@ -108,10 +108,10 @@ def advantage_statistics(lifts: Lifts) -> dict[str, float]:
 
 
 def diagnose_advantage(statistics: Mapping[str, float]) -> list[Finding]:
-    """Name masks that are weaker than chance, and masks that do not look at the image, by two standard errors.
+    """Report masks that are weaker than chance, and masks that ignore the image, by two standard errors.
 
     Args:
-        statistics: What :func:`advantage_statistics` returned.
+        statistics: The result of :func:`advantage_statistics`.
 
     Example:
         >>> found = {"advantage_1": 2.1, "advantage_1_error": 0.1, "advantage_2": 0.7, "advantage_2_error": 0.1}
@@ -144,7 +144,7 @@ def diagnose_advantage(statistics: Mapping[str, float]) -> list[Finding]:
 
 
 def _below(bound: float, prefix: str, statistics: Mapping[str, float]) -> str:
-    """Return the numbers of the masks that are clearly below a value; what is not known is not."""
+    """Return the numbers of the masks whose ratio is clearly below a bound; undefined ratios do not count."""
     numbers = [name.removeprefix(prefix) for name in statistics if name.startswith(prefix)]
     numbers = [n for n in numbers if n.isdecimal()]
     named = ", ".join(

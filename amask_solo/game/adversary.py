@@ -1,4 +1,4 @@
-"""The masker's side of the game: how it takes turns with the encoder, and its private optimizer."""
+"""The masker's side of the game: its turns and its private optimizer."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -16,11 +16,11 @@ from amask_solo.schedules import Schedule, schedule_factor
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 ADAMW = partial(torch.optim.AdamW, lr=1e-3)
 PART = 0.5
-"""The share of the batch that further moves are made on by default."""
+"""The default share of the batch that further moves of the masker use."""
 
 
 def _refuse_optimizer(make: OptimizerFactory) -> None:
-    """Raise an error if an optimizer refuses its settings, which it is asked for when training starts only."""
+    """Raise a ``ValueError`` now if the optimizer, which is only made when training starts, refuses its settings."""
     try:
         make([nn.Parameter(torch.zeros(1))])
     except (ValueError, TypeError) as error:
@@ -28,12 +28,12 @@ def _refuse_optimizer(make: OptimizerFactory) -> None:
 
 
 def part_size(share: float, batch: int) -> int:
-    """Return how many images a share of the batch has: at least two, since batch statistics need them."""
+    """Return the number of images in a share of the batch; at least two, because batch statistics need them."""
     return max(2, round(share * batch))
 
 
 class Preview(NamedTuple):
-    """All masks of some views, and the views of the last entry that they make, with all that is hard about them."""
+    """All masks of some views, and the views as the last entry of the game shows them, occluded and hardened."""
 
     masks: Masks
     hidden: Images
@@ -42,25 +42,25 @@ class Preview(NamedTuple):
 class Adversary(nn.Module):
     """The masker with its game, its update rule and its optimizer.
 
-    The optimizer is private: the host's optimizer, schedule and step counter never see it. A constraint that is learned
-    is trained by it too: its penalty has whatever gradient its own parameters need.
+    The optimizer is private: the host's optimizer, schedule and step counter never see it. It also trains the
+    parameters of the constraint, if there are any.
 
     Args:
-        game: What is played.
-        update: How the players take turns; one backward pass for both by default.
+        game: The game.
+        update: How the players take turns; by default, one backward pass for both (:class:`Reversal`).
         optimizer: Makes the masker's optimizer from its parameters. ADIOS uses SGD with momentum 0.9.
-        schedule: The course of the masker's learning rate; see :func:`~amask_solo.schedules.schedule_factor`.
+        schedule: The schedule of the masker's learning rate; see :func:`~amask_solo.schedules.schedule_factor`.
         warmup: The share of training over which that learning rate rises.
         every: The masker moves in every k-th step of the host's optimizer.
-        steps: How often it moves then: once by the update rule, and further times against the encoder as it is after
-            its step. An encoder that learns fast leaves a masker behind that moves as often (ours).
-        part: The share of the batch that further moves are made on, in (0, 1]; half of it costs half.
-        start_epoch: Before this epoch (counted from 0) nothing is hidden: the method is the stock method.
-        memory_efficient: If the sum has more than one entry, keep the graph of one at a time: the memory of one
-            mask, and a few percent of time; see :mod:`amask_solo.game.memory`. Under DDP, the plain strategy alone.
+        steps: The number of the masker's moves in such a step: one by the update rule, and further ones against the
+            encoder after its step. A masker with a single move falls behind an encoder that learns fast (ours).
+        part: The share of the batch that further moves use, in (0, 1]; half of the batch costs half.
+        start_epoch: The first epoch, from 0, in which anything is hidden; before it, the method is the stock method.
+        memory_efficient: Whether to keep the graph of only one entry of the sum at a time. This takes the memory of one
+            mask and a few percent more time; see :mod:`amask_solo.game.memory`. Under DDP, it needs the plain strategy.
 
     Raises:
-        ValueError: If a number is out of range, also one of the optimizer's.
+        ValueError: If a number is out of range, including those of the optimizer.
     """
 
     def __init__(
@@ -106,16 +106,16 @@ class Adversary(nn.Module):
 
     @property
     def two_turns(self) -> bool:
-        """Whether the masker takes a turn of its own, after the encoder's step."""
+        """Whether the masker takes its own turn after the encoder's step."""
         return self.update.two_turns
 
     @property
     def plays_again(self) -> bool:
-        """Whether the masker plays after the encoder's step: a turn of its own, or further moves."""
+        """Whether the masker plays after the encoder's step: its own turn, or further moves."""
         return self.two_turns or self.steps > 1
 
     def learned(self) -> list[nn.Parameter]:
-        """Return what is learned of the masker and of what it pays; nothing if the masker learns nothing."""
+        """Return the trained parameters of masker and constraint; none if the masker has none."""
         masker, constraint = (
             [p for p in part.parameters() if p.requires_grad] for part in (self.masker, self.game.constraint)
         )
@@ -126,7 +126,7 @@ class Adversary(nn.Module):
         return step % self.every == 0 and bool(self.learned())
 
     def start(self) -> None:
-        """Make the optimizer, as :meth:`resume` found it; called when the parameters are where they are trained."""
+        """Make the optimizer, with the state from :meth:`resume`, once the parameters are on their device."""
         resumed, self._resumed = self._resumed, None
         if not self.learned():
             return
@@ -137,7 +137,7 @@ class Adversary(nn.Module):
             self.optimizer.load_state_dict(resumed)
 
     def gather(self, objective: Scalar) -> None:
-        """Add the gradients of what the masker minimizes to those that it has gathered; no other network gets any."""
+        """Accumulate the gradients of the masker's objective in its parameters, and in no others."""
         parameters = self.learned()
         gradients = torch.autograd.grad(objective, parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -145,11 +145,11 @@ class Adversary(nn.Module):
                 parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
     def step(self, progress: float, apply: Callable[[torch.optim.Optimizer], Any]) -> None:
-        """Move the masker by the gradients that it has gathered.
+        """Update the masker by its accumulated gradients.
 
         Args:
-            progress: The share of all optimizer steps taken so far; NaN if training has no end.
-            apply: How to step an optimizer; the place for a gradient scaler.
+            progress: The share of all optimizer steps taken so far; NaN if training has no set end.
+            apply: Steps an optimizer, for example through a gradient scaler.
         """
         if self.optimizer is None or all(p.grad is None for p in self.learned()):
             return
@@ -164,17 +164,17 @@ class Adversary(nn.Module):
         return {} if self.optimizer is None else self.optimizer.state_dict()
 
     def resume(self, optimizer_state: dict[str, Any]) -> None:
-        """Keep the state of a checkpoint until :meth:`start` makes the optimizer, the next one alone."""
+        """Keep a checkpoint's optimizer state for the next call of :meth:`start`."""
         self._resumed = optimizer_state or None
 
     @torch.no_grad()
     def preview(self, images: Images, *, generator: torch.Generator | None = None) -> Preview:
-        """Return what the present masker and hard views would do to these views, without a host.
+        """Return the effect of the present masker and hard views on some views, without a host.
 
-        An attack finds no objective to raise, so what it adds is what it starts from.
+        Without an objective, an attack does not get beyond its starting point.
 
         Args:
-            images: Normalised views.
+            images: Normalized views.
             generator: Source of randomness, on the device of ``images``.
         """
         masks = self.masker(images, generator=generator)

@@ -1,15 +1,15 @@
-r"""The game, and nothing else. Read this file first.
+r"""The game between encoder and masker. Read this file first.
 
 .. math::
 
     \min_{\text{encoder}} \; \max_{\text{masker}} \;
     \sum_n w_n \, L\bigl(x_1, \; \mathrm{occlude}(x_2, m_n)\bigr) - C(m), \qquad m = \mathrm{masker}(x_2)
 
-:math:`x_1, x_2` are two views of an image and :math:`L` is the objective of a method of the host, seen only as a
-function of its views. The sum over :math:`n` is a list of :class:`~amask_solo._types.WeightedViews`
-(:meth:`Game.entries`): all masks at once, one mask drawn for each image, growing occlusion and a clean pair are the
-same data, and so is what hard views make of them. How the players take turns stands in
-:mod:`~amask_solo.game.updates`.
+Here :math:`x_1, x_2` are two views of an image, :math:`C` is a constraint, and :math:`L` is the objective of a method
+of the host, seen only as a function of its views. The sum over :math:`n` is a list of
+:class:`~amask_solo._types.WeightedViews` (:meth:`Game.entries`), which can express all masks in turn, one drawn mask
+for each image, growing occlusion, a clean pair, and hard views. :mod:`~amask_solo.game.updates` says how the players
+take turns.
 
 References:
     Shi et al., `Adversarial Masking for Self-Supervised Learning <https://arxiv.org/abs/2201.13100>`_, ICML 2022.
@@ -37,35 +37,34 @@ Draw = Literal["one", "all"]
 Reduction = Literal["mean", "sum"]
 
 Stacked = Float[Tensor, "stacked c h w"]
-"""The views that get masks, one after another in one batch."""
+"""The masked views, concatenated along the batch."""
 
 StackedMasks = Float[Tensor, "stacked shown h w"]
-"""Masks of each of them."""
+"""The masks of these views, concatenated likewise."""
 
 _NOTHING_MORE = Chain()
 
 
 class Game(nn.Module):
-    """The sum that the encoder minimizes and the masker maximizes, and what the masker pays.
+    """The sum that the encoder minimizes and the masker maximizes, and the masker's penalty.
 
     Args:
         masker: Proposes N masks for a view.
-        fill: What shows where a view is hidden.
-        constraint: What the masker pays for its masks, shown or not.
-        draw: ``"all"`` masks are shown in turn, one host call each; or ``"one"``, drawn for each image and step
-            (ADIOS-S): as cheap as the method without masks.
+        fill: Makes the content that shows where a view is hidden.
+        constraint: The penalty on all proposed masks, shown or not.
+        draw: ``"all"`` shows all masks in turn, with one call of the host for each; ``"one"`` shows one mask, drawn for
+            each image and step (ADIOS-S), and costs as much as the method without masks.
         apply: ``"each"`` mask alone, or ``"cumulative"``: the n-th occlusion hides what masks 1 to n hide.
         reduction: ``"mean"`` weighs N entries by 1/N, so that N does not change the size of a step; ``"sum"`` weighs
             each by 1, as the reference code of ADIOS does.
-        share: How many of the images are occluded at a time, drawn anew in each step; the others are shown whole
-            (ours).
-        negatives: What the host's loss is made harder by, besides; a part of :math:`L`. ``None`` leaves it as it is.
-        hard_views: What becomes of the occluded views.
+        share: The share of the images that is occluded, drawn anew in each step; the others are shown whole (ours).
+        negatives: Hard negatives, which become a part of :math:`L`; ``None`` leaves the host's loss as it is.
+        hard_views: Makes the occluded views harder.
         drop_tokens: Whether a masked view carries its mask along (:func:`~amask_solo.occlusion.carry`), for a vision
-            transformer that leaves hidden patches out; see :mod:`amask_solo.masked.tokens`.
+            transformer that leaves out hidden patches; see :mod:`amask_solo.masked.tokens`.
 
     Raises:
-        ValueError: If a setting is not among its choices, or out of range, or does not go with ``drop_tokens``, or the
+        ValueError: If a setting is not among its choices, is out of range, or does not fit ``drop_tokens``, or if the
             constraint is for another number of masks.
     """
 
@@ -112,29 +111,26 @@ class Game(nn.Module):
 
     @property
     def num_shown(self) -> int:
-        """How many masks of an image are shown, one after another."""
+        """The number of masks of an image that are shown in turn."""
         return 1 if self.draw == "one" else self.masker.num_masks
 
     @property
     def num_entries(self) -> int:
-        """How many entries the sum has, and so calls of the host one batch takes, those of an attack left out."""
+        """The number of entries in the sum: the calls of the host for one batch, without those of an attack."""
         return self.num_shown * self.hard_views.num_entries
 
     def propose(self, view: Images, *, generator: torch.Generator | None = None) -> Masks:
-        """Return the masks that are needed: all N, or one drawn for each image if nothing asks for the others.
-
-        The constraint is paid on these.
-        """
+        """Return all N masks, or one drawn mask for each image if neither constraint nor occlusion needs the others."""
         if self.draw == "one" and self.apply_ == "each" and self.constraint.free:
             return self.masker.draw_one(view, generator=generator)
         return self.masker(view, generator=generator)
 
     def occlusions(self, masks: Masks) -> Masks:
-        """Return what each of the N occlusions hides: a mask alone, or all masks up to it."""
+        """Return the mask of each of the N occlusions: a mask alone, or the union of all masks up to it."""
         return 1 - (1 - masks).cumprod(dim=1) if self.apply_ == "cumulative" else masks
 
     def show(self, masks: Masks, *, generator: torch.Generator | None = None) -> Float[Tensor, "b shown h w"]:
-        """Return the masks that are applied: ``(B, N, H, W)``, or ``(B, 1, H, W)`` if one is drawn for each image."""
+        """Return the masks to apply: ``(B, N, H, W)``, or ``(B, 1, H, W)`` if one is drawn for each image."""
         masks = self.occlusions(masks)
         if self.share < 1:
             occluded = torch.rand(len(masks), generator=generator, device=masks.device) < self.share
@@ -152,18 +148,18 @@ class Game(nn.Module):
         *,
         generator: torch.Generator | None = None,
     ) -> Iterator[WeightedViews]:
-        """Yield the sum as data: what the encoder is shown and how much it counts, each entry when it is asked for.
+        """Yield the entries of the sum lazily: the views that the encoder gets, and their weight.
 
         Args:
             views: The clean views.
-            shown: The masks of the views with these numbers, one view's after another's.
-            sides: The numbers; hard views change the last one.
-            loss: The host's objective, without a trace, for hard views that attack it.
-            generator: Source of randomness, of the fill and of the hard views.
+            shown: The masks of the views in ``sides``, concatenated along the batch.
+            sides: The indexes of the masked views; hard views change the last one.
+            loss: The host's objective without side effects, for hard views that attack it.
+            generator: Source of randomness for the fill and the hard views.
 
         Raises:
-            ValueError: If hard views make another number of entries than they say. A host writes its statistics and
-                queues in the last call, which would be none, or not the last.
+            ValueError: If hard views make another number of entries than they declare. The host would then write its
+                statistics and queues in the wrong call, since it does so in the last one.
         """
         occluded = self.occluded(views, shown, sides, generator=generator)
         expected, made = shown.shape[1] * self.hard_views.num_entries, 0
@@ -178,7 +174,7 @@ class Game(nn.Module):
     def occluded(
         self, views: Views, shown: StackedMasks, sides: Sequence[int], *, generator: torch.Generator | None = None
     ) -> Iterator[WeightedViews]:
-        """Yield the sum as it is before hard views, one entry a mask; the arguments are those of :meth:`entries`."""
+        """Yield the entries before hard views, one for each mask; the arguments are those of :meth:`entries`."""
         seen = masked_views(views, sides)
         content = self.fill(seen, generator=generator)
         weight = 1.0 if self.reduction == "sum" else 1 / shown.shape[1]
@@ -195,5 +191,5 @@ class Game(nn.Module):
 
 
 def masked_views(views: Views, sides: Sequence[int]) -> Stacked:
-    """Return the views that get masks as one batch, one view after another."""
+    """Return the masked views, concatenated along the batch."""
     return views[sides[0]] if len(sides) == 1 else torch.cat([views[side] for side in sides])

@@ -1,8 +1,8 @@
-"""N masks in the memory of one: the gradient of each entry of the game is taken before the next one is played. Ours.
+"""N masks in the memory of one: each entry of the game is differentiated before the next one is played. Ours.
 
-The sum is linear, so its gradient may be gathered entry by entry. What the entries share (clean features, masks) is cut
-off from its own graph, which is run through once, at the end, by the backward pass of whoever trains. What it costs is
-one more set of the networks' gradients, and the masker's forward pass twice.
+The gradient of a sum is the sum of the gradients, so it can be accumulated entry by entry. Tensors that the entries
+share (clean features, masks) are cut off from their own graph, which the trainer's backward pass runs through once at
+the end. This costs one more set of the networks' gradients, and a second forward pass of the masker.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ from amask_solo._types import BaseLoss, Images, Masks, Scalar, WeightedViews
 
 
 class Cut(NamedTuple):
-    """A tensor, and the leaf that stands in for it; a parameter is its own stand-in."""
+    """A tensor and the leaf that replaces it; a parameter replaces itself."""
 
     origin: Tensor
     leaf: Tensor
@@ -30,12 +30,13 @@ def cut(tensor: Tensor) -> Cut:
 
 
 def value_one_by_one(entries: Iterable[WeightedViews], loss: BaseLoss, shared: Sequence[Cut]) -> Scalar:
-    """Return what :meth:`~amask_solo.game.game.Game.value` returns, and its gradient, with one entry's graph at a time.
+    """Return :meth:`~amask_solo.game.game.Game.value`, differentiable, but keep the graph of one entry at a time.
 
     Args:
-        entries: The sum, made as it is consumed.
+        entries: The entries of the sum, made lazily.
         loss: The host's objective.
-        shared: All that gets a gradient. Entries and objective see the leaves, the caller's backward pass the origins.
+        shared: All tensors that get a gradient. Entries and objective use the leaves; the caller's backward pass
+            continues from the origins.
     """
     total: Tensor | float = 0.0
     shared = [known for known in shared if known.leaf.requires_grad]
@@ -46,11 +47,11 @@ def value_one_by_one(entries: Iterable[WeightedViews], loss: BaseLoss, shared: S
             value = entry.weight * loss(tuple(known))
             total = total + value.detach()
             with torch.autocast(value.device.type, enabled=False):
-                # Adds to what is there; `grad` would return a set of gradients, as large as the network, each time.
+                # `backward` adds to the gradients in place; `grad` would allocate a set of them for each entry.
                 torch.autograd.backward(value, inputs=[*leaves, *(hard.leaf for hard in pixels.values())])
-                # Several entries may show the pixels of one occlusion: that graph is small, and kept for the next.
+                # Several entries may share the pixels of one occlusion, so its graph, which is small, is kept.
                 for hard in pixels.values():
-                    if hard.leaf.grad is not None:  # a view that goes through a teacher alone has none
+                    if hard.leaf.grad is not None:  # a view that only passes through the teacher has none
                         torch.autograd.backward(hard.origin, hard.leaf.grad, inputs=leaves, retain_graph=True)
         gradients = [leaf.grad for leaf in leaves]
     return _WithGradients.apply(total, gradients, *(known.origin for known in shared))
@@ -58,7 +59,7 @@ def value_one_by_one(entries: Iterable[WeightedViews], loss: BaseLoss, shared: S
 
 @contextmanager
 def _set_aside(leaves: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
-    """Let the leaves gather gradients of their own for as long as the context lasts."""
+    """Set the gradients of the leaves aside while the context lasts."""
     before = [leaf.grad for leaf in leaves]
     for leaf in leaves:
         leaf.grad = None
@@ -70,12 +71,12 @@ def _set_aside(leaves: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
 
 
 def made_anew(propose: Callable[..., Masks], view: Images, *, generator: torch.Generator | None = None) -> Masks:
-    """Return masks whose graph is not kept: the backward pass makes them again, from the same random numbers.
+    """Return masks without keeping their graph; the backward pass makes them again from the same random numbers.
 
     Args:
         propose: Makes the masks of a view.
         view: The view.
-        generator: Source of randomness; afterwards it is where it would be if they had been made once.
+        generator: Source of randomness; it advances as if the masks were made once.
     """
     again = None if generator is None else generator.clone_state()
     sources = iter([generator])

@@ -1,4 +1,4 @@
-"""Numbers that describe masks, and names for the ways in which masks fail."""
+"""Statistics of masks, and a diagnosis of the ways in which masks fail."""
 
 from collections.abc import Iterable, Mapping
 from math import isfinite, log
@@ -16,15 +16,15 @@ FULL = 0.99
 """A mask that hides more than this share of the image, averaged over the batch, is called full."""
 
 SAME = 0.02
-"""Below this spread between images the masks are called the same for all of them. A binary mask of
-area a that moves freely has a spread of sqrt(a (1 - a)): 0.1 for an area of 1 %, 0.43 for 25 %."""
+"""Masks with a diversity below this are called the same for all images. A binary mask of area a that moves freely has a
+diversity of sqrt(a (1 - a)): 0.1 for an area of 1 %, 0.43 for 25 %."""
 
 IDENTICAL = 0.95
-"""Above this intersection over union two masks of one image are called identical."""
+"""Two masks of one image with a similarity (intersection over union) above this are called identical."""
 
 
 class Finding(NamedTuple):
-    """One failure of the masks, in words."""
+    """A failure of the masks, in words."""
 
     kind: str
     what: str
@@ -62,22 +62,21 @@ FAILURES = {
         "the overlap constraint, or the softmax or disjoint projection",
     ),
 }
-"""How masks fail: what is seen, its likely cause, and what to try."""
+"""Kind of failure -> its description, its likely cause, and the remedy to try."""
 
 
 def mask_statistics(masks: Masks) -> dict[str, Scalar]:
-    r"""Describe a batch of masks by a few numbers, without waiting for the device.
+    r"""Return a few statistics of a batch of masks, without waiting for the device.
 
-    - ``area``: the share of the image that a mask hides, mean over masks and images; ``area_1`` to
-      ``area_N`` by mask; ``area_min`` and ``area_max`` over all masks of all images.
-    - ``entropy``: mean binary entropy of a pixel in bits; 0 for binary masks, 1 where all pixels
-      are half hidden.
-    - ``diversity``: standard deviation of a pixel of a mask between images, mean over pixels; 0 if
-      all images get the same masks. Not given for a batch of one.
-    - ``overlap``: the share of the image that both of two masks hide, :math:`\overline{m_i m_j}`,
-      mean over pairs. Not given for a single mask.
-    - ``similarity``: the highest :math:`\sum \min(m_i, m_j) / \sum \max(m_i, m_j)` of two masks of
-      an image, mean over images; 1 if two are identical, however soft. Not given for a single mask.
+    - ``area``: the share of the image that a mask hides, mean over masks and images; ``area_1`` to ``area_N`` by mask;
+      ``area_min`` and ``area_max`` over all masks of all images.
+    - ``entropy``: the mean binary entropy of a pixel in bits; 0 for binary masks, 1 if all pixels are half hidden.
+    - ``diversity``: the standard deviation of a mask's pixel between images, mean over pixels; 0 if all images get the
+      same masks. Not given for a batch of one.
+    - ``overlap``: the share of the image that both of two masks hide, :math:`\overline{m_i m_j}`, mean over pairs. Not
+      given for a single mask.
+    - ``similarity``: the highest :math:`\sum \min(m_i, m_j) / \sum \max(m_i, m_j)` of two masks of an image, mean over
+      images; 1 if two masks are identical, however soft. Not given for a single mask.
 
     Args:
         masks: Masks in [0, 1]; 1 hides.
@@ -105,7 +104,7 @@ def mask_statistics(masks: Masks) -> dict[str, Scalar]:
 
 
 def _entropy(masks: Masks) -> Masks:
-    # Rounding may leave a mask a hair outside of [0, 1], where the entropy is minus infinity.
+    # Rounding may leave a mask slightly outside of [0, 1], where the entropy is minus infinity.
     hidden = masks.clamp(0, 1)
     return (torch.special.entr(hidden) + torch.special.entr(1 - hidden)) / log(2)
 
@@ -123,10 +122,10 @@ def _pairs(masks: Masks) -> dict[str, Scalar]:
 
 
 def diagnose(statistics: Mapping[str, Scalar | float]) -> list[Finding]:
-    """Name what is wrong with the masks.
+    """Report what is wrong with the masks.
 
     Args:
-        statistics: What :func:`mask_statistics` returned, or its mean over an epoch.
+        statistics: The result of :func:`mask_statistics`, or its mean over an epoch.
 
     Returns:
         The failures found, at most one of each kind; none for healthy masks.
@@ -144,7 +143,7 @@ def diagnose(statistics: Mapping[str, Scalar | float]) -> list[Finding]:
     full = [n for n, area in areas.items() if area > FULL]
     findings = [_finding(kind, _named(n, areas)) for kind, n in (("empty", empty), ("full", full)) if n]
     if len(empty) + len(full) == len(areas):
-        return findings  # Masks that hide nothing or everything are also alike; that adds no news.
+        return findings  # Masks that hide nothing or everything are also alike, which adds no news.
     if values.get("diversity", 1.0) < SAME:
         findings.append(_finding("same", f"{values['diversity']:.3f}"))
     if len(empty) < 2 and len(full) < 2 and values.get("similarity", 0.0) > IDENTICAL:

@@ -1,4 +1,4 @@
-"""Hard negatives: one more view of each image, from which its query is pushed away."""
+"""Hard negatives: one more view of each image, from which the image's query is pushed away."""
 
 import torch
 from jaxtyping import Float
@@ -15,13 +15,13 @@ Rows = Float[torch.Tensor, " n"]
 
 
 class HardNegatives(nn.Module):
-    r"""The key's view with its object hidden, as one more negative of the query: what is left is background.
+    r"""The background of the key's view, its object hidden, as one more negative of the query.
 
-    The similarity of query :math:`q` and hard negative :math:`h`, times a weight, is one more logit of the contrastive
-    loss: :math:`\rho \, q^\top h / T`. Both are normalized, and :math:`h` has no gradient.
+    The similarity of the query :math:`q` and the hard negative :math:`h`, times a weight, is one more logit of the
+    contrastive loss: :math:`\rho \, q^\top h / T`. Both are normalized, and :math:`h` has no gradient.
 
     Args:
-        masker: Hides the object; of several masks of an image one is drawn. Nobody trains it.
+        masker: Hides the object; if it makes several masks of an image, one is drawn. It is not trained.
         weight: :math:`\rho`, above 0; 1 weighs a hard negative like any other.
 
     Raises:
@@ -30,7 +30,7 @@ class HardNegatives(nn.Module):
     References:
         Chin et al., `Masking Improves Contrastive Self-Supervised Learning for ConvNets, and Saliency Tells You Where
         <https://arxiv.org/abs/2309.12757>`_, WACV 2024, after the poster and the released code, in which all queries of
-        a device share the hard negative of its first image. Here each has its own. There the weight is 2.
+        a device share the hard negative of its first image and the weight is 2. Here each query has its own.
     """
 
     def __init__(self, masker: Masker, *, weight: float = 1.0) -> None:
@@ -43,11 +43,11 @@ class HardNegatives(nn.Module):
 
     @torch.no_grad()
     def views(self, view: Images, fill: Fill, *, generator: torch.Generator | None = None) -> Images:
-        """Return a clean view with what the masker hides.
+        """Return a view with its object hidden.
 
         Args:
-            view: The view of the keys, before anything was hidden.
-            fill: What shows where it is hidden.
+            view: The clean view of the keys.
+            fill: Makes the content that shows where the view is hidden.
             generator: Source of randomness, on the device of the view.
         """
         mask = self.masker.draw_one(view, generator=generator)
@@ -55,7 +55,7 @@ class HardNegatives(nn.Module):
 
 
 def one_more_logit(logits: Rows, partition: Rows) -> Scalar:
-    r"""Return by how much a cross-entropy rises if each row has one more logit that is not its label.
+    r"""Return the increase of a cross-entropy when each row gets one more logit that is not its label.
 
     With the logits :math:`x_j` of a row and :math:`Z = \log \sum_j e^{x_j}`, a logit :math:`h` adds
 
@@ -64,7 +64,7 @@ def one_more_logit(logits: Rows, partition: Rows) -> Scalar:
     to the value and to the gradients, exactly.
 
     Args:
-        logits: The further logit of each row.
+        logits: The additional logit of each row.
         partition: :math:`Z` of each row.
 
     Example:

@@ -1,4 +1,4 @@
-"""How encoder and masker take turns.
+"""The update rules by which encoder and masker take turns.
 
 One turn::
 
@@ -8,7 +8,7 @@ One turn::
     for each entry that these masks make:           # Game.entries
         loss += weight * host_step(its views)       # Game.value
 
-The encoder descends on the loss, the masker on penalty - loss: in the same backward pass, or each in a turn of its own.
+The encoder descends on the loss and the masker on penalty - loss, in the same backward pass or each in its own turn.
 """
 
 from abc import ABC, abstractmethod
@@ -26,17 +26,17 @@ from amask_solo.game.memory import Cut, cut, made_anew, value_one_by_one
 
 
 class Board(NamedTuple):
-    """All that a turn needs, and no more than a parcel of it.
+    """The inputs of a turn.
 
     Attributes:
-        game: What is played.
+        game: The game.
         views: The clean views.
-        sides: The numbers of those that are masked, each with masks of its own; hard views change the last one.
+        sides: The indexes of the masked views, each with its own masks; hard views change the last one.
         loss: The host's objective.
         generator: Source of randomness.
-        shared: What of the host gets a gradient in every entry, if each entry's graph is to be gone before the next
-            one is played; see :mod:`amask_solo.game.memory`. ``None`` keeps all graphs.
-        probe: The host's objective for an attack, without a trace; ``None`` if ``loss`` itself leaves none.
+        shared: The host's tensors that get a gradient in every entry, if each entry's graph is to be freed before the
+            next one is played; see :mod:`amask_solo.game.memory`. ``None`` keeps all graphs.
+        probe: The host's objective without side effects, for an attack; ``None`` if ``loss`` itself has none.
     """
 
     game: Game
@@ -49,7 +49,7 @@ class Board(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """One pass through the game: what to minimize, and what was seen on the way."""
+    """The result of one pass through the game: the objective to minimize, its terms, the masked view and its masks."""
 
     objective: Scalar
     loss: Scalar
@@ -75,7 +75,7 @@ class _Reverse(torch.autograd.Function):
 
 
 def reverse_gradient(masks: Masks) -> Masks:
-    """Return the masks unchanged; the gradient changes its sign on the way back.
+    """Return the masks unchanged; the backward pass changes the sign of the gradient.
 
     References:
         Ganin and Lempitsky, `Unsupervised Domain Adaptation by Backpropagation
@@ -85,21 +85,21 @@ def reverse_gradient(masks: Masks) -> Masks:
 
 
 class UpdateRule(ABC):
-    """When the masker learns from the game.
+    """How and when the masker learns from the game.
 
     Attributes:
-        two_turns: Whether the masker takes a turn of its own, after the encoder's step; if not, its gradient comes with
-            the encoder's.
+        two_turns: Whether the masker takes its own turn after the encoder's step; otherwise its gradient comes from the
+            encoder's backward pass.
     """
 
     two_turns = True
 
     @abstractmethod
     def encoder_turn(self, board: Board, *, moves: bool) -> Turn:
-        """Play for the batch's backward pass; ``moves`` says whether the masker learns in this step."""
+        """Play the turn for the trainer's backward pass; ``moves`` says whether the masker learns in this step."""
 
     def masker_turn(self, board: Board) -> Turn:
-        """Play against the encoder as it is: the masker minimizes the penalty minus the loss."""
+        """Play against the present encoder: the masker minimizes the penalty minus the loss."""
         turn = _turn(board, learns=True)
         return turn._replace(objective=turn.penalty - turn.loss)
 
@@ -107,8 +107,8 @@ class UpdateRule(ABC):
 class Reversal(UpdateRule):
     """One forward and one backward pass for both players.
 
-    The gradient changes its sign between mask and pixels: the encoder descends and the masker ascends on the same loss.
-    About half the cost of :class:`Alternating`. Ours.
+    The gradient changes its sign between pixels and masks, so that the encoder descends and the masker ascends on the
+    same loss. This costs about half as much as :class:`Alternating`. Ours.
     """
 
     two_turns = False
@@ -118,14 +118,14 @@ class Reversal(UpdateRule):
         if not moves:
             return _turn(board, learns=False)
         turn = _turn(board, learns=True, expose=reverse_gradient)
-        # A plus: the sign is changed below the loss, between what is shown and the masks; the penalty is paid on these.
+        # The penalty is added: only the gradient of the loss changes its sign on the way to the masks.
         return turn._replace(objective=turn.loss + turn.penalty)
 
 
 class Alternating(UpdateRule):
-    """The encoder steps against given masks, then the masker steps against the new encoder, with masks drawn anew.
+    """The encoder steps against fixed masks, then the masker steps against the new encoder, with masks drawn anew.
 
-    Where gradients are accumulated, the masker's turn follows each batch, and only the last one sees the new encoder.
+    If gradients are accumulated, the masker's turn follows each batch, and only the last turn sees the new encoder.
 
     References:
         Shi et al., `Adversarial Masking for Self-Supervised Learning <https://arxiv.org/abs/2201.13100>`_,

@@ -1,4 +1,4 @@
-"""Hard views: what else than occlusion makes the views of a method harder."""
+"""Hard views: ways other than occlusion to make the views of a method harder."""
 
 from amask_solo.hard_views.adversarial_pixels import AdversarialPixels
 from amask_solo.hard_views.base import Beside, Chain, HardView

@@ -16,27 +16,27 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class AdversarialPixels(HardView):
-    r"""Show the view with a perturbation of at most :math:`\epsilon` that raises the host's objective on this batch.
+    r"""Perturb the view by at most :math:`\epsilon` so that the host's objective on this batch rises.
 
-    From :math:`\delta = 0`, or a random start, each step is
+    Starting from :math:`\delta = 0`, or at random, each step is
 
     .. math:: \delta \leftarrow \Pi_\epsilon \bigl(\delta + \alpha \, \mathrm{sign} \, \nabla_\delta L(x + \delta)\bigr)
 
-    with the gradient over its norm in place of its sign if the norm is ``"l2"``. One step is the fast gradient sign
-    method. Pixels stay within black and white; those that a fill has put outside get no farther. The perturbation is a
-    constant: encoder and masker get the gradients of the view that carries it. Each step costs one call of the host and
-    the gradient back to the pixels, beside the call that the encoder learns from.
+    With the norm ``"l2"``, the gradient is divided by its norm instead of taking its sign. A single step is the fast
+    gradient sign method. Pixels stay between black and white; pixels that a fill has put outside are moved no farther.
+    The perturbation is a constant, so encoder and masker get the gradients of the perturbed view. Each step costs one
+    more call of the host and the gradient back to the pixels.
 
     Args:
-        eps: The largest perturbation, on the scale of pixels from 0 to 255: of each value, or, with ``"l2"``, the
+        eps: The largest perturbation, on the scale of pixels from 0 to 255, of each value; with ``"l2"``, the largest
             Euclidean norm over all values of an image.
-        steps: How many.
+        steps: The number of steps.
         step_size: :math:`\alpha`, on the same scale; ``None`` is 2.5 ``eps / steps``.
-        norm: Of the perturbation.
-        random_start: Whether the first step starts somewhere within ``eps``.
-        mean: Channel means that the views were normalized by, as shares of white; those of the run's data are filled
-            in. The default is ImageNet's.
-        std: Their standard deviations.
+        norm: The norm of the perturbation, ``"linf"`` or ``"l2"``.
+        random_start: Whether to start at a random point within ``eps``.
+        mean: Channel means that the views were normalized by, as shares of white. A run fills in those of its data; the
+            default is ImageNet's.
+        std: The standard deviations, likewise.
 
     Raises:
         ValueError: If a number is out of range, or the norm is unknown.
@@ -46,7 +46,7 @@ class AdversarialPixels(HardView):
         2015; Madry et al., `Towards Deep Learning Models Resistant to Adversarial Attacks
         <https://arxiv.org/abs/1706.06083>`_, ICLR 2018. As views of self-supervised methods: Ho and Vasconcelos,
         `Contrastive Learning with Adversarial Examples <https://arxiv.org/abs/2010.12050>`_, 2020; Li et al., `HEXA
-        <https://arxiv.org/abs/2012.13493>`_, 2020, of both of which we know the abstract alone.
+        <https://arxiv.org/abs/2012.13493>`_, 2020. We only know the abstracts of these two.
     """
 
     mean: Tensor
@@ -89,7 +89,7 @@ class AdversarialPixels(HardView):
     def _perturbation(
         self, view: Images, objective: Callable[[Images], Scalar], *, generator: torch.Generator | None
     ) -> Images:
-        """Return what is added to the view, on the scale of pixels from 0 to 255."""
+        """Return the perturbation of the view, on the scale of pixels from 0 to 255."""
         std = self.std.to(view.dtype)
         pixels = view * std + self.mean.to(view.dtype)
         low, high = (0 - pixels).clamp_max(0), (255 - pixels).clamp_min(0)
@@ -105,7 +105,7 @@ class AdversarialPixels(HardView):
         return delta
 
     def _within(self, delta: Images, low: Images, high: Images) -> Images:
-        """Return the perturbation within ``eps``, and the pixels within black and white."""
+        """Project the perturbation to ``eps``, and the pixels between black and white."""
         if self.norm == "linf":
             delta = delta.clamp(-self.eps, self.eps)
         else:
@@ -126,5 +126,5 @@ def _objective(entry: WeightedViews, loss: BaseLoss, view: Images) -> Scalar:
 
 
 def _length(images: Images) -> Tensor:
-    # Not zero: where no gradient comes back, nothing moves.
+    # Clamped above zero, so that a view without a gradient does not move.
     return torch.linalg.vector_norm(images, dim=(1, 2, 3), keepdim=True).clamp_min(1e-20)

@@ -1,4 +1,4 @@
-"""Hard views: a list of weighted views in, a list of weighted views out."""
+"""The base class of hard views, which map entries of the game to entries, and their combinations."""
 
 import math
 from abc import ABC, abstractmethod
@@ -11,37 +11,37 @@ from amask_solo._types import BaseLoss, WeightedViews
 
 
 class HardView(nn.Module, ABC):
-    """Make views harder that may be occluded already. It has no parameters, and the weights keep their sum.
+    """Make views harder, after occlusion. A hard view has no parameters and keeps the sum of the weights.
 
     Attributes:
-        num_entries: How many entries it makes of one; each is a call of the host.
+        num_entries: The number of entries that it makes of one; each entry is a call of the host.
     """
 
     num_entries: int = 1
 
     @property
     def idle(self) -> bool:
-        """Whether it leaves all views as they are."""
+        """Whether it leaves all views unchanged."""
         return False
 
     @abstractmethod
     def forward(
         self, entries: Iterable[WeightedViews], loss: BaseLoss, *, generator: torch.Generator | None = None
     ) -> Iterator[WeightedViews]:
-        """Yield harder entries, each made when it is asked for.
+        """Yield harder entries lazily.
 
         Args:
-            entries: The sum as it is so far.
-            loss: The host's objective, without a trace, for an attack on it.
+            entries: The entries of the sum so far.
+            loss: The host's objective without side effects, for an attack on it.
             generator: Source of randomness, on the device of the views.
         """
 
 
 class Chain(HardView):
-    """Play hard views one after another, each on all entries that the one before makes; none of them changes nothing.
+    """Apply hard views one after another, each to all entries of the previous one; an empty chain changes nothing.
 
     Args:
-        hard_views: In their order.
+        hard_views: The hard views, in order.
 
     Example:
         >>> entry = WeightedViews((torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4)), 1.0, side=1)
@@ -56,30 +56,30 @@ class Chain(HardView):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is in it."""
+        """Whether it is empty or all of its hard views are idle."""
         return all(hard_view.idle for hard_view in self.hard_views)
 
     def forward(
         self, entries: Iterable[WeightedViews], loss: BaseLoss, *, generator: torch.Generator | None = None
     ) -> Iterator[WeightedViews]:
-        """Yield the entries of the last one."""
+        """Yield the entries of the last hard view."""
         for hard_view in self.hard_views:
             entries = hard_view(entries, loss, generator=generator)
         yield from entries
 
 
 class Beside(HardView):
-    """Play hard views beside one another, each on the same entries: every one makes further views of a batch.
+    """Apply several hard views to the same entries, and play all of the results.
 
-    The host writes its logs, statistics and queues in the last call, so what it shall learn them from comes last.
+    The host writes its logs, statistics and queues in the last call, so the views for these must come last.
 
     Args:
-        parts: Hard views by name; an empty :class:`Chain` shows the views as they come.
-        weights: How much each counts, by the same names and relative to their sum; 1 for names that are missing. One
-            with the weight 0 is not played.
+        parts: Name -> hard view; an empty :class:`Chain` shows the views unchanged.
+        weights: Name -> weight, relative to the sum of all weights; missing names have weight 1, and a part with weight
+            0 is left out.
 
     Raises:
-        ValueError: If a weight names no part, or is negative or not finite, or no part counts.
+        ValueError: If a weight names no part, is negative or not finite, or if all weights are 0.
     """
 
     def __init__(self, parts: Mapping[str, HardView], weights: Mapping[str, float] | None = None) -> None:
@@ -97,7 +97,7 @@ class Beside(HardView):
     def forward(
         self, entries: Iterable[WeightedViews], loss: BaseLoss, *, generator: torch.Generator | None = None
     ) -> Iterator[WeightedViews]:
-        """Yield the entries of one part after another."""
+        """Yield the entries of each part in turn."""
         entries = list(entries)
         for name, part in self.parts.items():
             for entry in part(entries, loss, generator=generator):

@@ -1,13 +1,13 @@
-r"""CutMix: a part of another image in a view, and the objective with the partners of both images.
+r"""CutMix: a view shows a part of another image, and the objective matches it with the other views of both images.
 
-Image :math:`i` shows a part of image :math:`i - 1`, the mask :math:`m` says where:
-:math:`\tilde x_i = \mathrm{occlude}(x_i, m_i, x_{i-1})`. The host is to match it with the partner of either:
+The mask :math:`m_i` says where image :math:`i` shows image :math:`i - 1`:
+:math:`\tilde x_i = \mathrm{occlude}(x_i, m_i, x_{i-1})`. The loss is
 
 .. math:: \lambda \, L(x', \tilde x) + (1 - \lambda) \, L(x', \sigma \tilde x), \qquad \lambda = 1 - \mathrm{area}(m),
 
-where :math:`\sigma` moves each mixed view to the place of the image that was pasted into it. An objective does not mind
-the order of a batch, so the clean views, the indexes and the labels stay as they are: what a host keeps by index
-(DeepCluster-v2) or remembers of clean views is right, and no method has to be refused.
+where :math:`\sigma` moves each mixed view to the place of the image that was pasted into it. The mixed views are moved
+and not the clean ones, so clean views, indexes and labels keep their order. Memories by index (DeepCluster-v2) and
+remembered clean views therefore stay right, and CutMix works with all methods.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,22 +24,21 @@ QUANTILES = 1024
 
 
 class CutMix(HardView):
-    """Paste a part of another image of the batch, and share the weight between the partners of both.
+    """Paste a part of another image of the batch, and split the weight between the two images.
 
-    Each entry becomes two, in calls of the host and in encoder passes of the hard view.
+    Each entry becomes two, which doubles the calls of the host and the encoder passes of the hard view.
 
     Args:
-        masker: Where the other image shows, one mask an image. The weights are shared by the mean area over the
-            batch, so all masks of a batch should be equally large. With a grid of patches in place of a box it is
-            MixMask.
+        masker: Makes one mask for each image; the other image shows in it. The weights follow the mean area over the
+            batch, so all masks of a batch should be equally large. A grid of patches instead of a box gives MixMask.
 
     Raises:
-        ValueError: If the masker proposes several masks, or learns.
+        ValueError: If the masker makes several masks, or has parameters.
 
     References:
-        Yun et al., `CutMix <https://arxiv.org/abs/1905.04899>`_, ICCV 2019; as a view of self-supervised methods Li et
-        al., `HEXA <https://arxiv.org/abs/2012.13493>`_, 2020, known to us from the abstract. Vishniakov et al.,
-        `MixMask <https://arxiv.org/abs/2210.11456>`_, 2022, known from the authors' description of their code.
+        Yun et al., `CutMix <https://arxiv.org/abs/1905.04899>`_, ICCV 2019. As a view of self-supervised methods: Li et
+        al., `HEXA <https://arxiv.org/abs/2012.13493>`_, 2020, of which we only know the abstract; Vishniakov et al.,
+        `MixMask <https://arxiv.org/abs/2210.11456>`_, 2022, which we know from the authors' description of their code.
     """
 
     num_entries = 2
@@ -57,28 +56,28 @@ class CutMix(HardView):
         *,
         generator: torch.Generator | None = None,
     ) -> Iterator[WeightedViews]:
-        """Yield two entries of each: the mixed views beside the partners of what was pasted, then beside their own."""
+        """Yield two entries for each: mixed views matched with the pasted images, then with their own."""
         for entry in entries:
             view = entry.views[entry.side]
             mask = self.masker(view.detach(), generator=generator)
             mixed = occlude(view, mask, view.roll(1, dims=0))
             pasted = mask.float().mean()
             yield entry.harder(mixed.roll(-1, dims=0), share=pasted)
-            # The last one leaves the traces: what a host remembers of an image should be of a view that began as it.
+            # The host remembers views from the last call, so there each mixed view stands at its own image.
             yield entry.harder(mixed, share=1 - pasted)
 
 
 class Box(Masker):
-    r"""Hide one box, the same in all images of a batch, of an area that differs from batch to batch.
+    r"""Hide one box, equal in all images of a batch, with an area that is drawn for each batch.
 
-    Height and width are :math:`\sqrt{1 - \lambda}` of the image's, :math:`\lambda \sim \mathrm{Beta}(a, a)`, around a
-    point anywhere in the image; what would lie outside is cut off, so the area is :math:`1 - \lambda` or less.
+    Height and width are :math:`\sqrt{1 - \lambda}` of the image's, with :math:`\lambda \sim \mathrm{Beta}(a, a)`. The
+    center is anywhere in the image and the box is cut off at the border, so the area is at most :math:`1 - \lambda`.
 
     Args:
-        alpha: :math:`a`; 1 draws uniformly, smaller ones mostly very small or very large boxes.
+        alpha: :math:`a`, above 0; 1 draws uniformly, smaller values draw mostly very small or very large boxes.
 
     Raises:
-        ValueError: If it is not positive.
+        ValueError: If ``alpha`` is not positive.
     """
 
     num_masks = 1
@@ -90,13 +89,13 @@ class Box(Masker):
             raise ValueError(f"Expected alpha to be positive, but got {alpha}.")
         from scipy.stats import beta  # not at the top: a refusal need not wait for it
 
-        # No distribution of torch takes a generator, so a quantile is drawn from a table.
+        # Torch's distributions take no generator, so a quantile is drawn from a table.
         quantiles = torch.from_numpy(beta.ppf((torch.arange(QUANTILES) + 0.5) / QUANTILES, alpha, alpha))
         self.register_buffer("quantiles", quantiles.float(), persistent=False)
 
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
-        """Return masks that do not depend on what the images show."""
-        # 1 - lambda is distributed as lambda is.
+        """Return masks that do not depend on the content of the images."""
+        # 1 - lambda has the same distribution as lambda.
         drawn, *centers = torch.rand(3, device=images.device, generator=generator)
         length = self.quantiles.take((drawn * QUANTILES).long()).sqrt()
         rows, columns = (

@@ -1,4 +1,4 @@
-"""Stand-ins for what the release of the host imports, gone beside Lightning 2."""
+"""Stand-ins for modules that the release of the host imports and that do not exist beside Lightning 2."""
 
 import importlib
 import sys
@@ -9,9 +9,9 @@ from types import ModuleType
 
 
 def _stand_ins() -> dict[str, ModuleType]:
-    """Return module name -> what the host gets when it imports that name."""
-    # `pytorch_lightning` is a second package with its own Trainer and LightningModule; mixing the two fails in
-    # `Trainer.fit`. Its submodules are named too, or Python would load them a second time.
+    """Return module name -> the module that the host gets under it."""
+    # `pytorch_lightning` has its own Trainer and LightningModule, and `Trainer.fit` refuses a mixture of both packages.
+    # Its submodules are listed too; otherwise Python would load them a second time.
     modules = {
         "pytorch_lightning": importlib.import_module("lightning.pytorch"),
         "pytorch_lightning.callbacks": importlib.import_module("lightning.pytorch.callbacks"),
@@ -22,14 +22,14 @@ def _stand_ins() -> dict[str, ModuleType]:
     schedulers = importlib.import_module("amask_solo.hosts.schedulers")
     modules["pl_bolts.optimizers.lr_scheduler"] = schedulers
     if find_spec("distutils") is None:
-        # Gone from Python 3.12's standard library; the host uses it for its argparse options alone.
+        # Python 3.12 has removed it; the host only uses it for its argparse options.
         modules["distutils"] = ModuleType("distutils")
     return modules
 
 
 @contextmanager
 def stand_ins() -> Iterator[None]:
-    """Put the stand-ins in place while the host is imported; no other package ever sees them."""
+    """Put the stand-ins in place while the host is imported; no other package sees them."""
     modules = _stand_ins()
     before = {name: sys.modules.get(name) for name in modules}
     sys.modules.update(modules)

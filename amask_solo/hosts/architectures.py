@@ -1,4 +1,4 @@
-"""The backbones of the host, as torchvision and timm know them."""
+"""The host's backbones in torchvision and timm."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,22 +22,22 @@ FAMILIES = {
     WINDOW: "swin_",
     "stages.0.blocks.0.gamma": "convnext_",
 }
-"""A tensor that only one family of backbones has -> how the names of that family begin."""
+"""A tensor that only one family of backbones has -> the prefix of the family's names."""
 
 POOL = "global_pool"
-"""The argument of a ViT that says how it makes one vector of its tokens."""
+"""The argument of timm's ViTs that sets how the tokens are pooled into one vector."""
 
 OWN_HEADS = {"vit_tiny": 12, "vit_small": 12}
-"""Attention heads of the host's ViTs for MAE and MoCo v3, where timm's have others."""
+"""The numbers of attention heads in the host's ViTs for MAE and MoCo v3, where timm's ViTs have other numbers."""
 
 
 def has_cifar_stem(state: State) -> bool:
-    """Return whether the backbone is a ResNet whose single first convolution is the host's small one."""
+    """Return whether the backbone is a ResNet with the host's small stem, a single 3x3 convolution."""
     return "layer1.0.conv1.weight" in state and "conv1.weight" in state and state["conv1.weight"].shape[-1] == 3
 
 
 def stem_code(state: State) -> str:
-    """Return the code that turns a ResNet into the variant for CIFAR that these tensors belong to."""
+    """Return Python code that turns a ResNet into the variant for CIFAR that has these tensors."""
     if "conv1.weight" in state:
         width = state["conv1.weight"].shape[0]
         first = f"model.conv1 = torch.nn.Conv2d(3, {width}, 3, padding=2, bias=False)"
@@ -47,18 +47,18 @@ def stem_code(state: State) -> str:
 
 
 def is_backbone(state: State) -> bool:
-    """Return whether these are the tensors of a backbone alone, of a family that timm has."""
+    """Return whether these tensors have the unprefixed names of a backbone from one of the :data:`FAMILIES`."""
     return any(mark in state for mark in FAMILIES)
 
 
 def find_arch(state: State) -> str | None:
-    """Return the host's name of the backbone whose tensors these are, or ``None``."""
+    """Return the host's name of the backbone that all tensors fit, or ``None``."""
     arch = nearest_arch(state)
     return arch if arch and not _misfits(state, build_timm(state, Blueprint(arch))) else None
 
 
 def nearest_arch(state: State, *, image_size: int | None = None) -> str | None:
-    """Return the host's name of the backbone that most of the tensors fit, or ``None`` if they are of no family."""
+    """Return the host's name of the backbone that most tensors fit; ``None`` if they are of no known family."""
     family = next((family for mark, family in FAMILIES.items() if mark in state), None)
     names = [name for name in TIMM_NAMES if family and name.startswith(family)]
     misfits: dict[str, int] = {}
@@ -70,10 +70,10 @@ def nearest_arch(state: State, *, image_size: int | None = None) -> str | None:
 
 
 def check_fit(state: State, target: nn.Module, arch: str) -> tuple[str, ...]:
-    """Return what the target has and the backbone has not, which is its classifier at most.
+    """Return the names of the target's tensors that the backbone lacks: those of the classifier, or none.
 
     Raises:
-        UserError: If a tensor is missing, left over or of another shape.
+        UserError: If another tensor is missing, left over or of another shape.
     """
     wrong = _misfits(state, target)
     if wrong:
@@ -91,7 +91,7 @@ def _misfits(state: State, target: nn.Module) -> list[str]:
 
 
 def build_torchvision(state: State, arch: str) -> nn.Module:
-    """Return torchvision's model without memory, with the stem of the given tensors."""
+    """Return torchvision's model on the meta device, with the stem that fits the tensors."""
     with torch.device("meta"):
         model = torchvision.models.get_model(arch, weights=None)
         return with_small_stem(model) if has_cifar_stem(state) else model
@@ -100,13 +100,13 @@ def build_torchvision(state: State, arch: str) -> nn.Module:
 def build_timm(
     state: State, plan: Blueprint, *, image_size: int | None = None, device: torch.device | str = "meta"
 ) -> nn.Module:
-    """Return timm's model without classifier, of the given tensors' sizes.
+    """Return timm's model without classifier, in the sizes of the given tensors but not with their values.
 
     Args:
-        state: The tensors, which the model gets the sizes of but not the values.
+        state: The tensors.
         plan: What is known about the backbone beside its tensors.
-        image_size: Height and width of its images; see :func:`timm_options`.
-        device: Where the model is; without memory by default.
+        image_size: Height and width of the images; see :func:`timm_options`.
+        device: The device of the model.
     """
     small = plan.small_stem if plan.timm else has_cifar_stem(state)
     options = timm_options(state, plan, image_size=image_size)
@@ -117,10 +117,7 @@ def build_timm(
 def rebuild(state: State, plan: Blueprint, *, image_size: int | None = None) -> nn.Module:
     """Return timm's model with these tensors, on the CPU and in evaluation mode.
 
-    Args:
-        state: All tensors of a backbone.
-        plan: What is known about it beside them.
-        image_size: Height and width of its images; see :func:`timm_options`.
+    The arguments are those of :func:`build_timm`.
 
     Raises:
         UserError: If a tensor is missing, left over or of another shape.
@@ -132,17 +129,17 @@ def rebuild(state: State, plan: Blueprint, *, image_size: int | None = None) -> 
 
 
 def timm_name(arch: str) -> str:
-    """Return timm's name of a backbone, of the host's or its own."""
+    """Return timm's name of a backbone of the host or of timm."""
     return TIMM_NAMES.get(arch, arch.removeprefix(TIMM))
 
 
 def timm_options(state: State, plan: Blueprint, *, image_size: int | None = None) -> dict[str, Any]:
-    """Return what timm must be told: what a backbone of its own was built with, or what the tensors of another tell.
+    """Return the arguments for timm: those that its backbone was built with, or those that follow from the tensors.
 
     Args:
         state: The tensors.
-        plan: What is known about the backbone beside them. How a ViT of the host's pools does not show in them.
-        image_size: Height and width of its images. Only a Swin is told: where its windows lie depends on it.
+        plan: What is known about the backbone beside its tensors, such as the pooling of a ViT.
+        image_size: Height and width of the images. Only a Swin needs them, to place its windows.
     """
     if plan.timm:
         return dict(plan.untrained.kwargs)
@@ -150,7 +147,7 @@ def timm_options(state: State, plan: Blueprint, *, image_size: int | None = None
     if arch.startswith("vit_") and "pos_embed" in state:
         return _vit_options(state, arch) | {key: plan.kwargs[key] for key in (POOL,) if key in plan.kwargs}
     if arch.startswith("swin_") and WINDOW in state:
-        # One row for each offset between two of the window's positions, from -(w - 1) to w - 1.
+        # The table has (2 w - 1)^2 rows: one for each offset, from -(w - 1) to w - 1 along both axes.
         window = (round(state[WINDOW].shape[0] ** 0.5) + 1) // 2
         return {"window_size": window, **({"img_size": image_size} if image_size else {})}
     return {}
@@ -160,8 +157,8 @@ def _vit_options(state: State, arch: str) -> dict[str, Any]:
     patch = state["patch_embed.proj.weight"].shape[-1]
     side = round((state["pos_embed"].shape[1] - 1) ** 0.5)
     options: dict[str, Any] = {"img_size": side * patch, "patch_size": patch}
-    # The host's own ViTs of MAE and MoCo v3 have tensors of the same shapes but another number of heads. They alone
-    # have fixed positions, in which that of the class token is zero.
+    # The host's ViTs for MAE and MoCo v3 have tensors of the same shapes but another number of heads. Only they have
+    # fixed positions, with zeros for the class token.
     if arch in OWN_HEADS and not state["pos_embed"][0, 0].is_meta and not state["pos_embed"][0, 0].any():
         options["num_heads"] = OWN_HEADS[arch]
     if "fc_norm.weight" in state:

@@ -1,4 +1,4 @@
-"""What a backbone is built from, so that whoever has its tensors can build it again."""
+"""The description of a backbone that, with its tensors, suffices to build it again."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -9,19 +9,19 @@ from omegaconf import DictConfig, OmegaConf
 from amask_solo.hosts.timm_names import is_resnet, is_timm
 
 CIFAR = ("cifar10", "cifar100")
-"""Data sets for which the host gives a ResNet its small stem."""
+"""The data sets for which the host gives ResNets the small stem."""
 
 PRETRAINED = "pretrained"
-"""The key of ``backbone.kwargs`` that says where the first weights come from, not what the network is."""
+"""The key of ``backbone.kwargs`` that selects the initial weights and does not change the network."""
 
 
 class Blueprint(NamedTuple):
-    """What a backbone is built from.
+    """The description of a backbone.
 
     Attributes:
-        arch: Its name: the host's, or timm's behind ``timm/``.
-        kwargs: What it is built with beyond its defaults; plain values.
-        small_stem: Whether it is a ResNet whose first convolution keeps the size of the images, without pooling.
+        arch: The host's name of the backbone, or ``timm/`` and timm's name.
+        kwargs: Arguments that differ from the defaults; plain values.
+        small_stem: Whether it is a ResNet whose first convolution has stride 1 and is not followed by pooling.
     """
 
     arch: str
@@ -30,17 +30,17 @@ class Blueprint(NamedTuple):
 
     @property
     def timm(self) -> bool:
-        """Whether timm builds it, not the host."""
+        """Whether timm builds the backbone."""
         return is_timm(self.arch)
 
     @property
     def untrained(self) -> "Blueprint":
-        """The same network with fresh weights, for which nothing is downloaded."""
+        """The same network with fresh weights instead of downloaded ones."""
         return self._replace(kwargs={key: value for key, value in self.kwargs.items() if key != PRETRAINED})
 
 
 def blueprint(cfg: DictConfig) -> Blueprint:
-    """Return what the backbone of a method is built from, whose configuration has the current host's schema."""
+    """Return the description of the backbone in a configuration with the current host's schema."""
     kwargs = OmegaConf.select(cfg, "backbone.kwargs")
     plain: Any = OmegaConf.to_container(kwargs, resolve=True) if kwargs else {}
     small = OmegaConf.select(cfg, "data.dataset") in CIFAR and is_resnet(cfg.backbone.name)

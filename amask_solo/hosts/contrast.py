@@ -1,7 +1,4 @@
-"""What the contrastive losses of the host compare with what, without writing them a second time.
-
-A loss function of the host is listened to while a training step runs: its arguments say what its logits are.
-"""
+"""The logits of the host's contrastive losses, read from the calls of these losses in a training step."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -19,20 +16,20 @@ from amask_solo.hosts.methods import ancestors
 from amask_solo.hosts.refusals import no_logits
 
 Embeddings = Float[Tensor, "n d"]
-"""Features behind the projector."""
+"""Outputs of the projector (or predictor)."""
 
 Gather = Callable[[Tensor], Tensor]
-"""Collects what all processes hold, as the host's loss does; or leaves it as it is, as the release does."""
+"""Concatenates the tensors of all processes as the host's loss does; in the release, returns its argument."""
 
 
 class Contrast(NamedTuple):
-    """One call of a contrastive loss, seen as a cross-entropy.
+    """One call of a contrastive loss as a cross-entropy.
 
     Attributes:
-        queries: Of each row of logits, normalized: what has a gradient.
-        logits: Similarities over the temperature; of each row, one to each key.
-        temperature: What similarities are divided by.
-        scale: What the mean over the rows is multiplied by.
+        queries: The normalized embeddings with a gradient, one for each row of logits.
+        logits: The similarities of each row to all keys, divided by the temperature.
+        temperature: The divisor of the similarities.
+        scale: The factor on the mean over the rows.
     """
 
     queries: Embeddings
@@ -42,7 +39,7 @@ class Contrast(NamedTuple):
 
     @property
     def partition(self) -> Float[Tensor, " n"]:
-        """The logarithm of the sum over the exponentials of each row."""
+        """The log-sum-exp of each row."""
         return self.logits.logsumexp(dim=1)
 
 
@@ -67,7 +64,7 @@ def _mocov3(gather: Gather, query: Embeddings, key: Embeddings, temperature: flo
 
 
 def _nnclr(gather: Gather, nn: Embeddings, p: Embeddings, temperature: float) -> Contrast:
-    # The rows are the keys' neighbors in the queue, without a gradient: what learns, the query, is the prediction.
+    # The rows are the neighbors of the keys in the queue, without a gradient. The prediction has one: it is the query.
     query = F.normalize(p, dim=-1)
     return Contrast(query, F.normalize(nn, dim=-1) @ gather(query).T / temperature, temperature)
 
@@ -76,8 +73,9 @@ class Reader(NamedTuple):
     """How to read the calls of a loss function.
 
     Attributes:
-        read: From its arguments to a contrast.
-        keys: The views, from 0, that the keys of each call in a training step are of: as many as its rows have parts.
+        read: Makes a contrast of the function's arguments.
+        keys: For each call in a training step, the indexes of the views that the keys come from, in the order of the
+            rows.
     """
 
     read: Callable[..., Contrast]
@@ -91,24 +89,24 @@ READERS = {
     "mocov3_loss_func": Reader(_mocov3, ((1,), (0,))),
     "nnclr_loss_func": Reader(_nnclr, ((0,), (1,))),
 }
-"""By the name of the host's loss function; its training steps are symmetric in their two views."""
+"""The name of the host's loss function -> its reader. The training steps are symmetric in their two views."""
 
 Added = Callable[[Contrast, tuple[int, ...]], Scalar]
-"""What to add to a loss, from one call of it and the views that its keys are of."""
+"""Returns the term to add to one call of a loss; takes the contrast and the indexes of the views of its keys."""
 
 
 @contextmanager
 def adding(method: type, added: Added) -> Iterator[None]:
-    """Add something to each call of a method's contrastive loss for as long as the context lasts.
+    """Add a term to each call of a method's contrastive loss while the context lasts.
 
-    The loss is a global name of the module in which the host wrote its training step, so it is exchanged there and put
-    back at the end, whatever happens in between. There is no calmer way to what a training step keeps to itself: a copy
-    of the step with other globals is not what ``super()`` finds in a user's subclass, an exchange for good would change
-    the host for all others in the process, and to write the step a second time is what this package exists to avoid.
+    The host's training step calls the loss by a global name of its module. This name is patched, and restored at the
+    end in any case. The alternatives are worse: ``super()`` in a user's subclass would not find a copy of the step
+    with other globals, a permanent patch would change the host for all others in the process, and a rewritten step
+    would duplicate the host.
 
     Args:
-        method: A contrastive method of the host, or a descendant of one.
-        added: What to add.
+        method: A contrastive method of the host, or a subclass of one.
+        added: Returns the term.
 
     Raises:
         UserError: If the method is not contrastive, or its training step calls the loss another number of times.
@@ -138,10 +136,10 @@ def adding(method: type, added: Added) -> Iterator[None]:
 
 
 def contrastive_loss(method: type) -> tuple[Any, str]:
-    """Return the module of a contrastive method and the name that its loss has there.
+    """Return the module of a contrastive method, and the name of its loss in that module.
 
     Raises:
-        UserError: If it is none.
+        UserError: If the method is not contrastive.
     """
     for ancestor, row in ancestors(method):
         module = sys.modules[ancestor.__module__]

@@ -1,4 +1,4 @@
-"""The current host: solo-learn from GitHub (1.0.3 to 1.0.6), whose methods take one cfg."""
+"""The current host: solo-learn from GitHub (1.0.3 to 1.0.6), whose methods take one ``cfg``."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from amask_solo.hosts.repairs import Repairs, construction
 
 
 class CurrentRepairs(Repairs):
-    """What only the current host needs."""
+    """The repairs that only the current host needs."""
 
     _BACKBONES: Mapping[str, Any]
     scheduler: str
@@ -21,7 +21,8 @@ class CurrentRepairs(Repairs):
     def __init__(self, cfg: DictConfig) -> None:
         check(cfg, self._BACKBONES)
         self.blueprint = blueprint(cfg)
-        # The host changes nothing in these two. MoCo v3 gives a ResNet another projector, and knows it by its name.
+        # The host changes nothing in these two backbones. MoCo v3 recognizes a ResNet, which gets another projector, by
+        # its name.
         with construction(cfg, "wide_resnet28w2" if "resnet" in cfg.backbone.name else "vit_tiny"):
             if "momentum" not in cfg and hasattr(type(self), "momentum_pairs"):
                 cfg.momentum = {}  # the host fills in its defaults, but only into an existing node
@@ -30,9 +31,9 @@ class CurrentRepairs(Repairs):
         self.add_knn(cfg)
 
     def configure_optimizers(self) -> Any:
-        """Let each group start at its own learning rate when there is no warm-up.
+        """Start each group at its own learning rate if there is no warm-up.
 
-        The host starts all of them at ``optimizer.lr``, so ``classifier_lr`` would be ignored for the whole run.
+        The host starts all groups at ``optimizer.lr``, so that ``classifier_lr`` would be ignored for the whole run.
         """
         configured = super().configure_optimizers()
         if self.scheduler == "warmup_cosine" and self.warmup_epochs == 0 and isinstance(configured, tuple):

@@ -1,4 +1,4 @@
-"""What a backbone of the host makes of images before it pools, seen without a trace."""
+"""The feature maps of the host's backbones before pooling, computed without side effects."""
 
 from typing import Any
 
@@ -14,17 +14,17 @@ from amask_solo.errors import UserError
 
 @torch.no_grad()
 def feature_map(backbone: Any, images: Images) -> Float[Tensor, "b d i j"]:
-    """Return the last map of features of a backbone, before pooling; a ViT's patch tokens on their grid.
+    """Return the last feature map before pooling; for a ViT, the patch tokens on their grid.
 
-    The backbone is in evaluation mode for it, so that no statistic is written and nothing is drawn, and each layer is
-    afterwards in the mode that it was in. Its own ``forward`` is not called: clean views are remembered there.
+    The backbone runs in evaluation mode, so that it writes no statistics and draws no numbers. Its own ``forward`` is
+    not called, because that one remembers clean views.
 
     Args:
-        backbone: Torchvision's ResNets, or what timm can look into, as both generations of the host have them.
-        images: Normalized.
+        backbone: A ResNet of torchvision, or a network of timm with ``forward_intermediates``.
+        images: Normalized images.
 
     Raises:
-        UserError: If it is another kind of backbone.
+        UserError: If the backbone is of another kind.
     """
     with evaluating(backbone):
         if isinstance(backbone, ResNet):

@@ -1,4 +1,4 @@
-"""The interface to solo-learn, whichever generation of it is installed."""
+"""The interface to solo-learn in both of its generations."""
 
 import importlib
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from amask_solo.hosts.refusals import MISSING, refuse_missing, refuse_only_curre
 
 @dataclass(frozen=True)
 class Host:
-    """One generation of solo-learn, with what is broken in it repaired on the way out.
+    """One generation of solo-learn, with repairs for what is broken in it.
 
     Attributes:
         generation: ``"release"`` (1.0.2 from PyPI) or ``"current"`` (GitHub).
-        backbone: The attribute that holds the encoder, and its prefix in checkpoints.
+        backbone: The attribute that holds the encoder; also its prefix in checkpoints.
         momentum_backbone: The same for the teacher of momentum methods.
         base: The host's ``BaseMethod``.
-        repairs: What stands before a method in the bases of a repaired class.
+        repairs: The class that precedes a method among the bases of a repaired class.
     """
 
     generation: str
@@ -30,7 +30,7 @@ class Host:
     repairs: type
 
     def methods(self) -> dict[str, type]:
-        """Return name -> unmodified class of every base method, by the current host's names."""
+        """Return the current host's name -> the unmodified class, for every base method."""
         own = base_methods()
         return own | {
             name: _renamed(own[row.option_of], row.base)
@@ -39,12 +39,12 @@ class Host:
         }
 
     def adapt(self, base: type) -> type:
-        """Return a subclass of ``base`` with the repairs before it; of such a one, itself.
+        """Return a subclass of ``base`` with the repairs, or ``base`` itself if it has them.
 
-        It is constructed from one ``DictConfig`` in the current host's schema.
+        The constructor takes one ``DictConfig`` in the current host's schema.
 
         Raises:
-            UserError: If ``base`` is no method of the host.
+            UserError: If ``base`` is not a method of the host.
         """
         return _adapted(base, self)
 
@@ -80,7 +80,7 @@ def _renamed(method: type, name: str) -> type:
 
 @cache
 def load_host() -> Host:
-    """Import the host and return it; the generation is told by what it can do, not by its version.
+    """Import the host and return it; the generation is recognized by its features, not by its version number.
 
     Raises:
         UserError: If no host is installed, or one of its own dependencies is missing.

@@ -1,4 +1,4 @@
-"""The host's online kNN evaluation, on a metric interface that today's torchmetrics has."""
+"""The host's online kNN evaluation for today's torchmetrics."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +14,17 @@ from amask_solo.neighbors import cosine_weights, nearest, votes
 
 TEMPERATURE = 0.07
 EPS = 1e-5
-"""The host's: neighbors vote by ``exp(similarity / TEMPERATURE)`` or by ``1 / (distance + EPS)``."""
+"""The host's constants: neighbors vote by ``exp(similarity / TEMPERATURE)`` or by ``1 / (distance + EPS)``."""
 
 
 class WeightedKNN(Metric):
-    """Collect the features of an epoch, then score a kNN classifier; drop-in for the host's.
+    """Collect the features of an epoch, then score a kNN classifier; a drop-in replacement for the host's metric.
 
-    The host's metric passes an argument that torchmetrics 0.12 removed, and miscounts when a class
-    does not occur in the validation set. Samples with the label -1 have no label and are left out.
+    The host's metric passes an argument that torchmetrics 0.12 removed, and miscounts when a class does not occur in
+    the validation set. Samples with the label -1 count as unlabeled and are left out.
 
     Args:
-        k: How many neighbors vote.
+        k: The number of neighbors that vote.
         distance: ``"euclidean"`` or ``"cosine"``.
     """
 
@@ -44,7 +44,7 @@ class WeightedKNN(Metric):
             self.add_state(name, default=[], dist_reduce_fx="cat", persistent=False)
 
     def forward(self, **features: Tensor) -> None:
-        """Collect one batch; unlike other metrics, this one cannot score it yet."""
+        """Collect one batch; unlike other metrics, this one cannot score a batch alone."""
         self.update(**features)
 
     def update(
@@ -66,7 +66,7 @@ class WeightedKNN(Metric):
 
     @contextmanager
     def sync_context(self, *args: Any, **options: Any) -> Iterator[None]:
-        """Show the features of all processes; afterwards forget the epoch."""
+        """Synchronize the features of all processes, and reset the metric afterwards."""
         with super().sync_context(*args, **options):
             yield
         self.reset()

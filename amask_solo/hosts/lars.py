@@ -19,22 +19,22 @@ def lars_direction(
 
     .. math:: \eta \frac{\|w\|}{\|g\| + \lambda \|w\| + \epsilon} (g + \lambda w).
 
-    Under ``clip_lr`` the factor is divided by ``lr`` and capped at 1, so that no layer moves faster than under SGD.
-    Where a norm is zero the gradient is returned as it is, without weight decay, as in the host.
+    With ``clip_lr``, the factor is divided by ``lr`` and capped at 1, so that no layer moves faster than under SGD.
+    If a norm is zero, the gradient is returned as it is, without weight decay, as in the host.
     """
     weight_norm, grad_norm = weight.norm(), grad.norm()
     trust = eta * weight_norm / (grad_norm + weight_decay * weight_norm + eps)
     if clip_lr:
         trust = (trust / lr).clamp(max=1) if lr > 0 else torch.ones_like(trust)
-    # A choice on the device: asking for the norms would stop the GPU once per layer.
+    # `where` chooses on the device; an `if` on the norms would wait for the GPU once per layer.
     scaled = trust * (grad + weight_decay * weight)
     return torch.where((weight_norm > 0) & (grad_norm > 0), scaled, grad)
 
 
 class LARS(Optimizer):
-    """Layer-wise adaptive rate scaling; options and defaults are the current host's.
+    """Layer-wise adaptive rate scaling, with the options and defaults of the current host.
 
-    The release wraps an SGD instead; under automatic optimization its scaling is lost without an error, because it is
+    The release wraps SGD instead. Under automatic optimization this scaling is lost without an error, because it is
     applied before the gradients exist.
 
     Args:
@@ -42,14 +42,14 @@ class LARS(Optimizer):
         lr: Learning rate.
         momentum: Momentum of the rescaled gradients.
         weight_decay: L2 penalty, part of the rescaled gradient.
-        nesterov: Look one momentum step ahead.
+        nesterov: Whether to use Nesterov momentum.
         eta: The trust coefficient.
         eps: Keeps the quotient of norms finite.
         clip_lr: Never move a layer faster than SGD would.
-        exclude_bias_n_norm: Leave vectors (biases and normalization) to plain SGD without weight decay.
+        exclude_bias_n_norm: Update vectors (biases and normalization) by plain SGD without weight decay.
 
     Raises:
-        ValueError: If ``nesterov`` is asked for without momentum.
+        ValueError: If ``nesterov`` is set without momentum.
 
     References:
         You et al., `Large Batch Training of Convolutional Networks <https://arxiv.org/abs/1708.03888>`_, 2017.
@@ -76,7 +76,7 @@ class LARS(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Evaluate the closure, which under Lightning makes the gradients, and move the weights."""
+        """Evaluate the closure, in which Lightning computes the gradients, and update the weights."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -1,7 +1,7 @@
-"""What is true of each method of the host: one table, and the only place in this package that names these methods.
+"""The facts about each method of the host, in one table: the only place in this package that names these methods.
 
-A method of the host costs one row here and two files in ``configs/method``. The facts were measured, since no signature
-tells them. Nothing heavy is imported: settings are checked against the table before torch is.
+A new method takes one row here and two files in ``configs/method``. The facts were measured, since no signature shows
+them. Nothing heavy is imported, because settings are checked against the table before torch is imported.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,23 +12,23 @@ from amask_solo.layout import PREFIX
 
 
 class Method(NamedTuple):
-    """What is true of one method; the defaults are true of most.
+    """The facts about one method; most methods have the defaults.
 
     Attributes:
         base: The name of its class in the host.
-        sides: The numbers of the views that a mask reaches a gradient through; the first is masked, unless another one
-            is asked for. None if the method hides parts of its input by itself.
-        many_views: Whether it takes more than two views; the others unpack exactly two.
-        first_epoch: The first epoch, from 0, in which its objective has a gradient.
-        until_then: What it lacks before, as what follows its name.
-        contrast: The names, in either generation, of the loss function that is a cross-entropy over similarities; none
-            if its loss is another one.
-        batch: What the number of images in a batch must be, which :mod:`amask_solo.settings.method` has the rules of.
-        gelu: Whether the activation in its projector is GELU, not ReLU, which no tensor tells.
-        only_current: Whether the release of the host lacks it.
-        option_of: The name of the method that it is an option of in the release, if it is one.
-        defaults: What the release must be told, unless the configuration says otherwise below ``method_kwargs``; mostly
-            what the current host fills in there by itself.
+        sides: The indexes of the views whose masks get a gradient. The first one is masked by default. Empty if the
+            method hides parts of its input by itself.
+        many_views: Whether the method takes more than two views; the other methods unpack exactly two.
+        first_epoch: The first epoch, from 0, in which the objective has a gradient.
+        until_then: What the method lacks before that epoch, in words that follow its name.
+        contrast: The names of its loss function in the two generations if that is a cross-entropy over similarities;
+            empty otherwise.
+        batch: The kind of condition on the batch size; :mod:`amask_solo.settings.method` has the rules.
+        gelu: Whether the projector's activation is GELU instead of ReLU, which the tensors do not show.
+        only_current: Whether the release of the host lacks the method.
+        option_of: The method of the release that has this one as an option, if any.
+        defaults: Values that the release gets for keys missing in ``method_kwargs``; most of them are defaults of the
+            current host.
     """
 
     base: str
@@ -107,16 +107,16 @@ METHODS = {
         defaults={"whitening_iters": 1, "whitening_size": 256, "whitening_eps": 0.0},
     ),
 }
-"""The name in the current host's registry -> what is true of the method."""
+"""The name in the current host's registry -> the facts about the method."""
 
 UNKNOWN = Method("BaseMethod")
-"""What is taken to be true of a method that the table does not have."""
+"""The facts that are assumed for a method outside of the table."""
 
 _ROWS = {row.base: row for row in METHODS.values()}
 
 
 def by_name(name: str) -> Method:
-    """Return what is true of a method of the host, by its own name or that of its masked version.
+    """Return the facts about a method, by its own name or by the name of its masked version.
 
     Example:
         >>> by_name("amask_wmse").sides
@@ -126,10 +126,10 @@ def by_name(name: str) -> Method:
 
 
 def by_class(method: type) -> Method:
-    """Return what is true of a class; one's own subclass of a method inherits it."""
+    """Return the facts about a class; a user's subclass of a method inherits them."""
     return next((row for _, row in ancestors(method)), UNKNOWN)
 
 
 def ancestors(method: type) -> Iterator[tuple[type, Method]]:
-    """Yield the classes of the host's methods that a class descends from, the nearest first, with their rows."""
+    """Yield the host's methods among the ancestors of a class, the nearest first, with their rows of the table."""
     return ((ancestor, _ROWS[ancestor.__name__]) for ancestor in method.__mro__ if ancestor.__name__ in _ROWS)

@@ -1,4 +1,4 @@
-"""What the host has, by name."""
+"""The names of the host's optimizers, schedulers, backbones and methods."""
 
 import sys
 from collections.abc import Iterable
@@ -29,11 +29,11 @@ NOT_METHODS = ("base", "linear")
 
 
 def base_methods() -> dict[str, type]:
-    """Return what the imported host has registered: its methods, not its base classes or our masked ones."""
+    """Return the methods that the imported host has registered, without base classes and masked methods."""
     methods = sys.modules[REGISTRY].METHODS
     return {n: method for n, method in methods.items() if n not in NOT_METHODS and not n.startswith(PREFIX)}
 
 
 def own_backbones(base: Any) -> Iterable[str]:
-    """Return the names of the backbones that the host has itself, of which its ``BaseMethod`` keeps a table."""
+    """Return the names of the host's own backbones, from a table of its ``BaseMethod``."""
     return getattr(base, "_BACKBONES", None) or base._SUPPORTED_ENCODERS

@@ -1,4 +1,4 @@
-"""The current host's choice of optimizer and schedule, for the release, which lacks parts of it."""
+"""The current host's optimizers and schedules for the release, which lacks some of them."""
 
 from collections.abc import Iterable
 from pkgutil import resolve_name
@@ -13,10 +13,10 @@ from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR
 
 
 def configure(module: Any) -> Optimizer | tuple[list[Optimizer], list[dict[str, Any]]]:
-    """Return optimizer and schedule of a release method, as ``module.cfg`` describes them.
+    """Return the optimizer and the schedule that ``module.cfg`` describes, for a method of the release.
 
-    The release's own version knows only schedules by epoch, has no weight decay without biases, and wraps SGD for LARS
-    in a way that Lightning 2 turns into plain SGD without an error.
+    The release's own version only has schedules by epoch, cannot exclude biases from weight decay, and wraps SGD for
+    LARS in a way that Lightning 2 turns into plain SGD without an error.
 
     Raises:
         UserError: If the optimizer or the scheduler is unknown.
@@ -60,7 +60,7 @@ def _schedule(module: Any, optimizer: Optimizer) -> tuple[LRScheduler, str]:
 
 
 def without_bias_decay(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Split each group in two: matrices and kernels as they were, vectors without weight decay."""
+    """Split each group in two: vectors without weight decay, and all other tensors unchanged."""
     split = []
     for group in groups:
         parameters = list(group["params"])

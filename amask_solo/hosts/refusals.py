@@ -1,4 +1,4 @@
-"""What the host does not have or would answer with a bare assertion; told without importing it."""
+"""Errors about settings that the host lacks or answers with a bare assertion; found without importing it."""
 
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
@@ -10,7 +10,7 @@ from amask_solo.hosts.methods import METHODS, by_class, by_name
 from amask_solo.hosts.timm_names import TIMM, check_timm, is_plain_vit, is_timm, timm_models
 
 OURS = frozenset({"num_classes", "in_chans", "features_only"})
-"""Arguments of timm's models that say what goes in and comes out."""
+"""Arguments of timm's models that set their inputs and outputs, and so are not the user's."""
 
 MISSING = """\
 solo-learn, the host of this plugin, is not installed. Install it in one of three ways:
@@ -22,24 +22,17 @@ solo-learn, the host of this plugin, is not installed. Install it in one of thre
 
 
 def refuse_missing() -> None:
-    """Raise an error if no host is installed.
-
-    Raises:
-        UserError: Always then; it says how to install one.
-    """
+    """Raise a ``UserError`` that says how to install a host, if none is installed."""
     if find_spec("solo") is None:
         raise UserError(MISSING)
 
 
 def refuse_only_current(name: str, methods: Iterable[str]) -> None:
-    """Raise an error for a method that the installed release does not have, but the current host has.
+    """Raise a ``UserError`` if the current host has a base method but the installed release does not.
 
     Args:
         name: The base method.
-        methods: Those of the installed host.
-
-    Raises:
-        UserError: If it is such a method.
+        methods: The methods of the installed host.
     """
     if by_name(name).only_current and name not in methods:
         raise UserError(
@@ -50,7 +43,7 @@ def refuse_only_current(name: str, methods: Iterable[str]) -> None:
 
 
 def no_logits(method: str) -> UserError:
-    """Return the refusal of hard negatives for a method whose loss is none over logits."""
+    """Return the error about hard negatives for a method whose loss has no logits."""
     others = ", ".join(name for name, row in METHODS.items() if row.contrast)
     return UserError(
         f"adversary.negatives adds a logit to a contrastive loss, which {method} does not have; choose one of "
@@ -59,11 +52,7 @@ def no_logits(method: str) -> UserError:
 
 
 def refuse_unmaskable(method: type) -> None:
-    """Raise an error for a method that hides parts of its input by itself.
-
-    Raises:
-        UserError: If the method, or one that it descends from, does.
-    """
+    """Raise a ``UserError`` if a method, or an ancestor of it, hides parts of its input by itself."""
     row = by_class(method)
     if not row.sides:
         raise UserError(
@@ -73,11 +62,7 @@ def refuse_unmaskable(method: type) -> None:
 
 
 def refuse_side(method: type, side: int | str | None) -> None:
-    """Raise an error if a masker is to learn from a view through which no gradient reaches it.
-
-    Raises:
-        UserError: If the method passes none to this view.
-    """
+    """Raise a ``UserError`` if a method passes no gradient to the view that is to be masked."""
     if side in {0, 1}.difference(by_class(method).sides):
         raise UserError(
             f"{method.__name__} passes no gradient to view {side}, so a masker would learn nothing there; leave "
@@ -86,11 +71,11 @@ def refuse_side(method: type, side: int | str | None) -> None:
 
 
 def refuse_whole_images(backbone: DictConfig) -> None:
-    """Raise an error for a backbone that cannot do without some of an image's patches.
+    """Raise an error for a backbone that cannot leave out patches of an image.
 
     Raises:
-        UserError: If it is no vision transformer with one position for each patch, takes images of several sizes, or
-            leaves out patches by itself.
+        UserError: If the backbone is not a vision transformer with one position for each patch, takes images of several
+            sizes, or leaves out patches by itself.
     """
     if not is_plain_vit(backbone.name):
         raise UserError(
@@ -106,22 +91,18 @@ def check(cfg: DictConfig, backbones: Iterable[str]) -> None:
 
     Args:
         cfg: The configuration.
-        backbones: The names of the host's own.
+        backbones: The names of the host's own backbones.
 
     Raises:
-        UserError: If the backbone is unknown or told something that is not the user's to say, or if DINO's warm-up is
-            longer than the training.
+        UserError: If the backbone is unknown or gets an argument that users may not set, or if DINO's warm-up is longer
+            than the training.
     """
     _check_backbone(cfg.backbone, backbones)
     check_warmup(cfg)
 
 
 def check_warmup(cfg: DictConfig) -> None:
-    """Refuse a warm-up of DINO's teacher that is longer than the training.
-
-    Raises:
-        UserError: If it is.
-    """
+    """Raise a ``UserError`` if the warm-up of DINO's teacher is longer than the training."""
     warmup = OmegaConf.select(cfg, "method_kwargs.warmup_teacher_temperature_epochs", default=0)
     if warmup > cfg.max_epochs:
         raise UserError(

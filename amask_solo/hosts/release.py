@@ -22,7 +22,7 @@ class CholeskyWhitening(nn.Module):
     r"""Whiten a batch of features by the Cholesky factor of their covariance.
 
     With centered rows :math:`x_i` and :math:`L L^\top = (1 - \epsilon) \operatorname{cov}(x) + \epsilon I`, the rows
-    become :math:`L^{-1} x_i`. Stands in for the release's layer, which calls the removed ``torch.cholesky``.
+    become :math:`L^{-1} x_i`. This replaces the release's layer, which calls ``torch.cholesky``, now removed.
 
     References:
         Ermolov et al., `Whitening for Self-Supervised Representation Learning
@@ -44,12 +44,12 @@ class CholeskyWhitening(nn.Module):
 
 
 class ReleaseRepairs(Repairs):
-    """What only the release needs."""
+    """The repairs that only the release needs."""
 
     _SUPPORTED_ENCODERS: Sequence[str]
     momentum_forward_name = "base_momentum_forward"
 
-    # Lightning 2 refuses a model that has this hook; `super()` still finds the host's.
+    # Lightning 2 refuses a model with this hook; `super()` still finds the host's.
     validation_epoch_end = None
 
     def __init__(self, cfg: DictConfig) -> None:
@@ -71,7 +71,7 @@ class ReleaseRepairs(Repairs):
             self.whitening = CholeskyWhitening(whitening.eps)
 
     def configure_optimizers(self) -> Any:
-        """Follow the cfg as the current host does, unless the method has its own way."""
+        """Follow the cfg as the current host does, unless the method has its own optimizer."""
         own = super().configure_optimizers
         return configure(self) if own.__qualname__ == "BaseMethod.configure_optimizers" else own()
 
@@ -89,12 +89,12 @@ class ReleaseRepairs(Repairs):
         self._validation_outputs = []
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Pass on the loader's number, which Lightning 2 no longer gives."""
+        """Pass the loader's index to the host, since Lightning 2 no longer does."""
         hook = super().on_train_batch_end
         hook(outputs, batch, batch_idx, *[0] * (len(inspect.signature(hook).parameters) - 3))
 
     def clip_gradients(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
-        """Tell DINO's own method, which takes a number, from Lightning's, which it hides."""
+        """Call DINO's own method for a number, and Lightning's, which it hides, for an optimizer."""
         if isinstance(optimizer, (int, float)):
             host: Any = super()
             host.clip_gradients(optimizer)

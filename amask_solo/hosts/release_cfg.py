@@ -1,4 +1,4 @@
-"""From a cfg in the current host's schema to the arguments of the release's constructors."""
+"""Convert a cfg in the current host's schema to the arguments of the release's constructors."""
 
 from typing import Any
 
@@ -23,13 +23,13 @@ DEFAULTS: dict[str, Any] = {
     "performance.disable_channel_last": False,
     "method_kwargs": {},
 }
-"""What the current host fills in for every method."""
+"""The current host's defaults for every method."""
 
 MOMENTUM_DEFAULTS = {"momentum.base_tau": 0.99, "momentum.final_tau": 1.0, "momentum.classifier": False}
 
 
 def fill_defaults(cfg: DictConfig, method: type) -> None:
-    """Write the current host's defaults into the cfg, in place as it does itself."""
+    """Write the current host's defaults into the cfg, in place."""
     defaults = DEFAULTS | (MOMENTUM_DEFAULTS if hasattr(method, "momentum_pairs") else {})
     defaults |= {f"method_kwargs.{name}": value for name, value in by_class(method).defaults.items()}
     for path, default in defaults.items():
@@ -44,7 +44,7 @@ def to_kwargs(cfg: DictConfig, method: type) -> dict[str, Any]:
     own: Any = OmegaConf.to_container(cfg.method_kwargs, resolve=True)
     kwargs = {
         "encoder": plan.arch,
-        # With `cifar` the release also changes Swin's window; the current host changes ResNets alone.
+        # With `cifar`, the release also changes the window of a Swin; the current host only changes ResNets.
         "backbone_args": {**plan.kwargs, "cifar": plan.small_stem},
         **{key: cfg.data[key] for key in ("num_classes", "num_large_crops", "num_small_crops")},
         "max_epochs": cfg.max_epochs,

@@ -1,4 +1,4 @@
-"""What is broken in both generations of the host, repaired in a subclass."""
+"""Repairs, in a subclass, of what is broken in both generations of the host."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,24 +19,24 @@ from amask_solo.hosts.timm_names import is_timm
 from amask_solo.layout import PREFIX
 
 STATE = "amask_host"
-"""Where in a checkpoint the state lies that the host forgets to save."""
+"""The key of a checkpoint with the state that the host does not save."""
 
 VIEW_FILTER = "view_filter"
-"""The key of what all views of a run pass last, in its configuration and in the state above."""
+"""The key of the filter that all views of a run pass last, in the configuration and in the state above."""
 
 
 @contextmanager
 def construction(cfg: DictConfig, stand_in: str) -> Iterator[None]:
-    """Show the host's constructor the cfg that it expects; afterwards the cfg is the user's again.
+    """Change the cfg to what the host's constructor expects, and change it back when the context ends.
 
-    The host writes its defaults into the cfg, which a cfg in struct mode refuses. It picks the ViT variant by the exact
-    name of the method: under ``amask_mocov3`` it would silently build the wrong one. Its kNN metric cannot be
-    constructed ("unexpected keyword argument compute_on_step"); see :class:`WeightedKNN`. It asserts that it knows the
-    backbone; see :attr:`Repairs.base_model`.
+    The host writes its defaults into the cfg, which must not be in struct mode for this. It chooses the ViT variant by
+    the exact name of the method, and would silently build the wrong one for ``amask_mocov3``. Its kNN metric cannot be
+    constructed ("unexpected keyword argument compute_on_step"; see :class:`WeightedKNN`). It asserts that it knows the
+    backbone (see :attr:`Repairs.base_model`).
 
     Args:
         cfg: The configuration.
-        stand_in: A backbone of the host's, whose name it sees in place of one of timm's.
+        stand_in: The name of a backbone of the host, which replaces the name of timm's backbone, if there is one.
 
     Raises:
         UserError: If a key is missing.
@@ -62,7 +62,7 @@ def construction(cfg: DictConfig, stand_in: str) -> Iterator[None]:
 
 
 def _without_labels(out: dict[str, Any], targets: Tensor) -> dict[str, Any]:
-    """Make the class loss of a batch without any label 0; the mean over no sample is NaN."""
+    """Set the class loss of a batch without labels to 0, since a mean over no samples is NaN."""
     if "loss" in out:
         unlabeled = (targets == -1).all()
         out["loss"] = torch.where(unlabeled, out["logits"].sum() * 0, out["loss"])
@@ -70,7 +70,7 @@ def _without_labels(out: dict[str, Any], targets: Tensor) -> dict[str, Any]:
 
 
 class Repairs(LightningModule):
-    """Stands before a host's method in the bases of a leaf class; ``super()`` is the host."""
+    """A mixin that precedes a host's method among the bases of a leaf class; ``super()`` is the host."""
 
     # The host's, as far as they are used here.
     cfg: DictConfig
@@ -85,21 +85,21 @@ class Repairs(LightningModule):
 
     @property
     def base_model(self) -> Callable[..., nn.Module]:
-        """What the host builds its backbone by, and that of a teacher: its own choice, or timm.
+        """The function that builds the backbone and the teacher's backbone: the host's own, or timm's.
 
-        The host knows no backbone but those in its table. It picks one, keeps it under this name and calls it from
-        here, so a backbone of timm's takes the place of any other.
+        The host only accepts the backbones in its table, and stores the chosen one in this attribute before calling it.
+        The setter therefore replaces it by timm's backbone, if the configuration names one.
         """
         return self._base_model
 
     @base_model.setter
     def base_model(self, chosen: Callable[..., nn.Module]) -> None:
         plan = self.blueprint
-        # Called with the arguments of the backbone that stands in.
+        # The host passes the arguments of its own backbone, which are ignored.
         self._base_model = (lambda *_, **__: build_backbone(plan)) if plan.timm else chosen
 
     def add_knn(self, cfg: DictConfig) -> None:
-        """Give the method the online kNN that its constructor was not asked for."""
+        """Add the online kNN, which :func:`construction` hides from the constructor."""
         self.knn_eval = bool(OmegaConf.select(cfg, "knn_eval.enabled", default=False))
         if self.knn_eval:
             self.knn = WeightedKNN(k=cfg.knn_eval.k, distance=cfg.knn_eval.distance_func)
@@ -126,7 +126,7 @@ class Repairs(LightningModule):
         return _without_labels(out, targets)
 
     def on_train_start(self) -> None:
-        """Put back what the host's ``on_train_start`` makes anew, after a resume."""
+        """Restore the buffers of a resumed run that the host's ``on_train_start`` makes anew."""
         super().on_train_start()
         buffers = dict(self.named_buffers(recurse=False))
         for name, saved in self._late_buffers.items():
@@ -141,9 +141,9 @@ class Repairs(LightningModule):
         self._late_buffers, self._resumed = {}, {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what a resume needs, and remove what stops the file from being read."""
+        """Add the state that a resume needs, and remove objects that would make the file unreadable."""
         super().on_save_checkpoint(checkpoint)
-        # A static learning rate is a partial that holds scheduler and optimizer: `torch.load` refuses it (weights_only)
+        # A static learning rate is a partial with scheduler and optimizer in it: `torch.load` refuses it (weights_only)
         # or recurses without end. Every run makes it anew, so it need not be saved.
         for scheduler in checkpoint.get("lr_schedulers", ()):
             scheduler.pop("get_lr", None)
@@ -165,8 +165,8 @@ class Repairs(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore tau, which would start anew, and set aside buffers that do not exist yet.
 
-        DeepCluster-v2 and SwAV register their memory in ``on_train_start``, All4One fills a cache in its first forward
-        pass; loaded earlier, these are "unexpected keys".
+        DeepCluster-v2 and SwAV register their memory in ``on_train_start``, and All4One fills a cache in its first
+        forward pass. If they were loaded now, torch would report "unexpected keys".
         """
         super().on_load_checkpoint(checkpoint)
         state, known = checkpoint["state_dict"], self.state_dict()

@@ -1,4 +1,4 @@
-"""The learning rate schedule of the host: a linear warm-up, then half a cosine."""
+"""The host's learning rate schedule: a linear warm-up, then half a cosine."""
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -7,14 +7,14 @@ from torch.optim.lr_scheduler import LRScheduler
 from amask_solo.schedules import schedule_factor
 
 Number = int | float
-"""Configurations write 0 where they mean 0.0."""
+"""Configurations may write 0 for 0.0."""
 
 
 class LinearWarmupCosineAnnealingLR(LRScheduler):
-    r"""Raise each group's learning rate to its own highest one, then let it fall.
+    r"""Raise each group's learning rate linearly to its base rate, then lower it along half a cosine.
 
-    With the highest rate :math:`b`, first rate :math:`s`, last rate :math:`e`, warm-up length :math:`w` and horizon
-    :math:`T`,
+    With the base rate :math:`b`, first rate :math:`s`, last rate :math:`e`, warm-up length :math:`w` and horizon
+    :math:`T`, the rate is
 
     .. math::
         \eta_t = \begin{cases}
@@ -22,16 +22,16 @@ class LinearWarmupCosineAnnealingLR(LRScheduler):
             e + \frac{b - e}{2} \left(1 + \cos \pi \frac{t - w}{T - w}\right) & t \ge w.
         \end{cases}
 
-    The last warm-up step already runs at the highest rate. Without warm-up the schedule begins there, and beyond the
-    horizon it stays at the last rate. Name and arguments are those of the scheduler of lightning-bolts, which the
-    release of the host imports, and in whose place it stands.
+    The last warm-up step already runs at the base rate. Without warm-up the schedule begins at the base rate. Beyond
+    the horizon it stays at the last rate. The class replaces the scheduler of lightning-bolts, which the release of the
+    host imports, and has its name and arguments.
 
     Args:
-        optimizer: Its groups' learning rates are the highest ones.
+        optimizer: The optimizer; the learning rates of its groups are the base rates.
         warmup_epochs: Length of the warm-up, in calls of ``step``.
         max_epochs: The horizon, in calls of ``step``, warm-up included.
-        warmup_start_lr: Where every group begins.
-        eta_min: Where every group ends.
+        warmup_start_lr: The first rate of every group.
+        eta_min: The last rate of every group.
         last_epoch: Calls of ``step`` so far; -1 for none.
 
     References:
@@ -54,7 +54,7 @@ class LinearWarmupCosineAnnealingLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float | Tensor]:
-        """Return the learning rate of each group; in closed form, so that it resumes exactly."""
+        """Return the learning rate of each group, in closed form so that it resumes exactly."""
         step, warmup, left = self.last_epoch, self.warmup_epochs, self.max_epochs - self.warmup_epochs
         if step < warmup:
             low, factor = self.warmup_start_lr, step / max(warmup - 1, 1)

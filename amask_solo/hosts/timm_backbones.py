@@ -1,4 +1,4 @@
-"""Backbones of timm's, built and shaped as a host expects its own."""
+"""Build timm's backbones with the interface that the host expects."""
 
 from collections.abc import Collection
 from typing import Any
@@ -13,16 +13,16 @@ from amask_solo.hosts.timm_names import TIMM, bare, check_timm, is_resnet
 
 
 def build_backbone(plan: Blueprint) -> nn.Module:
-    """Return a network of timm's without classifier, on the default device.
+    """Return a network of timm without classifier, on the default device.
 
-    Its ``num_features`` is the length of what it returns, which the host builds its heads for. In timm a few networks
-    (VGG, MobileNet v3, ...) call something else so, and this ``head_hidden_size``.
+    The host builds its heads for ``num_features``. In a few networks of timm (VGG, MobileNet v3, ...) this is not the
+    length of the output; ``head_hidden_size`` is, so ``num_features`` is set to it.
 
     Raises:
-        UserError: If timm does not have it, refuses an argument, or cannot download its weights.
+        UserError: If timm does not have the network, refuses an argument, or cannot download its weights.
     """
     check_timm(plan.arch)
-    # Not by `create_model`: the current host registers broken functions under some of timm's names.
+    # `create_model` would not do: the current host registers broken functions under some of timm's names.
     build, tag = getattr(timm.models, bare(plan.arch)), plan.arch.removeprefix(TIMM).partition(".")[2]
     try:
         model = build(num_classes=0, pretrained_cfg=tag or None, **plan.kwargs)
@@ -41,15 +41,15 @@ def build_backbone(plan: Blueprint) -> nn.Module:
 
 
 def _said(error: Exception) -> str:
-    # Some of timm's assertions say nothing.
+    # Some of timm's assertions have no message.
     return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
 
 
 def with_small_stem(model: Any) -> nn.Module:
-    """Change the stem of a ResNet, of torchvision's or timm's, to the host's variant for CIFAR, in place.
+    """Change the stem of a ResNet of torchvision or timm to the host's variant for CIFAR, in place.
 
-    A 7x7 convolution of stride 2 becomes one of 3x3 and stride 1, padded by 2 as in the host. A stem of three 3x3
-    convolutions, which the host does not know, keeps them at stride 1. Neither is followed by pooling.
+    A 7x7 convolution of stride 2 becomes a 3x3 convolution of stride 1, padded by 2 as in the host. A stem of three 3x3
+    convolutions, which the host does not have, keeps them and gets stride 1. The pooling is removed in both cases.
     """
     if isinstance(model.conv1, nn.Sequential):
         first: Any = model.conv1[0]
@@ -61,20 +61,20 @@ def with_small_stem(model: Any) -> nn.Module:
 
 
 def has_fixed_size(arch: str) -> bool:
-    """Return whether a network of timm's is built for images of one size, its argument ``img_size``."""
+    """Return whether a network of timm is built for images of one size, given as ``img_size``."""
     known = timm.models.get_pretrained_cfg(bare(arch))
     return known is not None and known.fixed_input_size
 
 
 def try_views(plan: Blueprint, sizes: Collection[int]) -> None:
-    """Pass views through a network of timm's that has no memory, which takes a moment.
+    """Pass views through a network of timm on the meta device, which is quick.
 
     Args:
-        plan: What it is built from.
-        sizes: Heights and widths of the views.
+        plan: The description of the network.
+        sizes: The side lengths of the square views.
 
     Raises:
-        UserError: If the network cannot be built, does not take a size, or returns something else than a vector.
+        UserError: If the network cannot be built, does not take a size, or does not return one vector for each view.
     """
     with torch.device("meta"), torch.random.fork_rng(devices=[]), torch.no_grad():
         model = build_backbone(plan.untrained).eval()

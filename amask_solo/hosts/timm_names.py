@@ -1,4 +1,4 @@
-"""What timm has, by name. What is more than the name is asked of timm itself, whose import takes seconds."""
+"""The names of timm's models. Functions that need more than the name import timm, which takes seconds."""
 
 import difflib
 from functools import cache
@@ -6,20 +6,20 @@ from functools import cache
 from amask_solo.errors import UserError
 
 TIMM = "timm/"
-"""How the name of a backbone begins that is timm's, not the host's: ``timm/resnet34``."""
+"""The prefix of timm's backbones, as in ``timm/resnet34``; the host's backbones have none."""
 
 RESNETS = ("resnet", "res2net", "resnest", "sknet")
-"""The modules of timm whose models are of its class ``ResNet``, and so have the stem that the host changes."""
+"""The modules of timm whose models are of its class ``ResNet``, whose stem the host changes."""
 
 PLAIN_VITS = ("vision_transformer", "deit")
-"""Those whose models are of timm's class ``VisionTransformer``: absolute positions, and any patch may lack."""
+"""The modules whose models are of timm's class ``VisionTransformer``: absolute positions; any patch may be absent."""
 
 VITS = (*PLAIN_VITS, "vision_transformer_relpos", "vision_transformer_sam", "beit", "eva", "cait", "xcit")
-"""The modules of timm whose models keep to one grid of patches."""
+"""The modules of timm whose models have a single grid of patches."""
 
 
 def is_timm(name: str) -> bool:
-    """Return whether the name of a backbone is meant to be one of timm's."""
+    """Return whether a backbone's name has timm's prefix."""
     return name.startswith(TIMM)
 
 
@@ -35,7 +35,7 @@ def bare(name: str) -> str:
 
 @cache
 def timm_models() -> dict[str, str]:
-    """Return all models of the installed timm: name -> the module that defines it, without the folder.
+    """Return name -> defining module, without its folder, for all models of the installed timm.
 
     Example:
         >>> timm_models()["vit_tiny_patch16_224"]
@@ -43,7 +43,7 @@ def timm_models() -> dict[str, str]:
     """
     import timm
 
-    # The hosts register functions of their own, which are no part of timm.
+    # The hosts register functions of their own, which are not part of timm.
     return {
         name: vars(timm.models)[name].__module__.rpartition(".")[2]
         for name in timm.list_models()
@@ -52,11 +52,7 @@ def timm_models() -> dict[str, str]:
 
 
 def check_timm(name: str) -> None:
-    """Refuse a model that timm does not have.
-
-    Raises:
-        UserError: If it is unknown; it names the nearest known ones.
-    """
+    """Raise a ``UserError`` that names the nearest known models if timm does not have a model."""
     known = timm_models()
     if bare(name) not in known:
         close = difflib.get_close_matches(bare(name), known, n=3, cutoff=0.5)
@@ -66,12 +62,12 @@ def check_timm(name: str) -> None:
 
 
 def is_resnet(name: str) -> bool:
-    """Return whether a backbone, of the host's or of timm's, is a ResNet with a stem for large images."""
+    """Return whether a backbone of the host or of timm is a ResNet with a stem for large images."""
     return _is_of(name, RESNETS) if is_timm(name) else name.startswith("resnet")
 
 
 def is_plain_vit(name: str) -> bool:
-    """Return whether a backbone, of the host's or of timm's, is a vision transformer that can do without some patches.
+    """Return whether a backbone of the host or of timm is a vision transformer that can leave out patches.
 
     Example:
         >>> [is_plain_vit(name) for name in ("vit_tiny", "timm/vit_tiny_patch16_224", "timm/cait_s24_224")]
@@ -86,10 +82,10 @@ def _is_of(name: str, modules: tuple[str, ...]) -> bool:
 
 @cache
 def patch_size(name: str) -> int | None:
-    """Return the side in pixels of the patches of a vision transformer, of the host's or of timm's, by default.
+    """Return the default patch size, in pixels, of a vision transformer of the host or of timm.
 
     Returns:
-        The side; ``None`` if the backbone is no vision transformer, or not one with a single grid of patches.
+        The side of a patch; ``None`` if the backbone is not a vision transformer with a single grid of patches.
     """
     if not is_timm(name):
         return 16 if name.startswith("vit_") else None

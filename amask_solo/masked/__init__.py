@@ -1,1 +1,1 @@
-"""Any method of the host, masked: the leaf class, quiet calls, clean views encoded once."""
+"""Masked versions of the host's methods: the leaf class, quiet calls of the host, and clean views encoded once."""

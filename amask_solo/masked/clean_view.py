@@ -1,4 +1,4 @@
-"""Encode each clean view once, however many masked views stand beside it."""
+"""Encode each clean view only once, however many masked views it is paired with."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,7 +13,7 @@ from amask_solo.masked.side_effects import replaced
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    # A view that the host passes on untouched may come back as another Python object on the same memory.
+    # A view that the host passes on unchanged may be another Python object with the same memory.
     return a is b or (a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.stride() == b.stride())
 
 
@@ -22,8 +22,8 @@ class EncodeOnce:
 
     Args:
         network: The network, or its ``forward``.
-        views: The inputs worth remembering; they must stay alive and unchanged meanwhile.
-        grad: Whether the remembered outputs carry a graph.
+        views: The inputs to remember; they must stay alive and unchanged meanwhile.
+        grad: Whether the remembered outputs have a graph.
     """
 
     def __init__(self, network: Callable[[Images], Tensor], views: Sequence[Images], *, grad: bool = True) -> None:
@@ -31,21 +31,21 @@ class EncodeOnce:
         self.remembered: dict[int, Tensor] = {}
 
     def __call__(self, images: Images) -> Tensor:
-        """Return the network's output, computed on the first call for a known input."""
+        """Return the network's output; for an input to remember, it is computed once."""
         for number, view in enumerate(self.views):
             if _same(images, view):
                 return self.view(number)
         return self.network(images)
 
     def view(self, number: int) -> Tensor:
-        """Return the output for the view of that number."""
+        """Return the output for the view with this index."""
         if number not in self.remembered:
             with torch.set_grad_enabled(self.grad and torch.is_grad_enabled()):
                 self.remembered[number] = self.network(self.views[number])
         return self.remembered[number]
 
     def cut(self) -> list[Cut]:
-        """Cut what is remembered off from its graph; later calls return the leaves."""
+        """Cut the remembered outputs off from their graph; later calls return the leaves."""
         cuts = {number: cut(output) for number, output in self.remembered.items()}
         self.remembered = {number: made.leaf for number, made in cuts.items()}
         return list(cuts.values())
@@ -55,12 +55,12 @@ class EncodeOnce:
 def encode_once(
     networks: Sequence[nn.Module], views: Sequence[Images], *, grad: bool = True
 ) -> Iterator[list[EncodeOnce]]:
-    """Let each network remember the clean views for as long as the context lasts.
+    """Let each network remember its features of the clean views while the context lasts.
 
     Args:
-        networks: Backbones, online first.
+        networks: The backbones; the online one is first.
         views: The clean views, in the memory format that the host uses, so that it does not copy them.
-        grad: Whether the remembered features carry a graph. The masker's own turn needs none.
+        grad: Whether the remembered features have a graph. The masker's own turn needs none.
     """
     with ExitStack() as stack:
         caches = []
@@ -71,9 +71,10 @@ def encode_once(
 
 
 def in_memory_format(model: LightningModule, batch: Sequence) -> list:
-    """Return the batch with its views as the host's networks get them.
+    """Return the batch with its views in the memory format that the host's networks get.
 
-    The current host converts each view to channels_last; one that needs no conversion is recognized as the same.
+    The current host converts each view to channels_last. A view that needs no conversion keeps its memory, by which
+    :class:`EncodeOnce` recognizes it.
     """
     index, views, targets = batch
     views = [views] if isinstance(views, Tensor) else list(views)

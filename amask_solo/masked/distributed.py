@@ -1,7 +1,7 @@
-"""What DDP does for the encoder and we do for the masker.
+"""Average the masker's gradients over processes, as DDP does for the encoder.
 
-The masker does not move in every step, and a parameter without a gradient stops DDP unless every step pays for the
-search for such parameters. So DDP is told to ignore the masker, and its gradients are averaged here.
+The masker does not move in every step, and DDP fails on parameters without a gradient unless it searches for them in
+every step, which takes time. DDP is therefore told to ignore the masker.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def _alone() -> bool:
 
 @torch.no_grad()
 def same_on_all_ranks(module: nn.Module) -> None:
-    """Copy the parameters and buffers of the first process to all others."""
+    """Copy the parameters and buffers of the first process to all other processes."""
     if _alone():
         return
     for tensor in module.state_dict().values():
@@ -25,7 +25,7 @@ def same_on_all_ranks(module: nn.Module) -> None:
 
 @torch.no_grad()
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Average gradients over all processes, in one message."""
+    """Average gradients over all processes in a single reduction."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     if _alone() or not gradients:
         return

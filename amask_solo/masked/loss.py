@@ -1,4 +1,4 @@
-"""The host's objective as a function of its views: all that the game ever sees of a method."""
+"""The host's objective as a function of its views; the game sees nothing else of a method."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,15 +17,15 @@ from amask_solo.occlusion import pixels
 
 
 class HostLoss:
-    """Call a host's ``training_step`` on other views, without the loss of its online classifiers.
+    """Call the host's ``training_step`` on other views, and leave out the loss of its online classifiers.
 
     Args:
         model: The masked method.
-        batch: The host's batch in the memory format of its networks: indexes, clean views, labels.
-        batch_idx: Its number in the epoch.
-        caches: Remembered features of the clean views: of the backbone, then of the momentum backbone.
-        loud_call: The number (from 1) of the one call that may write logs, statistics, queues and memory banks; it
-            comes last, so that every call sees the same queues. ``None`` if no call may, and the host does not learn.
+        batch: The host's batch (indexes, clean views, labels) in the memory format of its networks.
+        batch_idx: The index of the batch in the epoch.
+        caches: The remembered features of the clean views, from the backbone and then from the momentum backbone.
+        loud_call: The number (from 1) of the only call that may write logs, statistics, queues and memory banks. It is
+            the last call, so that all calls see the same queues. ``None`` if no call may, and the host does not learn.
         before: Buffers that quiet calls see instead of the present ones.
 
     Attributes:
@@ -56,14 +56,14 @@ class HostLoss:
         return self._loud(views) if self.calls == self.loud_call else self._quiet(views)
 
     def probe(self, views: Views) -> Scalar:
-        """Return the loss for one who attacks it: a quiet call that is not counted and draws no numbers of the run."""
+        """Return the loss for an attack, by a quiet call that is not counted and leaves the run's random state."""
         with untouched(self.model.device):
             return self._quiet(views)
 
     def remember_clean_views(self) -> None:
-        """Encode the clean views now, unless they are known: aloud, so that the backbones' statistics see them once.
+        """Encode the clean views now, unless they are known, so that the backbones' statistics see them once.
 
-        Quiet calls that come first need it; a single loud call encodes them on its way.
+        A quiet call discards statistics, so it needs this first; a single loud call encodes the views by itself.
         """
         for place, cache in enumerate(self.caches):
             teacher = place > 0
@@ -73,9 +73,9 @@ class HostLoss:
                         cache.view(number)
 
     def shared(self) -> list[Cut]:
-        """Return all of the host that every call gets a gradient for: the clean features, cut off, and the parameters.
+        """Return the host's tensors that get a gradient in every call: the cut-off clean features and the parameters.
 
-        The online classifiers have losses of their own, and the game's masks come from elsewhere.
+        The parameters of the online classifiers, which have their own losses, and of the adversary are left out.
         """
         if self.loud_call is None:
             return []

@@ -1,7 +1,7 @@
-"""Any method of the host, adversarially masked: the training step, hook by hook.
+"""The training step of an adversarially masked method, hook by hook.
 
-A subclass, made at run time, is the only inheritance that the host allows: a child module cannot log, and the host's
-own evaluation looks for ``backbone.*`` at the root of the checkpoint.
+A masked method is a subclass of the host's method, made at run time. A wrapper module would not do: a child module
+cannot log, and the host's own evaluation looks for ``backbone.*`` at the root of the checkpoint.
 """
 
 import math
@@ -39,24 +39,23 @@ from amask_solo.masked.tokens import drop_tokens
 
 
 class Masked(LightningModule):
-    """Stands before a host's method in the bases of a leaf class; ``super()`` is the host.
+    """A mixin that precedes a host's method among the bases of a leaf class; ``super()`` is the host.
 
-    A step, in the order of its hooks::
+    The hooks of a step, in their order::
 
-        training_step              the encoder's turn; under update=reversal the masker's gradient comes with it
-        on_before_backward         who watches has seen the turn, and it is let go
-        on_before_optimizer_step   the masker moves with the encoder, if its gradient came with the encoder's
-        on_train_batch_end         else it plays a turn of its own against the new encoder and moves; further moves
+        training_step              the encoder's turn; with update=reversal it includes the masker's gradient
+        on_before_backward         the turn is released, after callbacks have seen it
+        on_before_optimizer_step   the masker moves with the encoder, if its gradient came from the same backward pass
+        on_train_batch_end         otherwise the masker plays its own turn against the new encoder; then further moves
 
-    What they pass to one another is a :class:`~amask_solo.masked.step.Step`. What a turn is stands in
-    :mod:`amask_solo.game.updates`.
+    The hooks share a :class:`~amask_solo.masked.step.Step`. :mod:`amask_solo.game.updates` explains turns.
 
     Attributes:
-        stock: The host's method as it is.
+        stock: The class of the host's unmasked method.
         adversary: The masker's side of the game.
-        side: The number of the view that is masked, of both the last one.
-        sides: The numbers of all that are masked.
-        step: The batch that is being played; ``None`` between two of them, and where nothing is hidden.
+        side: The index of the masked view; the last one if two views are masked.
+        sides: The indexes of all masked views.
+        step: The present batch; ``None`` between batches, and while nothing is hidden.
     """
 
     stock: type[LightningModule]
@@ -81,7 +80,7 @@ class Masked(LightningModule):
         self._ddp_params_and_buffers_to_ignore = [f"adversary.{name}" for name in self.adversary.state_dict()]
 
     def training_step(self, batch: Sequence, batch_idx: int) -> Scalar:
-        """Hand the host harder views and read its loss back."""
+        """Play the encoder's turn: call the host on harder views."""
         if not self.plays(self.current_epoch):
             host: Any = super()
             return host.training_step(batch, batch_idx)
@@ -95,19 +94,19 @@ class Masked(LightningModule):
         return turn.objective + loss.class_loss  # the online classifier learns, but is no part of the game
 
     def on_before_backward(self, loss: Tensor) -> None:
-        """Let the turn go, so that its masks are kept no longer than the graph needs them."""
+        """Release the turn, so that only the graph keeps its masks."""
         super().on_before_backward(loss)
         if self.step is not None:
             self.step.turn = None
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Move the masker with the encoder, if its gradient came with the encoder's."""
+        """Move the masker with the encoder, if its gradient came from the same backward pass."""
         super().on_before_optimizer_step(optimizer)
         if not self.adversary.two_turns:
             self._move()
 
     def on_train_batch_end(self, outputs: Any, batch: Sequence, batch_idx: int) -> None:
-        """Give the masker its own turns, if it takes any, before the host updates its teacher."""
+        """Play the masker's own turns, if there are any, before the host updates its teacher."""
         if self.step is not None and self.step.moves:
             self._masker_turns(self.step)
         self.step = None
@@ -119,7 +118,7 @@ class Masked(LightningModule):
         return Step(batch, batch_idx, taken=self.global_step, moves=moves, before=before)
 
     def _masker_turns(self, step: Step) -> None:
-        # Where gradients are accumulated, the encoder has not stepped in every batch.
+        # If gradients are accumulated, the encoder does not step in every batch.
         stepped = self.global_step > step.taken
         if self.adversary.two_turns:
             self._masker_turn(step)
@@ -158,9 +157,10 @@ class Masked(LightningModule):
 
     @contextmanager
     def _loss(self, step: Step, *, loud_call: int | None = None) -> Iterator[HostLoss]:
-        """Give the objective on a batch, whose clean views are encoded once for as long as the context lasts.
+        """Yield the objective on a batch whose clean views are encoded once.
 
-        Without a loud call it leaves no trace and has a gradient to what differs from the clean views alone.
+        Without a loud call, it has no side effects, and only has a gradient to the views that differ from the clean
+        ones.
         """
         batch = in_memory_format(self, step.batch)
         with encode_once(self._backbones(), batch[1], grad=loud_call is not None) as caches:
@@ -172,12 +172,12 @@ class Masked(LightningModule):
 
     @contextmanager
     def observed_loss(self, batch: Sequence, batch_idx: int) -> Iterator[HostLoss]:
-        """Give the objective on a batch to one who only looks on: no gradient, and no traces of anything done."""
+        """Yield the objective on a batch for an observer, without gradients and side effects."""
         with torch.no_grad(), untouched(self.device), quiet(self), self._loss(Step(batch, batch_idx)) as loss:
             yield loss
 
     def hard_views(self, batch: Sequence, batch_idx: int) -> list[Images]:
-        """Return the hard views of a batch, of each entry of the sum, as a step would show them; no traces."""
+        """Return the hard view of each entry, as a step on this batch would show it, without side effects."""
         game, generator = self.adversary.game, self.random_stream("shown", batch_idx)
         with self.observed_loss(batch, batch_idx) as loss:
             masks = game.propose(masked_views(loss.clean, self.sides), generator=generator)
@@ -190,7 +190,7 @@ class Masked(LightningModule):
         return epoch >= max(self.adversary.start_epoch, by_class(self.stock).first_epoch)
 
     def look(self, images: Images) -> Tensor:
-        """Return the last map of features ``(B, d, h, w)`` of the teacher, or of the backbone if there is none."""
+        """Return the last feature map ``(B, d, h, w)`` of the teacher, or of the backbone if there is no teacher."""
         return feature_map(self._backbones()[-1], images)
 
     def epoch(self) -> int:
@@ -198,7 +198,7 @@ class Masked(LightningModule):
         return self.current_epoch
 
     def random_stream(self, name: str, batch_idx: int) -> torch.Generator:
-        """Return the random numbers of this step for one use; see :func:`~amask_solo._random.stream`."""
+        """Return the random stream of this step for one use; see :func:`~amask_solo._random.stream`."""
         attached = self._trainer is not None
         step = self.trainer.fit_loop.total_batch_idx if attached else batch_idx
         return stream(name, seed=self._seed, rank=self.global_rank, step=step, device=self.device)
@@ -208,13 +208,13 @@ class Masked(LightningModule):
         return [getattr(self, name) for name in (host.backbone, host.momentum_backbone) if hasattr(self, name)]
 
     def configure_callbacks(self) -> list[Callback]:
-        """Watch the game in the host's own scripts too, which know no callback of ours."""
+        """Add the monitors of the game in the host's own scripts, which do not know them."""
         trainer: Any = self.trainer
         watched = any(isinstance(callback, GameMonitor) for callback in trainer.callbacks)
         return [] if watched else [GameMonitor(), AdvantageMonitor()]
 
     def on_fit_start(self) -> None:
-        """Make the masker's optimizer, with the same masker on every rank."""
+        """Make the masker's optimizer, and the masker equal on all ranks."""
         super().on_fit_start()
         check_precision(self.adversary, self.trainer.precision)
         self._seed, self.step = torch.initial_seed(), None
@@ -227,7 +227,7 @@ class Masked(LightningModule):
         checkpoint["adversary"] = {"optimizer": self.adversary.optimizer_state()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the state of the masker's optimizer."""
+        """Restore the state of the masker's optimizer."""
         super().on_load_checkpoint(checkpoint)
         self.adversary.resume(checkpoint.get("adversary", {}).get("optimizer", {}))
 

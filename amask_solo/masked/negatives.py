@@ -1,4 +1,4 @@
-"""The host's loss with one more logit for each query: its hard negative."""
+"""Add a hard negative to each query of the host's contrastive loss, as one more logit."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -17,10 +17,9 @@ from amask_solo.masked.side_effects import quiet
 
 
 def refuse_negatives(model: Any) -> None:
-    """Raise an error if a method cannot have hard negatives.
+    """Raise a ``UserError`` if a method's loss has no logits, or if it does not have exactly two views.
 
-    Raises:
-        UserError: If its loss has no logits, or there are other than two views, so that a query has several keys.
+    With more views, a query has several keys.
     """
     contrastive_loss(model.stock)
     crops = model.cfg.data.num_large_crops, model.cfg.data.num_small_crops
@@ -31,15 +30,15 @@ def refuse_negatives(model: Any) -> None:
 
 
 def with_negatives(model: Any, clean: Views, batch_idx: int) -> Callable[[], AbstractContextManager[None]]:
-    """Return contexts in which each call of the host's loss has the hard negatives of a batch.
+    """Return a factory of contexts in which each call of the host's loss includes the hard negatives of a batch.
 
-    They are made once, at first use: then the host has encoded its own views, and autocast remembers its weights as it
-    needs them, with a gradient.
+    The negatives are made once, at their first use. By then the host has encoded its own views, so that autocast has
+    cached the weights with a gradient, as the host needs them.
 
     Args:
         model: The masked method.
         clean: The clean views of the batch.
-        batch_idx: Its number in the epoch.
+        batch_idx: The index of the batch in the epoch.
     """
     game = model.adversary.game
     if game.negatives is None:
@@ -59,9 +58,9 @@ def with_negatives(model: Any, clean: Views, batch_idx: int) -> Callable[[], Abs
 
 
 def embed(model: Any, images: Images) -> Embeddings:
-    """Return what the method compares its queries with, of some images: by the teacher, where there is one.
+    """Return the normalized embeddings of images as keys: from the teacher if there is one, without a graph.
 
-    It is normalized, has no graph and leaves no trace; the networks are in training mode, as for the keys.
+    The networks are in training mode, as for the keys, but there are no side effects.
     """
     host, teacher = load_host(), hasattr(model, "momentum_projector")
     backbone = getattr(model, host.momentum_backbone if teacher else host.backbone)

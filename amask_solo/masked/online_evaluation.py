@@ -1,7 +1,7 @@
-"""The host's online classifier and kNN learn from clean features only.
+"""Let the host's online classifier and kNN learn from clean features only.
 
-A masked view's features are replaced, for the samples that were changed and for these readers alone, by those of the
-view beside it that is clean. A sample in which nothing is hidden counts as clean: masks of zero leave the stock method.
+For these two, the features of changed samples in a masked view are replaced by the features of a clean view. A sample
+in which nothing is hidden counts as clean, so masks of zero give the stock method.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,14 +25,14 @@ def clean_online_evaluation(
     targets: Tensor,
     caches: Sequence[EncodeOnce],
 ) -> Iterator[None]:
-    """Show the classifiers and the kNN clean features for as long as the context lasts.
+    """Show clean features to the classifiers and the kNN while the context lasts.
 
     Args:
         model: The host's method.
-        clean: The large views before anything was hidden.
+        clean: The clean large views.
         views: The large views that the host gets.
         targets: Labels of the samples; -1 = no label.
-        caches: Remembered features of the clean views: of the backbone, then of the momentum backbone.
+        caches: The remembered features of the clean views, from the backbone and then from the momentum backbone.
     """
     changed = [
         None if view is known else (view != known).flatten(1).any(dim=1)
@@ -40,7 +40,7 @@ def clean_online_evaluation(
     ]
     stand_in = changed.index(None) if None in changed else 0
     if None not in changed:
-        # With masks on both views none is clean, so one is encoded for these readers alone.
+        # If both views are masked, a clean one is encoded for this purpose only.
         with torch.no_grad(), quiet(model):
             for cache in caches:
                 cache.view(stand_in)
@@ -56,7 +56,7 @@ def clean_online_evaluation(
 
 
 def _substitute(changed: list[Tensor | None], cache: EncodeOnce, stand_in: int) -> Callable:
-    """Return a forward pre-hook of a classifier, which the host calls once for each large view, in order."""
+    """Return a forward pre-hook for a classifier, which the host calls once for each large view, in order."""
     order = cycle(changed)
 
     def hook(head: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:  # noqa: ARG001
@@ -70,13 +70,13 @@ def _substitute(changed: list[Tensor | None], cache: EncodeOnce, stand_in: int) 
 
 
 def _leave_out(changed: list[Tensor | None], targets: Tensor) -> Callable:
-    """Return a forward pre-hook of the kNN, which leaves out the features of samples that were changed."""
+    """Return a forward pre-hook for the kNN that leaves out the features of changed samples."""
     labeled = targets != -1
     keep = torch.cat([labeled if rows is None else ~rows & labeled for rows in changed])
 
     def hook(knn: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple:  # noqa: ARG001
         if "train_features" in kwargs:
-            # The current host has dropped unlabeled rows by now, the release has not.
+            # The current host has dropped unlabeled rows by now; the release has not.
             rows = len(kwargs["train_features"])
             kept = keep if rows == len(keep) else keep[labeled.repeat(len(changed))]
             kwargs |= {name: kwargs[name][kept] for name in ("train_features", "train_targets")}

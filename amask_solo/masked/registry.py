@@ -1,4 +1,4 @@
-"""``METHODS["amask_byol"]``: every method of the host under a second name, as soon as the host is imported."""
+"""Register the masked version of every method as ``METHODS["amask_<name>"]`` as soon as the host is imported."""
 
 import sys
 from importlib.abc import Loader, MetaPathFinder
@@ -24,10 +24,7 @@ def register() -> None:
 
 
 def register_when_imported() -> None:
-    """Call :func:`register` now if the host has been imported, else right after its import.
-
-    Importing this package stays cheap, and the order of the two imports does not matter.
-    """
+    """Call :func:`register` now if the host has been imported, otherwise right after its import."""
     if REGISTRY in sys.modules:
         register()
     elif not any(isinstance(finder, _AfterImport) for finder in sys.meta_path):
@@ -50,7 +47,7 @@ def _masked(base: type) -> Any:
 
 
 class _AfterImport(MetaPathFinder):
-    """Find the host as usual, but let :class:`_Registering` load it; the release imports its methods at once."""
+    """Find the host as usual, but let :class:`_Registering` load it."""
 
     def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         if fullname not in ("solo", REGISTRY):
@@ -62,7 +59,7 @@ class _AfterImport(MetaPathFinder):
 
 
 class _Registering(Loader):
-    """Load a module by its own loader, with the release's missing imports stood in for, then register."""
+    """Load a module by its own loader, with stand-ins for the release's missing imports; then register."""
 
     def __init__(self, loader: Loader) -> None:
         self.loader = loader

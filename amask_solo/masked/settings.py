@@ -1,4 +1,4 @@
-"""From the node ``adversary`` of a configuration to the objects it names."""
+"""Build the objects that the node ``adversary`` of a configuration names."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
@@ -13,18 +13,19 @@ from amask_solo.game.game import Game
 from amask_solo.layout import PARTS
 
 OPTIMIZER = {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 1e-3}
-"""What ``adversary.optimizer`` is if it names no class: the adversary's default, of which single values may differ."""
+"""The node that ``adversary.optimizer`` is merged into if it names no class: the adversary's default optimizer."""
 
 
 class Settings(NamedTuple):
-    """The adversary, and what only the host's side needs to know.
+    """The adversary, and the settings that only the masked method needs.
 
     Attributes:
         adversary: The masker's side of the game.
-        side: The number of the view that is masked; ``None`` chooses the one through which a mask gets a gradient;
-            ``"both"`` masks the first two, each with its own masks.
-        loud: Which call of the host writes logs, BatchNorm statistics, queues and memory banks: that on the (last)
-            ``"masked"`` view, which costs nothing, or an extra one on ``"clean"`` views, one encoder pass more.
+        side: The index of the masked view; ``None`` chooses the one whose mask gets a gradient; ``"both"`` masks the
+            first two views, each with its own masks.
+        loud: The call of the host that writes logs, BatchNorm statistics, queues and memory banks: the one on the
+            (last) ``"masked"`` view, which costs nothing, or an extra one on ``"clean"`` views, which costs one more
+            encoder pass.
     """
 
     adversary: Adversary
@@ -33,16 +34,16 @@ class Settings(NamedTuple):
 
 
 def build_settings(cfg: DictConfig) -> Settings:
-    """Build the adversary that a configuration asks for.
+    """Build the adversary of a configuration.
 
     Args:
-        cfg: The host's configuration. Its optional node ``adversary`` holds the arguments of
+        cfg: The host's configuration. Its optional node ``adversary`` has the arguments of
             :class:`~amask_solo.game.game.Game` and :class:`~amask_solo.game.adversary.Adversary`, ``side`` and
-            ``loud``. A part (masker, fill, constraint, update, hard_views, negatives) is the name of a file, or a
-            node with ``name`` and what differs from that file, or a node with its own ``_target_``.
+            ``loud``. A part (masker, fill, constraint, update, hard_views, negatives) is the name of a file, a node
+            with ``name`` and the differences from that file, or a node with its own ``_target_``.
 
     Raises:
-        UserError: If a key or a name is unknown, or a value is refused; it names the nearest known one.
+        UserError: If a key or a name is unknown (the message names the nearest known one), or a value is refused.
     """
     node = OmegaConf.select(cfg, "adversary") or {}
     check_keys(node, "adversary")
@@ -52,7 +53,7 @@ def build_settings(cfg: DictConfig) -> Settings:
     if loud not in ("masked", "clean"):
         raise UserError(f"Expected adversary.loud to be 'masked' or 'clean', but got {loud!r}.")
 
-    # The host's random numbers must be those of the stock method, so that both see the same data in the same order.
+    # The random state must be that of a stock run, so that both see the same data in the same order.
     with torch.random.fork_rng(devices=[]):
         chosen = {part: node.get(part) or default for part, default in PARTS.items()}
         made = {part: _build(cfg, part, choice) for part, choice in chosen.items() if choice}
@@ -69,11 +70,7 @@ def build_settings(cfg: DictConfig) -> Settings:
 
 
 def check_precision(adversary: Adversary, precision: str) -> None:
-    """Refuse a game of several backward passes a step where gradients are scaled.
-
-    Raises:
-        UserError: If the precision is ``"16-mixed"`` and the game is one of these.
-    """
+    """Raise a ``UserError`` if a game takes several backward passes a step and the precision is ``"16-mixed"``."""
     if precision == "16-mixed" and (adversary.two_turns or adversary.memory_efficient or adversary.steps > 1):
         raise UserError(
             "update=alternating, adversary.memory_efficient and adversary.steps above 1 do not work with"
@@ -95,11 +92,11 @@ def _build(cfg: DictConfig, part: str, choice: Any) -> Any:
 
 
 def _told(node: Any, pixels: Mapping[str, list[Any]], where: str) -> Any:
-    """Return a node in which each part that takes the mean and std of the data's pixels has them, unless it has own.
+    """Fill in the mean and std of the data's pixels in each part that takes both, unless the part sets them.
 
-    The names of the arguments decide, so a part of one's own that means something else by both must be given its own.
-    An interpolation in the part's file would be calmer, but there is nothing to refer to before the images are read:
-    most sets measure both, and settings are checked before.
+    The names of the arguments decide, so a user's part that means something else by both must set them. An
+    interpolation in the part's file has nothing to refer to: most data sets measure both values, and settings are
+    checked before that.
     """
     if isinstance(node, list):
         return [_told(child, pixels, where) for child in node]
@@ -111,16 +108,16 @@ def _told(node: Any, pixels: Mapping[str, list[Any]], where: str) -> Any:
 
 
 def described(group: str, choice: Any) -> dict[str, Any]:
-    """Return the node that a choice stands for: the name of a file, a name and what differs, or the node itself.
+    """Return the node of a choice: the name of a file, a name with differences from the file, or the node itself.
 
-    An argument that is a group of its own (the localiser of a masker) may be chosen in the same way.
+    An argument that is a group itself (the localiser of a masker) may be chosen in the same way.
 
     Args:
         group: The folder of the configuration files.
-        choice: What stands in the configuration.
+        choice: The value in the configuration.
 
     Raises:
-        UserError: If there is no such file; it names the nearest.
+        UserError: If there is no such file; the message names the nearest one.
     """
     node = {"name": choice} if isinstance(choice, str) else dict(choice)
     if "name" in node:
@@ -131,7 +128,7 @@ def described(group: str, choice: Any) -> dict[str, Any]:
 
 
 def _load(group: str, name: str) -> dict[str, Any]:
-    """Return what a file holds, after what it takes from other groups by its list of defaults."""
+    """Return the content of a file, merged over the defaults that it takes from other groups."""
     folder = config_folder() / group
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in names:

@@ -1,7 +1,7 @@
-"""Calls of the host that nobody hears.
+"""Calls of the host without side effects.
 
 Each call of a host's ``training_step`` writes logs, BatchNorm statistics, queues, centers, memory banks and kNN
-features. Exactly one call a batch may: the others run inside :func:`quiet`.
+features. Only one call per batch may do so; the others run inside :func:`quiet`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,14 +14,14 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 Buffers = dict[tuple[nn.Module, str], Tensor]
-"""Copies of buffers, by their module and their name in it."""
+"""A module and the name of its buffer -> a copy of the buffer."""
 
 CLASS_LOSSES = ("train_class_loss", "train_momentum_class_loss")
-"""Under which names a host logs the losses of its online classifiers."""
+"""The names under which the hosts log the losses of their online classifiers."""
 
 
 def snapshot(model: LightningModule) -> Buffers:
-    """Copy the host's buffers, but for statistics of normalization layers, which training writes and never reads."""
+    """Copy the host's buffers, except for statistics of normalization layers, which training never reads."""
     return {
         (module, name): buffer.clone()
         for module in model.modules()
@@ -32,15 +32,15 @@ def snapshot(model: LightningModule) -> Buffers:
 
 @contextmanager
 def quiet(model: LightningModule, before: Mapping | None = None) -> Iterator[None]:
-    """Run a call of the host without any trace but its result.
+    """Discard all side effects of the host's calls while the context lasts.
 
-    The buffers are *swapped* for scratch copies: writing the old values back in place would invalidate the graph.
+    The buffers are *swapped* for scratch copies, because writing old values back in place would invalidate the graph.
 
     Args:
         model: The host's method.
-        before: Buffers as they were earlier, which the call shall see instead of the present ones.
+        before: Earlier values of buffers, which the calls see instead of the present ones.
     """
-    # With those that are still None: a cache that the call fills is a trace too.
+    # Buffers that are still None are included, since a call may fill them.
     originals = {(module, name): buffer for module in model.modules() for name, buffer in module._buffers.items()}
     present = before or {}
     for (module, name), buffer in originals.items():
@@ -56,16 +56,16 @@ def quiet(model: LightningModule, before: Mapping | None = None) -> Iterator[Non
 
 @contextmanager
 def class_losses(model: LightningModule) -> Iterator[list[Tensor]]:
-    """Give a list that fills with the losses of the online classifiers, overheard from what the host logs.
+    """Yield a list that collects the losses of the online classifiers from the host's logs.
 
-    They have no gradient to views or backbone, and are no part of the game.
+    These losses have no gradient to views or backbone, and are not part of the game.
     """
     heard: list[Tensor] = []
     calls: list[bool] = []
     log_dict = model.log_dict
 
     def listen(dictionary: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
-        # Copies, since a host may go on adding to the tensor that it has logged.
+        # The list has copies, since a host may add to the logged tensor in place.
         heard.extend(dictionary[key].clone() for key in CLASS_LOSSES if key in dictionary)
         log_dict(dictionary, *args, **kwargs)
 
@@ -82,7 +82,7 @@ def class_losses(model: LightningModule) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def replaced(owner: object, **attributes: Any) -> Iterator[None]:
-    """Give an object attributes of its own, methods too, for as long as the context lasts."""
+    """Replace attributes or methods of an object while the context lasts."""
     before = {name: vars(owner)[name] for name in attributes if name in vars(owner)}
     vars(owner).update(attributes)
     try:
@@ -94,7 +94,7 @@ def replaced(owner: object, **attributes: Any) -> Iterator[None]:
 
 
 def _unheard(*_: Any, **__: Any) -> None:
-    """Take what is logged, and forget it."""
+    """Discard a log entry."""
 
 
 @cache

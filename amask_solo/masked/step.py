@@ -1,4 +1,4 @@
-"""What the hooks of one training step pass to one another."""
+"""The state that the hooks of one training step share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,16 +12,16 @@ from amask_solo.masked.side_effects import Buffers
 
 @dataclass
 class Step:
-    """One batch that is played. ``training_step`` makes it, ``on_train_batch_end`` lets it go; nothing else is kept.
+    """One batch of the game. ``training_step`` makes it and ``on_train_batch_end`` releases it.
 
     Attributes:
-        batch: The host's: indexes, clean views, labels.
-        batch_idx: Its number in the epoch.
-        taken: How many steps the host's optimizer had taken before.
-        moves: Whether the masker learns.
-        before: The host's buffers as they were at the beginning, if the masker plays again after the encoder. It then
-            sees these instead of the present ones: queues without the batch.
-        turn: What the encoder's turn was, without its graph, until the backward pass; who watches takes it in the hook
+        batch: The host's batch: indexes, clean views, labels.
+        batch_idx: The index of the batch in the epoch.
+        taken: The number of steps that the host's optimizer had taken before.
+        moves: Whether the masker learns in this step.
+        before: The host's buffers at the beginning of the step, if the masker plays again after the encoder. It then
+            sees these instead of the present ones, so that the queues do not contain the batch.
+        turn: The encoder's turn, without its graph, until the backward pass. Callbacks read it in their hook
             ``on_before_backward``.
     """
 
@@ -33,7 +33,7 @@ class Step:
     turn: Turn | None = None
 
     def part(self, share: float) -> "Step":
-        """Return the step with the first images of its batch alone."""
+        """Return the step with a share of its batch, the first images."""
         indexes, views, targets = self.batch
         views = [views] if isinstance(views, Tensor) else views
         size = part_size(share, len(indexes))

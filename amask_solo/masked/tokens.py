@@ -1,15 +1,15 @@
-"""Hidden patches are left out of a vision transformer, not painted over: it computes the tokens of the others alone.
+"""Leave hidden patches out of a vision transformer instead of painting over them, so that it computes fewer tokens.
 
-A masked view carries its mask along as a fourth channel. The network's ``patch_embed`` takes it off; when the patches
-have their positions, the hidden ones are left out. So every other view passes as without all this, momentum teachers
-need nothing of their own, and the features of clean views are the same to the bit.
+A masked view carries its mask along as a fourth channel. A hook on ``patch_embed`` removes it, and the hidden patches
+are dropped after the positions are added. Views without a mask pass unchanged, so the features of clean views are the
+same bit for bit, and momentum teachers need no special treatment.
 
 The masker learns from a weight of 1 on every kept patch, in each attention and in the mean over patches if there is
-one. The gradient of a mask is, to first order, how the loss would change if that patch were left out as well. Of a
-patch that is hidden, and so not computed, nothing is known: its score moves as far as the projection ties it to the
-others.
+one. The gradient of the mask at a kept patch is, to first order, the change of the loss if that patch were dropped as
+well. A dropped patch is not computed and gives no gradient; its score only moves as far as the projection ties it to
+the others.
 
-This is ours. Patches were left out of one view of a Siamese method before, at random.
+This is ours. Earlier methods dropped patches of one view of a Siamese method at random.
 
 References:
     He et al., `Masked Autoencoders Are Scalable Vision Learners <https://arxiv.org/abs/2111.06377>`_, CVPR 2022;
@@ -34,23 +34,24 @@ from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.occlusion import Carrier, carried, pixels
 
 Tokens = Float[Tensor, "b tokens d"]
-"""The class token and others like it first, then one token a patch."""
+"""The class token and other prefix tokens, then one token for each patch."""
 
 Left = Float[Tensor, "b left d"]
-"""The same without the patches that are hidden."""
+"""The same without the hidden patches."""
 
 TRIES, IMAGES = 8, 4
-"""A masker is tried with so many weights, on so many images each."""
+"""The number of random weights that a masker is tried with, and the number of images for each."""
 
 
 class TokenDrop:
-    """Leave the hidden patches of each view that carries its mask out of a network, by hooks on it.
+    """Hooks on a network that drop the hidden patches of each view that carries its mask.
 
-    Of each image equally many are left out, those that the mask hides most, so nothing waits for the device.
+    The same number of patches is dropped in each image, those that the mask hides most, so nothing waits for the
+    device.
 
     Args:
-        network: A vision transformer of timm's class, as the host's are.
-        hidden: How many patches of a masked view are left out.
+        network: A vision transformer of timm's class ``VisionTransformer``, as the host's are.
+        hidden: The number of patches of a masked view that are dropped.
     """
 
     def __init__(self, network: Any, *, hidden: int) -> None:
@@ -91,20 +92,20 @@ class TokenDrop:
         logs, self.kept, self.logs = self.logs, None, None
         if logs is None or not self.mean:
             return tokens
-        # A weight moves the mean of the patches towards its own.
+        # The gradient of a weighted mean of the patches, with respect to the logarithm of a weight.
         return tokens + logs.unsqueeze(-1) * (tokens - tokens[:, self.prefix :].mean(dim=1, keepdim=True))
 
 
 def drop_tokens(game: Game, networks: Iterable[nn.Module], backbone: DictConfig) -> None:
-    """Let networks leave out what the game hides.
+    """Make networks drop the patches that the game hides.
 
     Args:
-        game: Whose views carry their masks.
-        networks: The backbone, and the teacher's if there is one.
+        game: The game, whose views carry their masks.
+        networks: The backbone, and the teacher's backbone if there is one.
         backbone: The node that they were built from.
 
     Raises:
-        UserError: If they cannot, or the masks do not suit it; see :func:`count_hidden`.
+        UserError: If the networks cannot drop patches, or the masks do not fit; see :func:`count_hidden`.
     """
     refuse_whole_images(backbone)
     networks = list(networks)
@@ -116,19 +117,19 @@ def drop_tokens(game: Game, networks: Iterable[nn.Module], backbone: DictConfig)
 
 @torch.no_grad()
 def count_hidden(game: Game, *, patch: int, size: int) -> int:
-    """Return how many patches each mask of a game hides, which must not depend on the image, nor on what is learned.
+    """Return the number of patches that each mask hides, which must not depend on the image or on learned weights.
 
-    The masker is tried on noise, with random weights; its own stay as they are.
+    The masker is tried on noise with random weights; its own weights are not changed.
 
     Args:
-        game: Whose masker and fill are tried. A localiser that looks through the method's backbone is lent noise, so
-            the method must lend it the backbone after this.
+        game: The game whose masker and fill are checked. A localiser that uses the method's backbone gets noise in its
+            place, so the method must give it the backbone after this.
         patch: The side of the backbone's patches in pixels.
         size: Height and width of the views.
 
     Raises:
-        UserError: If masks are soft, not made of whole patches, or unequally large, or hide nothing or everything; or
-            if there is a fill, which would be seen nowhere.
+        UserError: If masks are soft, not made of whole patches, or of unequal size, or hide nothing or everything; or
+            if there is a fill, which would not be visible.
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(IMAGES, 3, size, size, generator=generator)

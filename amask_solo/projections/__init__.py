@@ -1,4 +1,4 @@
-"""Projections: from logits to masks, what the adversary may not do at all."""
+"""Projections: from logits to masks, with hard limits on what the adversary may hide."""
 
 from amask_solo.projections.area import AreaBudget, area_budget
 from amask_solo.projections.base import Projection

@@ -1,8 +1,8 @@
-"""From logits to masks: what the adversary may not do at all.
+"""The base class of projections from logits to masks.
 
-A projection is a function of logits, and of what earlier masks already hide, that always returns masks in [0, 1]. It
-computes in float32 or better, so that budgets hold under bf16 as well. Projections are plain classes: a dataclass in a
-list of a yaml would be taken for a structured config.
+A projection maps logits, and the part that earlier masks hide, to masks in [0, 1]. It computes in float32 or better, so
+that budgets also hold under bf16. Projections are plain classes, because OmegaConf would take a dataclass in a list of
+a yaml for a structured config.
 """
 
 from abc import ABC, abstractmethod
@@ -16,9 +16,9 @@ class Projection(ABC):
     """Turn logits into masks. A projection has no parameters and no state.
 
     Attributes:
-        disjoint: Whether it hides only what earlier masks left visible; most do not look at these.
-        least: The share of the image that a mask hides at least, if there is room.
-        shares_out: Whether the masks of an image share its pixels out, so that one made alone would hide everything.
+        disjoint: Whether it only hides what earlier masks left visible; most projections ignore earlier masks.
+        least: The minimum share of the image that a mask hides, if there is room.
+        shares_out: Whether the masks of an image divide its pixels among them, so that a single mask hides everything.
     """
 
     disjoint: bool = False
@@ -31,19 +31,19 @@ class Projection(ABC):
 
         Args:
             logits: Scores of N masks; higher hides more.
-            room: How much of each pixel may be hidden, in [0, 1]; all of it if ``None``.
-            generator: Source of randomness, for those that draw.
+            room: How much of each pixel may be hidden, in [0, 1]; ``None`` means 1.
+            generator: Source of randomness, for projections that draw.
         """
 
     def decide(self, masks: Masks, room: OneMask | None) -> Masks:
-        """Return which pixels these masks hide if each is hidden or not: by default, those that are more than half.
+        """Return binary masks: by default, pixels are hidden if more than half of their room is.
 
         Args:
-            masks: What :meth:`within` returned.
-            room: Its room.
+            masks: The result of :meth:`within`.
+            room: The argument of :meth:`within`.
 
         Returns:
-            Zeros and ones; the ones may be where there is no room.
+            Zeros and ones; ones may be where there is no room.
         """
         return (masks > (0.5 if room is None else room / 2)).to(masks.dtype)
 
@@ -54,7 +54,7 @@ class Projection(ABC):
 
         Args:
             logits: Scores of N masks; higher hides more.
-            hidden: What earlier masks hide.
+            hidden: How much of each pixel earlier masks hide.
             generator: Source of randomness, on the device of the logits.
         """
         room = 1 - wide(hidden) if self.disjoint and hidden is not None else None
@@ -62,11 +62,7 @@ class Projection(ABC):
 
 
 class Wrapper(Projection):
-    """A projection made of another one: it has its attributes, and decides as it does.
-
-    Args:
-        inner: The other one.
-    """
+    """A projection that wraps an inner one; it has the attributes of the inner one and decides as that does."""
 
     def __init__(self, inner: Projection) -> None:
         self.inner = inner
@@ -78,7 +74,7 @@ class Wrapper(Projection):
 
 
 def times(masks: Masks, room: OneMask | None) -> Masks:
-    """Return the masks as far as there is room."""
+    """Return the masks, limited to the room."""
     return masks if room is None else masks * room
 
 

@@ -1,4 +1,4 @@
-"""Projections made of projections."""
+"""Projections that wrap other projections."""
 
 import torch
 
@@ -7,10 +7,10 @@ from amask_solo.projections.base import Projection, Wrapper, times, wide
 
 
 class Disjoint(Wrapper):
-    """Hide only what earlier masks left visible, and meet the budget of the inner projection there.
+    """Hide only what earlier masks left visible, and keep the budget of the inner projection.
 
     Args:
-        inner: How the masks are made in the room that is left; without earlier masks, this alone.
+        inner: Makes the masks within the room that is left; without earlier masks, there is room everywhere.
 
     Example:
         >>> from amask_solo.projections import AreaBudget
@@ -26,19 +26,19 @@ class Disjoint(Wrapper):
         self.disjoint = True
 
     def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:
-        """Return what the inner projection makes of the room."""
+        """Return the masks of the inner projection within the room."""
         return self.inner.within(logits, room, generator=generator)
 
 
 class Binary(Wrapper):
-    r"""Hide each pixel or show it, and learn as if the masks were soft: the straight-through estimator.
+    r"""Make binary masks with the gradient of soft ones: the straight-through estimator.
 
-    With the soft masks :math:`s` of the inner projection and what it decides on, :math:`h \in \{0, 1\}`, the masks are
-    :math:`h` forwards, and their gradient is that of :math:`s`. A veil of soft masks hides less than its area says;
-    these hide all of it. Of an area budget, those pixels are hidden that have the highest scores, exactly as many as
-    the budget says; of a softmax, each pixel by the mask that has most of it; of a sigmoid, the pixels above one half.
+    The inner projection makes soft masks :math:`s` and decides on binary ones, :math:`h \in \{0, 1\}`. The forward pass
+    returns :math:`h`, and the gradient is that of :math:`s`. A soft mask may only veil its area; a binary one hides it.
+    With an area budget, the pixels with the highest scores are hidden, exactly as many as the budget says; with a
+    softmax, each pixel belongs to the mask with the largest share; with a sigmoid, pixels above one half are hidden.
 
-    If there is not room for all of a pixel, because an earlier mask is soft, what is left of it is hidden.
+    If an earlier soft mask leaves room for a part of a pixel, this part is hidden.
 
     Args:
         inner: Makes the soft masks.
@@ -58,25 +58,25 @@ class Binary(Wrapper):
         <https://arxiv.org/abs/1308.3432>`_, 2013. On masks under a budget: ours.
     """
 
-    decide = Projection.decide  # what is decided already; a partly hidden pixel is one without more room
+    decide = Projection.decide  # the masks are binary already, and a partly hidden pixel has no more room
 
     def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:
-        """Return masks of zeros and ones, as far as there is room, with the gradient of soft ones."""
+        """Return binary masks within the room, with the gradient of soft masks."""
         soft = self.inner.within(logits, room, generator=generator)
         hard = times(self.inner.decide(soft.detach(), room), None if room is None else room.detach())
-        # In this order: what is added to the zeros and ones is an exact zero.
+        # The parentheses matter: the difference is an exact zero.
         return hard + (soft - soft.detach())
 
 
 class Standardized(Wrapper):
-    """Give each mask's logits mean 0 and deviation 1 over the pixels, and project them then.
+    """Standardize each mask's logits to mean 0 and deviation 1 over the pixels, then apply the inner projection.
 
-    A masker whose logits grow decides ever more sharply. Where a sigmoid is flat it learns nothing: its masks stay
-    where they are while the encoder learns to do without what they hide. With standardized logits, how decided a mask
-    is lies with the projection alone, and a pixel that is shown can still be tried. Ours.
+    Growing logits make masks ever more binary. A masker learns nothing where the sigmoid is flat, so its masks freeze
+    while the encoder learns to do without the hidden part. With standardized logits, only the projection decides how
+    binary the masks are, and a shown pixel can still become hidden. Ours.
 
     Args:
-        inner: Makes the masks. Of :class:`AreaBudget`, a ``sharpness`` of 3 leaves masks of half a bit a pixel.
+        inner: Makes the masks. An :class:`AreaBudget` with ``sharpness`` 3 makes masks with half a bit per pixel.
 
     Example:
         >>> import torch
@@ -88,7 +88,7 @@ class Standardized(Wrapper):
     """
 
     def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:
-        """Return what the inner projection makes of the standardized logits."""
+        """Return the masks of the inner projection for the standardized logits."""
         logits = wide(logits)
         centered = logits - logits.mean(dim=(-2, -1), keepdim=True)
         deviation = centered.square().mean(dim=(-2, -1), keepdim=True).clamp_min(1e-12).sqrt()

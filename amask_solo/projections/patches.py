@@ -1,4 +1,4 @@
-"""Masks of whole patches, and which of them by chance."""
+"""Masks of whole patches, and masks drawn at random by their scores."""
 
 import torch
 from jaxtyping import Float
@@ -15,17 +15,17 @@ Grid = Float[Tensor, "b n rows columns"]
 
 
 class Patches(Wrapper):
-    """Hide whole patches: each has the mean of its scores, and the inner projection sees one pixel for each.
+    """Hide whole patches: the inner projection sees one pixel for each patch, with the mean of the patch's scores.
 
-    A budget of the inner projection is then one of patches. At the right and lower border of an image that is no
-    multiple of ``patch_size``, patches are smaller.
+    A budget of the inner projection then counts patches. If the size of the image is not a multiple of ``patch_size``,
+    the patches at the right and lower border are smaller.
 
     Args:
         inner: Makes the masks on the grid of the patches.
-        patch_size: Their side in pixels.
+        patch_size: The side of a patch in pixels.
 
     Raises:
-        ValueError: If the patches are smaller than a pixel.
+        ValueError: If ``patch_size`` is below 1.
 
     Example:
         >>> scores = torch.zeros(1, 1, 4, 4)
@@ -44,7 +44,7 @@ class Patches(Wrapper):
         self.patch_size = patch_size
 
     def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:
-        """Return masks that are constant on each patch; a patch has as much room as its fullest pixel."""
+        """Return masks that are constant on each patch; a patch has the room of its pixel with the least room."""
         grid, free = self._means(wide(logits)), None if room is None else self._least(room)
         masks = self.inner.within(grid, free, generator=generator)
         return self._pixels(masks, logits.shape[-2:])
@@ -65,17 +65,17 @@ class Patches(Wrapper):
 
 
 class GumbelTopK(Projection):
-    r"""Hide an exact share of the pixels, drawn at random: those of high scores more often, none for sure.
+    r"""Hide an exact share of the pixels, drawn at random; pixels with high scores are hidden more often.
 
-    With independent Gumbel noise :math:`g_i`, the :math:`k` highest of :math:`x_i + g_i` are drawn one after another
-    without replacement, each with a probability proportional to :math:`e^{x_i}`. The masks are binary; their gradient
-    is that of soft masks of the same area, :math:`\sigma((x_i + g_i) / \tau + s)`: see :class:`AreaBudget` and
+    With independent Gumbel noise :math:`g_i`, the :math:`k` highest of :math:`x_i + g_i` are a draw without
+    replacement, in which each pixel has a probability proportional to :math:`e^{x_i}`. The masks are binary. Their
+    gradient is that of soft masks of the same area, :math:`\sigma((x_i + g_i) / \tau + s)`; see :class:`AreaBudget` and
     :class:`Binary`.
 
     Args:
-        area: The share of the pixels that is hidden, in (0, 1); within :class:`Patches`, of the patches.
-        temperature: :math:`\tau` of the soft masks, above 0. The lower, the closer to binary masks they are, and the
-            fewer pixels get a gradient.
+        area: The share of the pixels that is hidden, in (0, 1); within :class:`Patches`, the share of the patches.
+        temperature: :math:`\tau` of the soft masks, above 0. A lower temperature makes them closer to binary, and gives
+            fewer pixels a gradient.
 
     Raises:
         ValueError: If the area is not in (0, 1), or the temperature is not positive.
@@ -93,7 +93,7 @@ class GumbelTopK(Projection):
     References:
         The draw: Kool et al., `Stochastic Beams and Where to Find Them <https://arxiv.org/abs/1903.06059>`_, ICML 2019.
         On masks: Chen et al., `AutoMAE <https://arxiv.org/abs/2303.06583>`_, PRCV 2023, which adds further noise before
-        it takes the highest. The soft masks are ours; there, a softmax over the patches.
+        it takes the highest and uses a softmax over the patches as soft masks; ours are different.
     """
 
     def __init__(self, area: float, *, temperature: float = 1.0) -> None:
@@ -103,8 +103,8 @@ class GumbelTopK(Projection):
         self.least = self.drawn.least
 
     def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:
-        """Return masks of zeros and ones, of exactly the area if there is room."""
+        """Return binary masks, of exactly the given area if there is room."""
         logits = wide(logits)
         uniform = torch.rand(logits.shape, generator=generator, device=logits.device, dtype=logits.dtype)
-        # Of a zero, which may be drawn, the logarithm is minus infinity, and the score the lowest there is.
+        # A drawn zero has the logarithm minus infinity, and its pixel rightly gets the lowest score.
         return self.drawn.within(logits - (-uniform.log()).log(), room)

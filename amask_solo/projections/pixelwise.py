@@ -1,4 +1,4 @@
-"""Projections that look at each pixel alone."""
+"""Projections of each pixel by itself."""
 
 import torch
 
@@ -21,7 +21,7 @@ class Sigmoid(Projection):
 
 
 class Softmax(Projection):
-    """Share each pixel out between the N masks, which sum to one everywhere.
+    """Divide each pixel among the N masks, which sum to one everywhere.
 
     References:
         Shi et al., `Adversarial Masking for Self-Supervised Learning
@@ -40,7 +40,7 @@ class Softmax(Projection):
         """Return the softmax over the masks, times the room.
 
         Raises:
-            ValueError: If there is one mask only, which would hide everything.
+            ValueError: If there is only one mask, which would hide everything.
         """
         if logits.shape[1] < 2:
             raise ValueError(
@@ -50,5 +50,5 @@ class Softmax(Projection):
         return times(torch.softmax(wide(logits), dim=1), room)
 
     def decide(self, masks: Masks, room: OneMask | None) -> Masks:  # noqa: ARG002
-        """Give each pixel to the mask that has most of it."""
+        """Give each pixel to the mask with the largest share of it."""
         return torch.zeros_like(masks).scatter(1, masks.argmax(dim=1, keepdim=True), 1.0)

@@ -1,1 +1,1 @@
-"""From a configuration to a run folder: pretraining, evaluation, export, and what watches them."""
+"""Carry out configurations: pretraining into a run folder, and evaluation of a checkpoint."""

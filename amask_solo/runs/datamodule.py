@@ -1,4 +1,4 @@
-"""Batches for the host: uint8 images go to the device, and become its views there."""
+"""Batches for the host, whose views are made of uint8 images on the device."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -19,9 +19,9 @@ class ViewsData(LightningDataModule):
     Args:
         images: The data set.
         views: Makes the views of a batch.
-        batch_size: Images a step on each process.
-        seed: Of the order of the images and of the views.
-        num_workers: Processes that read images which do not stay on the device.
+        batch_size: Images per step on each process.
+        seed: The seed of the order of the images and of the views.
+        num_workers: The number of processes that read images, if these do not stay on the device.
         device_cache: Whether all images stay on the device; see :func:`~amask_solo.data.make_loader`.
     """
 
@@ -43,11 +43,11 @@ class ViewsData(LightningDataModule):
         self.reading: dict[str, Any] = {"num_workers": num_workers, "device_cache": device_cache}
 
     def train_dataloader(self) -> Iterable:
-        """Return the batches of an epoch; each process sees its own share."""
+        """Return the batches of an epoch; each process gets its own share."""
         return self._batches(self.images.train, shuffle=True, drop_last=True, seed=self.seed)
 
     def val_dataloader(self) -> Iterable:
-        """Return the validation batches; none if there are no such images."""
+        """Return the validation batches, if there are any."""
         return [] if self.images.val is None else self._batches(self.images.val, shuffle=False, drop_last=False)
 
     def _batches(self, images: ImageSet, **order: Any) -> Iterable:
@@ -62,22 +62,22 @@ class ViewsData(LightningDataModule):
         )
 
     def still_batches(self, images: ImageSet) -> Iterable:
-        """Return images as they are, in order, all on one process.
+        """Return batches of images in their order, all on one process.
 
-        They stay in memory if the training images do, but in that of the host: the device's is for the training.
+        If the training images stay on the device, these stay in the CPU's memory, since the device's is for training.
         """
         stay = stays(self.images.train, self.reading["device_cache"])
         reading = {**self.reading, "device_cache": "on" if stay else "off", "persistent_workers": False}
         return make_loader(images, batch_size=256, shuffle=False, drop_last=False, device="cpu", **reading)
 
     def prepare(self, images: Pixels) -> Images:
-        """Return images as validation sees them."""
+        """Return normalized images, as in validation."""
         data = self.images
         view_filter = self.views.view_filter
         return evaluation_view(images, mean=data.mean, std=data.std, size=data.image_size, view_filter=view_filter)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ARG002
-        """Make the host's batch: indexes, views and labels to train, images and labels to validate."""
+        """Make the host's batch: indexes, views and labels for training, images and labels for validation."""
         index, images, labels = batch
         if not self.trainer.training:
             return self.prepare(images), labels
@@ -93,13 +93,13 @@ class ViewsData(LightningDataModule):
 
 
 class ResumeWithinEpoch(Callback):
-    """Let a resumed run see what it has not seen in its epoch.
+    """Continue a resumed run with the images that it has not seen in its epoch.
 
-    Lightning reads ahead before it knows which epoch it is, and would begin the epoch anew.
+    Lightning reads ahead before it knows the epoch, and would begin the epoch anew.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Set the loader to its place."""
+        """Set the position of the loader."""
         loop: Any = trainer.fit_loop
         loader: Any = trainer.train_dataloader
         epoch, batch = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current

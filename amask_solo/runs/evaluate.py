@@ -38,17 +38,17 @@ from amask_solo.maskers.base import Masker
 from amask_solo.runs.places import Places
 
 Tell = Callable[..., Any]
-"""Hears what is going on, ``tell(doing)``, and of what takes long how far it is, ``tell(doing, how_far)``."""
+"""Reports the present activity, ``tell(doing)``, and for long ones the progress, ``tell(doing, how_far)``."""
 
 
 class Outcome(NamedTuple):
-    """What came out.
+    """The outcome of an evaluation.
 
     Attributes:
         path: The file with all results.
-        results: Those of this time, as they stand in the file.
-        mistakes: Protocol -> why it has no result.
-        view_filter: What all views passed first, in words, as they did in training.
+        results: The new results, as they are in the file.
+        mistakes: Protocol -> the reason why it has no result.
+        view_filter: The filter that all views passed, as in training, in words.
     """
 
     path: Path
@@ -58,16 +58,16 @@ class Outcome(NamedTuple):
 
 
 def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
-    """Run protocols on a checkpoint, each result written as it comes.
+    """Run protocols on a checkpoint, and write each result as soon as it is there.
 
     Args:
         cfg: The composed configuration, as in ``configs/evaluate.yaml``, checked by
             :func:`~amask_solo.settings.evaluation.check_evaluation`.
         places: The checkpoint, and the file for the results.
-        tell: Called with a few words before each part of the work, and within the parts that take long.
+        tell: Called with a few words before each part of the work, and during long parts.
 
     Raises:
-        UserError: If a setting, the checkpoint or the data are wrong; a mistake in one protocol is kept in the outcome.
+        UserError: If a setting, the checkpoint or the data are wrong. A mistake in one protocol goes to the outcome.
     """
     protocols = {name: _protocol(node, f"protocol.{name}") for name, node in cfg.protocol.items()}
     file, path = places
@@ -119,7 +119,7 @@ def _protocol(node: DictConfig, where: str) -> Protocol:
 
 
 def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str, Any], Any]:
-    """Return what is evaluated, what is known about it, and the settings of its images."""
+    """Return the subject of the evaluation, the facts about it, and the settings of its images."""
     device = pick_device(cfg.device)
     run, checkpoint = config_of(file, trust=cfg.trust), read(file)
     images, view_filter = data_settings(cfg.get("data"), run), recorded_filter(checkpoint)
@@ -157,7 +157,7 @@ def _masker(checkpoint: Checkpoint, run: DictConfig | None, teacher: Callable[[]
     try:
         masker = load_masker(checkpoint, run)
     except UserError as error:
-        # The backbone is whole, and most protocols need no masker.
+        # The backbone is intact, and most protocols need no masker.
         warnings.warn(f"Evaluated without its masker. {error}", stacklevel=1)
         return None
     if masker:
@@ -175,7 +175,7 @@ def _head(checkpoint: Checkpoint, run: DictConfig | None, device: torch.device) 
 
 
 def _loggers(node: DictConfig | None, path: Path) -> list[Logger]:
-    # In a folder of its own, so that nothing is added to the curves and rows of the training.
+    # The loggers get their own folder, so that they do not change the curves of the training.
     folder = path.with_suffix("")
     name = f"{folder.absolute().parent.name}_{folder.name}"
     return instantiate(node, "logger", save_dir=folder, name=name) if node else []

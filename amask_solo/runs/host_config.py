@@ -1,4 +1,4 @@
-"""From the configuration of a run to the one that a method of the host is built from."""
+"""Convert the configuration of a run to that of a host's method."""
 
 from pkgutil import resolve_name
 from typing import Any
@@ -33,10 +33,10 @@ HOST_KEYS = (
     "view_filter",
 )
 TRANSFORMERS = ("vit_", "swin_")
-"""How the names of the host's backbones begin that are built for one size of views."""
+"""The prefixes of the host's backbones that are built for one size of views."""
 
 SMALL = 32
-"""Up to this many pixels ``stem=auto`` takes the small stem: the large one leaves a single feature pixel."""
+"""``stem=auto`` takes the small stem up to this many pixels, since the large one leaves a single feature pixel."""
 
 
 def method_class(name: str, base_class: str | None = None) -> type[LightningModule]:
@@ -44,10 +44,10 @@ def method_class(name: str, base_class: str | None = None) -> type[LightningModu
 
     Args:
         name: The method's name.
-        base_class: The dotted path of your own subclass of the host's ``BaseMethod``; otherwise the host's own.
+        base_class: The dotted path of a user's subclass of the host's ``BaseMethod``; by default, the host's class.
 
     Raises:
-        UserError: If there is no such method or class.
+        UserError: If the method or class does not exist.
     """
     host = load_host()
     base = host.adapt(_imported(base_class)) if base_class else host.stock(name.removeprefix(PREFIX))
@@ -57,19 +57,19 @@ def method_class(name: str, base_class: str | None = None) -> type[LightningModu
 def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: int) -> DictConfig:
     """Return the configuration in the current host's schema.
 
-    Learning rates are those of 256 images a step; they are scaled to the run's, as the host's scripts do. Of a recipe's
-    ``optimizer.kwargs`` only those are kept that the chosen optimizer takes. A backbone for images of one size, such as
-    a vision transformer, is built for the size of the views, unless ``backbone.kwargs.img_size`` says another one.
+    Learning rates are given for 256 images per step and scaled to the run's number, as in the host's scripts. Only the
+    ``optimizer.kwargs`` that the chosen optimizer takes are kept. A backbone for images of one size, such as a vision
+    transformer, is built for the size of the views, unless ``backbone.kwargs.img_size`` is given.
 
     Args:
         cfg: The configuration of the run.
-        images: The data set; it says how many classes there are.
-        views: The augmentations; they say how many crops there are.
-        devices: All processes of the run.
+        images: The data set, which has the number of classes.
+        views: The augmentations, which have the numbers of crops.
+        devices: The number of all processes of the run.
 
     Raises:
-        UserError: If the crops are not in the host's order, or the method does not fit the batch, the data or the
-            views, or timm cannot build the backbone for these.
+        UserError: If the crops are not in the host's order, if the method does not fit the batch, the data or the
+            views, or if timm cannot build the backbone for these views.
     """
     keys = [key for key in HOST_KEYS if key in cfg]
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
@@ -97,7 +97,7 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
     if is_timm(made.backbone.name):
         try_views(blueprint(made), sorted(sizes))
     row = by_name(cfg.method)
-    if cfg.base_class:  # nobody knows how many views a class of the user's own takes
+    if cfg.base_class:  # the number of views that a user's class takes is unknown
         row = by_class(_imported(cfg.base_class))._replace(many_views=True)
     check_method(made, row, images=len(images.train), devices=devices)
     return made
@@ -108,7 +108,7 @@ def _is_for_one_size(backbone: str) -> bool:
 
 
 def _stem(stem: str, image_size: int) -> str:
-    # The host picks the 3x3 stem by the data set's name.
+    # The host chooses the 3x3 stem by the name of the data set.
     small = stem == "cifar" or (stem == "auto" and image_size <= SMALL)
     return "cifar10" if small else "imagenet100"
 

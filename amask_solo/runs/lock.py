@@ -1,7 +1,7 @@
-"""One process trains in a run folder at a time.
+"""A lock, so that only one process trains in a run folder at a time.
 
-By ``fcntl.lockf``, not by the library ``filelock``: such a lock is its process's own, so no worker of a data loader
-inherits it; and where a file system knows no locks, the library would leave a file that outlives a crash.
+The lock uses ``fcntl.lockf`` and not the library ``filelock``, for two reasons: workers of a data loader do not inherit
+it, and on a file system without locks, the library would leave a file that outlives a crash.
 """
 
 import errno
@@ -17,18 +17,18 @@ from amask_solo.errors import UserError
 from amask_solo.files import cannot_write
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-"""What a file system answers that knows no locks, as some of clusters do."""
+"""The errors of file systems without locks, which some clusters have."""
 
 LOCK = ".lock"
-"""The file that a process holds while it trains; the system lets go of it when the process ends, however that is."""
+"""The file that a process locks while it trains; the system releases it when the process ends in any way."""
 
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Hold a run folder, which is made if need be; of several processes of one run, only the first may.
+    """Lock a run folder, which is made if necessary; only the first process of a run may call this.
 
     Raises:
-        UserError: If another process holds it, or it cannot be written.
+        UserError: If another process has locked it, or it cannot be written.
     """
     path = folder / LOCK
     try:
@@ -41,12 +41,12 @@ def hold(folder: Path) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         file.close()
-        with suppress(OSError):  # Unless nothing was written, it is not empty.
+        with suppress(OSError):  # The folder can only be removed if nothing was written.
             folder.rmdir()
 
 
 def check_free(folder: Path) -> None:
-    """Raise the error of :func:`hold` now, if another process holds the folder; write nothing."""
+    """Raise the error of :func:`hold` if another process has locked the folder; write nothing."""
     if (folder / LOCK).is_file():
         with (folder / LOCK).open("r+") as file:
             _lock(file)
@@ -56,7 +56,7 @@ def _acquire(path: Path) -> IO[str]:
     while True:
         file = path.open("a+")
         _lock(file)
-        # Its last owner has deleted it, perhaps after it was opened here.
+        # The last owner may have deleted the file after it was opened here.
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
             break
         file.close()

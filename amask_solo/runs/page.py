@@ -1,4 +1,4 @@
-"""``report.html`` of a run: what it was, what came out, its curves and its masks."""
+"""Write ``report.html`` of a run, with its settings, results, curves and masks."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from amask_solo.layout import CONFIG, METRICS, SUMMARY
 from amask_solo.visualization import drawn_panels, run_curves, save_panel, write_page
 
 LOSS = re.compile(r"train_(?!.*class).*(loss|neg_cos_sim)_epoch")
-"""The host's names of its objective."""
+"""The columns in which the host logs its objective."""
 
 CURVES: dict[str, str | re.Pattern[str]] = {
     "self-supervised loss": LOSS,
@@ -21,17 +21,13 @@ CURVES: dict[str, str | re.Pattern[str]] = {
     "advantage (1 = random blocks)": "adversary/advantage",
     "attention (1 = another image's mask)": "adversary/attention",
 }
-"""Title -> the column of ``metrics.csv``, or what its name is like."""
+"""Title -> the column of ``metrics.csv``, or a pattern for its name."""
 
 PICTURE = "curves.png"
 
 
 def write_run_page(folder: Path) -> Path:
-    """Write ``report.html`` into the folder of a finished run.
-
-    Raises:
-        UserError: If it cannot be written.
-    """
+    """Write ``report.html`` into the folder of a finished run, or raise a ``UserError`` if that fails."""
     summary = json.loads((folder / SUMMARY).read_text())
     curves = read_curves(folder / METRICS, CURVES)
     text = [f"# {summary['method']} on {summary['data']}", _table(summary)]

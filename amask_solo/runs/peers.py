@@ -1,4 +1,4 @@
-"""The processes of a run on several devices end together."""
+"""Make all processes of a run on several devices end together."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from amask_solo.errors import UserError
 
 LOST = re.compile(r"Connection (closed|reset) by peer|Broken pipe|remote process exited")
-"""What gloo and NCCL say when a process is gone."""
+"""The messages of gloo and NCCL after a process has ended."""
 
 LOOK = 0.5  # seconds between two looks at the process that started this one
 
@@ -23,11 +23,11 @@ DIED = "Another process of the run has died: killed, or out of memory. resume=tr
 
 @contextmanager
 def end_together(trainer: Trainer) -> Iterator[None]:
-    """End this process soon after another one of the run, and say so in one line for all.
+    """End this process soon after another one of the run has ended, with one line for all of them.
 
-    Lightning's first process ends itself if one that it has started dies. Here are the other two cases: the one that
-    notices by a lost connection, which would end in a traceback; and the first process itself dying, which over NCCL
-    others would notice after many minutes.
+    Lightning's first process ends if one that it has started dies. This covers two other cases: a process that notices
+    a lost connection, which would print a traceback, and the death of the first process, which the others would only
+    notice after many minutes with NCCL.
 
     Raises:
         UserError: If the connection to another process is lost.
@@ -41,7 +41,7 @@ def end_together(trainer: Trainer) -> Iterator[None]:
         if trainer.world_size == 1 or not LOST.search(str(error)):
             raise
         if started:
-            # Time for `_follow` to find the first process gone; if it is still there, it sees this one end and says it.
+            # Give `_follow` time to find that the first process has ended; otherwise that one reports this end.
             time.sleep(2 * LOOK)
             os._exit(1)
         raise UserError(DIED) from error
@@ -53,5 +53,5 @@ def _follow(first: int, local_rank: int) -> None:
         time.sleep(LOOK)
     if local_rank == 1:
         warnings.warn(DIED, stacklevel=2)
-    # Not `sys.exit`: at its end Python would wait for the lost ones.
+    # `sys.exit` would not do: Python would wait for the lost processes.
     os._exit(1)

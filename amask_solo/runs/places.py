@@ -14,8 +14,8 @@ class Places(NamedTuple):
     """The files of an evaluation.
 
     Attributes:
-        checkpoint: What is evaluated.
-        results: Where the results go.
+        checkpoint: The checkpoint to evaluate.
+        results: The file for the results.
     """
 
     checkpoint: Path
@@ -23,10 +23,10 @@ class Places(NamedTuple):
 
 
 def find_places(cfg: DictConfig) -> Places:
-    """Return the checkpoint, and the file for the results, which can be written.
+    """Return the checkpoint and the file for the results.
 
     Raises:
-        UserError: If there is no checkpoint, or the other file is no place for results.
+        UserError: If there is no checkpoint, or the results cannot be written.
     """
     given, file = Path(cfg.ckpt).expanduser(), find_checkpoint(cfg.ckpt)
     beside = given / "evaluation.json" if given.is_dir() else file.with_name(f"{file.stem}_evaluation.json")

@@ -51,11 +51,11 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
     Args:
         cfg: The composed configuration, as in ``configs/pretrain.yaml``, checked by
             :func:`~amask_solo.settings.pretraining.check_values_and_names`.
-        folder: The run folder, as :func:`~amask_solo.runs.run_folder.find` has found it.
-        checkpoint: What the run goes on from, if it is resumed.
+        folder: The run folder from :func:`~amask_solo.runs.run_folder.find`.
+        checkpoint: The checkpoint of a resumed run.
 
     Returns:
-        What stands in ``summary.json``.
+        The content of ``summary.json``.
 
     Raises:
         UserError: If a setting, a path or a file is wrong.
@@ -77,7 +77,7 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
         with hold(folder) if first else nullcontext():
             _train(cfg, folder, checkpoint, trainer=trainer, model=model, data=data)
     except SIGTERMException:
-        # Not earlier: a command that goes on with the run, perhaps at once, must find the folder free.
+        # This comes after the lock, since a command that continues the run at once must find the folder free.
         end.leave(first=first)
     if not first:
         return {}
@@ -103,7 +103,7 @@ def _fit(trainer: Trainer, folder: Path, checkpoint: Path | None, *, model: Ligh
     try:
         if trainer.is_global_zero:
             tidy(folder, checkpoint)
-        # Beside them lie the one before the last, and the one that is being written.
+        # Two more exist: the one before the last, and the one that is being written.
         check_space(folder / CHECKPOINTS, model, copies=len(trainer.checkpoint_callbacks) + 2)
         with lightning_errors(), end_together(trainer):
             trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
@@ -112,10 +112,10 @@ def _fit(trainer: Trainer, folder: Path, checkpoint: Path | None, *, model: Ligh
 
 
 def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
-    # torchrun may be at work within a job of SLURM.
+    # A job of SLURM may use torchrun.
     in_slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
     with lightning_errors(ValueError, TypeError, ImportError, RuntimeError):
-        # Its signals are seen to by `EndAtSignal`.
+        # `EndAtSignal` handles the signals of SLURM.
         slurm = [SLURMEnvironment(auto_requeue=False)] if in_slurm else []
         given: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
         trainer = Trainer(
@@ -131,7 +131,7 @@ def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
             enable_model_summary=False,
         )
         for environment in slurm:
-            # Lightning would ask when it trains, and alone of several processes not at all.
+            # Lightning would only check this when training starts, and not at all in a single process.
             environment.validate_settings(trainer.num_devices, trainer.num_nodes)
     if cfg.trainer.get("sync_batchnorm") and trainer.world_size > 1 and trainer.strategy.root_device.type == "cpu":
         raise UserError("trainer.sync_batchnorm works on GPUs only; on CPUs give trainer.sync_batchnorm=false.")
@@ -140,7 +140,7 @@ def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
 
 @contextmanager
 def lightning_errors(*more: type[Exception]) -> Iterator[None]:
-    """Turn Lightning's complaints about its settings, and further errors, into the user's."""
+    """Convert Lightning's errors about settings, and the given ones, to ``UserError``."""
     complaints: tuple[type[Exception], ...] = (MisconfigurationException, *more)
     try:
         yield
@@ -178,7 +178,7 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
         chosen.append(OnlineKNN(*parts, **use, every_n_epochs=cfg.online_knn))
     if cfg.mask_panels:
         shown = images.val or images.train
-        # Not every so many-th image: sets are often sorted by class, or go through the classes in turn.
+        # The picks are random, since data sets are often sorted by class, or go through the classes in turn.
         picks = torch.randperm(len(shown), generator=torch.Generator().manual_seed(0))[:8].tolist()
         sample = evaluation_crop(torch.stack([shown.image(place) for place in picks]), images.image_size)
         drawn = {"mean": images.mean, "std": images.std, "folder": folder / "masks", "every": cfg.mask_panels}
@@ -186,7 +186,7 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
             MaskPanels(sample, view_filter=data.views.view_filter, **drawn),
             HardViewPanels(**drawn),
         ]
-    # The bar shows what the others have measured, so it comes after them.
+    # The bar shows the numbers of the other callbacks, so it comes after them.
     chosen += [Summary(folder, _facts(cfg, images)), progress_bar()]
     monitor = "val_knn_acc1" if measured else None
     every = {"every_n_epochs": cfg.online_knn or 1, "save_every": cfg.save_every}

@@ -1,7 +1,7 @@
-"""The folder of a run: claimed before training, so that no run is lost to another.
+"""Find, claim and tidy the folder of a run, so that no run overwrites another.
 
-Nothing heavy is imported here: whether a folder will do is asked first of all. What writes is for the first of several
-processes of a run.
+Nothing heavy is imported here, because a command checks its folder first. Only the first process of a run may call the
+functions that write.
 """
 
 import os
@@ -32,25 +32,25 @@ WRITTEN = (
     "masks",
     "wandb",
 )
-"""What a run and its evaluation write, and so what ``overwrite`` deletes; whatever else lies in the folder stays."""
+"""The files that a run and its evaluation write, and that ``overwrite`` deletes; other files in the folder stay."""
 
 MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "save_every", "run_folder", "name", *OBSERVERS)
-"""What may differ when a run is resumed: where it runs and what watches it, not what it is."""
+"""The keys that may differ when a run is resumed: its place and its observers."""
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
-"""Variables by which launchers tell a process its number, or that of its machine."""
+"""The variables in which launchers set the number of a process or of its machine."""
 
 
 def is_first() -> bool:
-    """Return whether this is the only process of a run, or its first; known for sure only when there is a trainer."""
+    """Return whether this is the first or only process of a run; only a trainer knows this for certain."""
     return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
 def find(cfg: DictConfig) -> tuple[Path, Path | None]:
-    """Return the run folder, and the checkpoint to go on from if the run is resumed; write nothing.
+    """Return the run folder, and the checkpoint to resume from, if any; write nothing.
 
     Raises:
-        UserError: If the folder holds a run already, or the run to resume is missing or another one.
+        UserError: If the folder already has a run, or if the run to resume does not exist or has other settings.
     """
     folder = Path(cfg.run_folder).expanduser()
     first = is_first()
@@ -58,7 +58,7 @@ def find(cfg: DictConfig) -> tuple[Path, Path | None]:
         check_free(folder)
     last = last_whole(folder, warnings.warn if first else lambda _: None) if cfg.resume else None
     if last is None and cfg.resume is not True:
-        # The other processes may start when the first has claimed the folder.
+        # The other processes may start after the first one has claimed the folder.
         if first:
             _refuse_taken(folder, cfg)
         return folder, None
@@ -73,7 +73,7 @@ def claim(folder: Path, cfg: DictConfig) -> None:
     """Make room for a new run and write its ``config.yaml``.
 
     Raises:
-        UserError: If the folder holds a run already, or cannot be written.
+        UserError: If the folder already has a run, or cannot be written.
     """
     _refuse_taken(folder, cfg)
     try:
@@ -90,7 +90,7 @@ def _refuse_taken(folder: Path, cfg: DictConfig) -> None:
         return
     has_checkpoint = any((folder / CHECKPOINTS / name).is_file() for name in (LAST, PREVIOUS))
     if cfg.resume and not has_checkpoint:
-        # It was ended before its first checkpoint, so nothing is lost; unless it was another one.
+        # The present run ended before its first checkpoint, so nothing is lost if its settings are the same.
         check_same_run(folder, cfg)
         return
     resume = "resume=true continues it" if has_checkpoint else "It has no checkpoint to resume from"
@@ -101,11 +101,12 @@ def _refuse_taken(folder: Path, cfg: DictConfig) -> None:
 
 
 def tidy(folder: Path, checkpoint: Path | None) -> None:
-    """Delete what a killed process was about to write when it was killed, and a broken ``last.ckpt``.
+    """Delete the unfinished files of a killed process, and a broken ``last.ckpt``.
 
     Args:
         folder: The run folder.
-        checkpoint: What the run goes on from. If that is the one before the last, a broken last one would push it out.
+        checkpoint: The checkpoint to resume from. If it is the previous one, the next save would replace it by the
+            broken last one.
     """
     parts = [*(folder / CHECKPOINTS).glob(f".*{PART}")]
     broken = [checkpoint.with_name(LAST)] if checkpoint and checkpoint.name == PREVIOUS else []
@@ -114,16 +115,16 @@ def tidy(folder: Path, checkpoint: Path | None) -> None:
 
 
 def release(folder: Path) -> None:
-    """Give a claimed folder back, unless something was trained in it."""
+    """Release a claimed folder, unless something was trained in it."""
     if not (folder / METRICS).exists():
         (folder / CONFIG).unlink(missing_ok=True)
 
 
 def check_same_run(folder: Path, cfg: DictConfig) -> None:
-    """Compare the settings of a run with those of the run in a folder, whose measured image size it takes over.
+    """Compare the settings of a run with those of the run in a folder, and copy the measured image size of the latter.
 
     Raises:
-        UserError: If they differ in more than where it runs and what watches it.
+        UserError: If a key differs that is not in :data:`MAY_CHANGE`.
     """
     stored = read_stored(folder / CONFIG)
     settle_image_size(cfg, OmegaConf.select(stored, "data.image_size"))
@@ -143,11 +144,7 @@ def check_same_run(folder: Path, cfg: DictConfig) -> None:
 
 
 def settle_image_size(cfg: DictConfig, size: Any) -> bool:
-    """Write the size that ``data.image_size=auto`` has turned out to be where the augmentations find it.
-
-    Returns:
-        Whether it was open until now.
-    """
+    """Set the measured size in a configuration with ``data.image_size=auto``, and return whether it was ``auto``."""
     is_open = OmegaConf.select(cfg, "data.image_size") == "auto"
     if is_open:
         cfg.data.image_size = size

@@ -1,1 +1,1 @@
-"""What is refused before anything is built, and the words for it."""
+"""Checks of settings before anything is built."""

@@ -1,4 +1,4 @@
-"""What single backbones demand of the views, the stem and the masker; one of timm's is known when timm is imported."""
+"""Checks of a backbone against the views, the stem and the masker; those of timm's backbones import timm."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -17,10 +17,10 @@ def check_backbone(cfg: DictConfig, sizes: Collection[int]) -> None:
 
     Args:
         cfg: The configuration of a run.
-        sizes: Heights and widths of the views; none if they are not known yet.
+        sizes: The side lengths of the views; empty if they are not known yet.
 
     Raises:
-        UserError: If it lacks the stem, does not take the views, or has no such patches as the masker hides.
+        UserError: If the backbone lacks the stem, does not take the views, or has other patches than the masker hides.
     """
     if cfg.stem == "cifar" and not is_resnet(cfg.backbone.name):
         raise UserError(
@@ -53,7 +53,7 @@ def _check_sizes(backbone: DictConfig, sizes: Collection[int]) -> None:
 
 
 def _check_patches(cfg: DictConfig) -> None:
-    """Compare the patches that are hidden with those of the backbone, whose grid they are meant to follow."""
+    """Compare the patches that the masker hides with the patches of the backbone."""
     own = patch_side(cfg.backbone)
     for head in _nodes(OmegaConf.select(cfg, "adversary.masker"), PATCHES):
         if own is None:
@@ -68,13 +68,13 @@ def _check_patches(cfg: DictConfig) -> None:
 
 
 def patch_side(backbone: DictConfig) -> Any:
-    """Return the side of the backbone's patches in pixels, as it is told; ``None`` if it has none."""
+    """Return the patch size of the configured backbone in pixels; ``None`` if it has no patches."""
     default = patch_size(backbone.name)
     return default and (backbone.get("kwargs") or {}).get("patch_size", default)
 
 
 def _nodes(node: Any, target: str) -> Iterator[DictConfig]:
-    """Yield the nodes, at any depth, that describe an object of a class."""
+    """Yield the nodes, at any depth, that have this target."""
     if isinstance(node, DictConfig) and node.get("_target_") == target:
         yield node
     if isinstance(node, DictConfig | ListConfig):

@@ -1,4 +1,4 @@
-"""What the settings of an evaluation or an export show to be wrong, refused before torch is imported."""
+"""Checks of the settings of an evaluation or an export, before torch is imported."""
 
 import re
 from typing import get_args
@@ -34,7 +34,7 @@ def check_evaluation(cfg: DictConfig) -> None:
         cfg: The composed configuration, as in ``configs/evaluate.yaml``.
 
     Raises:
-        UserError: If one is missing, unknown, of the wrong kind or out of range.
+        UserError: If a setting is missing, unknown, of the wrong kind or out of range.
     """
     check_keys(cfg, "")
     check_rules(cfg, EVALUATION)
@@ -55,7 +55,7 @@ def check_export(cfg: DictConfig) -> None:
         cfg: The composed configuration, as in ``configs/export.yaml``.
 
     Raises:
-        UserError: If one is missing, unknown, or of the wrong kind, or if two do not go together.
+        UserError: If a setting is missing, unknown, or of the wrong kind, or if two settings do not fit together.
     """
     check_keys(cfg, "")
     check_rules(cfg, EXPORT)

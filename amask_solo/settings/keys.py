@@ -1,4 +1,4 @@
-"""Which keys a configuration may have, beyond those that it has."""
+"""Checks whether a key may be added to a configuration."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,27 +10,26 @@ from amask_solo.configuration import node_arguments
 from amask_solo.errors import UserError, unknown_key
 
 FREE = ("backbone.kwargs", "optimizer.kwargs", "momentum", "trainer", "definitions")
-"""Nodes that are handed on to the host or a library, which know their keys; and the arms of a comparison."""
+"""Nodes that are passed to the host or a library, which check the keys; and the arms of a comparison."""
 
 
 def check_key(key: str, cfg: DictConfig, *, given: Sequence[Override] = ()) -> None:
-    """Look a key up, in a configuration or among the arguments of its targets.
+    """Look up a key in a configuration and among the arguments of its targets.
 
     Args:
         key: A dotted key.
         cfg: The composed configuration.
-        given: All keys that are given beside it: one that is added is known, and an own ``base_class`` has its own
-            ``method_kwargs``.
+        given: All overrides. If one of them sets ``base_class``, then ``method_kwargs`` may have any keys.
 
     Raises:
-        UserError: If the key is unknown; it names the nearest known one.
+        UserError: If the key is unknown; the message names the nearest known one.
     """
     own_class = cfg.get("base_class") or any(o.key_or_group == "base_class" for o in given)
     free = (*FREE, "method_kwargs") if own_class else FREE
     node: Any = OmegaConf.to_container(cfg)
     where = ""
     for part in key.replace("[", ".").replace("]", "").split("."):
-        # What differs from a run's own images is compared with these when they are known.
+        # Differences from the images of a run are checked when these are known.
         if where in free or node == "???" or (where == "data" and not node) or (part == "momentum" and own_class):
             return
         node = dict(zip(map(str, range(len(node))), node, strict=True)) if isinstance(node, list) else node
@@ -41,7 +40,7 @@ def check_key(key: str, cfg: DictConfig, *, given: Sequence[Override] = ()) -> N
             return
         is_argument, node = "_target_" in node, node[part]
         if is_argument and isinstance(node, dict) and "_target_" not in node:
-            return  # A dictionary for a constructor, which knows what may stand in it.
+            return  # The node goes to a constructor, which checks its keys.
         where = f"{where}.{part}".lstrip(".")
 
 

@@ -1,4 +1,4 @@
-"""What single methods demand of the batch, the data set, the views and their optimizer."""
+"""Checks of a method against the batch, the data set, the views and the optimizer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,17 +11,17 @@ from amask_solo.hosts.methods import METHODS, Method
 from amask_solo.hosts.names import OPTIMIZERS
 
 RESERVED = frozenset({"params", "lr", "weight_decay"})
-"""Arguments of an optimizer that have a key of their own."""
+"""Arguments of optimizers that have their own keys in the configuration."""
 
 
 def check_method(cfg: DictConfig, method: Method, *, images: int, devices: int) -> None:
-    """Check what single methods demand of the batch, the data set and the views.
+    """Compare a method's demands with the batch, the data set and the views.
 
     Args:
         cfg: The configuration in the current host's schema.
-        method: What is true of the method.
-        images: How many the training set has.
-        devices: All processes of the run.
+        method: The facts about the method.
+        images: The number of training images.
+        devices: The number of all processes of the run.
 
     Raises:
         UserError: If the host would stop at an assertion.
@@ -75,14 +75,14 @@ def _check_queue(size: int, step: int) -> None:
 
 
 def _check_optional_queue(size: int, step: int) -> None:
-    """Check a queue that may be left out, and need not hold whole batches."""
+    """Check a queue that may be absent, and need not hold whole batches."""
     if 0 < size < step:
         raise UserError(f"Expected method_kwargs.queue_size to be 0 or at least {step} (a step), but got {size}.")
 
 
 def _check_memory(prototypes: int | Sequence[int], remembered: int) -> None:
-    """Check the numbers of clusters, whose first centers are drawn from the images that a process sees in an epoch."""
-    # Of too few images for a single batch the loader speaks.
+    """Check the numbers of clusters; their first centers are drawn from the images that a process sees in an epoch."""
+    # If there are too few images for a batch, the loader says so.
     if not isinstance(prototypes, Sequence) or max(prototypes) > remembered > 0:
         raise UserError(
             f"Expected method_kwargs.num_prototypes to be a list of numbers of at most {remembered}, the images that a "
@@ -92,14 +92,14 @@ def _check_memory(prototypes: int | Sequence[int], remembered: int) -> None:
 
 
 def _check_part(cfg: DictConfig, method: Method, queue: int | None, devices: int) -> None:
-    """Check that the method takes the part of a batch that further moves of a masker are made on."""
+    """Check that the method can process a part of a batch, which further moves of the masker use."""
     adversary, batch = cfg.get("adversary") or {}, cfg.optimizer.batch_size
     if adversary.get("steps", 1) == 1:
         return
     from amask_solo.game.adversary import PART, part_size  # torch, which the other checks do not need
 
     size = part_size(float(adversary.get("part", PART)), batch)
-    # One takes views apart by the size of the batch, the other has a place in its memory for each image of it.
+    # Whitening splits the views by the size of the batch; a memory has a place for each image of the batch.
     whole = method.batch in ("whitening", "memory")
     if (whole and size != batch) or (method.batch == "queue" and queue and queue % (size * devices)):
         raise UserError(
@@ -109,12 +109,12 @@ def _check_part(cfg: DictConfig, method: Method, queue: int | None, devices: int
 
 
 def optimizer_kwargs(cfg: DictConfig) -> dict[str, Any]:
-    """Return those of ``optimizer.kwargs`` that the chosen optimizer takes.
+    """Return the entries of ``optimizer.kwargs`` that the chosen optimizer takes.
 
-    The recipe of a method has those of its own optimizer; with another one they are left out.
+    The recipe of a method has entries for its own optimizer, which may be meaningless for another one.
 
     Raises:
-        UserError: If no optimizer takes a key, of which it names the nearest one, or a value is of the wrong type.
+        UserError: If no optimizer takes a key (the message names the nearest one), or a value is of the wrong type.
     """
     takes = {name: target_arguments(path, "optimizer").names - RESERVED for name, path in OPTIMIZERS.items()}
     kwargs: Any = OmegaConf.to_container(cfg.kwargs, resolve=True)

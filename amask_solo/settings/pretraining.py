@@ -1,4 +1,4 @@
-"""Settings that would fail deep inside the host or Lightning: refused by their words alone, or after the imports."""
+"""Checks of settings that would fail deep inside the host or Lightning: some before the imports, some after."""
 
 from typing import Any
 
@@ -34,10 +34,10 @@ from amask_solo.settings.trainer import check_arguments, check_trainer
 from amask_solo.signatures import read_declared
 
 NODES = ("data", "augmentations", "trainer", "logger", "backbone", "optimizer", "scheduler", "method_kwargs", "loader")
-"""Keys below which others stand; of the groups among them one is always chosen."""
+"""Keys that must be nodes; those that are groups need a choice."""
 
 OBSERVERS = ("mask_panels", "online_knn", "advantage")
-"""Keys that watch a run every so many epochs and change nothing in it."""
+"""Keys of observers, which act every so many epochs and do not change the run."""
 
 RULES = {
     "name": TEXT,
@@ -48,7 +48,7 @@ RULES = {
     "max_epochs": whole(1),
     "accumulate_grad_batches": whole(1),
     "optimizer.name": one_of(*OPTIMIZERS),
-    # Batch normalization has no variance to divide by in a batch of one.
+    # Batch normalization needs the variance of at least two samples.
     "optimizer.batch_size": whole(2),
     "optimizer.lr": AT_LEAST_0,
     "optimizer.classifier_lr": AT_LEAST_0,
@@ -93,18 +93,15 @@ IF_THERE = {
     "adversary.optimizer.lr": AT_LEAST_0,
     "adversary.optimizer.weight_decay": AT_LEAST_0,
 }
-"""Patterns of keys that not every run has; of several that fit, the first counts."""
+"""Patterns of keys that not every run has. If several patterns fit, the first one counts."""
 
 
 def check_values_and_names(cfg: DictConfig) -> None:
-    """Check what the configuration of a run shows by itself; this imports nothing heavy.
-
-    Args:
-        cfg: The configuration of a run.
+    """Check everything in the configuration of a run that needs no heavy import.
 
     Raises:
-        UserError: If a value is missing, of the wrong kind or out of range, if two do not go together, if a folder of
-            images is not there, or if the host is not installed.
+        UserError: If a value is missing, of the wrong kind or out of range, if two values do not fit together, if a
+            folder of images does not exist, or if the host is not installed.
     """
     _check_nodes(cfg)
     check_rules(cfg, RULES, if_there=IF_THERE)
@@ -125,33 +122,33 @@ def check_values_and_names(cfg: DictConfig) -> None:
 
 
 def check_views(cfg: DictConfig) -> None:
-    """Check the recipes of the views, and whether these suit the backbone.
+    """Check the recipes of the views, and whether the views fit the backbone.
 
     Args:
-        cfg: The configuration of a run, whose ``data.image_size`` is a number.
+        cfg: The configuration of a run, in which ``data.image_size`` is a number.
 
     Raises:
-        UserError: If a recipe is wrong, or views are of a size that the backbone does not take.
+        UserError: If a recipe is wrong, or the backbone does not take the size of the views.
     """
     check_backbone(cfg, _view_sizes(cfg))
 
 
 def check_imported(cfg: DictConfig) -> None:
-    """Check what takes an import to know: of torch, and what rests on it, timm, the host and Lightning, in this order.
+    """Run the checks that need an import of torch, timm, the host or Lightning, in this order.
 
     Args:
         cfg: The configuration of a run, checked by :func:`check_values_and_names`.
 
     Raises:
-        UserError: If a constructor refuses its arguments, tokens are to be dropped and the masks do not suit that, or
-            optimizer, backbone, method or trainer are not there or do not take what they are given.
+        UserError: If a constructor refuses its arguments, if tokens are to be dropped but the masks do not fit that,
+            or if optimizer, backbone, method or trainer do not exist or refuse an argument.
     """
     optimizer_kwargs(cfg.optimizer)
     game = _build_game(cfg) if cfg.method.startswith(PREFIX) else None
     if is_timm(cfg.backbone.name):
         check_timm(cfg.backbone.name)
         check_backbone(cfg, _view_sizes(cfg))
-    # A size that is not known yet will be when the method is built, which counts as well.
+    # A size that is not known yet is checked when the method is built.
     if game and game.drop_tokens and (sizes := _view_sizes(cfg)):
         from amask_solo.masked.tokens import count_hidden
 
@@ -172,7 +169,7 @@ def _build_game(cfg: DictConfig) -> Any:
 
 
 def _view_sizes(cfg: DictConfig) -> set[int]:
-    """Check the recipes of the views and return their heights and widths; none if these are yet to be measured."""
+    """Check the recipes of the views and return their side lengths; none if these are still to be measured."""
     is_open = OmegaConf.select(cfg, "data.image_size") == "auto"
     # Any size will do to check the rest; `pretrain` comes back when the files have been measured.
     tried: Any = OmegaConf.merge(cfg, {"data": {"image_size": 224}}) if is_open else cfg

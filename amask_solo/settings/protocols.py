@@ -1,4 +1,4 @@
-"""What the runs of a comparison are scored by: the same for all arms, and what all of them can have."""
+"""The protocols of a comparison: the same settings for all arms, and checks that all arms can have them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,9 +8,10 @@ from amask_solo.signatures import defining_module, read_declared
 
 
 def same_for_all(protocols: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of protocols, with what each declares to be shared by all runs unless it is given.
+    """Return the settings of protocols, with defaults for the values that each declares to be shared by all runs.
 
-    By default an attack hides the area of a run's own masks, so the arm that hides more would look weaker.
+    An example is the area of an attack. By default it is the area of the run's own masks, so that an arm that hides
+    more would look weaker.
     """
     return {
         name: node | {key: value for key, value in _shared(node).items() if node.get(key) is None}
@@ -23,16 +24,16 @@ def _shared(node: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def check_demands(protocols: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-    """Compare what the protocols need with what stock runs and the images have, as far as both say it.
+    """Compare the declared needs of protocols with what stock runs and the images declare to have.
 
     Args:
-        protocols: Each protocol with its settings.
-        data: The settings of a run's images.
+        protocols: Name -> settings of each protocol.
+        data: The settings of the images.
 
     Raises:
         UserError: If a protocol could give no result.
     """
-    # What images of the user's own have, only they know.
+    # A user's own data set declares nothing.
     known = defining_module(data["_target_"]) is not None
     for name, node in protocols.items():
         needs, stand_in = (read_declared(node["_target_"], key) or () for key in ("needs", "stand_in"))

@@ -1,4 +1,4 @@
-"""One way to compare a configuration with what its values must be."""
+"""Compare the values of a configuration with rules."""
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -21,12 +21,12 @@ def check_rules(
 
     Args:
         cfg: A configuration without missing values.
-        rules: Dotted key -> what its value must be; one that is not there is null.
-        if_there: Pattern of dotted keys -> the same of those that are there; of several that fit, the first counts.
-        where: What comes before the keys in the message.
+        rules: Dotted key -> rule. The value of an absent key is null.
+        if_there: Pattern of dotted keys -> rule for the keys that exist. If several patterns fit, the first one counts.
+        where: The prefix of the keys in messages.
 
     Raises:
-        UserError: If a value is something else; it names the nearest of a few known ones.
+        UserError: If a rule does not hold; for a choice, the message names the nearest allowed value.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else cfg
     values = dict(_entries(plain))
@@ -42,7 +42,7 @@ def check_rules(
 
 
 def _entries(node: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield all dotted keys with their values, those of nodes too."""
+    """Yield all dotted keys with their values, including nodes."""
     for key, value in node.items():
         yield f"{prefix}{key}", value
         if isinstance(value, Mapping):

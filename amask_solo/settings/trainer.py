@@ -1,4 +1,4 @@
-"""What may stand below ``trainer``: values that do not work here, and arguments that Lightning does not have."""
+"""Checks of the node ``trainer``: for values that do not work here, and for arguments that Lightning does not have."""
 
 from fnmatch import fnmatchcase
 from typing import Any
@@ -14,11 +14,11 @@ SET_BY_US = frozenset(
     {"max_epochs", "accumulate_grad_batches", "default_root_dir", "logger", "callbacks", "plugins"}
     | {"use_distributed_sampler", "num_sanity_val_steps", "enable_model_summary"}
 )
-"""Arguments of the trainer that do not stand below ``trainer``."""
+"""Arguments of the trainer that may not be set below ``trainer``."""
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 PRECISIONS = (32, 16, "32", "16", "bf16", "32-true", "16-mixed", "bf16-mixed")
-"""Those in which the weights are in float32, as the views are, which no plugin of Lightning sees being made."""
+"""Precisions with weights in float32. The views are made outside of Lightning's plugins, also in float32."""
 
 STRATEGIES = ("auto", "single_device", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
 SHARDED = "it gives each device a part of the network, and the masker's turn and our checkpoints need it whole"
@@ -28,7 +28,7 @@ REFUSED = {
     "fsdp*": SHARDED,
     "deepspeed*": SHARDED,
 }
-"""Strategies of Lightning's that do not work here -> why; others were never tried."""
+"""Strategies of Lightning that do not work here -> the reason. Other strategies were never tried."""
 
 RULES = {
     "accelerator": or_null(one_of(*ACCELERATORS)),
@@ -46,11 +46,7 @@ def _is_count(value: Any) -> bool:
 
 
 def check_trainer(trainer: DictConfig) -> None:
-    """Check the values below ``trainer`` that decide how a run is spread over devices.
-
-    Raises:
-        UserError: If one is unknown, or does not work with this package.
-    """
+    """Raise a ``UserError`` if the accelerator, precision, strategy or devices do not work with this package."""
     strategy = trainer.get("strategy")
     for pattern, reason in REFUSED.items():
         if fnmatchcase(str(strategy), pattern):
@@ -59,10 +55,10 @@ def check_trainer(trainer: DictConfig) -> None:
 
 
 def check_arguments(trainer: DictConfig) -> None:
-    """Compare the keys below ``trainer`` with what Lightning's trainer takes, for which Lightning is imported.
+    """Import Lightning and compare the node ``trainer`` with the arguments of its trainer.
 
     Raises:
-        UserError: If one is unknown, or a value is of the wrong type.
+        UserError: If a key is unknown, or a value is of the wrong type.
     """
     takes = target_arguments("lightning.pytorch.Trainer", "trainer")
     for key in trainer:

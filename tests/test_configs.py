@@ -282,7 +282,7 @@ def test_adios_is_played_as_published() -> None:
     assert (adversary.game.num_shown, adversary.game.reduction) == (6, "sum")
     assert adversary.game.constraint.weights == {"sparsity": 1.7193}
     adversary.start()
-    (group,) = adversary._optimizer.param_groups
+    (group,) = adversary.optimizer.param_groups
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.09281, 0.9, 9.912e-6)
     # The scripts do not scale learning rates by the batch size, this package does.
     assert cfg.optimizer.lr * cfg.optimizer.batch_size / 256 == pytest.approx(0.29203)

@@ -1,6 +1,7 @@
 """The current host's optimizers and schedules for the release, which lacks some of them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 
 from amask_solo.errors import unknown_key
 from amask_solo.hosts.names import OPTIMIZERS, SCHEDULERS
-from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR
+from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR, Number
 
 
 def configure(module: Any) -> Optimizer | tuple[list[Optimizer], list[dict[str, Any]]]:
@@ -35,10 +36,8 @@ def configure(module: Any) -> Optimizer | tuple[list[Optimizer], list[dict[str, 
         return optimizer
     scheduler, interval = _schedule(module, optimizer)
     if static:  # SimSiam's predictor, which the schedule leaves alone
-        scheduled = scheduler.get_lr
-        scheduler.get_lr = lambda: [  # type: ignore[method-assign]  # so no schedule needs to know of it
-            module.lr if index in static else lr for index, lr in enumerate(scheduled())
-        ]
+        held = partial(hold_lr, scheduler.get_lr, static, module.lr)
+        scheduler.get_lr = held  # type: ignore[method-assign]  # so no schedule needs to know of it
     return [optimizer], [{"scheduler": scheduler, "interval": interval, "frequency": 1}]
 
 
@@ -57,6 +56,11 @@ def _schedule(module: Any, optimizer: Optimizer) -> tuple[LRScheduler, str]:
         eta_min=module.min_lr,
     )
     return scheduler, cfg.interval
+
+
+def hold_lr(get_lr: Callable[[], list[Number]], groups: Sequence[int], lr: Number) -> list[Number]:
+    """Return the learning rates of a schedule, but for groups whose rate stays; a function, so that it is pickled."""
+    return [lr if index in groups else scheduled for index, scheduled in enumerate(get_lr())]
 
 
 def without_bias_decay(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

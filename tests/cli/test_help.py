@@ -42,5 +42,5 @@ def test_a_page_has_two_examples_and_the_other_command(name, other, tmp_path):
     examples = said.out.partition("Examples")[2].splitlines()
     assert len([line for line in examples if line.strip().startswith(f"amask-{name} ")]) == 2
     assert f"amask-{other} --help" in said.out
-    assert len(said.out.splitlines()) < 60
+    assert len(said.out.splitlines()) <= 60
     assert all(len(line) <= 120 for line in said.out.splitlines())

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 Images = Float[Tensor, "b c h w"]
-"""A batch of images; a *view* is one augmented, normalised batch."""
+"""A batch of images; a *view* is one augmented, normalized batch."""
 
 Masks = Float[Tensor, "b n h w"]
 """N masks for each image, in [0, 1]; 1 = hidden."""

@@ -16,6 +16,6 @@ class Fill(nn.Module, ABC):
         """Return content of the shape and dtype of ``images``.
 
         Args:
-            images: A view, normalised: 0 is the channel mean of the data set.
+            images: A view, normalized: 0 is the channel mean of the data set.
             generator: Source of randomness, on the device of ``images``.
         """

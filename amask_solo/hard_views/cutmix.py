@@ -1,7 +1,7 @@
 r"""CutMix: a view shows a part of another image, and the objective matches it with the other views of both images.
 
 The mask :math:`m_i` says where image :math:`i` shows image :math:`i - 1`:
-:math:`\tilde x_i = \mathrm{occlude}(x_i, m_i, x_{i-1})`. The loss is
+:math:`\tilde x_i = \mathrm{occlude}(x_i, m_i, x_{i-1})`. With the other views :math:`x'`, the loss is
 
 .. math:: \lambda \, L(x', \tilde x) + (1 - \lambda) \, L(x', \sigma \tilde x), \qquad \lambda = 1 - \mathrm{area}(m),
 

@@ -25,7 +25,7 @@ class Masker(nn.Module, ABC):
         """Propose masks.
 
         Args:
-            images: A view, normalised, of any height and width.
+            images: A view, normalized, of any height and width.
             generator: Source of randomness, on the device of ``images``.
 
         Returns:

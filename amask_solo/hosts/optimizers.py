@@ -5,12 +5,16 @@ from functools import partial
 from pkgutil import resolve_name
 from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 
 from amask_solo.errors import unknown_key
 from amask_solo.hosts.names import OPTIMIZERS, SCHEDULERS
-from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR, Number
+from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR
+
+Rate = float | Tensor
+"""A learning rate, as schedules of torch return it."""
 
 
 def configure(module: Any) -> Optimizer | tuple[list[Optimizer], list[dict[str, Any]]]:
@@ -36,8 +40,8 @@ def configure(module: Any) -> Optimizer | tuple[list[Optimizer], list[dict[str, 
         return optimizer
     scheduler, interval = _schedule(module, optimizer)
     if static:  # SimSiam's predictor, which the schedule leaves alone
-        held = partial(hold_lr, scheduler.get_lr, static, module.lr)
-        scheduler.get_lr = held  # type: ignore[method-assign]  # so no schedule needs to know of it
+        # No schedule needs to know of it.
+        scheduler.get_lr = partial(hold_lr, scheduler.get_lr, static, module.lr)  # type: ignore[method-assign]
     return [optimizer], [{"scheduler": scheduler, "interval": interval, "frequency": 1}]
 
 
@@ -58,7 +62,7 @@ def _schedule(module: Any, optimizer: Optimizer) -> tuple[LRScheduler, str]:
     return scheduler, cfg.interval
 
 
-def hold_lr(get_lr: Callable[[], list[Number]], groups: Sequence[int], lr: Number) -> list[Number]:
+def hold_lr(get_lr: Callable[[], list[Rate]], groups: Sequence[int], lr: Rate) -> list[Rate]:
     """Return the learning rates of a schedule, but for groups whose rate stays; a function, so that it is pickled."""
     return [lr if index in groups else scheduled for index, scheduled in enumerate(get_lr())]
 

@@ -112,7 +112,8 @@ def wandb(
     try:
         logger = WandbLogger(
             name=name,
-            save_dir=save_dir,
+            # The process that writes for wandb may have been started in another working directory.
+            save_dir=Path(save_dir).absolute(),
             project=project,
             entity=entity,
             offline=mode == "offline",

@@ -15,8 +15,7 @@ from amask_solo.cli.composed import composed
 from amask_solo.cli.main import launch, session
 from amask_solo.cli.overrides import checked, searched
 from amask_solo.comparison.carry_out import LAST_CHECKPOINT, evaluate, pretrain
-from amask_solo.comparison.plan import Run, as_arguments
-from amask_solo.comparison.progress import progress
+from amask_solo.comparison.plan import Run, as_arguments, progress
 from amask_solo.comparison.split import note_split
 from amask_solo.errors import UserError
 from amask_solo.files import make_folder

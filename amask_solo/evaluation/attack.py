@@ -132,14 +132,11 @@ class Attack(Protocol):
     def _against(self, subject: Subject, pool: Pool, probe: nn.Module | None, area: float) -> dict[str, float]:
         """Return the scores for one area."""
         attackers = {name: list(self._attackers(subject, pool, name, area)) for name in self.networks}
-        strongest = {
-            name: max(some, key=lambda attacker: _strength(subject, pool, attacker)) for name, some in attackers.items()
-        }
-        best = max(strongest.values(), key=lambda attacker: _strength(subject, pool, attacker))
-        found = self._scores(subject, best, [a for some in attackers.values() for a in some], probe, area)
-        if len(strongest) > 1:
-            found |= {f"lift_{name}": _lift_of(subject, attacker) for name, attacker in strongest.items()}
-        return found
+        strength = {attacker: _strength(subject, pool, attacker) for some in attackers.values() for attacker in some}
+        strongest = {name: max(some, key=strength.__getitem__) for name, some in attackers.items()}
+        best = max(strongest.values(), key=strength.__getitem__)
+        kinds = {"": best} | {f"_{name}": attacker for name, attacker in strongest.items() if len(strongest) > 1}
+        return self._scores(subject, kinds, list(strength), probe, area)
 
     def _attackers(self, subject: Subject, pool: Pool, network: str, area: float) -> Iterator[Masker]:
         for restart in range(self.restarts):
@@ -155,7 +152,12 @@ class Attack(Protocol):
 
     @torch.no_grad()
     def _scores(
-        self, subject: Subject, best: Masker, attackers: Sequence[Masker], probe: nn.Module | None, area: float
+        self,
+        subject: Subject,
+        named: dict[str, Masker],
+        attackers: Sequence[Masker],
+        probe: nn.Module | None,
+        area: float,
     ) -> dict[str, float]:
         """Return the lifts and accuracies for all kinds of masks."""
         images = subject.images("val") if probe is None else subject.labeled("val")
@@ -163,7 +165,7 @@ class Attack(Protocol):
         for step, (pixels, labels) in enumerate(subject.batches(images)):
             views = subject.view(pixels)
             draw = stream("attack/masks", seed=subject.seed, rank=0, step=step, device=views.device)
-            for name, value in _batch(subject, views, _kinds(subject, best, views, draw), _hits(probe, labels)):
+            for name, value in _batch(subject, views, _kinds(subject, named, views, draw), _hits(probe, labels)):
                 totals[name] += value / len(images)
             if probe is not None:
                 correct = classifies(subject, probe, labels)
@@ -202,23 +204,12 @@ def _own_area(subject: Subject, pool: Pool) -> float:
 @torch.no_grad()
 def _strength(subject: Subject, pool: Pool, attacker: Masker) -> float:
     """Return the mean lift of an attacker's binary masks on training images."""
-    return _mean_lift(subject, attacker, map(subject.view, pool.pixels.split(subject.batch_size)), len(pool.pixels))
-
-
-@torch.no_grad()
-def _lift_of(subject: Subject, attacker: Masker) -> float:
-    """Return the mean lift of an attacker's binary masks on validation images."""
-    images = subject.labeled("val") if subject.data.labeled else subject.images("val")
-    views = (subject.view(pixels) for pixels, _ in subject.batches(images))
-    return _mean_lift(subject, attacker, views, len(images))
-
-
-def _mean_lift(subject: Subject, attacker: Masker, views: Iterator[Images], count: int) -> float:
     total = 0.0
-    for view in views:
-        kinds = {"": cut(attacker(view)).float()}
-        total += sum(value for _, value in _batch(subject, view, kinds, hits=None))
-    return total / count
+    for pixels, clean in zip(*(part.split(subject.batch_size) for part in (pool.pixels, pool.clean)), strict=True):
+        views = subject.view(pixels)
+        hidden = hide(views, cut(attacker(views)).float())
+        total += float(lift(clean, embed(subject, encode(subject, hidden))).sum())
+    return total / len(pool.pixels)
 
 
 Hits = Callable[[Tensor], float] | None
@@ -229,10 +220,10 @@ def _hits(probe: nn.Module | None, labels: Tensor) -> Hits:
     return probe and (lambda features: float((probe(features).argmax(dim=1) == labels).sum()))
 
 
-def _kinds(subject: Subject, attacker: Masker, views: Images, draw: torch.Generator) -> dict[str, Masks]:
+def _kinds(subject: Subject, named: dict[str, Masker], views: Images, draw: torch.Generator) -> dict[str, Masks]:
     """Return the suffix of the scores -> the masks."""
-    attack = cut(attacker(views)).float()
-    kinds = {"": attack, "_random": random_blocks(attack, generator=draw)}
+    kinds = {name: cut(attacker(views)).float() for name, attacker in named.items()}
+    kinds["_random"] = random_blocks(kinds[""], generator=draw)
     if subject.masker is not None:
         own = subject.masker(views, generator=draw).float()
         kinds |= {"_own": own, "_own_random": random_blocks(own, generator=draw)}
@@ -251,7 +242,7 @@ def _batch(subject: Subject, views: Images, kinds: dict[str, Masks], hits: Hits)
             yield f"lift{name}", moved / masks.shape[1]
             if name == "_own":
                 yield f"lift_own_{n}", moved
-            if hits and name != "_own_random":
+            if hits and name in ("", "_random", "_own"):
                 yield f"acc1{name or '_attack'}", 100 * hits(features) / masks.shape[1]
 
 

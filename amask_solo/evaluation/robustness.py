@@ -1,6 +1,6 @@
 """Accuracy under occlusion, corruptions and other backgrounds."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -8,12 +8,20 @@ from torch import nn
 from amask_solo._random import stream
 from amask_solo._types import Images
 from amask_solo.data import ImageSet
-from amask_solo.evaluation.backgrounds import draw_partners, remove_backgrounds, swap_backgrounds
-from amask_solo.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted
+from amask_solo.evaluation.disturbances import (
+    CORRUPTIONS,
+    STRENGTHS,
+    corrupted,
+    draw_partners,
+    load_occluders,
+    occluded,
+    pasted,
+    remove_backgrounds,
+    swap_backgrounds,
+)
 from amask_solo.evaluation.linear import Linear
-from amask_solo.evaluation.occluders import load_occluders, occluded, pasted
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.scores import accuracy, mean_height
+from amask_solo.evaluation.scores import accuracy, mean_height, acc1_on
 from amask_solo.rules import BETWEEN, SWITCH, TEXT, or_null, several, table
 
 
@@ -38,7 +46,7 @@ class Robustness(Protocol):
         occluders: A folder with ``images`` and ``masks`` in it, with files of equal names, whose objects are pasted;
             see :func:`~amask_solo.data.load_image_masks`. None by default.
         corruptions: Whether to score under blur, noise, JPEG compression and reduced contrast; see
-            :mod:`amask_solo.evaluation.corruptions`.
+            :mod:`amask_solo.evaluation.disturbances`.
 
     Raises:
         ValueError: If an area is not in (0, 1), or another setting is of the wrong kind.
@@ -86,7 +94,9 @@ class Robustness(Protocol):
         features, labels = subject.features("val")
         scores = accuracy(classifier(features).detach(), labels, num_classes=subject.data.num_classes)
         clean = {"acc1": scores["acc1"]}
-        by_area = {area: _acc1(subject, classifier, images, occluded(subject, images, area)) for area in self.areas}
+        by_area = {
+            area: acc1_on(subject, classifier, images, occluded(subject, images, area)) for area in self.areas
+        }
         occluded_scores = {f"acc1_area{area:g}": value for area, value in by_area.items()}
         if by_area:
             occluded_scores["acc1_curve"] = mean_height({0.0: clean["acc1"], **by_area})
@@ -103,8 +113,8 @@ class Robustness(Protocol):
             return {}
         objects = load_occluders(self.occluders, size=images.image(0).shape[-1])
         return {
-            "acc1_outlines": _acc1(subject, classifier, images, pasted(subject, images, objects, outlines=True)),
-            "acc1_objects": _acc1(subject, classifier, images, pasted(subject, images, objects, outlines=False)),
+            "acc1_outlines": acc1_on(subject, classifier, images, pasted(subject, images, objects, outlines=True)),
+            "acc1_objects": acc1_on(subject, classifier, images, pasted(subject, images, objects, outlines=False)),
             "outline_area": objects.masks.float().mean().item(),
         }
 
@@ -112,17 +122,13 @@ class Robustness(Protocol):
         if not self.corruptions:
             return {}
         scores = {
-            f"acc1_{name}_{strength}": _acc1(subject, classifier, images, corrupted(subject, images, name, strength))
+            f"acc1_{name}_{strength}": acc1_on(
+                subject, classifier, images, corrupted(subject, images, name, strength)
+            )
             for name in CORRUPTIONS
             for strength in STRENGTHS
         }
         return scores | {"acc1_corrupted": sum(scores.values()) / len(scores)}
-
-
-@torch.no_grad()
-def _acc1(subject: Subject, classifier: nn.Module, images: ImageSet, views: Iterable[Images]) -> float:
-    logits = torch.cat([classifier(subject.encode(view)) for view in views])
-    return accuracy(logits, images.labels.to(logits.device), num_classes=subject.data.num_classes)["acc1"]
 
 
 def _on_backgrounds(subject: Subject, classifier: nn.Module, images: ImageSet) -> dict[str, float]:
@@ -134,7 +140,7 @@ def _on_backgrounds(subject: Subject, classifier: nn.Module, images: ImageSet) -
         return {}
     generator = stream("robustness/backgrounds", seed=subject.seed, rank=0, step=0, device="cpu")
     same, other = (
-        _acc1(subject, classifier, shown, _swapped(subject, shown, shown.select(partners)))
+        acc1_on(subject, classifier, shown, _swapped(subject, shown, shown.select(partners)))
         for partners in (
             draw_partners(shown.labels, same_class=same_class, generator=generator) for same_class in (True, False)
         )
@@ -143,7 +149,7 @@ def _on_backgrounds(subject: Subject, classifier: nn.Module, images: ImageSet) -
         "acc1_same_class_background": same,
         "acc1_other_background": other,
         "background_gap": same - other,
-        "acc1_no_background": _acc1(subject, classifier, shown, _without_background(subject, shown)),
+        "acc1_no_background": acc1_on(subject, classifier, shown, _without_background(subject, shown)),
     }
 
 

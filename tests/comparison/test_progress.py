@@ -1,8 +1,7 @@
 import json
 import os
 
-from amask_solo.comparison.plan import Run
-from amask_solo.comparison.progress import progress
+from amask_solo.comparison.plan import Run, progress
 
 PROTOCOLS = {"knn": {"k": 20}}
 

@@ -21,7 +21,7 @@ from amask_solo.evaluation.disturbances import (
 )
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.scores import accuracy, mean_height, acc1_on
+from amask_solo.evaluation.scores import acc1_on, accuracy, mean_height
 from amask_solo.rules import BETWEEN, SWITCH, TEXT, or_null, several, table
 
 

@@ -10,7 +10,7 @@ from amask_solo.evaluation.disturbances import occluded
 from amask_solo.evaluation.knn import KNN
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.scores import accuracy, acc1_on
+from amask_solo.evaluation.scores import acc1_on, accuracy
 from amask_solo.rules import BETWEEN, TEXT, one_or_several, or_null, table, whole
 
 _VALIDATION = ("val", "valid", "validation", "test")

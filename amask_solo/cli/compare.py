@@ -77,7 +77,8 @@ def _report(
     from amask_solo.comparison.records import read_record
     from amask_solo.comparison.report import METRICS, write_report
     from amask_solo.comparison.statistics import compare
-    from amask_solo.comparison.tables import console_table
+    from amask_solo.comparison.tables import difference_table, mean_table
+    from amask_solo.comparison.wording import metric_name
 
     metrics = cfg.metrics or METRICS
     records = [
@@ -99,8 +100,10 @@ def _report(
     )
     console = Console(highlight=False, soft_wrap=True)
     for metric in metrics:
-        if rows := compare(records, metric):
-            console.print(console_table(rows, metric))
+        rows = compare(records, metric)
+        for table in (mean_table(rows), difference_table(rows)):
+            if table.rows:
+                console.print(table.console(metric_name(metric)))
     console.print(f"Wrote {report}", markup=False)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the report: plots of its runs, and the mask panels that the runs left."""
+"""Pictures of the report: plots of its runs, as PNG and as PDF, and the mask panels that the runs left."""
 
 import re
 import shutil
@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from operator import methodcaller
 from pathlib import Path
 from typing import Any
+
+from matplotlib.figure import Figure
 
 from amask_solo.comparison.convergence import differences_over_epochs
 from amask_solo.comparison.records import Record
@@ -27,8 +29,7 @@ def draw_accuracy_against_time(records: Sequence[Record], metric: str, folder: P
     """
     scored = [record for record in records if metric in record.scores]
     points = _nested(scored, lambda record: (record.seconds, record.scores[metric]))
-    save_panel(accuracy_against_time(points, label=metric_name(metric)), folder / "accuracy_time.png")
-    return "accuracy_time.png"
+    return _saved(accuracy_against_time(points, label=metric_name(metric)), folder / "accuracy_time.png")
 
 
 def draw_training_curves(records: Sequence[Record], folder: Path) -> str:
@@ -42,8 +43,7 @@ def draw_training_curves(records: Sequence[Record], folder: Path) -> str:
     if not measured:
         return ""
     curves = _nested(measured, lambda record: record.curve)
-    save_panel(arm_curves(curves, label="online kNN accuracy"), folder / "curves.png")
-    return "curves.png"
+    return _saved(arm_curves(curves, label="online kNN accuracy"), folder / "curves.png")
 
 
 def draw_differences(records: Sequence[Record], folder: Path) -> str:
@@ -51,8 +51,7 @@ def draw_differences(records: Sequence[Record], folder: Path) -> str:
     differences = differences_over_epochs(records)
     if not differences:
         return ""
-    save_panel(arm_curves(differences, label="kNN accuracy, difference to stock"), folder / "differences.png")
-    return "differences.png"
+    return _saved(arm_curves(differences, label="kNN accuracy, difference to stock"), folder / "differences.png")
 
 
 def draw_hidden_area(records: Sequence[Record], folder: Path) -> str:
@@ -69,8 +68,14 @@ def draw_hidden_area(records: Sequence[Record], folder: Path) -> str:
             curves[f"{base}, {title}"] = arms
     if not curves:
         return ""
-    save_panel(arm_curves(curves, label="accuracy", by="hidden area (%)"), folder / "hidden_area.png")
-    return "hidden_area.png"
+    return _saved(arm_curves(curves, label="accuracy", by="hidden area (%)"), folder / "hidden_area.png")
+
+
+def _saved(figure: Figure, path: Path) -> str:
+    """Write a plot, and the same for a paper beside it; return its name."""
+    for kind in (".png", ".pdf"):
+        save_panel(figure, path.with_suffix(kind))
+    return path.name
 
 
 def copy_mask_panels(records: Sequence[Record], folder: Path) -> list[tuple[str, str, str]]:

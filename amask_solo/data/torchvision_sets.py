@@ -12,6 +12,9 @@ from amask_solo.data.base import ArrayImages, ImageData
 from amask_solo.data.subsets import balanced_subset
 from amask_solo.errors import UserError
 
+SCORED_ON = "test"
+"""What its validation images are, for reports."""
+
 
 def load_cifar10(
     *,

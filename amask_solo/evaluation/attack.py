@@ -29,6 +29,9 @@ from amask_solo.maskers import random_blocks
 from amask_solo.maskers.base import Masker
 from amask_solo.rules import BETWEEN, PART, POSITIVE, one_of, one_or_several, or_null, several, table, whole
 
+SAME_AREA = 0.01
+"""Areas that differ by less are compared as the same."""
+
 
 class Attack(Protocol):
     r"""Train fresh maskers against the frozen backbone, and measure the effect of the strongest one. Ours.
@@ -98,7 +101,8 @@ class Attack(Protocol):
           share. With several networks, ``lift_unet`` and ``lift_patches`` belong to the strongest of each.
         - ``lift_own``, ``advantage_own``: the same for the run's own masks, unchanged and averaged, compared with
           random blocks of their areas; ``lift_own_1`` ... by mask. ``gap`` is ``lift / lift_own``, the exploitability:
-          how far the game is from its best response; 1 is the best response.
+          how far the game is from its best response; 1 is the best response. It is left out if the attack hides
+          another area than the run's masks.
         - ``acc1``, ``acc1_attack``, ``acc1_random``, ``acc1_own``: the accuracy of a linear probe, fitted on clean
           images, in percent, if there are labels. ``acc1_search`` counts images that are right under all tried
           rectangles, and ``acc1_worst`` those that are right under these and under every attacker.
@@ -116,11 +120,12 @@ class Attack(Protocol):
         found |= {"area": first, "advantage": _over(found["lift"], found["lift_random"])}
         if "lift_own" in found:
             found["advantage_own"] = _over(found["lift_own"], found.pop("lift_own_random"))
-            found["gap"] = _over(found["lift"], found["lift_own"])
+            # Masks of another area move the embedding by more or less, however they are placed.
+            if abs(first - own) < SAME_AREA:
+                found["gap"] = _over(found["lift"], found["lift_own"])
         if others:
-            by_area = {first: found} | {
-                area: self._against(replace(subject, masker=None), pool, probe, area) for area in others
-            }
+            rest = replace(subject, masker=None, right={})
+            by_area = {first: found} | {area: self._against(rest, pool, probe, area) for area in others}
             found = found | _by_area(by_area)
         return found
 
@@ -162,11 +167,13 @@ class Attack(Protocol):
         """Return the lifts and accuracies for all kinds of masks."""
         images = subject.images("val") if probe is None else subject.labeled("val")
         totals: dict[str, float] = defaultdict(float)
+        found: dict[str, list[Tensor]] = defaultdict(list)
         for step, (pixels, labels) in enumerate(subject.batches(images)):
             views = subject.view(pixels)
             draw = stream("attack/masks", seed=subject.seed, rank=0, step=step, device=views.device)
             for name, value in _batch(subject, views, _kinds(subject, named, views, draw), _hits(probe, labels)):
-                totals[name] += value / len(images)
+                totals[name] += float(value.sum()) / len(images)
+                found[name].append(value > 0)
             if probe is not None:
                 correct = classifies(subject, probe, labels)
                 right = correct(views, torch.arange(len(views), device=views.device))
@@ -177,6 +184,9 @@ class Attack(Protocol):
                     totals["acc1_search"] += 100 * float(right.sum()) / len(images)
                 right = survivors(views, right, (cut(a(views)).to(views.dtype) for a in attackers), correct)
                 totals["acc1_worst"] += 100 * float(right.sum()) / len(images)
+                found["acc1_worst"].append(right)
+        told = found.keys() & {"acc1", "acc1_attack", "acc1_random", "acc1_worst"}
+        subject.right |= {name: torch.cat(found[name]) for name in told}
         return dict(totals)
 
 
@@ -212,12 +222,12 @@ def _strength(subject: Subject, pool: Pool, attacker: Masker) -> float:
     return total / len(pool.pixels)
 
 
-Hits = Callable[[Tensor], float] | None
-"""Returns the number of features that the probe classifies correctly."""
+Hits = Callable[[Tensor], Tensor] | None
+"""Returns 100 for each feature vector that the probe classifies correctly, and 0 for others."""
 
 
 def _hits(probe: nn.Module | None, labels: Tensor) -> Hits:
-    return probe and (lambda features: float((probe(features).argmax(dim=1) == labels).sum()))
+    return probe and (lambda features: 100.0 * (probe(features).argmax(dim=1) == labels))
 
 
 def _kinds(subject: Subject, named: dict[str, Masker], views: Images, draw: torch.Generator) -> dict[str, Masks]:
@@ -230,20 +240,20 @@ def _kinds(subject: Subject, named: dict[str, Masker], views: Images, draw: torc
     return kinds
 
 
-def _batch(subject: Subject, views: Images, kinds: dict[str, Masks], hits: Hits) -> Iterator[tuple[str, float]]:
-    """Yield the scores of a batch, summed over its images and averaged over the masks of a kind."""
+def _batch(subject: Subject, views: Images, kinds: dict[str, Masks], hits: Hits) -> Iterator[tuple[str, Tensor]]:
+    """Yield the scores of the images of a batch, which add up over the masks of a kind to their mean."""
     clean = encode(subject, views)
     if hits:
-        yield "acc1", 100 * hits(clean)
+        yield "acc1", hits(clean)
     for name, masks in kinds.items():
         for n, mask in enumerate(masks.split(1, dim=1), start=1):
             features = encode(subject, hide(views, mask))
-            moved = float(lift(embed(subject, clean), embed(subject, features)).sum())
+            moved = lift(embed(subject, clean), embed(subject, features))
             yield f"lift{name}", moved / masks.shape[1]
             if name == "_own":
                 yield f"lift_own_{n}", moved
             if hits and name in ("", "_random", "_own"):
-                yield f"acc1{name or '_attack'}", 100 * hits(features) / masks.shape[1]
+                yield f"acc1{name or '_attack'}", hits(features) / masks.shape[1]
 
 
 def _over(moved: float, other: float) -> float:

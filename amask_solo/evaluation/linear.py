@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from amask_solo._random import stream
 from amask_solo._types import Scalar
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.scores import accuracy, hold_out
+from amask_solo.evaluation.scores import accuracy, hold_out, val_accuracy
 from amask_solo.rules import AT_LEAST_0, BETWEEN, check_values, one_of, one_or_several, table, whole
 
 Loss = Callable[[Tensor, Tensor], Scalar]
@@ -100,7 +100,7 @@ class Linear(Protocol):
         """Return ``acc1`` and, of more than 5 classes, ``acc5`` of the validation images."""
         classifier = self.fit(subject)
         features, labels = subject.features("val")
-        return accuracy(classifier(features).detach(), labels, num_classes=subject.data.num_classes)
+        return val_accuracy(subject, classifier(features), labels)
 
     def fit(self, subject: Subject) -> nn.Linear:
         """Return the classifier of raw features, with the weight decay that held-out training images choose."""

@@ -38,11 +38,30 @@ def accuracy(
     }
 
 
+def val_accuracy(subject: Subject, logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> dict[str, float]:
+    """Return the accuracies on the labeled validation images, and tell the subject which ones are right."""
+    logits = logits.detach()
+    subject.right["acc1"] = logits.argmax(dim=1) == labels
+    return accuracy(logits, labels, num_classes=subject.data.num_classes)
+
+
 @torch.no_grad()
-def acc1_on(subject: Subject, classifier: nn.Module, images: ImageSet, views: Iterable[Images]) -> float:
-    """Return the accuracy of a classifier of features on views of some images, in their order, in percent."""
+def acc1_on(
+    subject: Subject, classifier: nn.Module, images: ImageSet, views: Iterable[Images], *, score: str
+) -> dict[str, float]:
+    """Return the accuracy of a classifier of features on views of some images, in percent.
+
+    Args:
+        subject: Encodes the views, and is told which images are right.
+        classifier: Takes features to logits.
+        images: The images, with labels.
+        views: Batches of their views, in their order.
+        score: The name of the score.
+    """
     logits = torch.cat([classifier(subject.encode(view)) for view in views])
-    return accuracy(logits, images.labels.to(logits.device), num_classes=subject.data.num_classes)["acc1"]
+    labels = images.labels.to(logits.device)
+    subject.right[score] = logits.argmax(dim=1) == labels
+    return {score: accuracy(logits, labels, num_classes=subject.data.num_classes)["acc1"]}
 
 
 def mean_height(curve: dict[float, float]) -> float:

@@ -10,7 +10,7 @@ from amask_solo.evaluation.disturbances import occluded
 from amask_solo.evaluation.knn import KNN
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.scores import acc1_on, accuracy
+from amask_solo.evaluation.scores import acc1_on, val_accuracy
 from amask_solo.rules import BETWEEN, TEXT, one_or_several, or_null, table, whole
 
 _VALIDATION = ("val", "valid", "validation", "test")
@@ -69,11 +69,10 @@ class Transfer(Protocol):
     def _linear(self, subject: Subject) -> dict[str, float]:
         classifier, images = Linear().fit(subject), subject.labeled("val")
         features, labels = subject.features("val")
-        clean = accuracy(classifier(features).detach(), labels, num_classes=subject.data.num_classes)
-        scores = {"linear_acc1": clean["acc1"]}
+        scores = {"linear_acc1": val_accuracy(subject, classifier(features), labels)["acc1"]}
         if self.occluded:
             views = occluded(subject, images, self.occluded)
-            scores["linear_acc1_occluded"] = acc1_on(subject, classifier, images, views)
+            scores |= acc1_on(subject, classifier, images, views, score="linear_acc1_occluded")
         return scores
 
     def subject_on(self, subject: Subject, path: Path, *, name: str) -> Subject:

@@ -30,7 +30,7 @@ from amask_solo.configuration import instantiate
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.results import add_result
+from amask_solo.evaluation.results import add_result, pack
 from amask_solo.hosts.repairs import VIEW_FILTER
 from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.localisers.base import FeatureMaps
@@ -96,11 +96,13 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
 
 def _result(name: str, protocol: Protocol, subject: Subject, **made_by: Any) -> dict[str, Any]:
     start = time.perf_counter()
+    subject.right.clear()
     scores = protocol(subject)
     return {
         "protocol": name,
         "data": subject.data.name,
         "scores": scores,
+        "correct": {name: pack(right.cpu().numpy()) for name, right in subject.right.items() if name in scores},
         "seconds": round(time.perf_counter() - start, 2),
         "seed": subject.seed,
         **made_by,

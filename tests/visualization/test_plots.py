@@ -19,9 +19,19 @@ def series(axis):
 def test_each_base_has_a_panel_and_each_run_a_point():
     byol, simclr = accuracy_against_time(POINTS, label="linear accuracy").axes
     assert (byol.get_title(), simclr.get_title()) == ("byol", "simclr")
-    assert series(byol) == {"stock": [(60.0, 61.0), (66.0, 62.0)], "random": [(90.0, 63.0)]}
+    mean = {"_nolegend_": [(63.0, pytest.approx(61.5))]}
+    assert series(byol) == {"stock": [(60.0, 61.0), (66.0, 62.0)], "random": [(90.0, 63.0)], **mean}
     assert series(simclr) == {"stock": [(30.0, 71.0)], "random": []}
     assert byol.get_ylabel() == "linear accuracy (%)"
+
+
+def test_the_mean_of_several_runs_has_error_bars_of_their_standard_deviation():
+    byol, simclr = accuracy_against_time(POINTS, label="linear accuracy").axes
+    (bars,) = byol.containers
+    across, up = (lines.get_segments()[0].tolist() for lines in bars.lines[2])
+    assert up == [[63.0, pytest.approx(61.5 - 0.5**0.5)], [63.0, pytest.approx(61.5 + 0.5**0.5)]]
+    assert across == [[pytest.approx(63.0 - 18**0.5), 61.5], [pytest.approx(63.0 + 18**0.5), 61.5]]
+    assert not simclr.containers
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,14 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from amask_solo.cli.comparison import check_comparison, chosen_protocols, make_runs, planned_runs, sort_arguments
+from amask_solo.cli.comparison import (
+    check_comparison,
+    check_scorable,
+    chosen_protocols,
+    make_runs,
+    planned_runs,
+    sort_arguments,
+)
 from amask_solo.cli.composed import composed
 from amask_solo.cli.main import launch, session
 from amask_solo.cli.overrides import checked, searched
@@ -36,6 +43,8 @@ def main() -> None:
         protocols = chosen_protocols(cfg)
         _refuse_other_settings(plan)
         left = _unfinished(plan, protocols)
+        if left:
+            check_scorable(cfg, plan[0])
         make_folder(Path(cfg.folder).expanduser())
         note_split(Path(cfg.folder).expanduser(), cfg.split)
         Console().print(f"{len(plan)} runs, {len(plan) - len(left)} of them finished before.", highlight=False)

@@ -21,6 +21,7 @@ from amask_solo.settings.evaluation import check_evaluation
 from amask_solo.settings.pretraining import check_imported, check_values_and_names
 from amask_solo.settings.protocols import check_demands, same_for_all
 from amask_solo.settings.schema import check_rules
+from amask_solo.signatures import read_arguments, read_declared
 
 OWN = ("base", "arms", "seed", "split", "budget", "folder", "metrics", "definitions", "hydra")
 """The keys for amask-compare itself."""
@@ -171,6 +172,31 @@ def _check_runs(cfg: DictConfig, plan: Sequence[Run], protocols: dict[str, Any])
     for run in runs:
         with _of_run(run, shared=False):
             check_imported(made[run])
+
+
+def check_scorable(cfg: DictConfig, run: Run) -> None:
+    """Read the images of a comparison before its first run, if only that shows whether its protocols can score them.
+
+    Raises:
+        UserError: If a protocol needs labels or validation images, and there are none.
+    """
+    protocols = chosen_protocols(cfg)
+    needing = [name for name, node in protocols.items() if "labels" in (read_declared(node["_target_"], "needs") or ())]
+    node = composed("pretrain", checked("pretrain", run.settings)).data
+    declared = read_arguments(node._target_)
+    # A set of this package without this argument has labels.
+    if not needing or (declared is not None and "labels" not in declared.names):
+        return
+    from amask_solo.configuration import instantiate
+
+    images = instantiate(node, "data")
+    lacks = "labels" if not images.labeled else "validation images" if images.val is None else ""
+    if lacks:
+        remedy = "sort them into a folder for each class" if lacks == "labels" else "give data.val_path or val_fraction"
+        raise UserError(
+            f"protocol=[{','.join(needing)}] needs {lacks}, but the images of '{images.name}' have none: {remedy}, or "
+            "choose protocols that need none, such as protocol=[attack] metrics=[attack/lift]."
+        )
 
 
 @contextmanager

@@ -29,8 +29,8 @@ from amask_solo.maskers import random_blocks
 from amask_solo.maskers.base import Masker
 from amask_solo.rules import BETWEEN, PART, POSITIVE, one_of, one_or_several, or_null, several, table, whole
 
-SAME_AREA = 0.01
-"""Areas that differ by less are compared as the same."""
+SAME_AREA = 0.02
+"""Areas that differ by no more are compared as the same."""
 
 
 class Attack(Protocol):
@@ -121,7 +121,7 @@ class Attack(Protocol):
         if "lift_own" in found:
             found["advantage_own"] = _over(found["lift_own"], found.pop("lift_own_random"))
             # Masks of another area move the embedding by more or less, however they are placed.
-            if abs(first - own) < SAME_AREA:
+            if abs(first - own) <= SAME_AREA:
                 found["gap"] = _over(found["lift"], found["lift_own"])
         if others:
             rest = replace(subject, masker=None, right={})

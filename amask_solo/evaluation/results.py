@@ -13,7 +13,9 @@ from jaxtyping import Bool
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
 
-SAME = ("protocol", "data", "images")
+EVALUATION = "evaluation.json"
+
+SAME = ("protocol", "data", "images", "which")
 """Entries of a result that another one must share to take its place."""
 
 Right = Bool[np.ndarray, " _"]

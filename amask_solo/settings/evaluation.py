@@ -15,6 +15,7 @@ from amask_solo.signatures import read_declared
 EVALUATION = {
     "ckpt": PATH,
     "arch": or_null(TEXT),
+    "which": one_of("student", "teacher"),
     "output": or_null(PATH),
     "device": Rule(
         "auto, cpu, cuda or cuda:NUMBER",

@@ -17,11 +17,10 @@ from amask_solo.errors import UserError, unknown_key
 from amask_solo.files import check_place
 from amask_solo.layout import PREFIX
 from amask_solo.rules import PATH, SEED, TEXT, Rule, one_of, or_null, several
-from amask_solo.settings.evaluation import check_evaluation
+from amask_solo.settings.evaluation import check_evaluation, needing_labels
 from amask_solo.settings.pretraining import check_imported, check_values_and_names
 from amask_solo.settings.protocols import check_demands, same_for_all
 from amask_solo.settings.schema import check_rules
-from amask_solo.signatures import read_arguments, read_declared
 
 OWN = ("base", "arms", "seed", "split", "budget", "folder", "metrics", "definitions", "hydra")
 """The keys for amask-compare itself."""
@@ -181,11 +180,9 @@ def check_scorable(cfg: DictConfig, run: Run) -> None:
         UserError: If a protocol needs labels or validation images, and there are none.
     """
     protocols = chosen_protocols(cfg)
-    needing = [name for name, node in protocols.items() if "labels" in (read_declared(node["_target_"], "needs") or ())]
     node = composed("pretrain", checked("pretrain", run.settings)).data
-    declared = read_arguments(node._target_)
-    # A set of this package without this argument has labels.
-    if not needing or (declared is not None and "labels" not in declared.names):
+    needing = needing_labels(protocols, node._target_)
+    if not needing:
         return
     from amask_solo.configuration import instantiate
 

@@ -1,7 +1,8 @@
 """Checks of the settings of an evaluation or an export, before torch is imported."""
 
 import re
-from typing import get_args
+from collections.abc import Mapping
+from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -10,7 +11,7 @@ from amask_solo.errors import UserError
 from amask_solo.rules import PATH, SEED, TEXT, Rule, one_of, or_null, several, whole
 from amask_solo.settings.architectures import Format, check_arch, check_counterpart
 from amask_solo.settings.schema import check_rules
-from amask_solo.signatures import read_declared
+from amask_solo.signatures import read_arguments, read_declared
 
 EVALUATION = {
     "ckpt": PATH,
@@ -62,3 +63,16 @@ def check_export(cfg: DictConfig) -> None:
     check_rules(cfg, EXPORT)
     if cfg.arch is not None:
         check_counterpart(cfg.arch, cfg.format)
+
+
+def needing_labels(protocols: Mapping[str, Any], data: str) -> list[str]:
+    """Return the protocols that need labels, if only the images themselves show whether they have any.
+
+    Args:
+        protocols: Name -> settings of each protocol.
+        data: The dotted path of the data set. One of this package without an argument ``labels`` has labels.
+    """
+    declared = read_arguments(data)
+    if declared is not None and "labels" not in declared.names:
+        return []
+    return [name for name, node in protocols.items() if "labels" in (read_declared(node["_target_"], "needs") or ())]

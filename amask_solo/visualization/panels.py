@@ -96,6 +96,13 @@ def save_panel(figure: Figure, path: str | Path) -> None:
     write_whole(path, picture.getbuffer())
 
 
+def save_plot(figure: Figure, path: Path) -> str:
+    """Write a figure as PNG, and for a paper as PDF beside it; return the name of the former."""
+    for ending in (".png", ".pdf"):
+        save_panel(figure, path.with_suffix(ending))
+    return path.name
+
+
 def drawn_panels(run: Path, kind: str = "epoch") -> list[Path]:
     """Return the pictures of masks, or of ``hard_views``, that a run has drawn, in the order of epochs."""
     return sorted((run / "masks").glob(f"{kind}_*.png"))

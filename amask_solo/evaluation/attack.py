@@ -18,6 +18,7 @@ from amask_solo.evaluation.attackers import (
     lift,
     make_attacker,
     random_tries,
+    strength,
     survivors,
     train_attacker,
 )
@@ -137,11 +138,11 @@ class Attack(Protocol):
     def _against(self, subject: Subject, pool: Pool, probe: nn.Module | None, area: float) -> dict[str, float]:
         """Return the scores for one area."""
         attackers = {name: list(self._attackers(subject, pool, name, area)) for name in self.networks}
-        strength = {attacker: _strength(subject, pool, attacker) for some in attackers.values() for attacker in some}
-        strongest = {name: max(some, key=strength.__getitem__) for name, some in attackers.items()}
-        best = max(strongest.values(), key=strength.__getitem__)
+        lifts = {attacker: strength(subject, pool, attacker) for some in attackers.values() for attacker in some}
+        strongest = {name: max(some, key=lifts.__getitem__) for name, some in attackers.items()}
+        best = max(strongest.values(), key=lifts.__getitem__)
         kinds = {"": best} | {f"_{name}": attacker for name, attacker in strongest.items() if len(strongest) > 1}
-        return self._scores(subject, kinds, list(strength), probe, area)
+        return self._scores(subject, kinds, list(lifts), probe, area)
 
     def _attackers(self, subject: Subject, pool: Pool, network: str, area: float) -> Iterator[Masker]:
         for restart in range(self.restarts):
@@ -209,17 +210,6 @@ def _own_area(subject: Subject, pool: Pool) -> float:
     draw = stream("attack/area", seed=subject.seed, rank=0, step=0, device=subject.device)
     masks = subject.masker(subject.view(pool.pixels[: subject.batch_size]), generator=draw)
     return masks.float().mean().item()
-
-
-@torch.no_grad()
-def _strength(subject: Subject, pool: Pool, attacker: Masker) -> float:
-    """Return the mean lift of an attacker's binary masks on training images."""
-    total = 0.0
-    for pixels, clean in zip(*(part.split(subject.batch_size) for part in (pool.pixels, pool.clean)), strict=True):
-        views = subject.view(pixels)
-        hidden = hide(views, cut(attacker(views)).float())
-        total += float(lift(clean, embed(subject, encode(subject, hidden))).sum())
-    return total / len(pool.pixels)
 
 
 Hits = Callable[[Tensor], Tensor] | None

@@ -102,8 +102,7 @@ class Attack(Protocol):
           share. With several networks, ``lift_unet`` and ``lift_patches`` belong to the strongest of each.
         - ``lift_own``, ``advantage_own``: the same for the run's own masks, unchanged and averaged, compared with
           random blocks of their areas; ``lift_own_1`` ... by mask. ``gap`` is ``lift / lift_own``, the exploitability:
-          how far the game is from its best response; 1 is the best response. It is left out if the attack hides
-          another area than the run's masks.
+          how far the game is from its best response, which is 1. There is none for another area than the run's.
         - ``acc1``, ``acc1_attack``, ``acc1_random``, ``acc1_own``: the accuracy of a linear probe, fitted on clean
           images, in percent, if there are labels. ``acc1_search`` counts images that are right under all tried
           rectangles, and ``acc1_worst`` those that are right under these and under every attacker.

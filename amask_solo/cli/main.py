@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from amask_solo.cli.help import register_help
+from amask_solo.cli.lazy_help import lazy_help
 from amask_solo.cli.overrides import checked
 from amask_solo.cli.quiet import plain_words, say
 from amask_solo.configuration import config_folder
@@ -85,7 +86,8 @@ def launch(
             return None
 
     sys.argv[1:] = arguments
-    hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(job)()
+    with lazy_help():
+        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(job)()
 
 
 def _resolvable(cfg: DictConfig) -> DictConfig:

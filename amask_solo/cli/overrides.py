@@ -20,6 +20,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException, Ove
 from omegaconf import OmegaConf
 
 from amask_solo.cli.composed import composed, present_choices
+from amask_solo.cli.lazy_help import lazy_help
 from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.layout import PARTS
@@ -96,7 +97,8 @@ def _entries(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _flags(argv: Sequence[str]) -> argparse.Namespace:
-    parser = get_args_parser()
+    with lazy_help():
+        parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]  # Hydra makes the parser, so no subclass can
     return parser.parse_intermixed_args(argv)
 

@@ -1,7 +1,8 @@
-"""Build objects from nodes with a ``_target_``, with errors that a user can act on."""
+"""Check configurations, and build objects from nodes with a ``_target_``, with errors that a user can act on."""
 
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -10,6 +11,7 @@ import hydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from amask_solo.errors import UserError, unknown_key
+from amask_solo.rules import Rule, check_values
 from amask_solo.signatures import Arguments, read_arguments
 
 SETTINGS_REFUSED = (ValueError, TypeError, OSError, ImportError)
@@ -82,25 +84,45 @@ def check_keys(node: Any, where: str) -> None:
 
 
 def check_types(node: DictConfig | Mapping, plain: Mapping[str, Collection[type]], where: str) -> None:
-    """Compare the values of a node with the types that its target takes.
-
-    Args:
-        node: Keys and values.
-        plain: Key -> the types that its value may have; values of other keys are not checked.
-        where: The node's place in the configuration, for error messages.
-
-    Raises:
-        UserError: If a value is of the wrong type.
-    """
+    """Raise a ``UserError`` if a value of a node is not of a type that ``plain`` has for its key; others are free."""
     for key, value in node.items():
-        types = plain.get(str(key))
-        if types and not _is_one_of(value, types):
+        types = plain.get(str(key), (type(value),))
+        if type(value) not in types and not (type(value) is int and float in types):
             expected = " or ".join(words for kind, words in PLAIN.items() if kind in types)
             raise UserError(f"Expected {_below(where, key)} to be {expected}, but got {value!r}.")
 
 
-def _is_one_of(value: Any, types: Collection[type]) -> bool:
-    return type(value) in types or (type(value) is int and float in types)
+def check_rules(
+    cfg: DictConfig, rules: Mapping[str, Rule], *, if_there: Mapping[str, Rule] | None = None, where: str = ""
+) -> None:
+    """Compare the values of a configuration with rules.
+
+    Args:
+        cfg: A configuration without missing values.
+        rules: Dotted key -> rule. The value of an absent key is null.
+        if_there: Pattern of dotted keys -> rule for the keys that exist. If several patterns fit, the first one counts.
+        where: The prefix of the keys in messages.
+
+    Raises:
+        UserError: If a rule does not hold; for a choice, the message names the nearest allowed value.
+    """
+    values: dict[str, Any] = dict.fromkeys(rules) | dict(_entries(OmegaConf.to_container(cfg, resolve=True)))
+    asked = dict(rules)
+    for key in values:
+        for rule in [rule for pattern, rule in (if_there or {}).items() if fnmatchcase(key, pattern)]:
+            asked.setdefault(key, rule)
+    try:
+        check_values(values, asked, where)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _entries(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield all dotted keys with their values, including nodes."""
+    for key, value in node.items():
+        yield f"{prefix}{key}", value
+        if isinstance(value, Mapping):
+            yield from _entries(value, f"{prefix}{key}.")
 
 
 def _below(where: str, key: Any) -> str:

@@ -13,14 +13,13 @@ from amask_solo.cli.overrides import checked, choice_names, config_folders
 from amask_solo.comparison.budget import check_timed, equal_time
 from amask_solo.comparison.plan import Run, make_plan
 from amask_solo.comparison.split import CONFIRM, FRACTION, TUNE, check_folder, check_split, split_settings
+from amask_solo.configuration import check_rules
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.files import check_place
 from amask_solo.layout import PREFIX
 from amask_solo.rules import PATH, SEED, TEXT, Rule, one_of, or_null, several
-from amask_solo.settings.evaluation import check_evaluation
+from amask_solo.settings.evaluation import check_demands, check_evaluation, same_for_all
 from amask_solo.settings.pretraining import check_imported, check_values_and_names
-from amask_solo.settings.protocols import check_demands, same_for_all
-from amask_solo.settings.schema import check_rules
 
 OWN = ("base", "arms", "seed", "split", "budget", "folder", "metrics", "definitions", "hydra")
 """The keys for amask-compare itself."""

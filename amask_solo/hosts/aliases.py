@@ -19,8 +19,7 @@ def _stand_ins() -> dict[str, ModuleType]:
     # lightning-bolts is unmaintained and does not import beside Lightning 2.
     for name in ("pl_bolts", "pl_bolts.optimizers"):
         modules[name] = ModuleType(name)
-    schedulers = importlib.import_module("amask_solo.hosts.schedulers")
-    modules["pl_bolts.optimizers.lr_scheduler"] = schedulers
+    modules["pl_bolts.optimizers.lr_scheduler"] = importlib.import_module("amask_solo.hosts.optimizers")
     if find_spec("distutils") is None:
         # Python 3.12 has removed it; the host only uses it for its argparse options.
         modules["distutils"] = ModuleType("distutils")

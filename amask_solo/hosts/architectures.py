@@ -1,17 +1,20 @@
-"""The host's backbones in torchvision and timm."""
+"""The host's backbones in torchvision and timm, and their feature maps."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 import torchvision
+from jaxtyping import Float
 from torch import Tensor, nn
+from torchvision.models import ResNet
 
+from amask_solo._modes import evaluating
+from amask_solo._types import Images
 from amask_solo.errors import UserError
 from amask_solo.hosts.blueprint import Blueprint
-from amask_solo.hosts.names import TIMM_NAMES
+from amask_solo.hosts.names import TIMM, TIMM_NAMES
 from amask_solo.hosts.timm_backbones import build_backbone, with_small_stem
-from amask_solo.hosts.timm_names import TIMM
 
 State = Mapping[str, Tensor]
 
@@ -164,3 +167,37 @@ def _vit_options(state: State, arch: str) -> dict[str, Any]:
     if "fc_norm.weight" in state:
         options[POOL] = "avg"
     return options
+
+
+@torch.no_grad()
+def feature_map(backbone: Any, images: Images) -> Float[Tensor, "b d i j"]:
+    """Return the last feature map before pooling; for a ViT, the patch tokens on their grid.
+
+    The backbone runs in evaluation mode, so that it writes no statistics and draws no numbers. Its own ``forward`` is
+    not called, because that one remembers clean views.
+
+    Args:
+        backbone: A ResNet of torchvision, or a network of timm with ``forward_intermediates``.
+        images: Normalized images.
+
+    Raises:
+        UserError: If the backbone is of another kind.
+    """
+    with evaluating(backbone):
+        if isinstance(backbone, ResNet):
+            return _before_pooling(backbone, images)
+        if hasattr(backbone, "forward_intermediates"):
+            (last,) = backbone.forward_intermediates(images, indices=1, output_fmt="NCHW", intermediates_only=True)
+            return last
+    raise UserError(
+        f"The backbone {type(backbone).__name__} shows no map of features, only ResNets, ViTs, Swins and ConvNeXts do; "
+        "choose one of them, or localiser=spectral_residual."
+    )
+
+
+def _before_pooling(backbone: ResNet, images: Images) -> Tensor:
+    for name, layer in backbone.named_children():
+        if name == "avgpool":
+            break
+        images = layer(images)
+    return images

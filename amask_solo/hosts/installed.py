@@ -1,13 +1,13 @@
 """The interface to solo-learn in both of its generations."""
 
 import importlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.aliases import stand_ins
-from amask_solo.hosts.methods import METHODS
-from amask_solo.hosts.names import base_methods
+from amask_solo.hosts.methods import METHODS, base_methods
 from amask_solo.hosts.refusals import MISSING, refuse_missing, refuse_only_current
 
 
@@ -28,6 +28,11 @@ class Host:
     momentum_backbone: str
     base: type
     repairs: type
+
+    @property
+    def backbones(self) -> Iterable[str]:
+        """The names of the host's own backbones."""
+        return getattr(self.base, "_BACKBONES", None) or vars(self.base)["_SUPPORTED_ENCODERS"]
 
     def methods(self) -> dict[str, type]:
         """Return the current host's name -> the unmodified class, for every base method."""

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from amask_solo.hosts.schedulers import Number
+Number = int | float
+"""Configurations may write 0 for 0.0."""
 
 
 def lars_direction(
@@ -58,13 +59,13 @@ class LARS(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: int | float,
+        lr: Number,
         *,
-        momentum: int | float = 0.0,
-        weight_decay: int | float = 0.0,
+        momentum: Number = 0.0,
+        weight_decay: Number = 0.0,
         nesterov: bool = False,
-        eta: int | float = 1e-3,
-        eps: int | float = 1e-8,
+        eta: Number = 1e-3,
+        eps: Number = 1e-8,
         clip_lr: bool = False,
         exclude_bias_n_norm: bool = False,
     ) -> None:

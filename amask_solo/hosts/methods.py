@@ -4,6 +4,7 @@ A new method takes one row here and two files in ``configs/method``. The facts w
 them. Nothing heavy is imported, because settings are checked against the table before torch is imported.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -112,7 +113,16 @@ METHODS = {
 UNKNOWN = Method("BaseMethod")
 """The facts that are assumed for a method outside of the table."""
 
+REGISTRY = "solo.methods"
+NOT_METHODS = ("base", "linear")
+
 _ROWS = {row.base: row for row in METHODS.values()}
+
+
+def base_methods() -> dict[str, type]:
+    """Return the methods that the imported host has registered, without base classes and masked methods."""
+    methods = sys.modules[REGISTRY].METHODS
+    return {n: method for n, method in methods.items() if n not in NOT_METHODS and not n.startswith(PREFIX)}
 
 
 def by_name(name: str) -> Method:

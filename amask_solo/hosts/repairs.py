@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from amask_solo.errors import UserError
 from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.knn import WeightedKNN
+from amask_solo.hosts.names import is_timm
 from amask_solo.hosts.timm_backbones import build_backbone
-from amask_solo.hosts.timm_names import is_timm
 from amask_solo.layout import PREFIX
 
 STATE = "amask_host"

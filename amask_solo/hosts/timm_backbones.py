@@ -9,7 +9,7 @@ from torch import nn
 
 from amask_solo.errors import UserError
 from amask_solo.hosts.blueprint import PRETRAINED, Blueprint
-from amask_solo.hosts.timm_names import TIMM, bare, check_timm, is_resnet
+from amask_solo.hosts.names import TIMM, bare, check_timm, is_resnet
 
 
 def build_backbone(plan: Blueprint) -> nn.Module:

@@ -6,8 +6,8 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from amask_solo.errors import UserError
+from amask_solo.hosts.names import is_resnet, patch_size
 from amask_solo.hosts.refusals import refuse_whole_images
-from amask_solo.hosts.timm_names import is_resnet, patch_size
 
 PATCHES = "amask_solo.maskers.PatchHead"
 

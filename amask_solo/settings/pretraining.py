@@ -5,13 +5,12 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from amask_solo.augment.schema import read_recipes
-from amask_solo.configuration import check_keys
+from amask_solo.configuration import check_keys, check_rules
 from amask_solo.errors import UserError
 from amask_solo.files import check_image_folder
 from amask_solo.hosts.methods import by_name
-from amask_solo.hosts.names import OPTIMIZERS, SCHEDULERS, own_backbones
-from amask_solo.hosts.refusals import check, check_warmup, no_logits, refuse_missing
-from amask_solo.hosts.timm_names import check_timm, is_timm
+from amask_solo.hosts.names import BACKBONES, OPTIMIZERS, SCHEDULERS, check_timm, is_timm
+from amask_solo.hosts.refusals import check, check_backbone_name, check_warmup, no_logits, refuse_missing
 from amask_solo.layout import PREFIX
 from amask_solo.rules import (
     AT_LEAST_0,
@@ -29,7 +28,6 @@ from amask_solo.rules import (
 )
 from amask_solo.settings.backbone import check_backbone, patch_side
 from amask_solo.settings.method import optimizer_kwargs
-from amask_solo.settings.schema import check_rules
 from amask_solo.settings.trainer import check_arguments, check_trainer
 from amask_solo.signatures import read_declared
 
@@ -113,6 +111,8 @@ def check_values_and_names(cfg: DictConfig) -> None:
     refuse_missing()
     sizes = _view_sizes(cfg)
     if not is_timm(cfg.backbone.name):
+        if not cfg.base_class:  # a user's own host may have more
+            check_backbone_name(cfg.backbone.name, BACKBONES)
         check_backbone(cfg, sizes)
     if not cfg.method.startswith(PREFIX) and "adversary" in cfg:
         raise UserError(f"method={cfg.method} is not masked, so it has no adversary; choose {PREFIX}{cfg.method}.")
@@ -158,7 +158,7 @@ def check_imported(cfg: DictConfig) -> None:
     host = load_host()
     if not cfg.base_class:
         host.stock(cfg.method.removeprefix(PREFIX))
-    check(cfg, own_backbones(host.base))
+    check(cfg, host.backbones)
     check_arguments(cfg.trainer)
 
 

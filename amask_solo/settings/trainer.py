@@ -5,10 +5,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from amask_solo.configuration import check_types, target_arguments
+from amask_solo.configuration import check_rules, check_types, target_arguments
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.rules import Rule, is_whole, one_of, or_null
-from amask_solo.settings.schema import check_rules
 
 SET_BY_US = frozenset(
     {"max_epochs", "accumulate_grad_batches", "default_root_dir", "logger", "callbacks", "plugins"}

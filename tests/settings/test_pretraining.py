@@ -134,7 +134,7 @@ def test_what_does_not_go_together_is_refused(changes, words):
         (("++optimizer.kwargs.momentun=0.9",), "did you mean 'momentum'"),
         (("backbone.name=resnet19",), "did you mean 'resnet18'"),
         (("backbone.name=timm/resnet19",), "did you mean 'timm/resnet18'"),
-        (("backbone.name=resnet34",), "timm has it"),
+        (("backbone.name=resnet34",), "timm/resnet34"),
         (("++trainer.gradient_clip_vl=1",), "did you mean 'gradient_clip_val'"),
         (("++trainer.max_epochs=1",), "Unknown key 'max_epochs' in trainer"),
         (("++trainer.callbacks=1",), "Unknown key 'callbacks' in trainer"),

@@ -21,7 +21,6 @@ GAME, ADVERSARY = "amask_solo.game.game.Game", "amask_solo.game.adversary.Advers
 HOST_SIDE = ("side", "loud")
 """Keys below ``adversary`` that neither class takes; only the masked method needs them."""
 
-VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 UNIONS: tuple[Any, ...] = (Union, UnionType)
 PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
 """Plain types of values on the command line -> their names in messages."""
@@ -41,11 +40,11 @@ def read_target(group: str, name: str) -> str | None:
 
 
 def instantiate(node: DictConfig, where: str, **more: Any) -> Any:
-    """Build the object that a node describes.
+    """Build the object that a node describes by its ``_target_`` and arguments, which may be such nodes themselves.
 
     Args:
-        node: A node with a ``_target_`` and arguments, which may be such nodes themselves.
-        where: The node's place in the configuration, for error messages.
+        node: The node.
+        where: Its place in the configuration, for error messages.
         more: Further arguments.
 
     Raises:
@@ -95,11 +94,11 @@ def check_types(node: DictConfig | Mapping, plain: Mapping[str, Collection[type]
 def check_rules(
     cfg: DictConfig, rules: Mapping[str, Rule], *, if_there: Mapping[str, Rule] | None = None, where: str = ""
 ) -> None:
-    """Compare the values of a configuration with rules.
+    """Compare the values of a configuration with rules; an absent key of ``rules`` is null.
 
     Args:
         cfg: A configuration without missing values.
-        rules: Dotted key -> rule. The value of an absent key is null.
+        rules: Dotted key -> rule.
         if_there: Pattern of dotted keys -> rule for the keys that exist. If several patterns fit, the first one counts.
         where: The prefix of the keys in messages.
 
@@ -132,11 +131,7 @@ def _below(where: str, key: Any) -> str:
 def node_arguments(node: DictConfig | Mapping, where: str) -> Arguments | None:
     """Return the keys that a node may have: the arguments of its target; for ``adversary``, of game and adversary.
 
-    Returns:
-        The arguments; ``None`` if the node has no target.
-
-    Raises:
-        UserError: If the target does not exist.
+    A node without target has none (``None``); a target that does not exist is a ``UserError``.
     """
     if where == "adversary":
         game, adversary = (target_arguments(path, where) for path in (GAME, ADVERSARY))
@@ -146,18 +141,15 @@ def node_arguments(node: DictConfig | Mapping, where: str) -> Arguments | None:
 
 
 def target_arguments(path: Any, where: str) -> Arguments:
-    """Return the arguments of the class or function at a dotted path; those of this package are not imported for it.
+    """Return the arguments at a dotted path, importing what is not in this package.
 
     Raises:
         UserError: If the class or function does not exist.
     """
     if not isinstance(path, str):
         raise UserError(f"{where}: expected _target_ to be a dotted path, but got {path!r}.")
-    read = read_arguments(path)
-    if read is not None:
-        return read
     try:
-        return arguments(hydra.utils.get_object(path))
+        return read_arguments(path) or arguments(hydra.utils.get_object(path))
     except (ImportError, ValueError) as error:
         raise UserError(f"{where}: cannot find {path}: {error}") from error
 
@@ -166,7 +158,7 @@ def arguments(target: Any) -> Arguments:
     """Return the arguments of a class or function that has been imported."""
     parameters = inspect.signature(target).parameters.values()
     any_name = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-    names = frozenset(p.name for p in parameters if p.kind not in VARIADIC)
+    names = frozenset(p.name for p in parameters if not p.kind.name.startswith("VAR_"))
     annotations = inspect.get_annotations(target.__init__ if inspect.isclass(target) else target)
     options = {
         name: frozenset(get_args(kind)) if get_origin(kind) in UNIONS else frozenset({kind})

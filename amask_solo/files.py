@@ -45,15 +45,7 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
 
 
 def check_image_folder(path: str | Path, key: str) -> Path:
-    """Return an existing folder of images, with ``~`` expanded.
-
-    Args:
-        path: The folder.
-        key: The setting that names it, for the error.
-
-    Raises:
-        UserError: If the folder does not exist.
-    """
+    """Return a folder of images with ``~`` expanded; raise a ``UserError`` with the setting ``key`` if it is absent."""
     folder = Path(str(path)).expanduser()
     with suppress(OSError):  # a name that is too long
         if folder.is_dir():
@@ -62,14 +54,10 @@ def check_image_folder(path: str | Path, key: str) -> Path:
 
 
 def check_place(path: Path, key: str) -> None:
-    """Check that a result can be written, before the work that leads to it is done.
-
-    Args:
-        path: The file; its folder need not exist yet.
-        key: The setting that names the file.
+    """Check that a file can be written, before the work that leads to it is done; its folder need not exist yet.
 
     Raises:
-        UserError: If the path is a folder, or nothing can be written there.
+        UserError: If the path is a folder, or nothing can be written there; it names the setting ``key``.
     """
     with suppress(OSError):  # a name that is too long
         folder = next(folder for folder in path.absolute().parents if folder.exists())

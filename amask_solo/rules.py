@@ -23,15 +23,7 @@ class Rule(NamedTuple):
 
 
 def check_values(values: Mapping[str, Any], rules: Mapping[str, Rule], where: str = "") -> None:
-    """Compare values with the rules of the same names.
-
-    Args:
-        values: Name -> value; values without a rule are not checked.
-        rules: Name -> rule.
-        where: The prefix of the names in messages, such as ``"protocol.knn."``.
-
-    Raises:
-        ValueError: If a rule does not hold.
+    """Raise a ``ValueError`` if a value breaks the rule of the same name; ``where`` precedes names in the message.
 
     Example:
         >>> check_values({"k": 0}, {"k": whole(1)}, "protocol.knn.")

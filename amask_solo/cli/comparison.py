@@ -82,25 +82,21 @@ def _known_bases(settings: Sequence[str]) -> list[str]:
     return sorted(name for name in methods if f"{PREFIX}{name}" in methods)
 
 
-def make_runs(cfg: DictConfig) -> list[Run]:
+def make_runs(cfg: DictConfig, *, check: bool = True) -> list[Run]:
     """Return the runs of a comparison; if the budget is time, measure the time of a step first.
+
+    Without ``check``, they are those of a comparison that has been checked as a whole.
 
     Raises:
         UserError: If the runs make no comparison, or if the settings of a run, with its adapted length, are wrong.
     """
-    runs = planned_runs(cfg)
-    if cfg.budget == "time":
-        _check_runs(cfg, runs, chosen_protocols(cfg))
-    return runs
-
-
-def planned_runs(cfg: DictConfig) -> list[Run]:
-    """Return the runs without checks, for a job of a comparison that has been checked as a whole."""
     runs = _plan(cfg)
-    if cfg.budget == "epochs":
-        return runs
-    epochs = composed("pretrain", runs[0].settings).max_epochs
-    return _plan(cfg, epochs=equal_time(runs, epochs=epochs, folder=Path(cfg.folder).expanduser()))
+    if cfg.budget == "time":
+        epochs = composed("pretrain", runs[0].settings).max_epochs
+        runs = _plan(cfg, epochs=equal_time(runs, epochs=epochs, folder=Path(cfg.folder).expanduser()))
+        if check:
+            _check_runs(cfg, runs, chosen_protocols(cfg))
+    return runs
 
 
 def _plan(cfg: DictConfig, **more: Any) -> list[Run]:

@@ -8,7 +8,7 @@ target. The error about an unknown key names the nearest known one.
 import argparse
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +19,7 @@ from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 
-from amask_solo.cli.composed import composed, present_choices
+from amask_solo.cli.composed import composed
 from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.layout import PARTS
@@ -34,11 +34,7 @@ PLACES = {"pretrain": "run_folder=...", "evaluate": "output=...", "export": "pat
 
 
 def checked(config_name: str, argv: Sequence[str]) -> list[str]:
-    """Check a command line, and return it in a form that Hydra accepts.
-
-    Args:
-        config_name: The primary configuration.
-        argv: The command line without the name of the program.
+    """Check a command line, without the name of the program, and return it in a form that Hydra accepts.
 
     Returns:
         The overrides, with a ``++`` before the keys of values, and then the flags.
@@ -71,7 +67,9 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
         rest.remove(text)
     # Without this, Hydra would merge the arguments of the old target into those of the new one.
     emptied = [f"++{key}=null" for key in sorted(replaced)]
-    return emptied + [f"++{_text(o).lstrip('+')}" if o in values else _text(o) for o in overrides] + rest
+    return (
+        emptied + [f"++{str(o.input_line).lstrip('+')}" if o in values else str(o.input_line) for o in overrides] + rest
+    )
 
 
 def _refuse_folders(config_name: str, overrides: Sequence[Override]) -> None:
@@ -119,11 +117,6 @@ def _parsed(text: str) -> Override:
         raise UserError(f"Cannot read '{text}': {reason}. See --help.") from error
 
 
-def _text(override: Override) -> str:
-    """Return an override as it was typed."""
-    return str(override.input_line)
-
-
 def searched(argv: Sequence[str]) -> list[str]:
     """Replace ``--config-dir DIR`` in a command line by the equivalent key, unless there are other flags."""
     flags = _flags(argv)
@@ -162,10 +155,12 @@ def _placed(overrides: Sequence[Override], config_name: str, folders: Sequence[P
         return list(overrides)
     others = [o for o in overrides if o not in inner and (o.is_hydra_override() or _names_a_file(o, folders))]
     first = next(_one_by_one(others, folders))
-    places = [key for key in _compose(config_name, first, folders[1:], present_choices) if key.startswith(f"{INNER}@")]
+    # Hydra's name of a group has its package if that is unusual.
+    present = _compose(config_name, first, folders[1:], with_hydra=True).hydra.runtime.choices
+    places = [key for key in present if key.startswith(f"{INNER}@")]
     if not places:
         raise UserError(f"Nothing here asks for a {INNER}, as masker=saliency does; leave out '{inner[0].input_line}'.")
-    return [_parsed(_text(o).lstrip("+").replace(INNER, places[0], 1)) if o in inner else o for o in overrides]
+    return [_parsed(str(o.input_line).lstrip("+").replace(INNER, places[0], 1)) if o in inner else o for o in overrides]
 
 
 def _refuse_no_names(choices: Sequence[Override]) -> None:
@@ -190,7 +185,7 @@ def _one_by_one(choices: Sequence[Override], folders: Sequence[Path]) -> Iterato
 
 def _options(choice: Override, folders: Sequence[Path]) -> list[str]:
     if not choice.is_sweep_override() or choice.is_hydra_override():
-        return [_text(choice)]
+        return [str(choice.input_line)]
     value: Any = choice.value()
     if isinstance(value, Glob):
         names = value.filter(choice_names(choice.key_or_group, folders))
@@ -206,12 +201,12 @@ def choice_names(group: str, folders: Sequence[Path]) -> list[str]:
     return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
 
 
-def _compose(config_name: str, chosen: Sequence[str], more: Sequence[Path], make: Callable = composed) -> Any:
+def _compose(config_name: str, chosen: Sequence[str], more: Sequence[Path], *, with_hydra: bool = False) -> Any:
     own = ",".join(QuotedString(f"file://{folder}", Quote.single).with_quotes() for folder in more)
     overrides = [c for c in chosen if not c.startswith("hydra.searchpath")]
     overrides += [f"hydra.searchpath=[{own}]"] if own else []
     try:
-        return make(config_name, overrides)
+        return composed(config_name, overrides, with_hydra=with_hydra)
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file or "").rpartition("/")
         # Hydra lists no options if the name is in a list.

@@ -105,11 +105,7 @@ def build_timm(
 ) -> nn.Module:
     """Return timm's model without classifier, in the sizes of the given tensors but not with their values.
 
-    Args:
-        state: The tensors.
-        plan: What is known about the backbone beside its tensors.
-        image_size: Height and width of the images; see :func:`timm_options`.
-        device: The device of the model.
+    The arguments are those of :func:`timm_options`, and the device of the model.
     """
     small = plan.small_stem if plan.timm else has_cifar_stem(state)
     options = timm_options(state, plan, image_size=image_size)
@@ -118,13 +114,7 @@ def build_timm(
 
 
 def rebuild(state: State, plan: Blueprint, *, image_size: int | None = None) -> nn.Module:
-    """Return timm's model with these tensors, on the CPU and in evaluation mode.
-
-    The arguments are those of :func:`build_timm`.
-
-    Raises:
-        UserError: If a tensor is missing, left over or of another shape.
-    """
+    """Return timm's model with these tensors, on the CPU and in evaluation mode; they must fit as in :func:`check_fit`."""
     check_fit(state, build_timm(state, plan, image_size=image_size), plan.arch)
     model = build_timm(state, plan, image_size=image_size, device="cpu")
     model.load_state_dict(state)
@@ -176,16 +166,15 @@ def feature_map(backbone: Any, images: Images) -> Float[Tensor, "b d i j"]:
     The backbone runs in evaluation mode, so that it writes no statistics and draws no numbers. Its own ``forward`` is
     not called, because that one remembers clean views.
 
-    Args:
-        backbone: A ResNet of torchvision, or a network of timm with ``forward_intermediates``.
-        images: Normalized images.
-
     Raises:
-        UserError: If the backbone is of another kind.
+        UserError: If the backbone is neither a ResNet of torchvision nor a network of timm with feature maps.
     """
     with evaluating(backbone):
         if isinstance(backbone, ResNet):
-            return _before_pooling(backbone, images)
+            layers = list(backbone.named_children())
+            for _, layer in layers[: [name for name, _ in layers].index("avgpool")]:
+                images = layer(images)
+            return images
         if hasattr(backbone, "forward_intermediates"):
             (last,) = backbone.forward_intermediates(images, indices=1, output_fmt="NCHW", intermediates_only=True)
             return last
@@ -193,11 +182,3 @@ def feature_map(backbone: Any, images: Images) -> Float[Tensor, "b d i j"]:
         f"The backbone {type(backbone).__name__} shows no map of features, only ResNets, ViTs, Swins and ConvNeXts do; "
         "choose one of them, or localiser=spectral_residual."
     )
-
-
-def _before_pooling(backbone: ResNet, images: Images) -> Tensor:
-    for name, layer in backbone.named_children():
-        if name == "avgpool":
-            break
-        images = layer(images)
-    return images

@@ -41,9 +41,9 @@ class LARS(Optimizer):
     Args:
         params: Parameters or groups of them.
         lr: Learning rate.
-        momentum: Momentum of the rescaled gradients.
+        momentum: Of the rescaled gradients.
         weight_decay: L2 penalty, part of the rescaled gradient.
-        nesterov: Whether to use Nesterov momentum.
+        nesterov: Whether the momentum is Nesterov's.
         eta: The trust coefficient.
         eps: Keeps the quotient of norms finite.
         clip_lr: Never move a layer faster than SGD would.

@@ -30,15 +30,8 @@ class LinearWarmupCosineAnnealingLR(LRScheduler):
         \end{cases}
 
     The last warm-up step already runs at the base rate. Beyond the horizon the rate stays at the last one. The class
-    replaces the scheduler of lightning-bolts, which the release of the host imports, and has its name and arguments.
-
-    Args:
-        optimizer: The optimizer; the learning rates of its groups are the base rates.
-        warmup_epochs: Length of the warm-up, in calls of ``step``.
-        max_epochs: The horizon, in calls of ``step``, warm-up included.
-        warmup_start_lr: The first rate of every group.
-        eta_min: The last rate of every group.
-        last_epoch: Calls of ``step`` so far; -1 for none.
+    replaces the scheduler of lightning-bolts, which the release of the host imports, and has its name and arguments;
+    "epochs" are calls of ``step``.
 
     References:
         Loshchilov and Hutter, `SGDR <https://arxiv.org/abs/1608.03983>`_, ICLR 2017, for the cosine.

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.errors import UserError, unknown_key
-from amask_solo.hosts.methods import METHODS, by_class, by_name
+from amask_solo.hosts.methods import METHODS, by_class
 from amask_solo.hosts.names import TIMM, check_timm, is_plain_vit, is_timm
 
 OURS = frozenset({"num_classes", "in_chans", "features_only"})
@@ -25,16 +25,6 @@ def refuse_missing() -> None:
     """Raise a ``UserError`` that says how to install a host, if none is installed."""
     if find_spec("solo") is None:
         raise UserError(MISSING)
-
-
-def refuse_only_current(name: str, methods: Iterable[str]) -> None:
-    """Raise a ``UserError`` if only the current host has a base method, and it is not among the installed ones."""
-    if by_name(name).only_current and name not in methods:
-        raise UserError(
-            f"Method '{name}' exists only in solo-learn's GitHub version, but the release is "
-            "installed. Install the GitHub version (README, 'Install'), or choose one of "
-            f"{', '.join(sorted(methods))}."
-        )
 
 
 def no_logits(method: str) -> UserError:

@@ -31,12 +31,8 @@ def construction(cfg: DictConfig, stand_in: str) -> Iterator[None]:
 
     The host writes its defaults into the cfg, which must not be in struct mode for this. It chooses the ViT variant by
     the exact name of the method, and would silently build the wrong one for ``amask_mocov3``. Its kNN metric cannot be
-    constructed ("unexpected keyword argument compute_on_step"; see :class:`WeightedKNN`). It asserts that it knows the
-    backbone (see :attr:`Repairs.base_model`).
-
-    Args:
-        cfg: The configuration.
-        stand_in: The name of a backbone of the host, which replaces the name of timm's backbone, if there is one.
+    constructed (see :class:`WeightedKNN`). It asserts that it knows the backbone, so ``stand_in``, the name of one of
+    its own, replaces that of timm's (see :attr:`Repairs.base_model`).
 
     Raises:
         UserError: If a key is missing.
@@ -85,10 +81,9 @@ class Repairs(LightningModule):
 
     @property
     def base_model(self) -> Callable[..., nn.Module]:
-        """The function that builds the backbone and the teacher's backbone: the host's own, or timm's.
+        """The function that builds the backbone and the teacher's: the host's own, or timm's.
 
-        The host only accepts the backbones in its table, and stores the chosen one in this attribute before calling it.
-        The setter therefore replaces it by timm's backbone, if the configuration names one.
+        The host takes the function from its table and stores it here before calling it; the setter may replace it.
         """
         return self._base_model
 

@@ -67,11 +67,7 @@ def has_fixed_size(arch: str) -> bool:
 
 
 def try_views(plan: Blueprint, sizes: Collection[int]) -> None:
-    """Pass views through a network of timm on the meta device, which is quick.
-
-    Args:
-        plan: The description of the network.
-        sizes: The side lengths of the square views.
+    """Pass square views through a network of timm on the meta device, which is quick.
 
     Raises:
         UserError: If the network cannot be built, does not take a size, or does not return one vector for each view.

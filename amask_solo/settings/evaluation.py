@@ -32,10 +32,7 @@ EXPORT = {"ckpt": PATH, "path": or_null(PATH), "arch": or_null(TEXT), "format": 
 
 
 def check_evaluation(cfg: DictConfig) -> None:
-    """Check the settings of an evaluation.
-
-    Args:
-        cfg: The composed configuration, as in ``configs/evaluate.yaml``.
+    """Check the settings of an evaluation, as in ``configs/evaluate.yaml``.
 
     Raises:
         UserError: If a setting is missing, unknown, of the wrong kind or out of range.
@@ -53,10 +50,7 @@ def check_evaluation(cfg: DictConfig) -> None:
 
 
 def check_export(cfg: DictConfig) -> None:
-    """Check the settings of an export.
-
-    Args:
-        cfg: The composed configuration, as in ``configs/export.yaml``.
+    """Check the settings of an export, as in ``configs/export.yaml``.
 
     Raises:
         UserError: If a setting is missing, unknown, or of the wrong kind, or if two settings do not fit together.
@@ -96,26 +90,15 @@ def same_for_all(protocols: Mapping[str, Any]) -> dict[str, Any]:
     An example is the area of an attack. By default it is the area of the run's own masks, so that an arm that hides
     more would look weaker.
     """
+    shared = {name: read_declared(node["_target_"], "shared") or {} for name, node in protocols.items()}
     return {
-        name: node | {key: value for key, value in _shared(node).items() if node.get(key) is None}
+        name: node | {key: value for key, value in shared[name].items() if node.get(key) is None}
         for name, node in protocols.items()
     }
 
 
-def _shared(node: Mapping[str, Any]) -> Mapping[str, Any]:
-    return read_declared(node["_target_"], "shared") or {}
-
-
 def check_demands(protocols: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-    """Compare the declared needs of protocols with what stock runs and the images declare to have.
-
-    Args:
-        protocols: Name -> settings of each protocol.
-        data: The settings of the images.
-
-    Raises:
-        UserError: If a protocol could give no result.
-    """
+    """Raise a ``UserError`` if protocols, by name, declare to need what stock runs or the images do not have."""
     # A user's own data set declares nothing.
     known = read_arguments(data["_target_"]) is not None
     for name, node in protocols.items():

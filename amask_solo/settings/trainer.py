@@ -1,7 +1,6 @@
 """Checks of the node ``trainer``: for values that do not work here, and for arguments that Lightning does not have."""
 
 from fnmatch import fnmatchcase
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -33,15 +32,15 @@ RULES = {
     "accelerator": or_null(one_of(*ACCELERATORS)),
     "precision": or_null(one_of(*PRECISIONS)),
     "strategy": or_null(one_of(*STRATEGIES)),
-    "devices": Rule(
-        "auto, a number of devices (-1 for all), or a list of their numbers",
-        lambda value: value is None or (bool(value) if isinstance(value, str | list) else _is_count(value)),
+    "devices": or_null(
+        Rule(
+            "auto, a number of devices (-1 for all), or a list of their numbers",
+            lambda value: (
+                bool(value) if isinstance(value, str | list) else is_whole(value) and value >= -1 and value != 0
+            ),
+        )
     ),
 }
-
-
-def _is_count(value: Any) -> bool:
-    return is_whole(value) and (value >= 1 or value == -1)
 
 
 def check_trainer(trainer: DictConfig) -> None:
@@ -54,11 +53,7 @@ def check_trainer(trainer: DictConfig) -> None:
 
 
 def check_arguments(trainer: DictConfig) -> None:
-    """Import Lightning and compare the node ``trainer`` with the arguments of its trainer.
-
-    Raises:
-        UserError: If a key is unknown, or a value is of the wrong type.
-    """
+    """Raise a ``UserError`` if Lightning's trainer, which is imported, lacks a key or takes another type of value."""
     takes = target_arguments("lightning.pytorch.Trainer", "trainer")
     for key in trainer:
         if key not in takes.names - SET_BY_US:

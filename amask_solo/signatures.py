@@ -74,12 +74,7 @@ def read_declared(path: str, name: str) -> Any:
 
 
 def defining_module(path: str) -> str | None:
-    """Return the module that defines a class or function of this package, wherever else its name is imported.
-
-    Example:
-        >>> defining_module("amask_solo.evaluation.KNN")
-        'amask_solo.evaluation.knn'
-    """
+    """Return the module that defines a class or function of this package, wherever else its name is imported."""
     found = _find(path)
     return found[0] if found else None
 

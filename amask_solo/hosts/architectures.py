@@ -114,7 +114,7 @@ def build_timm(
 
 
 def rebuild(state: State, plan: Blueprint, *, image_size: int | None = None) -> nn.Module:
-    """Return timm's model with these tensors, on the CPU and in evaluation mode; they must fit as in :func:`check_fit`."""
+    """Return timm's model with these tensors, which must fit as in :func:`check_fit`, on the CPU, for evaluation."""
     check_fit(state, build_timm(state, plan, image_size=image_size), plan.arch)
     model = build_timm(state, plan, image_size=image_size, device="cpu")
     model.load_state_dict(state)

@@ -53,12 +53,7 @@ def is_timm(name: str) -> bool:
 
 
 def bare(name: str) -> str:
-    """Return timm's own name of a model, without the tag of pretrained weights.
-
-    Example:
-        >>> bare("timm/resnet18.a1_in1k")
-        'resnet18'
-    """
+    """Return timm's own name of a model without the tag of pretrained weights: resnet18 for timm/resnet18.a1_in1k."""
     return name.removeprefix(TIMM).partition(".")[0]
 
 
@@ -88,12 +83,7 @@ def is_resnet(name: str) -> bool:
 
 
 def is_plain_vit(name: str) -> bool:
-    """Return whether a backbone of the host or of timm is a vision transformer that can leave out patches.
-
-    Example:
-        >>> [is_plain_vit(name) for name in ("vit_tiny", "timm/vit_tiny_patch16_224", "timm/cait_s24_224")]
-        [True, True, False]
-    """
+    """Return whether a backbone of the host or of timm is a vision transformer that can leave out patches."""
     return _is_of(name, PLAIN_VITS) if is_timm(name) else name.startswith("vit_")
 
 

@@ -72,13 +72,9 @@ def refuse_whole_images(backbone: DictConfig) -> None:
 def check(cfg: DictConfig, backbones: Iterable[str]) -> None:
     """Refuse settings that the host would answer with a bare assertion.
 
-    Args:
-        cfg: The configuration.
-        backbones: The names of the host's own backbones.
-
     Raises:
-        UserError: If the backbone is unknown or gets an argument that users may not set, or if DINO's warm-up is longer
-            than the training.
+        UserError: If the backbone is none of the host's, which are given, nor timm's, or gets an argument that users
+            may not set, or if DINO's warm-up is longer than the training.
     """
     name, kwargs = cfg.backbone.name, cfg.backbone.get("kwargs") or {}
     if not isinstance(kwargs, Mapping):

@@ -32,7 +32,8 @@ def check_method(cfg: DictConfig, method: Method, *, images: int, devices: int) 
     _check_views(cfg, method)
     given = {key: value for key, value in (cfg.get("method_kwargs") or {}).items() if value is not None}
     kwargs, batch = {**method.defaults, **given}, cfg.optimizer.batch_size
-    queue, step = kwargs.get("queue_size"), batch * devices
+    queue: Any = kwargs.get("queue_size")
+    step = batch * devices
     if method.batch == "whitening":
         _check_whitening(kwargs, batch)
     elif method.batch == "queue" and (queue < step or queue % step):

@@ -19,7 +19,8 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
 
     Args:
         path: The file; its folder is made if necessary.
-        content: What to write; text is encoded as UTF-8, with its line ends unchanged.
+        content: What to write; text is encoded as UTF-8, with its line ends unchanged. What is left of a file's name
+            that is no text is written as an escape, which JSON and YAML read.
         keep: The new name of a previous file at ``path``; by default that file is replaced.
 
     Raises:
@@ -31,7 +32,7 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
+                file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             if keep is not None and path.exists():

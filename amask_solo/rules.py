@@ -1,6 +1,7 @@
 """Rules for the values of settings, checked without any library."""
 
 import math
+import os
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -95,5 +96,5 @@ TEXT = Rule("text", lambda value: isinstance(value, str) and value != "")
 SEED = Rule("a whole number from 0 to 2^32 - 1", lambda value: is_whole(value) and 0 <= value < 2**32)
 PATH = Rule(
     "a path, of names with at most 255 bytes",
-    lambda value: TEXT.holds(value) and all(len(name.encode()) <= 255 for name in value.split("/")),
+    lambda value: TEXT.holds(value) and all(len(os.fsencode(name)) <= 255 for name in value.split("/")),
 )

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.cli.composed import composed
+from amask_solo.cli.literal import quoted
 from amask_solo.cli.overrides import checked, choice_names, config_folders
 from amask_solo.comparison.budget import check_timed, equal_time
 from amask_solo.comparison.plan import Run, make_plan
@@ -64,10 +64,7 @@ def sort_arguments(typed: Sequence[str]) -> list[str]:
         "settings": [text for text in told if text not in method],
         "evaluation": [text for text in checked("evaluate", [CHECKPOINT, *evaluation]) if text != f"++{CHECKPOINT}"],
     }
-    return own + [
-        f"{key}=[{','.join(QuotedString(text, Quote.single).with_quotes() for text in texts)}]"
-        for key, texts in packed.items()
-    ]
+    return own + [f"{key}=[{','.join(map(quoted, texts))}]" for key, texts in packed.items()]
 
 
 def _first_method(own: Sequence[str], settings: Sequence[str]) -> list[str]:
@@ -92,7 +89,7 @@ def make_runs(cfg: DictConfig, *, check: bool = True) -> list[Run]:
     """
     runs = _plan(cfg)
     if cfg.budget == "time":
-        epochs = composed("pretrain", runs[0].settings).max_epochs
+        epochs = composed("pretrain", checked("pretrain", runs[0].settings)).max_epochs
         runs = _plan(cfg, epochs=equal_time(runs, epochs=epochs, folder=Path(cfg.folder).expanduser()))
         if check:
             _check_runs(cfg, runs, chosen_protocols(cfg))

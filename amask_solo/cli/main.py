@@ -1,5 +1,6 @@
 """Run any of the commands: check the command line, let Hydra run it, and print a user's mistake as one line."""
 
+import io
 import os
 import shutil
 import sys
@@ -51,6 +52,10 @@ def session() -> Iterator[list[Exception]]:
     sys.path.append(os.getcwd())
     # The text of --help in a configuration file includes the list by this name.
     OmegaConf.register_new_resolver("amask_groups", list_groups, replace=True)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file's name need not be text in the encoding of the terminal.
+            stream.reconfigure(errors="backslashreplace")
     with plain_words():
         try:
             yield mistakes

@@ -15,11 +15,12 @@ from typing import Any, NoReturn
 import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
+from hydra.core.override_parser.types import Glob, Override, QuotedString
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 
 from amask_solo.cli.composed import composed
+from amask_solo.cli.literal import literal, quoted
 from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.layout import PARTS
@@ -44,10 +45,11 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
             the nearest known one.
     """
     flags = _flags(argv)
-    overrides = [_parsed(text) for text in flags.overrides]
+    several = flags.multirun or any(text.lower() == "hydra.mode=multirun" for text in flags.overrides)
+    overrides = [_parsed(literal(text, several=several)) for text in flags.overrides]
     _refuse_folders(config_name, overrides)
     swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
-    if swept and not flags.multirun and not any(o.key_or_group == "hydra.mode" for o in overrides):
+    if swept and not several:
         raise UserError(f"Several values for {swept[0]}: one run for each needs the flag -m; a list needs brackets.")
     folders = _folders(flags.config_dir, overrides)
     overrides = _placed(overrides, flags.config_name or config_name, folders)
@@ -111,8 +113,7 @@ def _parsed(text: str) -> Override:
         key, equals, value = text.partition("=")
         # Paths with special characters (epoch=9.ckpt) need no quotes from the user.
         if "/" in value or value.endswith(".ckpt"):
-            quoted = QuotedString(value, Quote.single).with_quotes()
-            return parser.parse_overrides([f"{key}={quoted}"])[0]
+            return parser.parse_overrides([f"{key}={quoted(value)}"])[0]
         reason = "expected KEY=VALUE" if not equals else str(error.message).splitlines()[0]
         raise UserError(f"Cannot read '{text}': {reason}. See --help.") from error
 
@@ -202,7 +203,7 @@ def choice_names(group: str, folders: Sequence[Path]) -> list[str]:
 
 
 def _compose(config_name: str, chosen: Sequence[str], more: Sequence[Path], *, with_hydra: bool = False) -> Any:
-    own = ",".join(QuotedString(f"file://{folder}", Quote.single).with_quotes() for folder in more)
+    own = ",".join(quoted(f"file://{folder}") for folder in more)
     overrides = [c for c in chosen if not c.startswith("hydra.searchpath")]
     overrides += [f"hydra.searchpath=[{own}]"] if own else []
     try:

@@ -59,6 +59,10 @@ def session() -> Iterator[list[Exception]]:
     with plain_words():
         try:
             yield mistakes
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader, such as `head`, has seen enough; Python would complain when it closes the stream.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except (UserError, HydraException) as error:
             mistakes.append(error)
             say("Error", error, style="red")

@@ -19,6 +19,7 @@ from hydra.core.override_parser.types import Glob, Override, QuotedString
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 
+from amask_solo import __version__
 from amask_solo.cli.composed import composed
 from amask_solo.cli.literal import literal, quoted
 from amask_solo.configuration import config_folder
@@ -45,6 +46,8 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
             the nearest known one.
     """
     flags = _flags(argv)
+    if flags.shell_completion:
+        return list(argv)
     several = flags.multirun or any(text.lower() == "hydra.mode=multirun" for text in flags.overrides)
     overrides = [_parsed(literal(text, several=several)) for text in flags.overrides]
     _refuse_folders(config_name, overrides)
@@ -95,14 +98,15 @@ def _entries(key: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield from _entries(f"{key}.{name}", child)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see --help.")
+
+
 def _flags(argv: Sequence[str]) -> argparse.Namespace:
-    parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]  # Hydra makes the parser, so no subclass can
+    parser = _Parser(parents=[get_args_parser()], add_help=False, conflict_handler="resolve")
+    parser.add_argument("--version", action="version", version=f"amask-solo {__version__}")
     return parser.parse_intermixed_args(argv)
-
-
-def _refuse(message: str) -> NoReturn:
-    raise UserError(f"{message}; see --help.")
 
 
 def _parsed(text: str) -> Override:

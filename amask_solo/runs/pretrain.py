@@ -203,6 +203,7 @@ def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:
         "data": images.name,
         "train_images": len(images.train),
         "val_images": len(images.val) if images.val is not None else 0,
+        "classes": images.num_classes if images.labeled else 0,
         "image_size": images.image_size,
         "backbone": _named(cfg.backbone),
         "epochs": cfg.max_epochs,

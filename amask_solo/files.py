@@ -54,6 +54,14 @@ def check_image_folder(path: str | Path, key: str) -> Path:
     raise UserError(f"Expected a folder of images at {key}={folder}, but there is none; check the path.")
 
 
+def missing_set(name: str, root: Path, folder: str) -> UserError:
+    """Return the error about a data set of torchvision that is not in its folder below ``data.root``."""
+    return UserError(
+        f"Expected {name} in data.root={root}, in its folder '{folder}', but it is missing or incomplete; download it "
+        f"with: python -c \"from torchvision.datasets import {name}; {name}('{root}', download=True)\""
+    )
+
+
 def check_place(path: Path, key: str) -> None:
     """Check that a file can be written, before the work that leads to it is done; its folder need not exist yet.
 

@@ -50,12 +50,14 @@ class GameMonitor(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Find out whether this step is logged."""
-        del pl_module, batch
+        del batch
         # Lightning's own monitors ask the same; a counter of our own would be wrong after a resume.
         logged = trainer._logger_connector.should_update_logs
         # The last batch is always included, for epochs that are shorter than the logging interval.
         self._due = logged or batch_idx + 1 == trainer.num_training_batches
         self._turn = self._grad_norm = None
+        if self._due:
+            pl_module.log("lr", trainer.optimizers[0].param_groups[0]["lr"], on_step=True, on_epoch=False)
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Take the turn before the method releases it."""

@@ -11,7 +11,8 @@ from rich.table import Table
 from amask_solo.cli.main import command
 from amask_solo.cli.next_steps import next_steps
 from amask_solo.runs.run_folder import find
-from amask_solo.settings.pretraining import check_imported, check_values_and_names
+from amask_solo.settings.pretraining import check_downloaded, check_imported, check_values_and_names
+from amask_solo.settings.trainer import check_device
 
 
 def main() -> None:
@@ -22,7 +23,9 @@ def main() -> None:
 def _run(cfg: DictConfig) -> Any:
     # The imports take seconds, so the checks come first.
     check_values_and_names(cfg)
+    check_downloaded(cfg.data)
     folder, checkpoint = find(cfg)
+    check_device(cfg.trainer)
     check_imported(cfg)
     from amask_solo.runs.pretrain import pretrain
 

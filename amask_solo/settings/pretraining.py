@@ -1,5 +1,6 @@
 """Checks of settings that would fail deep inside the host or Lightning: some before the imports, some after."""
 
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -8,7 +9,7 @@ from amask_solo import rules
 from amask_solo.augment.schema import read_recipes
 from amask_solo.configuration import check_keys, check_rules
 from amask_solo.errors import UserError
-from amask_solo.files import check_image_folder
+from amask_solo.files import check_image_folder, missing_set
 from amask_solo.hosts.methods import by_name
 from amask_solo.hosts.names import BACKBONES, OPTIMIZERS, SCHEDULERS, check_timm, is_timm
 from amask_solo.hosts.refusals import check, check_backbone_name, check_warmup, no_logits, refuse_missing
@@ -94,9 +95,7 @@ def check_values_and_names(cfg: DictConfig) -> None:
     _check_nodes(cfg)
     check_rules(cfg, RULES, if_there=IF_THERE)
     check_trainer(cfg.trainer)
-    for key in read_declared(cfg.data._target_, "FOLDERS") or ():
-        if cfg.data.get(key) is not None:
-            check_image_folder(cfg.data[key], f"data.{key}")
+    _check_data(cfg)
     _check_schedule(cfg)
     refuse_missing()
     sizes = _view_sizes(cfg)
@@ -166,6 +165,28 @@ def _check_nodes(cfg: DictConfig) -> None:
             raise UserError(f"{node} has no _target_, which would say what is built of it; see configs/{node}/.")
     if not isinstance(cfg.backbone.get("kwargs") or cfg.backbone, DictConfig):
         raise UserError(f"Expected backbone.kwargs to have keys below it, but got {cfg.backbone.kwargs!r}.")
+
+
+def _check_data(cfg: DictConfig) -> None:
+    """Check what the settings say of the images, without reading any."""
+    data, target = cfg.data, cfg.data._target_
+    for key in read_declared(target, "FOLDERS") or ():
+        if data.get(key) is not None:
+            check_image_folder(data[key], f"data.{key}")
+    for key in ("num_train", "max_images"):
+        if rules.is_whole(data.get(key)) and data[key] < cfg.optimizer.batch_size:
+            raise UserError(
+                f"Expected data.{key} of at least optimizer.batch_size={cfg.optimizer.batch_size}, since an epoch has "
+                f"whole batches alone, but got {data[key]}; lower optimizer.batch_size."
+            )
+
+
+def check_downloaded(data: DictConfig) -> None:
+    """Raise a ``UserError`` if a data set of torchvision is not on the disk."""
+    name, folder = (read_declared(data._target_, "HOLDS") or {}).get(data._target_.rpartition(".")[2], ("", ""))
+    root = Path(str(data.get("root"))).expanduser()
+    if name and not (root / folder).is_dir():
+        raise missing_set(name, root, folder)
 
 
 def _check_schedule(cfg: DictConfig) -> None:

@@ -28,6 +28,13 @@ REFUSED = {
 }
 """Strategies of Lightning that do not work here -> the reason. Other strategies were never tried."""
 
+UNFIT = {
+    "overfit_batches": (0, "it needs torch's own loaders; data.max_images=N trains on few images"),
+    "barebones": (False, "a run writes its metrics and checkpoints"),
+    "enable_checkpointing": (True, "a run writes its checkpoints; save_every=N writes fewer"),
+}
+"""Arguments that must have Lightning's default -> that, and the reason."""
+
 RULES = {
     "accelerator": or_null(one_of(*ACCELERATORS)),
     "precision": or_null(one_of(*PRECISIONS)),
@@ -49,7 +56,21 @@ def check_trainer(trainer: DictConfig) -> None:
     for pattern, reason in REFUSED.items():
         if fnmatchcase(str(strategy), pattern):
             raise UserError(f"trainer.strategy={strategy} does not work here: {reason}. Use trainer=ddp.")
+    for key, (default, reason) in UNFIT.items():
+        if trainer.get(key) not in (None, default):
+            raise UserError(f"trainer.{key}={trainer[key]} does not work here: {reason}. Leave it out.")
     check_rules(trainer, RULES, where="trainer.")
+
+
+def check_device(trainer: DictConfig) -> None:
+    """Raise a ``UserError`` if this machine, which is to run the training, lacks the accelerator; imports torch."""
+    import torch
+
+    wanted = trainer.get("accelerator")
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there["gpu"] = any(there.values())
+    if not there.get(wanted, True):
+        raise UserError(f"trainer.accelerator={wanted}, but torch finds none on this machine; give trainer=cpu.")
 
 
 def check_arguments(trainer: DictConfig) -> None:

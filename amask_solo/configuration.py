@@ -26,6 +26,14 @@ PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "
 """Plain types of values on the command line -> their names in messages."""
 
 
+def part_of(share: float, size: int | str) -> int | str:
+    """Return a share of a size in whole pixels; ``auto`` stays so until the images are measured."""
+    return size if isinstance(size, str) else max(1, round(share * size))
+
+
+OmegaConf.register_new_resolver("amask_part", part_of, replace=True)
+
+
 def config_folder() -> Path:
     """Return the folder of configuration files: inside the wheel, or beside the package in a checkout."""
     package = Path(__file__).resolve().parent

@@ -13,7 +13,7 @@ from amask_solo.callbacks.online_knn import OnlineKNN
 from amask_solo.callbacks.summary import device_name
 
 LOSS = re.compile(r"(train_)?(?!class_)\w+_(loss|cos_sim)")
-"""The host's names of the losses of its methods; the first one is the whole of it. At its end, an epoch has the mean."""
+"""The host's names of the losses of its methods, the first of which is the whole; at the end of an epoch, its mean."""
 
 SHOWN = {
     "train_class_loss": "class_loss",
@@ -63,7 +63,7 @@ class Beginning(Callback):
 def _shown(trainer: Trainer) -> dict[str, str]:
     metrics = trainer.callback_metrics
     stale = [c for c in trainer.callbacks if isinstance(c, OnlineKNN) and not c.is_due(trainer)]
-    loss = {name: "loss" for name in [*filter(LOSS.fullmatch, metrics)][:1]}
+    loss = dict.fromkeys([*filter(LOSS.fullmatch, metrics)][:1], "loss")
     names = {name: label for name, label in (loss | SHOWN).items() if not (stale and label == "knn")}
     return {label: f"{float(metrics[n]):.3g}" for n, label in names.items() if n in metrics}
 

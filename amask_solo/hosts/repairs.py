@@ -12,10 +12,10 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 from torch import Tensor, nn
 
 from amask_solo.errors import UserError
-from amask_solo.hosts.blueprint import Blueprint
+from amask_solo.hosts.blueprint import PRETRAINED, Blueprint
 from amask_solo.hosts.knn import WeightedKNN
 from amask_solo.hosts.names import is_timm
-from amask_solo.hosts.timm_backbones import build_backbone
+from amask_solo.hosts.timm_backbones import build_backbone, no_weights
 from amask_solo.layout import PREFIX
 
 STATE = "amask_host"
@@ -90,8 +90,18 @@ class Repairs(LightningModule):
     @base_model.setter
     def base_model(self, chosen: Callable[..., nn.Module]) -> None:
         plan = self.blueprint
-        # The host passes the arguments of its own backbone, which are ignored.
-        self._base_model = (lambda *_, **__: build_backbone(plan)) if plan.timm else chosen
+
+        def build(*arguments: Any, **kwargs: Any) -> nn.Module:
+            if plan.timm:  # the host passes the arguments of its own backbone
+                return build_backbone(plan)
+            try:
+                return chosen(*arguments, **kwargs)
+            except Exception as error:  # whatever a download raises
+                if not kwargs.get(PRETRAINED):
+                    raise
+                raise no_weights(plan.arch, error) from error
+
+        self._base_model = build
 
     def add_knn(self, cfg: DictConfig) -> None:
         """Add the online kNN, which :func:`construction` hides from the constructor."""

@@ -27,17 +27,21 @@ def build_backbone(plan: Blueprint) -> nn.Module:
     try:
         model = build(num_classes=0, pretrained_cfg=tag or None, **plan.kwargs)
     except Exception as error:  # whatever timm raises about its arguments, or a download that fails
-        reason = _said(error)
         if plan.kwargs.get(PRETRAINED):
-            raise UserError(
-                f"backbone.kwargs.pretrained=true downloads the weights of {plan.arch}, which failed ({reason}). It "
-                "needs a network and weights that timm knows of; without it training starts from fresh weights."
-            ) from error
+            raise no_weights(plan.arch, error) from error
         raise UserError(
-            f"backbone.kwargs: timm cannot build {plan.arch} with {dict(plan.kwargs)} ({reason})."
+            f"backbone.kwargs: timm cannot build {plan.arch} with {dict(plan.kwargs)} ({_said(error)})."
         ) from error
     model.num_features = model.head_hidden_size
     return with_small_stem(model) if plan.small_stem and is_resnet(plan.arch) else model
+
+
+def no_weights(arch: str, error: Exception) -> UserError:
+    """Return the error about weights that cannot be downloaded."""
+    return UserError(
+        f"backbone.kwargs.pretrained=true downloads the weights of {arch}, which failed ({_said(error)}). It needs the "
+        "internet, and weights that the library knows of; without it training starts from fresh weights."
+    )
 
 
 def _said(error: Exception) -> str:

@@ -52,12 +52,21 @@ def _check_views(cfg: DictConfig, method: Method) -> None:
     large, small = cfg.data.num_large_crops, cfg.data.num_small_crops
     if large < 2:
         raise UserError(f"Expected two views of the largest size, but augmentations make {large}; change num_crops.")
-    if (large, small) != (2, 0) and not method.many_views:
-        others = ", ".join(name for name, row in METHODS.items() if row.many_views)
-        raise UserError(
-            f"method={cfg.method} takes exactly two views, but augmentations make {large + small}; change num_crops, "
-            f"or choose one of {others}."
-        )
+    if (large, small) == (2, 0) or method.many_views:
+        return
+    from amask_solo.hosts.installed import load_host
+
+    current = load_host().generation == "current"
+    if current and method.small_views and large == 2:
+        return
+    others = ", ".join(
+        name for name, row in METHODS.items() if row.many_views or (current and row.small_views and large == 2)
+    )
+    also = " here (small ones only in solo-learn's GitHub version)" if method.small_views and not current else ""
+    raise UserError(
+        f"method={cfg.method} takes exactly two views{also}, but augmentations make {large + small}; change num_crops, "
+        f"or choose one of {others}."
+    )
 
 
 def _check_whitening(kwargs: Mapping[str, Any], batch: int) -> None:

@@ -27,6 +27,7 @@ from amask_solo.callbacks import (
 )
 from amask_solo.callbacks.advantage_monitor import AdvantageMonitor
 from amask_solo.callbacks.game_monitor import GameMonitor
+from amask_solo.callbacks.progress import Beginning
 from amask_solo.checkpoints.view_filter import build_filter
 from amask_solo.checkpoints.write import WholeCheckpoints, check_space
 from amask_solo.configuration import instantiate
@@ -187,7 +188,9 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
             HardViewPanels(**drawn),
         ]
     # The bar shows the numbers of the other callbacks, so it comes after them.
-    chosen += [Summary(folder, _facts(cfg, images)), progress_bar()]
+    facts = _facts(cfg, images)
+    bar = [] if cfg.trainer.get("enable_progress_bar") is False else [progress_bar()]
+    chosen += [Summary(folder, facts), Beginning(facts), *bar]
     monitor = "val_knn_acc1" if measured else None
     every = {"every_n_epochs": cfg.online_knn or 1, "save_every": cfg.save_every}
     return [*chosen, *checkpoints(folder / CHECKPOINTS, monitor=monitor, **every)]
@@ -203,6 +206,7 @@ def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:
         "data": images.name,
         "train_images": len(images.train),
         "val_images": len(images.val) if images.val is not None else 0,
+        "classes": images.num_classes if images.labeled else 0,
         "image_size": images.image_size,
         "backbone": _named(cfg.backbone),
         "epochs": cfg.max_epochs,

@@ -131,7 +131,7 @@ def test_a_protocol_that_is_added_later_is_run_alone_whatever_is_set_of_the_othe
 
 @pytest.mark.parametrize(
     ("folders", "more", "lacks"),
-    [(["all"], [], "needs labels"), (["cats", "dogs"], ["data.val_fraction=0"], "needs validation images")],
+    [(["all"], [], "needs labels"), (["cats", "dogs"], ["data.val_fraction=0.0"], "needs validation images")],
 )
 def test_images_that_no_protocol_can_score_are_refused_before_the_first_run(tmp_path, folders, more, lacks):
     for folder in folders:

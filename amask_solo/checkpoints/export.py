@@ -2,14 +2,13 @@
 
 import io
 import json
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import safetensors.torch
 import torch
 from torch import nn
 
-from amask_solo.checkpoints.metadata import describe
 from amask_solo.checkpoints.read import Checkpoint, backbone_state, history, read, saved_blueprint
 from amask_solo.checkpoints.view_filter import recorded_filter
 from amask_solo.files import write_whole
@@ -29,8 +28,7 @@ from amask_solo.hosts.repairs import VIEW_FILTER
 from amask_solo.settings.architectures import Format, check_counterpart, check_format
 
 
-@dataclass(frozen=True)
-class Export:
+class Export(NamedTuple):
     """The result of an export.
 
     Attributes:
@@ -63,8 +61,7 @@ def export_backbone(
         path: The file to write.
         format: ``"torchvision"`` (the host's ResNets, without ``fc``), ``"timm"`` (for a model without classifier), or
             ``"safetensors"`` (any backbone, with its own names of tensors).
-        arch: The host's name of the backbone, or ``timm/`` and timm's name; by default, it is read from the checkpoint
-            or found by the shapes of the tensors.
+        arch: The name of the backbone, as in :func:`~amask_solo.checkpoints.networks.load_backbone`.
 
     Raises:
         UserError: If there is no backbone, or if it does not fit ``arch`` or the format.
@@ -79,38 +76,30 @@ def export_backbone(
         known["stem"] = f"CIFAR (3x3, no pooling); before loading: {stem_code(state)}"
     if view_filter is not None:
         known[VIEW_FILTER] = json.dumps(view_filter)
-    metadata = describe(plan) | known
+    if kwargs := plan.untrained.kwargs:
+        known["kwargs"] = json.dumps(dict(kwargs))
+    metadata = {"arch": plan.arch} | known
     missing: tuple[str, ...] = ()
     if format == "safetensors":
         metadata["load"] = f'safetensors.torch.load_file("{path.name}")'
     else:
         target, metadata["load"] = _target(state, plan, format, path.name)
         missing = check_fit(state, target, plan.arch)
-    write_whole(path, _content(state, metadata, format))
+    content = io.BytesIO()
+    if format == "safetensors":
+        content.write(safetensors.torch.save(state, metadata))
+    else:
+        torch.save(state, content)
+    write_whole(path, content.getbuffer())
     write_whole(path.with_suffix(".json"), json.dumps(metadata, indent=2) + "\n")
     return Export(path, len(state), missing, metadata)
 
 
-def _content(state: State, metadata: dict[str, str], format: Format) -> bytes | memoryview:  # noqa: A002
-    if format == "safetensors":
-        return safetensors.torch.save(dict(state), metadata)
-    content = io.BytesIO()
-    torch.save(state, content)
-    return content.getbuffer()
-
-
-def _target(
-    state: State,
-    plan: Blueprint,
-    format: Format,  # noqa: A002
-    file: str,
-) -> tuple[nn.Module, str]:
-    check_counterpart(plan.arch, format)
-    if format == "timm":
-        options = timm_options(state, plan)
-        named = "".join(f", {name}={value!r}" for name, value in options.items())
+def _target(state: State, plan: Blueprint, kind: Format, file: str) -> tuple[nn.Module, str]:
+    check_counterpart(plan.arch, kind)
+    if kind == "timm":
+        named = "".join(f", {name}={value!r}" for name, value in timm_options(state, plan).items())
         load = f'timm.create_model("{timm_name(plan.arch)}", num_classes=0{named})'
-        load += f'.load_state_dict(torch.load("{file}"))'
-        return build_timm(state, plan), load
+        return build_timm(state, plan), f'{load}.load_state_dict(torch.load("{file}"))'
     load = f'torchvision.models.{plan.arch}().load_state_dict(torch.load("{file}"), strict=False)'
     return build_torchvision(state, plan.arch), f"{load}  # all but fc"

@@ -1,6 +1,7 @@
 """Read checkpoints of both generations of the host, stock or masked."""
 
 import hashlib
+import json
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -10,25 +11,22 @@ from typing import IO, Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from amask_solo.checkpoints.metadata import ALONE, read_metadata
 from amask_solo.errors import UserError
 from amask_solo.hosts.architectures import has_cifar_stem, is_backbone
 from amask_solo.hosts.blueprint import Blueprint
-from amask_solo.hosts.repairs import STATE
+from amask_solo.hosts.repairs import STATE, VIEW_FILTER
 
 Checkpoint = Mapping[str, Any]
 
-PLAIN_CLASSES = frozenset(
-    {
-        ("collections", "OrderedDict"),
-        ("collections", "defaultdict"),
-        ("torch", "Size"),
-        ("torch._utils", "_rebuild_parameter"),
-        ("torch._utils", "_rebuild_tensor_v2"),
-    }
-)
+ALONE = "alone"
+"""The key that marks a checkpoint whose tensors are those of a backbone, without a prefix."""
+
+PLAIN_CLASSES = {("collections", "OrderedDict"), ("collections", "defaultdict"), ("torch", "Size")} | {
+    ("torch._utils", name) for name in ("_rebuild_parameter", "_rebuild_tensor_v2")
+}
 
 
 class _Unread:
@@ -67,15 +65,41 @@ def read(source: str | Path | Checkpoint) -> dict[str, Any]:
         known = {} if isinstance(source, Mapping) else read_metadata(Path(source))
         checkpoint = {"state_dict": checkpoint, **({STATE: known} if known else {})}
     state = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
-    if not _has_tensors_by_name(state):
+    by_name = isinstance(state, Mapping) and all(isinstance(key, str) for key in state)
+    if not by_name or not any(isinstance(value, Tensor) for value in state.values()):
         where = "the mapping" if isinstance(source, Mapping) else f"'{source}'"
         raise UserError(f"Found no tensors in {where}; expected a checkpoint or a state_dict.")
     return dict(checkpoint)
 
 
-def _has_tensors_by_name(state: Any) -> bool:
-    by_name = isinstance(state, Mapping) and all(isinstance(key, str) for key in state)
-    return by_name and any(isinstance(value, Tensor) for value in state.values())
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return the metadata of an exported backbone, from the file or the ``.json`` beside it, as a checkpoint's entries.
+
+    They are ``backbone``, ``backbone_kwargs``, ``small_stem``, :data:`ALONE`, and the filter of the views if there is
+    one; empty if there are no metadata.
+    """
+    inside = path.suffix == ".safetensors"
+    place = path if inside else path.with_suffix(".json")
+    if not place.is_file():
+        return {}
+    try:
+        said = _inside(path) if inside else json.loads(place.read_text())
+        if not isinstance(said, dict) or not (said.keys() >= {"arch", "format"} or VIEW_FILTER in said):
+            return {}  # the metadata are of another program
+        kwargs, view_filter = json.loads(said.get("kwargs", "{}")), json.loads(said.get(VIEW_FILTER, "null"))
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
+        what = f"which says what {path.name} is and how its views are made"
+        raise UserError(f"Cannot read {place}, {what}: {error}") from error
+    known = {} if view_filter is None else {VIEW_FILTER: view_filter}
+    arch = said.get("arch")
+    if isinstance(arch, str) and isinstance(kwargs, dict) and arch != "unknown":
+        known |= {"backbone": arch, "backbone_kwargs": kwargs, "small_stem": "stem" in said, ALONE: True}
+    return known
+
+
+def _inside(path: Path) -> dict[str, str]:
+    with safe_open(path, "pt") as file:
+        return file.metadata() or {}
 
 
 def _load(path: Path) -> Any:
@@ -142,10 +166,7 @@ def history(checkpoint: Checkpoint) -> dict[str, Any]:
 def saved_blueprint(checkpoint: Checkpoint, arch: str | None = None) -> Blueprint | None:
     """Return the description of the backbone, if the checkpoint was written by this plugin.
 
-    Args:
-        checkpoint: The checkpoint.
-        arch: The user's name of the backbone. It takes precedence; if the checkpoint has another name, the rest of its
-            description is ignored.
+    The user's ``arch`` takes precedence; if the checkpoint has another name, the rest of its description is ignored.
     """
     saved = checkpoint.get(STATE, {})
     if arch not in (None, saved.get("backbone")):

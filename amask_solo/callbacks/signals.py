@@ -72,11 +72,7 @@ class EndAtSignal(Callback):
             trainer._signal_connector.received_sigterm = True
 
     def leave(self, *, first: bool) -> None:
-        """Call the old handler of the signal, and end the process.
-
-        Args:
-            first: Whether this is the first process of the run, which exits with a shell's code for the signal.
-        """
+        """Call the old handler of the signal, and end the process, the first one with a shell's code for the signal."""
         if self._told in self._requeue:
             self._requeue[self._told](self._told, None)
         sys.exit(128 + (self._told or signal.SIGTERM) if first else 0)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from amask_solo.cli.main import command
 from amask_solo.errors import UserError
-from amask_solo.runs.places import find_places
+from amask_solo.runs.run_folder import find_places
 from amask_solo.settings.evaluation import check_evaluation
 
 

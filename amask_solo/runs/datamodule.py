@@ -1,7 +1,7 @@
 """Batches for the host, whose views are made of uint8 images on the device."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
@@ -21,26 +21,16 @@ class ViewsData(LightningDataModule):
         views: Makes the views of a batch.
         batch_size: Images per step on each process.
         seed: The seed of the order of the images and of the views.
-        num_workers: The number of processes that read images, if these do not stay on the device.
-        device_cache: Whether all images stay on the device; see :func:`~amask_solo.data.make_loader`.
+        reading: ``num_workers`` and ``device_cache``, as in :func:`~amask_solo.data.make_loader`.
     """
 
     trainer: Trainer
 
-    def __init__(
-        self,
-        images: ImageData,
-        views: Views,
-        *,
-        batch_size: int,
-        seed: int = 0,
-        num_workers: int = 4,
-        device_cache: Literal["auto", "on", "off"] = "auto",
-    ) -> None:
+    def __init__(self, images: ImageData, views: Views, *, batch_size: int, seed: int = 0, **reading: Any) -> None:
         super().__init__()
         self.images, self.views = images, views
         self.batch_size, self.seed = batch_size, seed
-        self.reading: dict[str, Any] = {"num_workers": num_workers, "device_cache": device_cache}
+        self.reading = {"num_workers": 4, "device_cache": "auto", **reading}
 
     def train_dataloader(self) -> Iterable:
         """Return the batches of an epoch; each process gets its own share."""
@@ -72,22 +62,16 @@ class ViewsData(LightningDataModule):
 
     def prepare(self, images: Pixels) -> Images:
         """Return normalized images, as in validation."""
-        data = self.images
-        view_filter = self.views.view_filter
-        return evaluation_view(images, mean=data.mean, std=data.std, size=data.image_size, view_filter=view_filter)
+        data, last = self.images, self.views.view_filter
+        return evaluation_view(images, mean=data.mean, std=data.std, size=data.image_size, view_filter=last)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ARG002
         """Make the host's batch: indexes, views and labels for training, images and labels for validation."""
         index, images, labels = batch
         if not self.trainer.training:
             return self.prepare(images), labels
-        generator = stream(
-            "views",
-            seed=self.seed,
-            rank=self.trainer.global_rank,
-            step=self.trainer.fit_loop.total_batch_idx,
-            device=images.device,
-        )
+        rank, step = self.trainer.global_rank, self.trainer.fit_loop.total_batch_idx
+        generator = stream("views", seed=self.seed, rank=rank, step=step, device=images.device)
         with torch.autocast(images.device.type, enabled=False):
             return [index, self.views(images, generator=generator), labels]
 

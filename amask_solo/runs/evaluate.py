@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from amask_solo._types import Images
-from amask_solo.callbacks import device_name, finish, versions
+from amask_solo.callbacks.loggers import finish
+from amask_solo.callbacks.summary import device_name, versions
 from amask_solo.checkpoints.heads import load_head
 from amask_solo.checkpoints.networks import (
     check_size,
@@ -33,22 +32,17 @@ from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.results import add_result
 from amask_solo.hosts.repairs import VIEW_FILTER
 from amask_solo.localisers.backbone import lend_backbone
-from amask_solo.localisers.base import FeatureMaps
 from amask_solo.maskers.base import Masker
-from amask_solo.runs.places import Places
+from amask_solo.runs.run_folder import Places
 
 Tell = Callable[..., Any]
 """Reports the present activity, ``tell(doing)``, and for long ones the progress, ``tell(doing, how_far)``."""
 
 
 class Outcome(NamedTuple):
-    """The outcome of an evaluation.
+    """The outcome of an evaluation: the new results in the file at ``path``, and why other protocols have none.
 
-    Attributes:
-        path: The file with all results.
-        results: The new results, as they are in the file.
-        mistakes: Protocol -> the reason why it has no result.
-        view_filter: The filter that all views passed, as in training, in words.
+    ``view_filter`` is the filter that all views passed, as in training, in words.
     """
 
     path: Path
@@ -74,41 +68,37 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
     tell("reading the checkpoint")
     subject, facts, images = _subject(cfg, file, tell)
     outcome = Outcome(path, [], {}, spelled(facts[VIEW_FILTER]) if facts[VIEW_FILTER] else None)
-    loggers = _loggers(cfg.get("logger"), path)
+    # The loggers get their own folder, so that they do not change the curves of the training.
+    folder = path.with_suffix("")
+    name = f"{folder.absolute().parent.name}_{folder.name}"
+    loggers = instantiate(cfg.logger, "logger", save_dir=folder, name=name) if cfg.get("logger") else []
     try:
         for number, (name, protocol) in enumerate(protocols.items(), start=1):
             doing = f"{name} on {subject.data.name} ({number} of {len(protocols)})"
             tell(doing)
             subject.tell = partial(tell, doing)
+            start = time.perf_counter()
             try:
-                result = _result(name, protocol, subject, images=images, settings=_plain(cfg.protocol[name]))
+                scores = protocol(subject)
             except UserError as error:
                 outcome.mistakes[name] = error
                 continue
+            result = {
+                "protocol": name,
+                "data": subject.data.name,
+                "scores": scores,
+                "seconds": round(time.perf_counter() - start, 2),
+                "seed": subject.seed,
+                "images": images,
+                "settings": OmegaConf.to_container(cfg.protocol[name], resolve=True),
+            }
             add_result(path, facts, result)
             outcome.results.append(result)
             for logger in loggers:
-                logger.log_metrics({f"{name}/{k}": score for k, score in result["scores"].items()}, facts["epochs"])
+                logger.log_metrics({f"{name}/{k}": score for k, score in scores.items()}, facts["epochs"])
     finally:
         finish(loggers)
     return outcome
-
-
-def _result(name: str, protocol: Protocol, subject: Subject, **made_by: Any) -> dict[str, Any]:
-    start = time.perf_counter()
-    scores = protocol(subject)
-    return {
-        "protocol": name,
-        "data": subject.data.name,
-        "scores": scores,
-        "seconds": round(time.perf_counter() - start, 2),
-        "seed": subject.seed,
-        **made_by,
-    }
-
-
-def _plain(node: DictConfig) -> Any:
-    return OmegaConf.to_container(node, resolve=True)
 
 
 def _protocol(node: DictConfig, where: str) -> Protocol:
@@ -150,7 +140,8 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         "device": device_name(device),
         "versions": versions(),
     }
-    return subject, facts, {**_plain(images), "image_size": data.image_size}
+    described: Any = OmegaConf.to_container(images, resolve=True)
+    return subject, facts, {**described, "image_size": data.image_size}
 
 
 def _masker(checkpoint: Checkpoint, run: DictConfig | None, teacher: Callable[[], Backbone]) -> Masker | None:
@@ -160,22 +151,12 @@ def _masker(checkpoint: Checkpoint, run: DictConfig | None, teacher: Callable[[]
         # The backbone is intact, and most protocols need no masker.
         warnings.warn(f"Evaluated without its masker. {error}", stacklevel=1)
         return None
+    once = cache(teacher)
     if masker:
-        lend_backbone(masker, partial(_look, cache(teacher)))
+        lend_backbone(masker, lambda images: once().to(images.device).maps(images))
     return masker
-
-
-def _look(teacher: Callable[[], Backbone], images: Images) -> FeatureMaps:
-    return teacher().to(images.device).maps(images)
 
 
 def _head(checkpoint: Checkpoint, run: DictConfig | None, device: torch.device) -> nn.Module | None:
     head = load_head(checkpoint, run)
     return head.to(device) if head else None
-
-
-def _loggers(node: DictConfig | None, path: Path) -> list[Logger]:
-    # The loggers get their own folder, so that they do not change the curves of the training.
-    folder = path.with_suffix("")
-    name = f"{folder.absolute().parent.name}_{folder.name}"
-    return instantiate(node, "logger", save_dir=folder, name=name) if node else []

@@ -15,18 +15,15 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.augment.views import Views, evaluation_crop
-from amask_solo.callbacks import (
-    EndAtSignal,
-    HardViewPanels,
-    MaskPanels,
-    OnlineKNN,
-    Summary,
-    checkpoints,
-    finish,
-    progress_bar,
-)
 from amask_solo.callbacks.advantage_monitor import AdvantageMonitor
+from amask_solo.callbacks.checkpoints import checkpoints
 from amask_solo.callbacks.game_monitor import GameMonitor
+from amask_solo.callbacks.loggers import finish
+from amask_solo.callbacks.online_knn import OnlineKNN
+from amask_solo.callbacks.panels import HardViewPanels, MaskPanels
+from amask_solo.callbacks.progress import progress_bar
+from amask_solo.callbacks.signals import EndAtSignal
+from amask_solo.callbacks.summary import Summary
 from amask_solo.checkpoints.view_filter import build_filter
 from amask_solo.checkpoints.write import WholeCheckpoints, check_space
 from amask_solo.configuration import instantiate

@@ -1,4 +1,4 @@
-"""Find, claim and tidy the folder of a run, so that no run overwrites another.
+"""Find, claim and tidy the folder of a run, so that no run overwrites another; find the files of an evaluation.
 
 Nothing heavy is imported here, because a command checks its folder first. Only the first process of a run may call the
 functions that write.
@@ -8,29 +8,27 @@ import os
 import shutil
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from amask_solo.checkpoints.last import last_whole
+from amask_solo.checkpoints.last import find_checkpoint, last_whole
 from amask_solo.checkpoints.stored import read_stored
 from amask_solo.errors import UserError
-from amask_solo.files import PART, cannot_write, write_whole
+from amask_solo.evaluation.results import read_results
+from amask_solo.files import PART, cannot_write, check_place, write_whole
 from amask_solo.layout import CHECKPOINTS, CONFIG, LAST, METRICS, PREVIOUS, SUMMARY
 from amask_solo.runs.lock import check_free
 from amask_solo.settings.pretraining import OBSERVERS
 
+RESULTS = "evaluation.json"
 WRITTEN = (
     CONFIG,
     METRICS,
     SUMMARY,
-    "report.html",
-    "evaluation.json",
-    "evaluation",
-    "comparison.json",
+    RESULTS,
     CHECKPOINTS,
-    "masks",
-    "wandb",
+    *["report.html", "evaluation", "comparison.json", "masks", "wandb"],
 )
 """The files that a run and its evaluation write, and that ``overwrite`` deletes; other files in the folder stay."""
 
@@ -103,10 +101,7 @@ def _refuse_taken(folder: Path, cfg: DictConfig) -> None:
 def tidy(folder: Path, checkpoint: Path | None) -> None:
     """Delete the unfinished files of a killed process, and a broken ``last.ckpt``.
 
-    Args:
-        folder: The run folder.
-        checkpoint: The checkpoint to resume from. If it is the previous one, the next save would replace it by the
-            broken last one.
+    Otherwise, if the ``checkpoint`` to resume from is the previous one, the next save would replace it by the broken one.
     """
     parts = [*(folder / CHECKPOINTS).glob(f".*{PART}")]
     broken = [checkpoint.with_name(LAST)] if checkpoint and checkpoint.name == PREVIOUS else []
@@ -158,3 +153,24 @@ def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
     for key, value in node.items():
         flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
     return flat
+
+
+class Places(NamedTuple):
+    """The files of an evaluation."""
+
+    checkpoint: Path
+    results: Path
+
+
+def find_places(cfg: DictConfig) -> Places:
+    """Return the checkpoint and the file for the results.
+
+    Raises:
+        UserError: If there is no checkpoint, or the results cannot be written.
+    """
+    given, file = Path(cfg.ckpt).expanduser(), find_checkpoint(cfg.ckpt)
+    beside = given / RESULTS if given.is_dir() else file.with_name(f"{file.stem}_evaluation.json")
+    path = Path(cfg.output).expanduser() if cfg.output else beside
+    check_place(path, "output")
+    read_results(path)
+    return Places(file, path)

@@ -22,7 +22,8 @@ from amask_solo.runs.lock import check_free
 from amask_solo.settings.pretraining import OBSERVERS
 
 RESULTS = "evaluation.json"
-WRITTEN = (
+NAMED = ("report.html", "evaluation", "comparison.json", "masks", "wandb")
+WRITTEN = (CONFIG, METRICS, SUMMARY, RESULTS, CHECKPOINTS, *NAMED)
     CONFIG,
     METRICS,
     SUMMARY,
@@ -101,7 +102,7 @@ def _refuse_taken(folder: Path, cfg: DictConfig) -> None:
 def tidy(folder: Path, checkpoint: Path | None) -> None:
     """Delete the unfinished files of a killed process, and a broken ``last.ckpt``.
 
-    Otherwise, if the ``checkpoint`` to resume from is the previous one, the next save would replace it by the broken one.
+    If the ``checkpoint`` to resume from is the previous one, the next save would replace it by the broken last one.
     """
     parts = [*(folder / CHECKPOINTS).glob(f".*{PART}")]
     broken = [checkpoint.with_name(LAST)] if checkpoint and checkpoint.name == PREVIOUS else []

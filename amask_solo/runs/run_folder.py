@@ -24,13 +24,6 @@ from amask_solo.settings.pretraining import OBSERVERS
 RESULTS = "evaluation.json"
 NAMED = ("report.html", "evaluation", "comparison.json", "masks", "wandb")
 WRITTEN = (CONFIG, METRICS, SUMMARY, RESULTS, CHECKPOINTS, *NAMED)
-    CONFIG,
-    METRICS,
-    SUMMARY,
-    RESULTS,
-    CHECKPOINTS,
-    *["report.html", "evaluation", "comparison.json", "masks", "wandb"],
-)
 """The files that a run and its evaluation write, and that ``overwrite`` deletes; other files in the folder stay."""
 
 MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "save_every", "run_folder", "name", *OBSERVERS)

@@ -58,17 +58,20 @@ class LastCheckpoint(Checkpoint):
         """Save, if this epoch is due."""
         _write_row(trainer)
         epoch = trainer.current_epoch + 1
-        # A run of a few batches by `fast_dev_run` saves nothing.
-        if not trainer.fast_dev_run and (epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs):
+        due = epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs or trainer.received_sigterm
+        if due and not trainer.fast_dev_run:  # a run of a few batches saves nothing
             trainer.save_checkpoint(self.path)
         self._within_epoch = False
 
     def on_exception(self, trainer: Any, pl_module: LightningModule, exception: BaseException) -> None:
-        """Save after an interruption, if the state is sound and a run can resume from it."""
-        interrupted = isinstance(exception, KeyboardInterrupt | SIGTERMException)
-        if not interrupted or trainer.fast_dev_run:
+        """Save after an interruption, if the state is sound and a run can resume from it.
+
+        Ctrl-C raises its own error in the middle of a step, after which a run would not go on as if nothing had been.
+        """
+        if trainer.fast_dev_run or not isinstance(exception, KeyboardInterrupt | SIGTERMException):
             return
-        if self._within_epoch and trainer.global_step:
+        between_steps = isinstance(exception, SIGTERMException) and not trainer.fit_loop.epoch_loop._should_accumulate()
+        if self._within_epoch and between_steps and trainer.global_step:
             steps_left = trainer.global_step < trainer.estimated_stepping_batches
             if (steps_left or not self.path.exists()) and all_finite(pl_module.parameters()):
                 trainer.save_checkpoint(self.path)

@@ -98,7 +98,7 @@ def wandb(
 
     Raises:
         ValueError: If ``mode`` is unknown.
-        UserError: If wandb is not installed.
+        UserError: If wandb is not installed, or there is no account or network for it.
     """
     if mode not in ("online", "offline"):
         raise ValueError(f"Expected mode to be 'online' or 'offline', but got {mode!r}.")
@@ -112,8 +112,14 @@ def wandb(
             offline=mode == "offline",
             version=_run_id(Path(save_dir)),
         )
+        _ = logger.experiment  # this logs in
     except ModuleNotFoundError as error:
         raise UserError("logger=wandb needs wandb: pip install 'amask-solo[wandb]'.") from error
+    except Exception as error:  # wandb's own kinds of errors change
+        said = " ".join(str(error).split())
+        raise UserError(
+            f"logger=wandb: {said} Log in by 'wandb login', or give logger.mode=offline, which needs no account."
+        ) from error
     return [MetricsFile(save_dir), logger]
 
 

@@ -14,8 +14,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from amask_solo.checkpoints.foreign import below, by_children, find_prefix, flat
 from amask_solo.errors import UserError
-from amask_solo.hosts.architectures import has_cifar_stem, is_backbone
+from amask_solo.hosts.architectures import FAMILIES, has_cifar_stem, is_backbone
 from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.repairs import STATE, VIEW_FILTER
 
@@ -63,7 +64,7 @@ def read(source: str | Path | Checkpoint) -> dict[str, Any]:
     checkpoint = source if isinstance(source, Mapping) else _load(Path(source))
     if isinstance(checkpoint, Mapping) and "state_dict" not in checkpoint:
         known = {} if isinstance(source, Mapping) else read_metadata(Path(source))
-        checkpoint = {"state_dict": checkpoint, **({STATE: known} if known else {})}
+        checkpoint = {"state_dict": dict(flat(checkpoint)), **({STATE: known} if known else {})}
     state = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
     by_name = isinstance(state, Mapping) and all(isinstance(key, str) for key in state)
     if not by_name or not any(isinstance(value, Tensor) for value in state.values()):
@@ -132,12 +133,17 @@ def backbone_state(source: str | Path | Checkpoint) -> dict[str, Tensor]:
     """
     checkpoint = read(source)
     state = checkpoint["state_dict"]
-    if is_backbone(state) or checkpoint.get(STATE, {}).get(ALONE):
+    if checkpoint.get(STATE, {}).get(ALONE):
         return dict(state)
-    for prefix in ("backbone.", "encoder."):
-        found = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        if found:
-            return found
+    inside = ({k.removeprefix(p): v for k, v in state.items() if k.startswith(p)} for p in ("backbone.", "encoder."))
+    own = next(filter(None, inside), None)
+    if own and (STATE in checkpoint or is_backbone(own)):
+        return own
+    for named in (state, by_children(state)):
+        if (prefix := find_prefix(named, FAMILIES)) is not None:
+            return below(named, prefix)
+    if own:
+        return own
     roots = ", ".join(sorted({key.split(".")[0] for key in state})[:8])
     raise UserError(
         "No tensor of the checkpoint belongs to a backbone: expected keys that start with "

@@ -1,7 +1,9 @@
 """Run any of the commands: check the command line, let Hydra run it, and print a user's mistake as one line."""
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from amask_solo.cli.following import announce, follow
 from amask_solo.cli.help import register_help
 from amask_solo.cli.overrides import checked
 from amask_solo.cli.quiet import plain_words, say
@@ -48,7 +51,8 @@ def session() -> Iterator[list[Exception]]:
     # A user's own classes may be in the current folder, as with `python -m`.
     sys.path.append(os.getcwd())
     register_help()
-    with plain_words():
+    announce()
+    with plain_words(), signals_as_exits():
         try:
             yield mistakes
         except (UserError, HydraException) as error:
@@ -59,6 +63,24 @@ def session() -> Iterator[list[Exception]]:
             sys.exit(INTERRUPTED)
     if mistakes:
         sys.exit(MISTAKE)
+
+
+@contextmanager
+def signals_as_exits() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the process by ``SystemExit``, so that what is open is closed and cleared away."""
+
+    def end(number: int, _: Any) -> None:
+        sys.exit(128 + number)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
+    ours = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def launch(
@@ -74,18 +96,25 @@ def launch(
     """
 
     def job(cfg: DictConfig) -> Any:
-        # If an error reached Hydra, it would print more lines and end a sweep.
         try:
             # The job of a launcher may be in another process, so this is needed again.
-            with plain_words():
+            with plain_words(), signals_as_exits(), follow():
                 return run(_resolvable(cfg))
         except UserError as error:
-            mistakes.append(error)
             say("Error", error, style="red")
+            if os.getpid() != home:
+                raise  # Hydra takes it to the process of the command
+            # If it reached Hydra here, that would end a sweep.
+            mistakes.append(error)
             return None
 
+    home = os.getpid()
     sys.argv[1:] = arguments
-    hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(job)()
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(job)()
+    except UserError as error:
+        mistakes.append(error)
+        say("Error", error, style="red")
 
 
 def _resolvable(cfg: DictConfig) -> DictConfig:

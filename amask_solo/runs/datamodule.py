@@ -11,6 +11,7 @@ from amask_solo._types import Images
 from amask_solo.augment.views import Pixels, Views, evaluation_view
 from amask_solo.data import ImageData, ImageSet, make_loader
 from amask_solo.data.loaders import stays
+from amask_solo.errors import UserError
 
 
 class ViewsData(LightningDataModule):
@@ -79,11 +80,36 @@ class ViewsData(LightningDataModule):
 class ResumeWithinEpoch(Callback):
     """Continue a resumed run with the images that it has not seen in its epoch.
 
-    Lightning reads ahead before it knows the epoch, and would begin the epoch anew.
+    Lightning reads ahead before it knows the epoch, and would begin the epoch anew. It also keeps the schedules of the
+    first part, so the steps that are left must be as many as planned.
     """
 
+    def __init__(self) -> None:
+        self._planned: dict[str, int] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the length of an epoch."""
+        return dict(self._planned)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the planned length of an epoch."""
+        self._planned = dict(state_dict)
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Set the position of the loader."""
+        """Set the position of the loader.
+
+        Raises:
+            UserError: If an epoch has another length than in the first part of the run.
+        """
+        now = {"batches": int(trainer.num_training_batches), "processes": trainer.world_size}
+        if before := {name: self._planned[name] for name in now if self._planned.get(name, now[name]) != now[name]}:
+            changed = " and ".join(f"{now[name]} {name} instead of {count}" for name, count in before.items())
+            raise UserError(
+                f"Expected to resume with epochs as before, but got {changed}, so the schedules would not end with the "
+                "run. Give the same images and the same trainer.devices, trainer.num_nodes and "
+                "trainer.limit_train_batches, or start a new run from these weights by init=..."
+            )
+        self._planned = now
         loop: Any = trainer.fit_loop
         loader: Any = trainer.train_dataloader
         epoch, batch = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current

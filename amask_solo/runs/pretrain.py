@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,6 +24,8 @@ from amask_solo.callbacks.panels import HardViewPanels, MaskPanels
 from amask_solo.callbacks.progress import progress_bar
 from amask_solo.callbacks.signals import EndAtSignal
 from amask_solo.callbacks.summary import Summary
+from amask_solo.checkpoints.last import find_checkpoint
+from amask_solo.checkpoints.start import start_from
 from amask_solo.checkpoints.view_filter import build_filter
 from amask_solo.checkpoints.write import WholeCheckpoints, check_space
 from amask_solo.configuration import instantiate
@@ -70,6 +72,8 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
     trainer = _trainer(cfg, folder, [*_callbacks(cfg, folder, data), end])
     model = _build(method, host_config(cfg, images, views, devices=trainer.world_size))
     first = trainer.is_global_zero
+    if cfg.get("init") and checkpoint is None:
+        rank_zero_info(start_from(model, find_checkpoint(cfg.init)))
     try:
         with hold(folder) if first else nullcontext():
             _train(cfg, folder, checkpoint, trainer=trainer, model=model, data=data)
@@ -86,14 +90,19 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None, *, trainer: T
     if trainer.is_global_zero and checkpoint is None:
         claim(folder, cfg)
     try:
-        trainer.loggers = _loggers(cfg, folder)
+        trainer.loggers = instantiate(cfg.logger, "logger", save_dir=folder, name=cfg.name)
         _fit(trainer, folder, checkpoint, **parts)
-    except UserError as error:
-        if trainer.is_global_zero:
-            release(folder)
-        if isinstance(error, WriteError) and (folder / CHECKPOINTS / LAST).exists():
+    except WriteError as error:
+        if (folder / CHECKPOINTS / LAST).exists():
             raise UserError(f"{error} The last checkpoint is whole: make room and give resume=true.") from error
         raise
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error  # Lightning has made a common failure of it
+        raise
+    finally:
+        if trainer.is_global_zero:
+            release(folder)
 
 
 def _fit(trainer: Trainer, folder: Path, checkpoint: Path | None, *, model: LightningModule, data: ViewsData) -> None:
@@ -148,6 +157,13 @@ def lightning_errors(*more: type[Exception]) -> Iterator[None]:
 def _build(method: type[LightningModule], cfg: DictConfig) -> LightningModule:
     try:
         model = method(cfg)
+    except OSError as error:
+        if not cfg.backbone.kwargs.get("pretrained"):
+            raise
+        raise UserError(
+            f"backbone.kwargs.pretrained=true: cannot load the weights of {cfg.backbone.name} ({error}). Without a "
+            "network, give a file that is here already by init=PATH."
+        ) from error
     except TypeError as error:
         unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         for node in ("backbone.kwargs", "method_kwargs"):
@@ -157,10 +173,6 @@ def _build(method: type[LightningModule], cfg: DictConfig) -> LightningModule:
     if not getattr(model, "no_channel_last", True):
         return model.to(memory_format=torch.channels_last)
     return model
-
-
-def _loggers(cfg: DictConfig, folder: Path) -> list[Logger]:
-    return instantiate(cfg.logger, "logger", save_dir=folder, name=cfg.name)
 
 
 def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]:
@@ -205,5 +217,6 @@ def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:
         "epochs": cfg.max_epochs,
         "batch_size": cfg.optimizer.batch_size,
         "seed": cfg.seed,
+        "init": cfg.get("init"),
         "host": load_host().generation,
     }

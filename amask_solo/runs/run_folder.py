@@ -42,7 +42,8 @@ def find(cfg: DictConfig) -> tuple[Path, Path | None]:
     """Return the run folder, and the checkpoint to resume from, if any; write nothing.
 
     Raises:
-        UserError: If the folder already has a run, or if the run to resume does not exist or has other settings.
+        UserError: If the folder already has a run, if the run to resume does not exist or has other settings, or if
+            there are no weights to start from.
     """
     folder = Path(cfg.run_folder).expanduser()
     first = is_first()
@@ -53,6 +54,8 @@ def find(cfg: DictConfig) -> tuple[Path, Path | None]:
         # The other processes may start after the first one has claimed the folder.
         if first:
             _refuse_taken(folder, cfg)
+        if cfg.get("init"):
+            find_checkpoint(cfg.init)
         return folder, None
     if last is None or not (folder / CONFIG).is_file():
         missing = folder / (CONFIG if last else f"{CHECKPOINTS}/{LAST}")
@@ -69,9 +72,7 @@ def claim(folder: Path, cfg: DictConfig) -> None:
     """
     _refuse_taken(folder, cfg)
     try:
-        for name in WRITTEN:
-            path = folder / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        _clear(folder)
     except OSError as error:
         raise cannot_write(folder, error) from error
     write_whole(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
@@ -105,8 +106,14 @@ def tidy(folder: Path, checkpoint: Path | None) -> None:
 
 def release(folder: Path) -> None:
     """Release a claimed folder, unless something was trained in it."""
-    if not (folder / METRICS).exists():
-        (folder / CONFIG).unlink(missing_ok=True)
+    if not any((folder / name).exists() for name in (METRICS, f"{CHECKPOINTS}/{LAST}")):
+        _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    for name in WRITTEN:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def check_same_run(folder: Path, cfg: DictConfig) -> None:

@@ -43,6 +43,7 @@ RULES = {
     "name": TEXT,
     "run_folder": PATH,
     "base_class": or_null(TEXT),
+    "init": or_null(PATH),
     "backbone.name": TEXT,
     "seed": SEED,
     "max_epochs": whole(1),

@@ -67,12 +67,13 @@ class AdvantageMonitor(Callback):
         self._report = Report()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the lifts of the last epochs, for a resumed run."""
-        return {"window": list(self._window)}
+        """Return the lifts of the last epochs and of this one, for a resumed run."""
+        return {"window": list(self._window), "seen": self._seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the lifts of the last epochs."""
+        """Restore the lifts of the last epochs and of this one."""
         self._window.extend(state_dict["window"])
+        self._seen = state_dict.get("seen", [])
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Measure the batch, if it is due."""
@@ -90,7 +91,9 @@ class AdvantageMonitor(Callback):
         """Log the ratios, and warn once about what is wrong."""
         if not self._seen:
             return
-        lifts = trainer.strategy.reduce(torch.stack(self._seen), reduce_op="mean").cpu()
+        lifts = trainer.strategy.reduce(
+            torch.stack([lifts.to(pl_module.device) for lifts in self._seen]), reduce_op="mean"
+        ).cpu()
         self._seen.clear()
         self._window.append(lifts)
         numbers = advantage_statistics(torch.cat(list(self._window)))

@@ -50,8 +50,17 @@ class GameMonitor(Callback):
         self._turn: Turn | None = None
         self._grad_norm: Tensor | None = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the statistics of the present epoch, for a run that is resumed within it."""
+        return {"seen": self._seen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the statistics of the present epoch."""
+        self._seen = state_dict["seen"]
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Hook into the masker's private optimizer, which is made anew for each training and may step at any time."""
+        self._seen = [{name: value.to(pl_module.device) for name, value in seen.items()} for seen in self._seen]
 
         def measure(optimizer: Optimizer, *_: Any) -> None:
             if self._due:

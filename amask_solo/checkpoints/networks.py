@@ -8,7 +8,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo._types import Images, Masks
-from amask_solo.checkpoints.read import Checkpoint, backbone_state, read, saved_blueprint, teacher_state
+from amask_solo.checkpoints.read import Checkpoint, backbone_state, read, saved_blueprint, teacher_state, with_teacher
 from amask_solo.checkpoints.stored import read_stored, trusted
 from amask_solo.configuration import check_keys
 from amask_solo.errors import UserError
@@ -58,8 +58,7 @@ def load_backbone(
 
 def load_teacher(checkpoint: Checkpoint, arch: str | None = None, *, image_size: int | None = None) -> Backbone:
     """Return the momentum backbone of a checkpoint, or its backbone if it has none; see :func:`load_backbone`."""
-    teacher = {f"backbone.{name}": tensor for name, tensor in teacher_state(checkpoint).items()}
-    given = {**checkpoint, "state_dict": teacher or checkpoint["state_dict"]}
+    given = with_teacher(checkpoint) if teacher_state(checkpoint) else checkpoint
     return load_backbone(given, arch, image_size=image_size)[0]
 
 

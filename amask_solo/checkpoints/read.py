@@ -76,8 +76,8 @@ def read(source: str | Path | Checkpoint) -> dict[str, Any]:
 def read_metadata(path: Path) -> dict[str, Any]:
     """Return the metadata of an exported backbone, from the file or the ``.json`` beside it, as a checkpoint's entries.
 
-    They are ``backbone``, ``backbone_kwargs``, ``small_stem``, :data:`ALONE`, and the filter of the views if there is
-    one; empty if there are no metadata.
+    They are ``backbone``, ``backbone_kwargs``, ``small_stem``, :data:`ALONE`, and if known ``images`` and the filter of
+    the views; empty if there are no metadata.
     """
     inside = path.suffix == ".safetensors"
     place = path if inside else path.with_suffix(".json")
@@ -88,10 +88,11 @@ def read_metadata(path: Path) -> dict[str, Any]:
         if not isinstance(said, dict) or not (said.keys() >= {"arch", "format"} or VIEW_FILTER in said):
             return {}  # the metadata are of another program
         kwargs, view_filter = json.loads(said.get("kwargs", "{}")), json.loads(said.get(VIEW_FILTER, "null"))
+        images = json.loads(said.get("images", "null"))
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         what = f"which says what {path.name} is and how its views are made"
         raise UserError(f"Cannot read {place}, {what}: {error}") from error
-    known = {} if view_filter is None else {VIEW_FILTER: view_filter}
+    known = {key: value for key, value in {VIEW_FILTER: view_filter, "images": images}.items() if value is not None}
     arch = said.get("arch")
     if isinstance(arch, str) and isinstance(kwargs, dict) and arch != "unknown":
         known |= {"backbone": arch, "backbone_kwargs": kwargs, "small_stem": "stem" in said, ALONE: True}
@@ -156,6 +157,21 @@ def teacher_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
     prefixes = ("momentum_backbone.", "momentum_encoder.")
     state = checkpoint["state_dict"]
     return {key.partition(".")[2]: value for key, value in state.items() if key.startswith(prefixes)}
+
+
+def with_teacher(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a checkpoint with its momentum backbone as its backbone, or raise a ``UserError`` if it has none."""
+    state = {f"backbone.{name}": tensor for name, tensor in teacher_state(checkpoint).items()}
+    if not state:
+        method = checkpoint.get(STATE, {}).get("method", "of the checkpoint")
+        raise UserError(f"which=teacher: the method {method} has no teacher; leave which out.")
+    return {**checkpoint, "state_dict": state}
+
+
+def images_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what a checkpoint or an export says of the images of its training: ``image_size``, ``mean`` and so on."""
+    said = checkpoint.get(STATE, {}).get("images", {})
+    return {key: value for key, value in said.items() if key != "fingerprint"}
 
 
 def history(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Batches for the host, whose views are made of uint8 images on the device."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from amask_solo.augment.views import Pixels, Views, evaluation_view
 from amask_solo.data import ImageData, ImageSet, make_loader
 from amask_solo.data.loaders import stays
 from amask_solo.errors import UserError
+from amask_solo.hosts.repairs import STATE
 
 
 class ViewsData(LightningDataModule):
@@ -78,7 +80,7 @@ class ViewsData(LightningDataModule):
 
 
 class ResumeWithinEpoch(Callback):
-    """Continue a resumed run with the images that it has not seen in its epoch.
+    """Continue a resumed run with the images that it has not seen in its epoch, and with the sums of its numbers.
 
     Lightning reads ahead before it knows the epoch, and would begin the epoch anew. It also keeps the schedules of the
     first part, so the steps that are left must be as many as planned.
@@ -86,14 +88,18 @@ class ResumeWithinEpoch(Callback):
 
     def __init__(self) -> None:
         self._planned: dict[str, int] = {}
+        self._sums: dict[str, dict[str, Any]] = {}
+        self._results: Any = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the length of an epoch."""
-        return dict(self._planned)
+        """Return the length of an epoch, and what was logged in this one."""
+        kept = (key for key, result in self._results.items() if result.is_tensor and result.meta.on_epoch)
+        sums = {key: {name: getattr(self._results[key], name) for name in self._results[key]._defaults} for key in kept}
+        return {"planned": self._planned, "sums": sums}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the planned length of an epoch."""
-        self._planned = dict(state_dict)
+        """Restore both."""
+        self._planned, self._sums = state_dict["planned"], state_dict["sums"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Set the position of the loader.
@@ -117,3 +123,26 @@ class ResumeWithinEpoch(Callback):
         if epoch.processed or batches:
             loader.sampler.begin_with(epoch.processed, seen=batches * loader.batch_size)
             iter(loop._data_fetcher)
+        # Each process has its own sums, but a checkpoint those of the first one.
+        self._sums = self._sums if batches and trainer.world_size == 1 else {}
+        self._results = loop.epoch_loop._results
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:  # noqa: ARG002
+        """Add the sums of the epoch's first part to those of the second, once these have begun."""
+        for key in [key for key in self._sums if key in self._results]:
+            for name, value in self._sums.pop(key).items():
+                now = getattr(self._results[key], name)
+                setattr(self._results[key], name, value.to(now.device) + now)
+
+
+def check_same_images(checkpoint: Path, images: ImageData) -> None:
+    """Raise a ``UserError`` that says what changed if a run would be resumed with other images than it began with."""
+    from amask_solo.data.base import describe_change
+
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    before = saved.get(STATE, {}).get("images", {}).get("fingerprint")
+    if before and (change := describe_change(before, images.fingerprint)):
+        raise UserError(
+            f"The images have changed since the run began: {change}. Resume it with the same, or start a new run from "
+            "its weights by init=..."
+        )

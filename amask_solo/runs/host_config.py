@@ -22,6 +22,9 @@ HOST_KEYS = (
     "accumulate_grad_batches adversary backbone knn_eval max_epochs method method_kwargs momentum optimizer performance"
     " scheduler view_filter"
 )
+IMAGES = ("image_size", "mean", "std", "value_range", "bands", "fingerprint")
+"""What a checkpoint says of the images that its backbone was trained on."""
+
 TRANSFORMERS = ("vit_", "swin_")
 """The prefixes of the host's backbones that are built for one size of views."""
 
@@ -80,6 +83,8 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
         "mean": list(images.mean),
         "std": list(images.std),
     }
+    # A checkpoint keeps these, since what its backbone takes is not to be measured again on other images.
+    made.images = {key: value for key in IMAGES if (value := getattr(images, key, None)) is not None}
     if is_timm(name):
         try_views(blueprint(made), sorted(sizes))
     row = by_name(cfg.method)

@@ -35,12 +35,12 @@ from amask_solo.errors import UserError
 from amask_solo.files import WriteError
 from amask_solo.hosts.installed import load_host
 from amask_solo.layout import CHECKPOINTS, LAST, SUMMARY
-from amask_solo.runs.datamodule import ResumeWithinEpoch, ViewsData
+from amask_solo.runs.datamodule import ResumeWithinEpoch, ViewsData, check_same_images
 from amask_solo.runs.host_config import host_config, method_class
 from amask_solo.runs.lock import hold
 from amask_solo.runs.page import write_run_page
 from amask_solo.runs.peers import end_together
-from amask_solo.runs.run_folder import claim, release, settle_image_size, tidy
+from amask_solo.runs.run_folder import MEASURED, claim, release, settle, tidy
 from amask_solo.settings.pretraining import check_views
 
 
@@ -62,8 +62,10 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
     method = method_class(cfg.method, cfg.base_class)
     seed_everything(cfg.seed, workers=True, verbose=False)
     images: ImageData = instantiate(cfg.data, "data")
-    if settle_image_size(cfg, images.image_size):
+    if "image_size" in settle(cfg, {key: getattr(images, key, None) for key in MEASURED}):
         check_views(cfg)
+    if checkpoint:
+        check_same_images(checkpoint, images)
     augmentations: Any = OmegaConf.to_container(cfg.augmentations, resolve=True)
     view_filter = build_filter(cfg.get("view_filter"))
     views = Views(augmentations, mean=images.mean, std=images.std, view_filter=view_filter)
@@ -213,6 +215,8 @@ def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:
         "train_images": len(images.train),
         "val_images": len(images.val) if images.val is not None else 0,
         "image_size": images.image_size,
+        "mean": images.mean,
+        "std": images.std,
         "backbone": _named(cfg.backbone),
         "epochs": cfg.max_epochs,
         "batch_size": cfg.optimizer.batch_size,

@@ -7,6 +7,7 @@ functions that write.
 import os
 import shutil
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,9 @@ WRITTEN = (CONFIG, METRICS, SUMMARY, RESULTS, CHECKPOINTS, *NAMED)
 
 MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "save_every", "run_folder", "name", *OBSERVERS)
 """The keys that may differ when a run is resumed: its place and its observers."""
+
+MEASURED = ("image_size", "mean", "std", "value_range")
+"""The keys of ``data`` that may be ``auto``, until the images have been read."""
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 """The variables in which launchers set the number of a process or of its machine."""
@@ -117,13 +121,14 @@ def _clear(folder: Path) -> None:
 
 
 def check_same_run(folder: Path, cfg: DictConfig) -> None:
-    """Compare the settings of a run with those of the run in a folder, and copy the measured image size of the latter.
+    """Compare the settings of a run with those of the run in a folder, and copy what the latter has measured.
 
     Raises:
         UserError: If a key differs that is not in :data:`MAY_CHANGE`.
     """
     stored = read_stored(folder / CONFIG)
-    settle_image_size(cfg, OmegaConf.select(stored, "data.image_size"))
+    # A version before this one did not store all of them.
+    settle(cfg, {key: stored.data[key] for key in MEASURED if key in stored.get("data", ())})
     before = _flat(OmegaConf.to_container(stored))
     now = _flat(OmegaConf.to_container(cfg, resolve=True))
     changed = sorted(
@@ -139,12 +144,12 @@ def check_same_run(folder: Path, cfg: DictConfig) -> None:
         )
 
 
-def settle_image_size(cfg: DictConfig, size: Any) -> bool:
-    """Set the measured size in a configuration with ``data.image_size=auto``, and return whether it was ``auto``."""
-    is_open = OmegaConf.select(cfg, "data.image_size") == "auto"
-    if is_open:
-        cfg.data.image_size = size
-    return is_open
+def settle(cfg: DictConfig, measured: Mapping[str, Any]) -> list[str]:
+    """Set each key of ``data`` that is ``auto`` to its measured value, and return these keys."""
+    keys = [key for key, value in measured.items() if cfg.data.get(key) == "auto" and value is not None]
+    for key in keys:
+        cfg.data[key] = list(measured[key]) if isinstance(measured[key], tuple) else measured[key]
+    return keys
 
 
 def _flat(node: Any, prefix: str = "") -> dict[str, Any]:

@@ -94,17 +94,14 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None, *, trainer: T
     try:
         trainer.loggers = instantiate(cfg.logger, "logger", save_dir=folder, name=cfg.name)
         _fit(trainer, folder, checkpoint, **parts)
-    except WriteError as error:
-        if (folder / CHECKPOINTS / LAST).exists():
-            raise UserError(f"{error} The last checkpoint is whole: make room and give resume=true.") from error
-        raise
-    except SystemExit as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from error  # Lightning has made a common failure of it
-        raise
-    finally:
+    except BaseException as error:
         if trainer.is_global_zero:
             release(folder)
+        if isinstance(error, WriteError) and (folder / CHECKPOINTS / LAST).exists():
+            raise UserError(f"{error} The last checkpoint is whole: make room and give resume=true.") from error
+        if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error  # Lightning has made a common failure of it
+        raise
 
 
 def _fit(trainer: Trainer, folder: Path, checkpoint: Path | None, *, model: LightningModule, data: ViewsData) -> None:

@@ -76,7 +76,9 @@ def claim(folder: Path, cfg: DictConfig) -> None:
     """
     _refuse_taken(folder, cfg)
     try:
-        _clear(folder)
+        for name in WRITTEN:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(folder, error) from error
     write_whole(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
@@ -111,13 +113,7 @@ def tidy(folder: Path, checkpoint: Path | None) -> None:
 def release(folder: Path) -> None:
     """Release a claimed folder, unless something was trained in it."""
     if not any((folder / name).exists() for name in (METRICS, f"{CHECKPOINTS}/{LAST}")):
-        _clear(folder)
-
-
-def _clear(folder: Path) -> None:
-    for name in WRITTEN:
-        path = folder / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        (folder / CONFIG).unlink(missing_ok=True)
 
 
 def check_same_run(folder: Path, cfg: DictConfig) -> None:

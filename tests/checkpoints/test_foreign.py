@@ -13,7 +13,7 @@ from amask_solo.checkpoints.start import start_from
 from amask_solo.errors import UserError
 from amask_solo.hosts.architectures import resize_positions
 from tests.cli.command import BARE, SMALL, pretrain
-from tests.players import masked
+from tests.players import OneConvolution, build, masker_node
 
 
 @pytest.fixture(scope="module")
@@ -94,14 +94,14 @@ def test_a_classifier_of_torchvision_is_left_out_when_its_backbone_is_evaluated(
 def thin(host):
     """The weights of a narrow ResNet with a classifier, as another program would have them."""
     torch.manual_seed(1)
-    own = getattr(masked("byol"), host.backbone).state_dict()
+    own = getattr(build("byol", masker_node(OneConvolution)), host.backbone).state_dict()
     drawn = {name: torch.rand_like(value) if value.is_floating_point() else value for name, value in own.items()}
     return drawn | {"fc.weight": torch.zeros(10, 8), "fc.bias": torch.zeros(10)}
 
 
 def test_a_method_starts_from_the_weights_of_another_program_and_so_does_its_teacher(tmp_path, thin, host):
     torch.save(OF_RESNETS["MoCo"](thin), tmp_path / "moco.pth.tar")
-    model = masked("byol")
+    model = build("byol", masker_node(OneConvolution))
     said = start_from(model, tmp_path / "moco.pth.tar")
     for name in (host.backbone, host.momentum_backbone):
         own = getattr(model, name).state_dict()
@@ -114,14 +114,14 @@ def test_a_method_starts_from_the_weights_of_another_program_and_so_does_its_tea
 def test_each_tensor_that_does_not_fit_is_named(tmp_path, thin):
     thin["conv1.weight"] = torch.zeros(8, 3, 9, 9)
     torch.save(thin, tmp_path / "resnet.pth")
-    said = start_from(masked("byol"), tmp_path / "resnet.pth")
+    said = start_from(build("byol", masker_node(OneConvolution)), tmp_path / "resnet.pth")
     assert said.endswith("not used: fc. Not in the file, or of another shape: conv1.weight.")
 
 
 def test_another_backbone_is_refused(tmp_path, vit):
     torch.save(vit, tmp_path / "vit.pth")
     with pytest.raises(UserError, match=r"only \d+ of the \d+ tensors of the backbone"):
-        start_from(masked("byol"), tmp_path / "vit.pth")
+        start_from(build("byol", masker_node(OneConvolution)), tmp_path / "vit.pth")
 
 
 def test_the_positions_of_a_vit_are_resized_to_the_grid_of_the_views(vit):

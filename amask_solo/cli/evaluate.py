@@ -12,7 +12,7 @@ from rich.table import Table
 from amask_solo.cli.main import command
 from amask_solo.cli.sweep_table import Rows, table_at_the_end
 from amask_solo.errors import UserError
-from amask_solo.runs.places import find_places
+from amask_solo.runs.run_folder import find_places
 from amask_solo.settings.evaluation import check_evaluation
 
 

@@ -51,7 +51,7 @@ ROOMS = {
     "callbacks": {"_types", "_random", "_modes", "errors", "files", "layout", "augment", "data", "evaluation.knn"}
     | {"game", "maskers.none", "visualization"},
     "masked": {"_types", "_random", "errors", "layout", "configuration", "callbacks", "game", "hosts", "occlusion"}
-    | {"localisers.backbone", "localisers.handover"},
+    | {"localisers.backbone"},
     # Runs, from the refusal of settings to the folder.
     "settings": {
         "errors",

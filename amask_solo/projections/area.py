@@ -45,13 +45,7 @@ class AreaBudget(Projection):
         self.least = self.low
         self.sharpness = sharpness
 
-    def within(
-        self,
-        logits: Logits,
-        room: OneMask | None,
-        *,
-        generator: torch.Generator | None = None,  # noqa: ARG002
-    ) -> Masks:
+    def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:  # noqa: ARG002
         """Return masks that meet the budget as far as there is room."""
         # At 1e6 a sigmoid is long flat, but float32 still tells two logits apart.
         sharp = (self.sharpness * wide(logits)).clamp(-1e6, 1e6)

@@ -9,13 +9,7 @@ from amask_solo.projections.base import Projection, times, wide
 class Sigmoid(Projection):
     """Hide each pixel independently of all others; nothing limits the area."""
 
-    def within(
-        self,
-        logits: Logits,
-        room: OneMask | None,
-        *,
-        generator: torch.Generator | None = None,  # noqa: ARG002
-    ) -> Masks:
+    def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:  # noqa: ARG002
         """Return the sigmoid of the logits, times the room."""
         return times(torch.sigmoid(wide(logits)), room)
 
@@ -30,13 +24,7 @@ class Softmax(Projection):
 
     shares_out = True
 
-    def within(
-        self,
-        logits: Logits,
-        room: OneMask | None,
-        *,
-        generator: torch.Generator | None = None,  # noqa: ARG002
-    ) -> Masks:
+    def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:  # noqa: ARG002
         """Return the softmax over the masks, times the room.
 
         Raises:

@@ -60,9 +60,8 @@ class WeightedKNN(Metric):
             (test_features, test_targets, (self.test_features, self.test_targets)),
         ):
             if features is not None and targets is not None:
-                labeled = targets >= 0
-                into[0].append(features.detach()[labeled].float())
-                into[1].append(targets.detach()[labeled])
+                into[0].append(features.detach().float())
+                into[1].append(targets.detach())
 
     @contextmanager
     def sync_context(self, *args: Any, **options: Any) -> Iterator[None]:
@@ -78,6 +77,9 @@ class WeightedKNN(Metric):
         if any(len(state) == 0 for state in collected):
             return -1.0, -1.0
         train, train_targets, test, targets = (dim_zero_cat(state) for state in collected)
+        # Samples are left out here, once, since a boolean index waits for the device.
+        train, train_targets = train[train_targets >= 0], train_targets[train_targets >= 0]
+        test, targets = test[targets >= 0], targets[targets >= 0]
         if len(train) == 0 or len(test) == 0:
             return -1.0, -1.0
         classes = int(torch.cat([train_targets, targets]).max()) + 1

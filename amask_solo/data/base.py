@@ -120,6 +120,8 @@ class ImageData:
         bands: The bands of the files that were taken, from 1; None if these were all.
         fingerprint: What tells this set from another: ``images``, their number with those to validate on; ``classes``,
             their names; and ``names``, a hash of the names of all images, or of their labels where they have none.
+        variants: Other versions of the same images, by name: with other labels, or changed. The linear protocol scores
+            the backbone on each of them as well.
     """
 
     train: ImageSet
@@ -132,6 +134,7 @@ class ImageData:
     name: str
     value_range: tuple[float, float] | None = None
     bands: tuple[int, ...] | None = None
+    variants: Mapping[str, "ImageData"] = field(default_factory=dict)
     fingerprint: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -15,10 +15,12 @@ class SimultaneousMasker(Masker):
 
     Args:
         num_masks: How many masks.
-        network: Builds the network: 3 channels in, one map of scores a mask out.
+        network: Builds the network: the image's channels in, one map of scores a mask out.
         projection: Turns the scores of all masks into masks.
         resolution: The share of height and width that the network works at. The scores are enlarged before they are
             projected, so budgets hold at full size.
+
+        channels: Of the images. A run fills in those of its data.
 
     Raises:
         ValueError: If there is no mask, or a single one that shares the image out, or the resolution is not in (0, 1].
@@ -39,6 +41,7 @@ class SimultaneousMasker(Masker):
         network: NetworkFactory = UNet,
         projection: Projection = _SHARED_OUT,
         resolution: float = 0.5,
+        channels: int = 3,
     ) -> None:
         super().__init__()
         if num_masks < 1:
@@ -48,7 +51,7 @@ class SimultaneousMasker(Masker):
         self.num_masks = num_masks
         self.resolution = check_resolution(resolution)
         self.projection = projection
-        self.network = network(in_channels=3, out_channels=num_masks)
+        self.network = network(in_channels=channels, out_channels=num_masks)
 
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
         """Return the masks; only a projection may draw at random."""

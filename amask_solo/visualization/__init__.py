@@ -8,6 +8,7 @@ from amask_solo.visualization.panels import (
     mask_panel,
     overlay,
     save_panel,
+    save_plot,
 )
 from amask_solo.visualization.plots import accuracy_against_time, arm_curves, run_curves
 
@@ -21,5 +22,6 @@ __all__ = [
     "overlay",
     "run_curves",
     "save_panel",
+    "save_plot",
     "write_page",
 ]

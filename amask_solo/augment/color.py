@@ -30,7 +30,9 @@ Step = Callable[[Images, Draws], Images]
 
 
 def luma(images: Images) -> Float[Tensor, "b 1 h w"]:
-    """Return how bright each pixel is to PIL (ITU-R 601)."""
+    """Return how bright each pixel is to PIL (ITU-R 601); of other than three channels, the mean."""
+    if images.shape[1] != 3:
+        return images.mean(dim=1, keepdim=True)
     red, green, blue = images.split(1, dim=1)
     return (red * 0.299).add_(green, alpha=0.587).add_(blue, alpha=0.114)
 

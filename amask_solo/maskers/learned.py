@@ -34,13 +34,14 @@ class SequentialMasker(Masker):
 
     Args:
         num_masks: How many masks.
-        network: Builds the network: 4 channels in (the view and what is hidden), one map of scores out.
+        network: Builds the network: the view's channels and what is hidden in, one map of scores out.
         projection: Turns scores into a mask; one for all steps, or a list with one for each. By default a quarter of
             the image that no earlier mask hides: without that, nothing keeps the masks from being the same.
         resolution: The share of height and width that the network works at. The scores are enlarged before they are
             projected, so budgets hold at full size.
         through_earlier: Whether the gradient of a mask also flows into the earlier masks that it has seen. If not,
             each mask is trained by what it itself hides.
+        channels: Of the images. A run fills in those of its data.
 
     Raises:
         ValueError: If there is no mask, the number of projections is not that of masks, one of them shares pixels
@@ -63,6 +64,7 @@ class SequentialMasker(Masker):
         projection: Projection | Sequence[Projection] = _QUARTER,
         resolution: float = 0.25,
         through_earlier: bool = False,
+        channels: int = 3,
     ) -> None:
         super().__init__()
         projections = list(projection) if isinstance(projection, Sequence) else [projection] * num_masks
@@ -76,7 +78,7 @@ class SequentialMasker(Masker):
         self.resolution = check_resolution(resolution)
         self.projections = projections
         self.through_earlier = through_earlier
-        self.network = network(in_channels=4, out_channels=1)
+        self.network = network(in_channels=channels + 1, out_channels=1)
 
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
         """Return the masks in the order in which they were made; only a projection may draw at random."""
@@ -157,10 +159,11 @@ class SimultaneousMasker(Masker):
 
     Args:
         num_masks: How many masks.
-        network: Builds the network: 3 channels in, one map of scores a mask out.
+        network: Builds the network: the view's channels in, one map of scores a mask out.
         projection: Turns the scores of all masks into masks.
         resolution: The share of height and width that the network works at. The scores are enlarged before they are
             projected, so budgets hold at full size.
+        channels: Of the images. A run fills in those of its data.
 
     Raises:
         ValueError: If there is no mask, or a single one that shares the image out, or the resolution is not in (0, 1].
@@ -181,6 +184,7 @@ class SimultaneousMasker(Masker):
         network: NetworkFactory = UNet,
         projection: Projection = _SHARED_OUT,
         resolution: float = 0.5,
+        channels: int = 3,
     ) -> None:
         super().__init__()
         if num_masks < 1:
@@ -190,7 +194,7 @@ class SimultaneousMasker(Masker):
         self.num_masks = num_masks
         self.resolution = check_resolution(resolution)
         self.projection = projection
-        self.network = network(in_channels=3, out_channels=num_masks)
+        self.network = network(in_channels=channels, out_channels=num_masks)
 
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
         """Return the masks; only a projection may draw at random."""

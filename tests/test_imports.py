@@ -28,7 +28,7 @@ ROOMS = {
     "signatures": {"rules"},
     "files": {"errors"},
     "curves": {"errors"},
-    "configuration": {"errors", "signatures"},
+    "configuration": {"errors", "rules", "signatures"},
     "occlusion": {"_types"},
     "blur": {"_types"},
     # The parts of the game.

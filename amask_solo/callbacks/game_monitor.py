@@ -47,6 +47,7 @@ class GameMonitor(Callback):
         self._report = Report()
         self._seen: list[dict[str, Tensor]] = []
         self._due = False
+        self._lr: float | None = None
         self._turn: Turn | None = None
         self._grad_norm: Tensor | None = None
 
@@ -79,6 +80,7 @@ class GameMonitor(Callback):
         # The last batch is always included, for epochs that are shorter than the logging interval.
         self._due = logged or batch_idx + 1 == trainer.num_training_batches
         self._turn = self._grad_norm = None
+        self._lr = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Take the turn before the method releases it."""
@@ -127,6 +129,9 @@ class GameMonitor(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Check the parameters before they are saved, and report what is wrong with the masks."""
+        if self._lr is not None:
+            pl_module.log("lr", self._lr)  # of the last step
+            self._lr = None
         if not all_finite(pl_module.parameters()):
             self._stop(trainer, "parameters", None)
         if not self._seen:

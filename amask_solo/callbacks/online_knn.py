@@ -51,10 +51,14 @@ class OnlineKNN(Callback):
         if trainer.is_global_zero:
             self._loaders = [self.load(spread(part)) for part in (self.train, self.val)]
 
+    def is_due(self, trainer: Trainer) -> bool:
+        """Return whether the present epoch is measured."""
+        epoch = trainer.current_epoch + 1
+        return epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure on one process, before checkpoints are written."""
-        epoch = trainer.current_epoch + 1
-        if epoch % self.every_n_epochs and epoch != trainer.max_epochs:
+        if not self.is_due(trainer):
             return
         accuracy = self._accuracy(trainer, pl_module) if trainer.is_global_zero else math.nan
         pl_module.log("val_knn_acc1", trainer.strategy.broadcast(accuracy), prog_bar=True)

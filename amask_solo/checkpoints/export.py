@@ -30,7 +30,7 @@ from amask_solo.hosts.architectures import (
 )
 from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.repairs import VIEW_FILTER
-from amask_solo.settings.architectures import Format, check_counterpart, check_format
+from amask_solo.settings.evaluation import Format, check_counterpart, check_format
 
 
 class Export(NamedTuple):

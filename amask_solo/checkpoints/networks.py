@@ -20,7 +20,7 @@ from amask_solo.hosts.names import TIMM_NAMES
 from amask_solo.layout import CONFIG, PREFIX
 from amask_solo.masked.settings import build_settings
 from amask_solo.maskers.base import Masker
-from amask_solo.settings.architectures import check_arch
+from amask_solo.settings.evaluation import check_arch
 
 ADVERSARY = "adversary."
 """The prefix of the adversary's tensors in a checkpoint."""

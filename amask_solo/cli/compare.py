@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from amask_solo.cli.comparison import check_comparison, chosen_protocols, make_runs, planned_runs, sort_arguments
+from amask_solo.cli.comparison import check_comparison, chosen_protocols, make_runs, sort_arguments
 from amask_solo.cli.composed import composed
 from amask_solo.cli.following import runs_end_first
 from amask_solo.cli.main import launch, session
@@ -36,7 +36,11 @@ def main() -> None:
         check_comparison(cfg)
         plan = make_runs(cfg)
         protocols = chosen_protocols(cfg)
-        _refuse_other_settings(plan)
+        for run in plan:
+            if (run.folder / CONFIG).is_file():
+                from amask_solo.runs.run_folder import check_same_run
+
+                check_same_run(run.folder, composed("pretrain", checked("pretrain", run.settings)))
         left = _unfinished(plan, protocols)
         make_folder(Path(cfg.folder).expanduser())
         note_split(Path(cfg.folder).expanduser(), cfg.split)
@@ -50,18 +54,9 @@ def main() -> None:
             raise UserError(f"Not finished: {', '.join(unfinished)}. The same command makes them.")
 
 
-def _refuse_other_settings(plan: Sequence[Run]) -> None:
-    """Raise an error if the runs in the folder have other settings than the planned ones."""
-    for run in plan:
-        if (run.folder / CONFIG).is_file():
-            from amask_solo.runs.run_folder import check_same_run
-
-            check_same_run(run.folder, composed("pretrain", checked("pretrain", run.settings)))
-
-
 def _carry_out(cfg: DictConfig) -> None:
     """Make the run of a job, which may be in another process or on another machine."""
-    plan, protocols = planned_runs(cfg), chosen_protocols(cfg)
+    plan, protocols = make_runs(cfg, check=False), chosen_protocols(cfg)
     run = next(run for run in plan if run.name == cfg.run)
     console = Console(highlight=False)
     # A folder that was copied without its checkpoints can no longer be evaluated.

@@ -8,7 +8,7 @@ from rich.console import Console
 from amask_solo.checkpoints.last import find_checkpoint
 from amask_solo.cli.main import command
 from amask_solo.files import check_place
-from amask_solo.hosts.timm_names import check_timm, is_timm
+from amask_solo.hosts.names import check_timm, is_timm
 from amask_solo.settings.evaluation import check_export
 
 SUFFIX = {"torchvision": ".pth", "timm": ".pth", "safetensors": ".safetensors"}

@@ -80,7 +80,7 @@ def call(command: str, arguments: Sequence[str], *, log: Path) -> None:
 
 def _context() -> Any:
     known = multiprocessing.get_all_start_methods()
-    if multiprocessing.get_start_method(allow_none=True) not in (None, *known):
+    if multiprocessing.get_start_method() not in known:
         # A worker of joblib has a default of its own that the new process would not know.
         multiprocessing.set_start_method(known[0], force=True)
     if "forkserver" not in known:

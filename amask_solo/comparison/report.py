@@ -29,7 +29,8 @@ from amask_solo.errors import UserError
 from amask_solo.files import write_whole
 from amask_solo.visualization import write_page
 
-METRICS: tuple[str, ...] = ("linear/acc1", "knn/acc1", "robustness/acc1_curve", "robustness/acc1_outlines")
+METRICS: tuple[str, ...] = ("linear/acc1", "linear/acc1_small", "linear/acc1_unmarked", "knn/acc1")
+METRICS += ("robustness/acc1_curve", "robustness/acc1_outlines")
 METRICS += ("attack/acc1_attack", "attack/acc1_worst", "transfer/mean_linear_acc1")
 """What is compared where the protocols have been run."""
 

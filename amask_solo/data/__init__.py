@@ -9,21 +9,26 @@ from amask_solo.data.base import ArrayImages, ImageData, ImageSet, channel_stati
 from amask_solo.data.image_folder import FolderImages, load_image_folder
 from amask_solo.data.image_masks import load_image_masks
 from amask_solo.data.loaders import ResidentLoader, make_loader
+from amask_solo.data.marks import MarkedImages, load_marked_folder
 from amask_solo.data.shapes import make_shapes
 from amask_solo.data.torchvision_sets import load_cifar10, load_cifar100, load_stl10
+from amask_solo.data.two_digits import make_two_digits
 
 __all__ = [
     "ArrayImages",
     "FolderImages",
     "ImageData",
     "ImageSet",
+    "MarkedImages",
     "ResidentLoader",
     "channel_statistics",
     "load_cifar10",
     "load_cifar100",
     "load_image_folder",
     "load_image_masks",
+    "load_marked_folder",
     "load_stl10",
     "make_loader",
     "make_shapes",
+    "make_two_digits",
 ]

@@ -1,7 +1,7 @@
 """A linear classifier on frozen features, fitted once they are known: seconds, not epochs of images."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -80,6 +80,7 @@ class Linear(Protocol):
     """
 
     needs = ("labels",)
+    words = table(acc1_small="accuracy on small digits", acc1_unmarked="accuracy on unmarked images")
     rules = table(
         solver=one_of("lbfgs", "sgd"), weight_decay=one_or_several(AT_LEAST_0), held_out=BETWEEN, epochs=whole(1)
     )
@@ -97,10 +98,16 @@ class Linear(Protocol):
         self.weight_decay = sorted(strengths, reverse=True)
 
     def __call__(self, subject: Subject) -> dict[str, float]:
-        """Return ``acc1`` and, of more than 5 classes, ``acc5`` of the validation images."""
+        """Return ``acc1`` and, of more than 5 classes, ``acc5`` of the validation images.
+
+        If the data have variants, ``acc1_NAME`` is the accuracy of a classifier fitted and scored on each.
+        """
         classifier = self.fit(subject)
         features, labels = subject.features("val")
-        return accuracy(classifier(features).detach(), labels, num_classes=subject.data.num_classes)
+        scores = accuracy(classifier(features).detach(), labels, num_classes=subject.data.num_classes)
+        for name, data in subject.data.variants.items():
+            scores[f"acc1_{name}"] = self(replace(subject, data=data, _features={}))["acc1"]
+        return scores
 
     def fit(self, subject: Subject) -> nn.Linear:
         """Return the classifier of raw features, with the weight decay that held-out training images choose."""

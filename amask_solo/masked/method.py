@@ -22,7 +22,7 @@ from amask_solo.callbacks.game_monitor import GameMonitor
 from amask_solo.game.adversary import Adversary
 from amask_solo.game.game import masked_views
 from amask_solo.game.updates import Board
-from amask_solo.hosts.features import feature_map
+from amask_solo.hosts.architectures import feature_map
 from amask_solo.hosts.installed import load_host
 from amask_solo.hosts.methods import by_class
 from amask_solo.hosts.refusals import refuse_side, refuse_unmaskable

@@ -6,7 +6,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-from amask_solo.hosts.names import REGISTRY, base_methods
+from amask_solo.hosts.methods import REGISTRY, base_methods
 from amask_solo.layout import PREFIX
 
 

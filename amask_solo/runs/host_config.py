@@ -12,8 +12,8 @@ from amask_solo.errors import UserError
 from amask_solo.hosts.blueprint import blueprint
 from amask_solo.hosts.installed import load_host
 from amask_solo.hosts.methods import by_class, by_name
+from amask_solo.hosts.names import is_timm
 from amask_solo.hosts.timm_backbones import has_fixed_size, try_views
-from amask_solo.hosts.timm_names import is_timm
 from amask_solo.layout import PREFIX
 from amask_solo.masked.method import wrap
 from amask_solo.settings.method import check_method, optimizer_kwargs

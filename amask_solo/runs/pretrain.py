@@ -21,7 +21,7 @@ from amask_solo.callbacks.game_monitor import GameMonitor
 from amask_solo.callbacks.loggers import finish
 from amask_solo.callbacks.online_knn import OnlineKNN
 from amask_solo.callbacks.panels import HardViewPanels, MaskPanels
-from amask_solo.callbacks.progress import progress_bar
+from amask_solo.callbacks.progress import Beginning, progress_bar
 from amask_solo.callbacks.signals import EndAtSignal
 from amask_solo.callbacks.summary import Summary
 from amask_solo.checkpoints.last import find_checkpoint
@@ -195,7 +195,9 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
             HardViewPanels(**drawn),
         ]
     # The bar shows the numbers of the other callbacks, so it comes after them.
-    chosen += [Summary(folder, _facts(cfg, images)), progress_bar()]
+    facts = _facts(cfg, images)
+    bar = [] if cfg.trainer.get("enable_progress_bar") is False else [progress_bar()]
+    chosen += [Summary(folder, facts), Beginning(facts), *bar]
     monitor = "val_knn_acc1" if measured else None
     every = {"every_n_epochs": cfg.online_knn or 1, "save_every": cfg.save_every}
     return [*chosen, *checkpoints(folder / CHECKPOINTS, monitor=monitor, **every)]
@@ -211,6 +213,7 @@ def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:
         "data": images.name,
         "train_images": len(images.train),
         "val_images": len(images.val) if images.val is not None else 0,
+        "classes": images.num_classes if images.labeled else 0,
         "image_size": images.image_size,
         "mean": images.mean,
         "std": images.std,

@@ -111,11 +111,10 @@ def _augment(images: Pixels, recipe: Recipe, sampler: Sampler, statistics: Stati
 
 
 def _portions(images: Pixels, size: int) -> list[slice]:
-    """Return which images are worked on at a time.
+    """Return which images are worked on at a time: all on a device, on a CPU what its cache holds.
 
-    A device takes all of them. A CPU takes as many as its cache holds from one operation to the next: at 224 pixels two
-    for each thread. A whole batch would go through memory in every operation, each time through memory that the system
-    has to provide first, which takes 2.7 times as long at 224 pixels.
+    At 224 pixels these are two images for each thread; a whole batch, through memory in every operation, takes 2.7
+    times as long.
     """
     count, channels, height, width = images.shape
     if images.device.type != "cpu":

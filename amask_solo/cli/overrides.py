@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 
 from amask_solo import __version__
 from amask_solo.cli.composed import composed
+from amask_solo.cli.lazy_help import lazy_help
 from amask_solo.cli.literal import literal, quoted
 from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError, unknown_key
@@ -104,7 +105,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _flags(argv: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(parents=[get_args_parser()], add_help=False, conflict_handler="resolve")
+    with lazy_help():
+        parser = _Parser(parents=[get_args_parser()], add_help=False, conflict_handler="resolve")
     parser.add_argument("--version", action="version", version=f"amask-solo {__version__}")
     return parser.parse_intermixed_args(argv)
 

@@ -165,6 +165,9 @@ class Repairs(LightningModule):
         view_filter = OmegaConf.select(self.cfg, VIEW_FILTER)
         if view_filter is not None:
             state[VIEW_FILTER] = OmegaConf.to_container(view_filter, resolve=True)
+        images = OmegaConf.select(self.cfg, "images")
+        if images is not None:
+            state["images"] = OmegaConf.to_container(images, resolve=True)
         checkpoint[STATE] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

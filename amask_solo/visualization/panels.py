@@ -1,4 +1,4 @@
-"""Pictures of masks: what each hides, what all of them hide, and what is left to see."""
+"""Pictures of masks and hard views: what each mask hides, what is left to see, and how it differs from the view."""
 
 import io
 from collections.abc import Sequence
@@ -24,6 +24,8 @@ TITLE = 0.17  # inches
 MIN_PIXELS = 200  # across a picture; smaller images are enlarged by a whole factor
 STRENGTH = 0.7  # of the color where a mask is 1
 DIM = 0.75  # brightness of the gray image below the colors
+GRAY = 0.5  # where nothing has changed
+ROUNDING = 1e-4  # the largest difference that counts as none, on the scale of [0, 1]
 
 
 def denormalize(images: Images, mean: Sequence[float], std: Sequence[float]) -> Images:
@@ -89,11 +91,48 @@ def mask_panel(images: Images, masks: Masks, hidden_views: Images, *, title: str
     return figure
 
 
+def hard_view_panel(images: Images, hard_views: Sequence[Images], *, title: str | None = None) -> Figure:
+    """Draw one row an image: the view, then each hard view and its difference, amplified as far as possible.
+
+    A difference shows a perturbation that is too small to see, and which part of a view comes from another image. It is
+    gray where the two are alike, and its caption says by how much it is amplified.
+
+    Args:
+        images: The clean views, RGB in [0, 1]; the first eight are drawn.
+        hard_views: Of each entry of the game's sum, in the order of the images, RGB in [0, 1].
+        title: A line above the grid.
+
+    Returns:
+        A figure of ``rows * (1 + 2 * entries)`` axes.
+    """
+    clean, *hard = (x[:MAX_ROWS].detach().float().cpu() for x in (images, *hard_views))
+    columns, gains = [("view", clean)], {}
+    for number, view in enumerate(hard, start=1):
+        difference = view - clean
+        largest = float(difference.abs().max())
+        gain = max(1, int(GRAY / largest)) if largest > ROUNDING else 0
+        name = "hard view" if len(hard) == 1 else f"hard view {number}"
+        columns += [(name, view), ("difference", GRAY + gain * difference)]
+        gains[len(columns) - 1] = gain
+    figure, axes = draw_columns(columns, title=title)
+    for column, gain in gains.items():
+        for row in axes:
+            caption(row[column], f"x {gain}" if gain else "none")
+    return figure
+
+
 def save_panel(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG; folders are made, and a half-written file never takes the name."""
+    """Write a figure as PNG or PDF; folders are made, and a half-written file never takes the name."""
     picture = io.BytesIO()
-    FigureCanvasAgg(figure).print_figure(picture, format="png")
+    FigureCanvasAgg(figure).print_figure(picture, format=Path(path).suffix[1:])
     write_whole(path, picture.getbuffer())
+
+
+def save_plot(figure: Figure, path: Path) -> str:
+    """Write a figure as PNG, and for a paper as PDF beside it; return the name of the former."""
+    for ending in (".png", ".pdf"):
+        save_panel(figure, path.with_suffix(ending))
+    return path.name
 
 
 def drawn_panels(run: Path, kind: str = "epoch") -> list[Path]:

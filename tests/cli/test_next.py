@@ -51,7 +51,7 @@ def test_the_comparison_after_a_run_has_the_runs_own_arm(kind, mine, monkeypatch
     made = {run.arm: composed("pretrain", checked("pretrain", run.settings)) for run in make_runs(cfg)}
     trained = OmegaConf.load(mine / "my run (1)" / "config.yaml")
     arm = made.pop("stock" if kind == "stock" else "mine")
-    for key in ("adversary", "method", "method_kwargs", "optimizer", "data", "max_epochs", "stem"):
+    for key in ("adversary", "method", "method_kwargs", "optimizer", "max_epochs", "stem"):
         assert OmegaConf.select(arm, key) == trained.get(key), key
     assert kind == "stock" or set(made) == {"stock"}
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from amask_solo.callbacks.online_knn import OnlineKNN
 from amask_solo.callbacks.summary import device_name
 
-LOSS = re.compile(r"(train_)?(?!class_)\w+_(loss|cos_sim)")
+LOSS = re.compile(r"(?!val_|\w*class_)\w+_(loss|cos_sim)")
 """The host's names of the losses of its methods, the first of which is the whole; at the end of an epoch, its mean."""
 
 SHOWN = {

@@ -199,7 +199,10 @@ def _as_trained(
             known = {"mean": own.mean, "std": own.std}
         except UserError as error:
             warnings.warn(f"The images of the run cannot be measured, so those of data are. {error}", stacklevel=1)
-    return (replace(data, **known), "the run's images") if known else (data, f"the images of '{data.name}'")
+    if not known:
+        return data, f"the images of '{data.name}'"
+    variants = {name: replace(variant, **known) for name, variant in data.variants.items()}
+    return replace(data, variants=variants, **known), "the run's images"
 
 
 def trained_statistics(run: DictConfig | None, checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:

@@ -1,4 +1,4 @@
-# Two commands on a fresh machine with Python 3.11 or 3.12 (else: make PYTHON=python3.12 ...): `make pretrain` and `make test`. `make docs`: the pages, in site/.
+# Two commands on a fresh machine with Python 3.11 to 3.14 (else: make PYTHON=python3.12 ...): `make pretrain` and `make test`. `make docs`: the pages, in site/.
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,8 +12,8 @@ install: $(STAMP)
 
 # uv lifts the pins of solo-learn's release; see [tool.uv] in pyproject.toml.
 $(STAMP): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
-		{ echo "$(PYTHON) is not Python 3.11 or 3.12; name one that is: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || \
+		{ echo "$(PYTHON) is not Python 3.11 to 3.14; name one that is: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Installing into $(VENV), once: PyTorch, solo-learn, Lightning, Kornia and what they need, 6 GB on disk."
 	@echo "That takes half a minute if the network is fast; nothing outside this folder is touched."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -9,12 +9,7 @@ import torch
 def stream(name: str, *, seed: int, rank: int, step: int, device: torch.device | str) -> torch.Generator:
     """Return a generator for one use in one step; its numbers depend on these arguments alone.
 
-    Args:
-        name: What the numbers are for ("views", "masks"); two names give independent streams.
-        seed: The seed of the run.
-        rank: The number of the process; ranks draw different numbers.
-        step: Batches seen so far.
-        device: Where the numbers are drawn.
+    The name says what they are for ("views", "masks"), and ``step`` is the number of batches seen so far.
 
     Example:
         >>> a, b = (stream("masks", seed=0, rank=r, step=7, device="cpu") for r in (0, 1))

@@ -1,7 +1,8 @@
-"""Build objects from nodes with a ``_target_``, with errors that a user can act on."""
+"""Check configurations, and build objects from nodes with a ``_target_``, with errors that a user can act on."""
 
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -10,6 +11,7 @@ import hydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from amask_solo.errors import UserError, unknown_key
+from amask_solo.rules import Rule, check_values
 from amask_solo.signatures import Arguments, read_arguments
 
 SETTINGS_REFUSED = (ValueError, TypeError, OSError, ImportError)
@@ -19,10 +21,17 @@ GAME, ADVERSARY = "amask_solo.game.game.Game", "amask_solo.game.adversary.Advers
 HOST_SIDE = ("side", "loud")
 """Keys below ``adversary`` that neither class takes; only the masked method needs them."""
 
-VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 UNIONS: tuple[Any, ...] = (Union, UnionType)
 PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
 """Plain types of values on the command line -> their names in messages."""
+
+
+def part_of(share: float, size: int | str) -> int | str:
+    """Return a share of a size in whole pixels; ``auto`` stays so until the images are measured."""
+    return size if isinstance(size, str) else max(1, round(share * size))
+
+
+OmegaConf.register_new_resolver("amask_part", part_of, replace=True)
 
 
 def config_folder() -> Path:
@@ -39,11 +48,11 @@ def read_target(group: str, name: str) -> str | None:
 
 
 def instantiate(node: DictConfig, where: str, **more: Any) -> Any:
-    """Build the object that a node describes.
+    """Build the object that a node describes by its ``_target_`` and arguments, which may be such nodes themselves.
 
     Args:
-        node: A node with a ``_target_`` and arguments, which may be such nodes themselves.
-        where: The node's place in the configuration, for error messages.
+        node: The node.
+        where: Its place in the configuration, for error messages.
         more: Further arguments.
 
     Raises:
@@ -82,25 +91,45 @@ def check_keys(node: Any, where: str) -> None:
 
 
 def check_types(node: DictConfig | Mapping, plain: Mapping[str, Collection[type]], where: str) -> None:
-    """Compare the values of a node with the types that its target takes.
-
-    Args:
-        node: Keys and values.
-        plain: Key -> the types that its value may have; values of other keys are not checked.
-        where: The node's place in the configuration, for error messages.
-
-    Raises:
-        UserError: If a value is of the wrong type.
-    """
+    """Raise a ``UserError`` if a value of a node is not of a type that ``plain`` has for its key; others are free."""
     for key, value in node.items():
-        types = plain.get(str(key))
-        if types and not _is_one_of(value, types):
+        types = plain.get(str(key), (type(value),))
+        if type(value) not in types and not (type(value) is int and float in types):
             expected = " or ".join(words for kind, words in PLAIN.items() if kind in types)
             raise UserError(f"Expected {_below(where, key)} to be {expected}, but got {value!r}.")
 
 
-def _is_one_of(value: Any, types: Collection[type]) -> bool:
-    return type(value) in types or (type(value) is int and float in types)
+def check_rules(
+    cfg: DictConfig, rules: Mapping[str, Rule], *, if_there: Mapping[str, Rule] | None = None, where: str = ""
+) -> None:
+    """Compare the values of a configuration with rules; an absent key of ``rules`` is null.
+
+    Args:
+        cfg: A configuration without missing values.
+        rules: Dotted key -> rule.
+        if_there: Pattern of dotted keys -> rule for the keys that exist. If several patterns fit, the first one counts.
+        where: The prefix of the keys in messages.
+
+    Raises:
+        UserError: If a rule does not hold; for a choice, the message names the nearest allowed value.
+    """
+    values: dict[str, Any] = dict.fromkeys(rules) | dict(_entries(OmegaConf.to_container(cfg, resolve=True)))
+    asked = dict(rules)
+    for key in values:
+        for rule in [rule for pattern, rule in (if_there or {}).items() if fnmatchcase(key, pattern)]:
+            asked.setdefault(key, rule)
+    try:
+        check_values(values, asked, where)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _entries(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield all dotted keys with their values, including nodes."""
+    for key, value in node.items():
+        yield f"{prefix}{key}", value
+        if isinstance(value, Mapping):
+            yield from _entries(value, f"{prefix}{key}.")
 
 
 def _below(where: str, key: Any) -> str:
@@ -110,11 +139,7 @@ def _below(where: str, key: Any) -> str:
 def node_arguments(node: DictConfig | Mapping, where: str) -> Arguments | None:
     """Return the keys that a node may have: the arguments of its target; for ``adversary``, of game and adversary.
 
-    Returns:
-        The arguments; ``None`` if the node has no target.
-
-    Raises:
-        UserError: If the target does not exist.
+    A node without target has none (``None``); a target that does not exist is a ``UserError``.
     """
     if where == "adversary":
         game, adversary = (target_arguments(path, where) for path in (GAME, ADVERSARY))
@@ -124,18 +149,15 @@ def node_arguments(node: DictConfig | Mapping, where: str) -> Arguments | None:
 
 
 def target_arguments(path: Any, where: str) -> Arguments:
-    """Return the arguments of the class or function at a dotted path; those of this package are not imported for it.
+    """Return the arguments at a dotted path, importing what is not in this package.
 
     Raises:
         UserError: If the class or function does not exist.
     """
     if not isinstance(path, str):
         raise UserError(f"{where}: expected _target_ to be a dotted path, but got {path!r}.")
-    read = read_arguments(path)
-    if read is not None:
-        return read
     try:
-        return arguments(hydra.utils.get_object(path))
+        return read_arguments(path) or arguments(hydra.utils.get_object(path))
     except (ImportError, ValueError) as error:
         raise UserError(f"{where}: cannot find {path}: {error}") from error
 
@@ -144,7 +166,7 @@ def arguments(target: Any) -> Arguments:
     """Return the arguments of a class or function that has been imported."""
     parameters = inspect.signature(target).parameters.values()
     any_name = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-    names = frozenset(p.name for p in parameters if p.kind not in VARIADIC)
+    names = frozenset(p.name for p in parameters if not p.kind.name.startswith("VAR_"))
     annotations = inspect.get_annotations(target.__init__ if inspect.isclass(target) else target)
     options = {
         name: frozenset(get_args(kind)) if get_origin(kind) in UNIONS else frozenset({kind})

@@ -13,11 +13,7 @@ Curve = list[tuple[int, float]]
 
 
 def read_curves(metrics: Path, columns: Mapping[str, str | re.Pattern[str]]) -> dict[str, Curve]:
-    """Return the curves that are not empty: title -> curve.
-
-    Args:
-        metrics: The file.
-        columns: Title -> the name of the column, or a pattern for it.
+    """Return the curves that are not empty, by title; ``columns`` has the name of each one's column, or a pattern.
 
     Raises:
         UserError: If the file cannot be read.

@@ -19,7 +19,8 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
 
     Args:
         path: The file; its folder is made if necessary.
-        content: What to write; text is encoded as UTF-8, with its line ends unchanged.
+        content: What to write; text is encoded as UTF-8, with its line ends unchanged. What is left of a file's name
+            that is no text is written as an escape, which JSON and YAML read.
         keep: The new name of a previous file at ``path``; by default that file is replaced.
 
     Raises:
@@ -31,7 +32,7 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
+                file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             if keep is not None and path.exists():
@@ -45,15 +46,7 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
 
 
 def check_image_folder(path: str | Path, key: str) -> Path:
-    """Return an existing folder of images, with ``~`` expanded.
-
-    Args:
-        path: The folder.
-        key: The setting that names it, for the error.
-
-    Raises:
-        UserError: If the folder does not exist.
-    """
+    """Return a folder of images with ``~`` expanded; raise a ``UserError`` with the setting ``key`` if it is absent."""
     folder = Path(str(path)).expanduser()
     with suppress(OSError):  # a name that is too long
         if folder.is_dir():
@@ -61,15 +54,19 @@ def check_image_folder(path: str | Path, key: str) -> Path:
     raise UserError(f"Expected a folder of images at {key}={folder}, but there is none; check the path.")
 
 
-def check_place(path: Path, key: str) -> None:
-    """Check that a result can be written, before the work that leads to it is done.
+def missing_set(name: str, root: Path, folder: str) -> UserError:
+    """Return the error about a data set of torchvision that is not in its folder below ``data.root``."""
+    return UserError(
+        f"Expected {name} in data.root={root}, in its folder '{folder}', but it is missing or incomplete; download it "
+        f"with: python -c \"from torchvision.datasets import {name}; {name}('{root}', download=True)\""
+    )
 
-    Args:
-        path: The file; its folder need not exist yet.
-        key: The setting that names the file.
+
+def check_place(path: Path, key: str) -> None:
+    """Check that a file can be written, before the work that leads to it is done; its folder need not exist yet.
 
     Raises:
-        UserError: If the path is a folder, or nothing can be written there.
+        UserError: If the path is a folder, or nothing can be written there; it names the setting ``key``.
     """
     with suppress(OSError):  # a name that is too long
         folder = next(folder for folder in path.absolute().parents if folder.exists())

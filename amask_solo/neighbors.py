@@ -16,14 +16,10 @@ def nearest(
     distance: str = "cosine",
     chunk: int = 1024,
 ) -> Iterator[tuple[Float[Tensor, "c k"], Int[Tensor, "c k"]]]:
-    """Yield, chunk by chunk, the closeness of the nearest training features in falling order, and their indexes.
+    """Yield the closeness of the ``k`` nearest training features in falling order, and their indexes.
 
-    Args:
-        train_features: The features to search.
-        test_features: The queries.
-        k: The number of neighbors, at most all training features.
-        distance: ``"cosine"`` yields the similarity as closeness, ``"euclidean"`` the negative distance.
-        chunk: How many queries are compared at a time; bounds the memory at ``chunk * n``.
+    The closeness is the cosine of the angle, or the negative distance with ``distance="euclidean"``. A ``chunk`` of the
+    queries is compared at a time, so the memory is bounded by ``chunk * n``.
     """
     bank, queries = train_features.float(), test_features.float()
     if distance == "cosine":

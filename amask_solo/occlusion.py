@@ -14,13 +14,8 @@ Carrier = Float[Tensor, "b colors_or_more h w"]
 def occlude(images: Images, mask: Masks, content: Images) -> Images:
     r"""Replace the hidden part of each image by other content: :math:`(1 - m) \, x + m \, c`.
 
-    Args:
-        images: The images :math:`x`.
-        mask: One mask :math:`m` for each image, of shape ``(B, 1, H, W)`` in [0, 1]; 1 hides a pixel.
-        content: The images :math:`c` that show where the mask hides.
-
-    Returns:
-        The occluded images. A mask of zeros returns ``images`` bit for bit.
+    The mask :math:`m` is in [0, 1], one for each image, and 1 hides a pixel. A mask of zeros returns the images
+    :math:`x` bit for bit.
 
     Raises:
         ValueError: If there is not exactly one mask for each image.

@@ -1,6 +1,7 @@
 """Rules for the values of settings, checked without any library."""
 
 import math
+import os
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -23,15 +24,7 @@ class Rule(NamedTuple):
 
 
 def check_values(values: Mapping[str, Any], rules: Mapping[str, Rule], where: str = "") -> None:
-    """Compare values with the rules of the same names.
-
-    Args:
-        values: Name -> value; values without a rule are not checked.
-        rules: Name -> rule.
-        where: The prefix of the names in messages, such as ``"protocol.knn."``.
-
-    Raises:
-        ValueError: If a rule does not hold.
+    """Raise a ``ValueError`` if a value breaks the rule of the same name; ``where`` precedes names in the message.
 
     Example:
         >>> check_values({"k": 0}, {"k": whole(1)}, "protocol.knn.")
@@ -103,5 +96,5 @@ TEXT = Rule("text", lambda value: isinstance(value, str) and value != "")
 SEED = Rule("a whole number from 0 to 2^32 - 1", lambda value: is_whole(value) and 0 <= value < 2**32)
 PATH = Rule(
     "a path, of names with at most 255 bytes",
-    lambda value: TEXT.holds(value) and all(len(name.encode()) <= 255 for name in value.split("/")),
+    lambda value: TEXT.holds(value) and all(len(os.fsencode(name)) <= 255 for name in value.split("/")),
 )

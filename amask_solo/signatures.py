@@ -41,17 +41,14 @@ def read_arguments(path: str) -> Arguments | None:
         >>> sorted(read_arguments("amask_solo.projections.AreaBudget").names)
         ['area', 'sharpness']
     """
-    found = _find(*path.rpartition(".")[::2])
-    if found is None:
-        return None
-    module, node = found
-    if isinstance(node, ast.FunctionDef):
-        return _arguments(node, bound=False)
-    for _, definition in _lineage(module, node):
-        for method in definition.body:
+    found = _find(path)
+    for _, node in _lineage(*found) if found else ():
+        if isinstance(node, ast.FunctionDef):
+            return _arguments(node, bound=False)
+        for method in node.body:
             if isinstance(method, ast.FunctionDef) and method.name == "__init__":
                 return _arguments(method, bound=True)
-    return Arguments(frozenset(), True, {})
+    return Arguments(frozenset(), True, {}) if found else None
 
 
 @cache
@@ -60,18 +57,13 @@ def read_declared(path: str, name: str) -> Any:
 
     The value may consist of plain values and of the functions in :mod:`amask_solo.rules`.
 
-    Args:
-        path: The dotted path of the class or function, which is not imported.
-        name: The name of the variable.
-
     Example:
         >>> read_declared("amask_solo.evaluation.KNN", "needs")
         ('labels',)
     """
-    found = _find(*path.rpartition(".")[::2])
+    found = _find(path)
     for module, node in _lineage(*found) if found else ():
-        body = node.body if isinstance(node, ast.ClassDef) else getattr(_parsed(module), "body", [])
-        for line in body:
+        for line in node.body if isinstance(node, ast.ClassDef) else getattr(_parsed(module), "body", []):
             if not isinstance(line, ast.Assign | ast.AnnAssign) or line.value is None:
                 continue
             targets = line.targets if isinstance(line, ast.Assign) else [line.target]
@@ -82,13 +74,8 @@ def read_declared(path: str, name: str) -> Any:
 
 
 def defining_module(path: str) -> str | None:
-    """Return the module that defines a class or function of this package, wherever else its name is imported.
-
-    Example:
-        >>> defining_module("amask_solo.evaluation.KNN")
-        'amask_solo.evaluation.knn'
-    """
-    found = _find(*path.rpartition(".")[::2])
+    """Return the module that defines a class or function of this package, wherever else its name is imported."""
+    found = _find(path)
     return found[0] if found else None
 
 
@@ -101,8 +88,9 @@ def _parsed(module: str) -> ast.Module | None:
     return ast.parse(file.read_bytes()) if file else None
 
 
-def _find(module: str, name: str) -> tuple[str, Definition] | None:
+def _find(path: str) -> tuple[str, Definition] | None:
     """Follow a name through imports to the module that defines it, and its definition there."""
+    module, _, name = path.rpartition(".")
     tree = _parsed(module)
     for node in ast.walk(tree) if tree else ():
         if isinstance(node, Definition) and node.name == name:
@@ -110,7 +98,7 @@ def _find(module: str, name: str) -> tuple[str, Definition] | None:
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
-                    return _find(str(node.module), alias.name)
+                    return _find(f"{node.module}.{alias.name}")
     return None
 
 
@@ -118,7 +106,7 @@ def _lineage(module: str, node: Definition) -> Iterator[tuple[str, Definition]]:
     """Yield a definition and, for a class, the definitions of its bases in this package."""
     yield module, node
     for base in getattr(node, "bases", ()):
-        if found := _find(module, ast.unparse(base)):
+        if found := _find(f"{module}.{ast.unparse(base)}"):
             yield from _lineage(*found)
 
 

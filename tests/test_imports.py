@@ -28,7 +28,7 @@ ROOMS = {
     "signatures": {"rules"},
     "files": {"errors"},
     "curves": {"errors"},
-    "configuration": {"errors", "signatures"},
+    "configuration": {"errors", "rules", "signatures"},
     "occlusion": {"_types"},
     "blur": {"_types"},
     # The parts of the game.
@@ -82,7 +82,7 @@ ROOMS = {
     | {"visualization", "localisers.base", "localisers.backbone", "maskers.base", "hosts", "callbacks", "masked"}
     | {"settings", "checkpoints"},
     "comparison": {"curves", "errors", "files", "layout", "signatures", "configuration", "hosts.methods"}
-    | {"visualization"},
+    | {"visualization", "evaluation.results"},
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
     | {"lightning_logs", "visualization", "checkpoints", "runs", "comparison"},
     "_hydra": {"masked.registry"},

@@ -26,7 +26,7 @@ class OnlineKNN(Callback):
         prepare: Makes normalized images of uint8 images, on the device.
         backbone: The name of the backbone in the model.
         k: The number of neighbors that vote.
-        temperature: The temperature of the votes; a lower one gives the nearest neighbors more weight.
+        temperature: The temperature of the votes.
         every_n_epochs: The number of epochs between two measurements; the last epoch is always measured.
     """
 
@@ -42,8 +42,6 @@ class OnlineKNN(Callback):
         temperature: float = 0.07,
         every_n_epochs: int = 1,
     ) -> None:
-        if every_n_epochs < 1:
-            raise ValueError(f"Expected every_n_epochs to be at least 1, but got {every_n_epochs}.")
         self.train, self.val, self.load, self.prepare, self.backbone = train, val, load, prepare, backbone
         self.k, self.temperature, self.every_n_epochs = k, temperature, every_n_epochs
         self._loaders: list[Iterable] = []
@@ -53,10 +51,14 @@ class OnlineKNN(Callback):
         if trainer.is_global_zero:
             self._loaders = [self.load(spread(part)) for part in (self.train, self.val)]
 
+    def is_due(self, trainer: Trainer) -> bool:
+        """Return whether the present epoch is measured."""
+        epoch = trainer.current_epoch + 1
+        return epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure on one process, before checkpoints are written."""
-        epoch = trainer.current_epoch + 1
-        if epoch % self.every_n_epochs and epoch != trainer.max_epochs:
+        if not self.is_due(trainer):
             return
         accuracy = self._accuracy(trainer, pl_module) if trainer.is_global_zero else math.nan
         pl_module.log("val_knn_acc1", trainer.strategy.broadcast(accuracy), prog_bar=True)

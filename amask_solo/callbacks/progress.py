@@ -1,20 +1,30 @@
-"""Show the progress of a run: a bar in a terminal, one line for each epoch elsewhere."""
+"""Show the progress of a run: what it is, then a bar in a terminal, or one line for each epoch elsewhere."""
 
+import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 from rich.console import Console
 
+from amask_solo.callbacks.online_knn import OnlineKNN
+from amask_solo.callbacks.summary import device_name
+
+LOSS = re.compile(r"(train_)?(?!class_)\w+_(loss|cos_sim)")
+"""The host's names of the losses of its methods, the first of which is the whole; at the end of an epoch, its mean."""
+
 SHOWN = {
-    "adversary/loss": "loss",
     "train_class_loss": "class_loss",
     "masks/area": "area",
     "val_acc1": "linear",
     "val_knn_acc1": "knn",
 }
 """The metrics that are shown -> their labels."""
+
+
+PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
 
 
 def progress_bar() -> ProgressBar:
@@ -25,9 +35,37 @@ def progress_bar() -> ProgressBar:
     return _Bar() if Console().is_terminal else _Lines()
 
 
+class Beginning(Callback):
+    """Print one line before the first epoch: images, views, device, network and steps.
+
+    Args:
+        facts: The plain values that :class:`~amask_solo.callbacks.summary.Summary` has of the run.
+    """
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self.facts = facts
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the line."""
+        if not trainer.is_global_zero:
+            return
+        facts, parameters = self.facts, sum(p.numel() for p in pl_module.parameters())
+        line = (
+            f"{facts['train_images']} images ({facts['val_images']} more to validate), "
+            f"{facts['classes'] or 'no'} classes, {facts['image_size']} px; {facts['backbone']}, "
+            f"{parameters / 1e6:.1f} million parameters with heads, teacher and masker; "
+            f"{device_name(trainer.strategy.root_device)}"
+        )
+        processes = f" x {trainer.world_size}" if trainer.world_size > 1 else ""
+        Console().print(f"{line}{processes}; {trainer.num_training_batches} steps an epoch", **PLAIN)
+
+
 def _shown(trainer: Trainer) -> dict[str, str]:
     metrics = trainer.callback_metrics
-    return {label: f"{float(metrics[n]):.3g}" for n, label in SHOWN.items() if n in metrics}
+    stale = [c for c in trainer.callbacks if isinstance(c, OnlineKNN) and not c.is_due(trainer)]
+    loss = dict.fromkeys([*filter(LOSS.fullmatch, metrics)][:1], "loss")
+    names = {name: label for name, label in (loss | SHOWN).items() if not (stale and label == "knn")}
+    return {label: f"{float(metrics[n]):.3g}" for n, label in names.items() if n in metrics}
 
 
 class _Bar(RichProgressBar):
@@ -56,4 +94,4 @@ class _Lines(ProgressBar):
             numbers = "  ".join(f"{name} {value}" for name, value in _shown(trainer).items())
             seconds = time.perf_counter() - self._start
             epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            Console().print(f"{epoch}  {numbers}  {seconds:.1f} s", highlight=False, soft_wrap=True)
+            Console().print(f"{epoch}  {numbers}  {seconds:.1f} s", **PLAIN)

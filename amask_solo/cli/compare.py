@@ -10,13 +10,19 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from amask_solo.cli.comparison import check_comparison, chosen_protocols, make_runs, planned_runs, sort_arguments
+from amask_solo.cli.comparison import (
+    check_comparison,
+    check_scorable,
+    chosen_protocols,
+    make_runs,
+    sort_arguments,
+)
 from amask_solo.cli.composed import composed
+from amask_solo.cli.following import runs_end_first
 from amask_solo.cli.main import launch, session
 from amask_solo.cli.overrides import checked, searched
 from amask_solo.comparison.carry_out import LAST_CHECKPOINT, evaluate, pretrain
-from amask_solo.comparison.plan import Run, as_arguments
-from amask_solo.comparison.progress import progress
+from amask_solo.comparison.plan import Run, as_arguments, progress
 from amask_solo.comparison.split import note_split
 from amask_solo.errors import UserError
 from amask_solo.files import make_folder
@@ -35,31 +41,29 @@ def main() -> None:
         check_comparison(cfg)
         plan = make_runs(cfg)
         protocols = chosen_protocols(cfg)
-        _refuse_other_settings(plan)
+        for run in plan:
+            if (run.folder / CONFIG).is_file():
+                from amask_solo.runs.run_folder import check_same_run
+
+                check_same_run(run.folder, composed("pretrain", checked("pretrain", run.settings)))
         left = _unfinished(plan, protocols)
+        if left:
+            check_scorable(cfg, plan[0])
         make_folder(Path(cfg.folder).expanduser())
         note_split(Path(cfg.folder).expanduser(), cfg.split)
         Console().print(f"{len(plan)} runs, {len(plan) - len(left)} of them finished before.", highlight=False)
         if left:
-            launch("compare", ["--multirun", *arguments, f"run={','.join(left)}"], _carry_out, mistakes)
+            with runs_end_first([run.folder for run in plan]):
+                launch("compare", ["--multirun", *arguments, f"run={','.join(left)}"], _carry_out, mistakes)
         unfinished = _unfinished(plan, protocols)
         _report(plan, cfg, protocols, unfinished, command="amask-compare " + shlex.join(typed))
         if unfinished and not mistakes:
             raise UserError(f"Not finished: {', '.join(unfinished)}. The same command makes them.")
 
 
-def _refuse_other_settings(plan: Sequence[Run]) -> None:
-    """Raise an error if the runs in the folder have other settings than the planned ones."""
-    for run in plan:
-        if (run.folder / CONFIG).is_file():
-            from amask_solo.runs.run_folder import check_same_run
-
-            check_same_run(run.folder, composed("pretrain", checked("pretrain", run.settings)))
-
-
 def _carry_out(cfg: DictConfig) -> None:
     """Make the run of a job, which may be in another process or on another machine."""
-    plan, protocols = planned_runs(cfg), chosen_protocols(cfg)
+    plan, protocols = make_runs(cfg, check=False), chosen_protocols(cfg)
     run = next(run for run in plan if run.name == cfg.run)
     console = Console(highlight=False)
     # A folder that was copied without its checkpoints can no longer be evaluated.
@@ -78,7 +82,8 @@ def _report(
     from amask_solo.comparison.records import read_record
     from amask_solo.comparison.report import METRICS, write_report
     from amask_solo.comparison.statistics import compare
-    from amask_solo.comparison.tables import console_table
+    from amask_solo.comparison.tables import difference_table, mean_table
+    from amask_solo.comparison.wording import metric_name
 
     metrics = cfg.metrics or METRICS
     records = [
@@ -100,8 +105,10 @@ def _report(
     )
     console = Console(highlight=False, soft_wrap=True)
     for metric in metrics:
-        if rows := compare(records, metric):
-            console.print(console_table(rows, metric))
+        rows = compare(records, metric)
+        for table in (mean_table(rows), difference_table(rows)):
+            if table.rows:
+                console.print(table.console(metric_name(metric)))
     console.print(f"Wrote {report}", markup=False)
 
 

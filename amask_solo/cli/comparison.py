@@ -1,26 +1,27 @@
 """Make the runs and protocols of amask-compare from its command line, and check them before the first run."""
 
+import shlex
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.cli.composed import composed
+from amask_solo.cli.literal import quoted
 from amask_solo.cli.overrides import checked, choice_names, config_folders
 from amask_solo.comparison.budget import check_timed, equal_time
-from amask_solo.comparison.plan import Run, make_plan
+from amask_solo.comparison.plan import GAME, Run, make_plan
 from amask_solo.comparison.split import CONFIRM, FRACTION, TUNE, check_folder, check_split, split_settings
+from amask_solo.configuration import check_rules
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.files import check_place
 from amask_solo.layout import PREFIX
 from amask_solo.rules import PATH, SEED, TEXT, Rule, one_of, or_null, several
-from amask_solo.settings.evaluation import check_evaluation
-from amask_solo.settings.pretraining import check_imported, check_values_and_names
-from amask_solo.settings.protocols import check_demands, same_for_all
-from amask_solo.settings.schema import check_rules
+from amask_solo.settings.evaluation import check_demands, check_evaluation, needing_labels, same_for_all
+from amask_solo.settings.pretraining import check_downloaded, check_imported, check_values_and_names
 
 OWN = ("base", "arms", "seed", "split", "budget", "folder", "metrics", "definitions", "hydra")
 """The keys for amask-compare itself."""
@@ -65,10 +66,7 @@ def sort_arguments(typed: Sequence[str]) -> list[str]:
         "settings": [text for text in told if text not in method],
         "evaluation": [text for text in checked("evaluate", [CHECKPOINT, *evaluation]) if text != f"++{CHECKPOINT}"],
     }
-    return own + [
-        f"{key}=[{','.join(QuotedString(text, Quote.single).with_quotes() for text in texts)}]"
-        for key, texts in packed.items()
-    ]
+    return own + [f"{key}=[{','.join(map(quoted, texts))}]" for key, texts in packed.items()]
 
 
 def _first_method(own: Sequence[str], settings: Sequence[str]) -> list[str]:
@@ -83,25 +81,21 @@ def _known_bases(settings: Sequence[str]) -> list[str]:
     return sorted(name for name in methods if f"{PREFIX}{name}" in methods)
 
 
-def make_runs(cfg: DictConfig) -> list[Run]:
+def make_runs(cfg: DictConfig, *, check: bool = True) -> list[Run]:
     """Return the runs of a comparison; if the budget is time, measure the time of a step first.
+
+    Without ``check``, they are those of a comparison that has been checked as a whole.
 
     Raises:
         UserError: If the runs make no comparison, or if the settings of a run, with its adapted length, are wrong.
     """
-    runs = planned_runs(cfg)
-    if cfg.budget == "time":
-        _check_runs(cfg, runs, chosen_protocols(cfg))
-    return runs
-
-
-def planned_runs(cfg: DictConfig) -> list[Run]:
-    """Return the runs without checks, for a job of a comparison that has been checked as a whole."""
     runs = _plan(cfg)
-    if cfg.budget == "epochs":
-        return runs
-    epochs = composed("pretrain", runs[0].settings).max_epochs
-    return _plan(cfg, epochs=equal_time(runs, epochs=epochs, folder=Path(cfg.folder).expanduser()))
+    if cfg.budget == "time":
+        epochs = composed("pretrain", checked("pretrain", runs[0].settings)).max_epochs
+        runs = _plan(cfg, epochs=equal_time(runs, epochs=epochs, folder=Path(cfg.folder).expanduser()))
+        if check:
+            _check_runs(cfg, runs, chosen_protocols(cfg))
+    return runs
 
 
 def _plan(cfg: DictConfig, **more: Any) -> list[Run]:
@@ -132,6 +126,7 @@ def check_comparison(cfg: DictConfig) -> None:
     """
     check_rules(cfg, RULES)
     _check_bases(cfg)
+    _check_masks(cfg)
     check_place(Path(cfg.folder).expanduser() / "report.md", "folder")
     check_folder(Path(cfg.folder).expanduser(), cfg.split)
     check_evaluation(composed("evaluate", [CHECKPOINT, *cfg.evaluation]))
@@ -154,6 +149,20 @@ def _check_bases(cfg: DictConfig) -> None:
             )
 
 
+def _check_masks(cfg: DictConfig) -> None:
+    """Refuse a setting of the masks for all runs that each arm replaces by its own, and name the arms that do."""
+    masked = [arm for arm in cfg.arms if arm in cfg.definitions]
+    for text in cfg.settings:
+        key, _, value = text.lstrip("+").partition("=")
+        replaced = [arm for arm in masked if key in cfg.definitions[arm]]
+        if replaced and key.split(".")[0] in GAME:
+            said = f"{key}={value} has no effect on the arms that set {key} themselves: {', '.join(replaced)}."
+            if len(replaced) == len(masked):
+                mine = shlex.quote(f"+definitions.mine={{{key}: {value}}}")
+                raise UserError(f"{said} Make it an arm of its own: 'arms=[stock,mine]' {mine}.")
+            warnings.warn(said, stacklevel=2)
+
+
 def _check_runs(cfg: DictConfig, plan: Sequence[Run], protocols: dict[str, Any]) -> None:
     # All seeds have the same mistakes, so the runs of one seed suffice.
     runs = [run for run in plan if run.seed == cfg.seed[0]]
@@ -165,12 +174,36 @@ def _check_runs(cfg: DictConfig, plan: Sequence[Run], protocols: dict[str, Any])
             check_split(cfg.split, float(OmegaConf.select(made[run], FRACTION) or 0), protocols)
             plain: Any = OmegaConf.to_container(made[run], resolve=True)
             check_demands(protocols, plain["data"])
+            check_downloaded(made[run].data)
             if cfg.budget == "time":
                 check_timed(plain)
     # Checks that need imports come last.
     for run in runs:
         with _of_run(run, shared=False):
             check_imported(made[run])
+
+
+def check_scorable(cfg: DictConfig, run: Run) -> None:
+    """Read the images of a comparison before its first run, if only that shows whether its protocols can score them.
+
+    Raises:
+        UserError: If a protocol needs labels or validation images, and there are none.
+    """
+    protocols = chosen_protocols(cfg)
+    node = composed("pretrain", checked("pretrain", run.settings)).data
+    needing = needing_labels(protocols, node._target_)
+    if not needing:
+        return
+    from amask_solo.configuration import instantiate
+
+    images = instantiate(node, "data")
+    lacks = "labels" if not images.labeled else "validation images" if images.val is None else ""
+    if lacks:
+        remedy = "sort them into a folder for each class" if lacks == "labels" else "give data.val_path or val_fraction"
+        raise UserError(
+            f"protocol=[{','.join(needing)}] needs {lacks}, but the images of '{images.name}' have none: {remedy}, or "
+            "choose protocols that need none, such as protocol=[attack] metrics=[attack/lift]."
+        )
 
 
 @contextmanager

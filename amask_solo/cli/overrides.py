@@ -8,18 +8,21 @@ target. The error about an unknown key names the nearest known one.
 import argparse
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
+from hydra.core.override_parser.types import Glob, Override, QuotedString
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 
-from amask_solo.cli.composed import composed, present_choices
+from amask_solo import __version__
+from amask_solo.cli.composed import composed
+from amask_solo.cli.lazy_help import lazy_help
+from amask_solo.cli.literal import literal, quoted
 from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.layout import PARTS
@@ -34,11 +37,7 @@ PLACES = {"pretrain": "run_folder=...", "evaluate": "output=...", "export": "pat
 
 
 def checked(config_name: str, argv: Sequence[str]) -> list[str]:
-    """Check a command line, and return it in a form that Hydra accepts.
-
-    Args:
-        config_name: The primary configuration.
-        argv: The command line without the name of the program.
+    """Check a command line, without the name of the program, and return it in a form that Hydra accepts.
 
     Returns:
         The overrides, with a ``++`` before the keys of values, and then the flags.
@@ -48,10 +47,13 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
             the nearest known one.
     """
     flags = _flags(argv)
-    overrides = [_parsed(text) for text in flags.overrides]
+    if flags.shell_completion:
+        return list(argv)
+    several = flags.multirun or any(text.lower() == "hydra.mode=multirun" for text in flags.overrides)
+    overrides = [_parsed(literal(text, several=several)) for text in flags.overrides]
     _refuse_folders(config_name, overrides)
     swept = [o.key_or_group for o in overrides if o.is_sweep_override()]
-    if swept and not flags.multirun and not any(o.key_or_group == "hydra.mode" for o in overrides):
+    if swept and not several:
         raise UserError(f"Several values for {swept[0]}: one run for each needs the flag -m; a list needs brackets.")
     folders = _folders(flags.config_dir, overrides)
     overrides = _placed(overrides, flags.config_name or config_name, folders)
@@ -71,7 +73,9 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
         rest.remove(text)
     # Without this, Hydra would merge the arguments of the old target into those of the new one.
     emptied = [f"++{key}=null" for key in sorted(replaced)]
-    return emptied + [f"++{_text(o).lstrip('+')}" if o in values else _text(o) for o in overrides] + rest
+    return (
+        emptied + [f"++{str(o.input_line).lstrip('+')}" if o in values else str(o.input_line) for o in overrides] + rest
+    )
 
 
 def _refuse_folders(config_name: str, overrides: Sequence[Override]) -> None:
@@ -95,14 +99,16 @@ def _entries(key: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield from _entries(f"{key}.{name}", child)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see --help.")
+
+
 def _flags(argv: Sequence[str]) -> argparse.Namespace:
-    parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]  # Hydra makes the parser, so no subclass can
+    with lazy_help():
+        parser = _Parser(parents=[get_args_parser()], add_help=False, conflict_handler="resolve")
+    parser.add_argument("--version", action="version", version=f"amask-solo {__version__}")
     return parser.parse_intermixed_args(argv)
-
-
-def _refuse(message: str) -> NoReturn:
-    raise UserError(f"{message}; see --help.")
 
 
 def _parsed(text: str) -> Override:
@@ -113,15 +119,9 @@ def _parsed(text: str) -> Override:
         key, equals, value = text.partition("=")
         # Paths with special characters (epoch=9.ckpt) need no quotes from the user.
         if "/" in value or value.endswith(".ckpt"):
-            quoted = QuotedString(value, Quote.single).with_quotes()
-            return parser.parse_overrides([f"{key}={quoted}"])[0]
+            return parser.parse_overrides([f"{key}={quoted(value)}"])[0]
         reason = "expected KEY=VALUE" if not equals else str(error.message).splitlines()[0]
         raise UserError(f"Cannot read '{text}': {reason}. See --help.") from error
-
-
-def _text(override: Override) -> str:
-    """Return an override as it was typed."""
-    return str(override.input_line)
 
 
 def searched(argv: Sequence[str]) -> list[str]:
@@ -162,10 +162,12 @@ def _placed(overrides: Sequence[Override], config_name: str, folders: Sequence[P
         return list(overrides)
     others = [o for o in overrides if o not in inner and (o.is_hydra_override() or _names_a_file(o, folders))]
     first = next(_one_by_one(others, folders))
-    places = [key for key in _compose(config_name, first, folders[1:], present_choices) if key.startswith(f"{INNER}@")]
+    # Hydra's name of a group has its package if that is unusual.
+    present = _compose(config_name, first, folders[1:], with_hydra=True).hydra.runtime.choices
+    places = [key for key in present if key.startswith(f"{INNER}@")]
     if not places:
         raise UserError(f"Nothing here asks for a {INNER}, as masker=saliency does; leave out '{inner[0].input_line}'.")
-    return [_parsed(_text(o).lstrip("+").replace(INNER, places[0], 1)) if o in inner else o for o in overrides]
+    return [_parsed(str(o.input_line).lstrip("+").replace(INNER, places[0], 1)) if o in inner else o for o in overrides]
 
 
 def _refuse_no_names(choices: Sequence[Override]) -> None:
@@ -190,7 +192,7 @@ def _one_by_one(choices: Sequence[Override], folders: Sequence[Path]) -> Iterato
 
 def _options(choice: Override, folders: Sequence[Path]) -> list[str]:
     if not choice.is_sweep_override() or choice.is_hydra_override():
-        return [_text(choice)]
+        return [str(choice.input_line)]
     value: Any = choice.value()
     if isinstance(value, Glob):
         names = value.filter(choice_names(choice.key_or_group, folders))
@@ -206,12 +208,12 @@ def choice_names(group: str, folders: Sequence[Path]) -> list[str]:
     return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
 
 
-def _compose(config_name: str, chosen: Sequence[str], more: Sequence[Path], make: Callable = composed) -> Any:
-    own = ",".join(QuotedString(f"file://{folder}", Quote.single).with_quotes() for folder in more)
+def _compose(config_name: str, chosen: Sequence[str], more: Sequence[Path], *, with_hydra: bool = False) -> Any:
+    own = ",".join(quoted(f"file://{folder}") for folder in more)
     overrides = [c for c in chosen if not c.startswith("hydra.searchpath")]
     overrides += [f"hydra.searchpath=[{own}]"] if own else []
     try:
-        return make(config_name, overrides)
+        return composed(config_name, overrides, with_hydra=with_hydra)
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file or "").rpartition("/")
         # Hydra lists no options if the name is in a list.

@@ -1,29 +1,35 @@
 """Image sets as uint8 tensors, and loaders that keep small ones on the device.
 
 What must be known of a set before it is made, its module says itself, in plain values that the commands read in its
-source: ``FOLDERS``, the arguments that name a folder of images, and ``OBJECTS``, whether there are object masks. One
-without an argument ``labels`` has labels, and ``labels=none`` says that there are none.
+source: ``FOLDERS``, the arguments that name a folder of images, ``OBJECTS``, whether there are object masks, and
+``SCORED_ON``, what reports call the validation images. One without an argument ``labels`` has labels, and
+``labels=none`` says that there are none.
 """
 
 from amask_solo.data.base import ArrayImages, ImageData, ImageSet, channel_statistics
 from amask_solo.data.image_folder import FolderImages, load_image_folder
 from amask_solo.data.image_masks import load_image_masks
 from amask_solo.data.loaders import ResidentLoader, make_loader
+from amask_solo.data.marks import MarkedImages, load_marked_folder
 from amask_solo.data.shapes import make_shapes
 from amask_solo.data.torchvision_sets import load_cifar10, load_cifar100, load_stl10
+from amask_solo.data.two_digits import make_two_digits
 
 __all__ = [
     "ArrayImages",
     "FolderImages",
     "ImageData",
     "ImageSet",
+    "MarkedImages",
     "ResidentLoader",
     "channel_statistics",
     "load_cifar10",
     "load_cifar100",
     "load_image_folder",
     "load_image_masks",
+    "load_marked_folder",
     "load_stl10",
     "make_loader",
     "make_shapes",
+    "make_two_digits",
 ]

@@ -1,8 +1,8 @@
 """What a data set is: uint8 images of one size, integer labels and, where known, object masks."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Int64, UInt8
@@ -100,6 +100,8 @@ class ImageData:
         std: Channel standard deviations of the training images.
         image_size: Height and width of the views; the stored images may be larger.
         name: What it is called in summaries.
+        variants: Other versions of the same images, by name: with other labels, or changed. The linear protocol scores
+            the backbone on each of them as well.
     """
 
     train: ImageSet
@@ -110,6 +112,7 @@ class ImageData:
     std: Stat
     image_size: int
     name: str
+    variants: Mapping[str, "ImageData"] = field(default_factory=dict)
 
     @property
     def labeled(self) -> bool:

@@ -1,5 +1,7 @@
 """Loaders of uint8 batches: small sets stay on the device, large ones are read by workers."""
 
+import signal
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from typing import Literal
@@ -21,6 +23,10 @@ Cache = Literal["auto", "on", "off"]
 
 CACHE_LIMIT = 4 * 1024**3
 """Bytes of images that ``device_cache=auto`` keeps on the device at most."""
+
+
+OUTLIVES = 60
+"""The seconds after SIGTERM in which a worker goes on reading."""
 
 
 class EpochOrder(DistributedSampler[int]):
@@ -142,9 +148,27 @@ def make_loader(
         num_workers=num_workers,
         persistent_workers=persistent_workers and num_workers > 0,
         pin_memory=device.type == "cuda",
+        multiprocessing_context=start_method() if num_workers else None,
         # The loader draws its workers' seeds; from the global stream it would shift all other numbers.
         generator=torch.Generator().manual_seed(seed),
+        worker_init_fn=_outlive_signals,
     )
+
+
+def start_method() -> str | None:
+    """Return how workers are started: as copies of this process where that is safe, otherwise as Python does.
+
+    From Python 3.14 on, each worker would import everything anew: 14 s instead of 0.1 s to the first batch.
+    """
+    return "fork" if sys.platform == "linux" else None
+
+
+def _outlive_signals(worker: int) -> None:  # noqa: ARG001
+    """Let a worker serve the step that the run still finishes after a signal, which reaches all of its processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # The loader itself ends its workers by SIGTERM, if they do not end otherwise.
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(OUTLIVES))
 
 
 def stays(images: ImageSet, device_cache: Cache) -> bool:

@@ -10,7 +10,17 @@ from torchvision.datasets import CIFAR10, CIFAR100, STL10, VisionDataset
 from amask_solo.data.assemble import assemble, tuning_split
 from amask_solo.data.base import ArrayImages, ImageData
 from amask_solo.data.subsets import balanced_subset
-from amask_solo.errors import UserError
+from amask_solo.files import missing_set
+
+HOLDS = {
+    "load_cifar10": ("CIFAR10", "cifar-10-batches-py"),
+    "load_cifar100": ("CIFAR100", "cifar-100-python"),
+    "load_stl10": ("STL10", "stl10_binary"),
+}
+"""Function -> torchvision's name of the set, and the folder that it has in ``root``."""
+
+SCORED_ON = "test"
+"""What its validation images are, for reports."""
 
 
 def load_cifar10(
@@ -95,12 +105,7 @@ def _open(kind: type[VisionDataset], root: str, **split: bool | str) -> VisionDa
     try:
         return kind(folder, download=False, **split)
     except (RuntimeError, OSError) as error:
-        name = kind.__name__
-        raise UserError(
-            f"Expected {name} in data.root={folder}, in its folder '{kind.base_folder}', but it is "
-            'missing or incomplete; download it with: python -c "from torchvision.datasets import '
-            f"{name}; {name}('{folder}', download=True)\""
-        ) from error
+        raise missing_set(kind.__name__, folder, kind.base_folder) from error
 
 
 def _arrays(data: VisionDataset, max_images: int | None, seed: int) -> ArrayImages:

@@ -1,7 +1,7 @@
 """A linear classifier on frozen features, fitted once they are known: seconds, not epochs of images."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from amask_solo._random import stream
 from amask_solo._types import Scalar
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.scores import accuracy, hold_out
+from amask_solo.evaluation.scores import accuracy, hold_out, val_accuracy
 from amask_solo.rules import AT_LEAST_0, BETWEEN, check_values, one_of, one_or_several, table, whole
 
 Loss = Callable[[Tensor, Tensor], Scalar]
@@ -80,6 +80,7 @@ class Linear(Protocol):
     """
 
     needs = ("labels",)
+    words = table(acc1_small="accuracy on small digits", acc1_unmarked="accuracy on unmarked images")
     rules = table(
         solver=one_of("lbfgs", "sgd"), weight_decay=one_or_several(AT_LEAST_0), held_out=BETWEEN, epochs=whole(1)
     )
@@ -97,10 +98,18 @@ class Linear(Protocol):
         self.weight_decay = sorted(strengths, reverse=True)
 
     def __call__(self, subject: Subject) -> dict[str, float]:
-        """Return ``acc1`` and, of more than 5 classes, ``acc5`` of the validation images."""
+        """Return ``acc1`` and, of more than 5 classes, ``acc5`` of the validation images.
+
+        If the data have variants, ``acc1_NAME`` is the accuracy of a classifier fitted and scored on each.
+        """
         classifier = self.fit(subject)
         features, labels = subject.features("val")
-        return accuracy(classifier(features).detach(), labels, num_classes=subject.data.num_classes)
+        scores = val_accuracy(subject, classifier(features), labels)
+        for name, data in subject.data.variants.items():
+            other = replace(subject, data=data, right={}, _features={})
+            scores[f"acc1_{name}"] = self(other)["acc1"]
+            subject.right[f"acc1_{name}"] = other.right["acc1"]
+        return scores
 
     def fit(self, subject: Subject) -> nn.Linear:
         """Return the classifier of raw features, with the weight decay that held-out training images choose."""

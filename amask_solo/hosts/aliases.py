@@ -8,29 +8,21 @@ from importlib.util import find_spec
 from types import ModuleType
 
 
-def _stand_ins() -> dict[str, ModuleType]:
-    """Return module name -> the module that the host gets under it."""
-    # `pytorch_lightning` has its own Trainer and LightningModule, and `Trainer.fit` refuses a mixture of both packages.
-    # Its submodules are listed too; otherwise Python would load them a second time.
-    modules = {
-        "pytorch_lightning": importlib.import_module("lightning.pytorch"),
-        "pytorch_lightning.callbacks": importlib.import_module("lightning.pytorch.callbacks"),
-    }
-    # lightning-bolts is unmaintained and does not import beside Lightning 2.
-    for name in ("pl_bolts", "pl_bolts.optimizers"):
-        modules[name] = ModuleType(name)
-    schedulers = importlib.import_module("amask_solo.hosts.schedulers")
-    modules["pl_bolts.optimizers.lr_scheduler"] = schedulers
-    if find_spec("distutils") is None:
-        # Python 3.12 has removed it; the host only uses it for its argparse options.
-        modules["distutils"] = ModuleType("distutils")
-    return modules
-
-
 @contextmanager
 def stand_ins() -> Iterator[None]:
     """Put the stand-ins in place while the host is imported; no other package sees them."""
-    modules = _stand_ins()
+    # `pytorch_lightning` has its own Trainer and LightningModule, and `Trainer.fit` refuses a mixture of both packages.
+    # Its submodule is listed too; otherwise Python would load it a second time.
+    real = {
+        "pytorch_lightning": "lightning.pytorch",
+        "pytorch_lightning.callbacks": "lightning.pytorch.callbacks",
+        "pl_bolts.optimizers.lr_scheduler": "amask_solo.hosts.optimizers",
+    }
+    # lightning-bolts is unmaintained and does not import beside Lightning 2. Python 3.12 has removed distutils, which
+    # the host only uses for its argparse options.
+    empty = ["pl_bolts", "pl_bolts.optimizers", *(["distutils"] if find_spec("distutils") is None else [])]
+    modules = {name: importlib.import_module(path) for name, path in real.items()}
+    modules |= {name: ModuleType(name) for name in empty}
     before = {name: sys.modules.get(name) for name in modules}
     sys.modules.update(modules)
     try:

@@ -1,17 +1,21 @@
-"""The host's backbones in torchvision and timm."""
+"""The host's backbones in torchvision and timm, and their feature maps."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 import torchvision
+from jaxtyping import Float
+from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
+from torchvision.models import ResNet
 
+from amask_solo._modes import evaluating
+from amask_solo._types import Images
 from amask_solo.errors import UserError
 from amask_solo.hosts.blueprint import Blueprint
-from amask_solo.hosts.names import TIMM_NAMES
+from amask_solo.hosts.names import TIMM, TIMM_NAMES
 from amask_solo.hosts.timm_backbones import build_backbone, with_small_stem
-from amask_solo.hosts.timm_names import TIMM
 
 State = Mapping[str, Tensor]
 
@@ -23,6 +27,8 @@ FAMILIES = {
     "stages.0.blocks.0.gamma": "convnext_",
 }
 """A tensor that only one family of backbones has -> the prefix of the family's names."""
+
+POSITIONS = "pos_embed"
 
 POOL = "global_pool"
 """The argument of timm's ViTs that sets how the tokens are pooled into one vector."""
@@ -90,6 +96,16 @@ def _misfits(state: State, target: nn.Module) -> list[str]:
     return missing + [name for name, value in state.items() if wanted.get(name) != value.shape]
 
 
+def resize_positions(state: State, target: nn.Module) -> State:
+    """Return the tensors of a ViT with its positions resized to the target's grid of patches, if that differs."""
+    grid, own = getattr(getattr(target, "patch_embed", None), "grid_size", None), state.get(POSITIONS)
+    wanted = target.state_dict().get(POSITIONS)
+    if grid is None or own is None or wanted is None or own.ndim != 3 or own.shape == wanted.shape:
+        return state
+    prefix: Any = getattr(target, "num_prefix_tokens", 1)
+    return {**state, POSITIONS: resample_abs_pos_embed(own, list(grid), num_prefix_tokens=prefix)}
+
+
 def build_torchvision(state: State, arch: str) -> nn.Module:
     """Return torchvision's model on the meta device, with the stem that fits the tensors."""
     with torch.device("meta"):
@@ -102,11 +118,7 @@ def build_timm(
 ) -> nn.Module:
     """Return timm's model without classifier, in the sizes of the given tensors but not with their values.
 
-    Args:
-        state: The tensors.
-        plan: What is known about the backbone beside its tensors.
-        image_size: Height and width of the images; see :func:`timm_options`.
-        device: The device of the model.
+    The arguments are those of :func:`timm_options`, and the device of the model.
     """
     small = plan.small_stem if plan.timm else has_cifar_stem(state)
     options = timm_options(state, plan, image_size=image_size)
@@ -115,13 +127,7 @@ def build_timm(
 
 
 def rebuild(state: State, plan: Blueprint, *, image_size: int | None = None) -> nn.Module:
-    """Return timm's model with these tensors, on the CPU and in evaluation mode.
-
-    The arguments are those of :func:`build_timm`.
-
-    Raises:
-        UserError: If a tensor is missing, left over or of another shape.
-    """
+    """Return timm's model with these tensors, which must fit as in :func:`check_fit`, on the CPU, for evaluation."""
     check_fit(state, build_timm(state, plan, image_size=image_size), plan.arch)
     model = build_timm(state, plan, image_size=image_size, device="cpu")
     model.load_state_dict(state)
@@ -164,3 +170,28 @@ def _vit_options(state: State, arch: str) -> dict[str, Any]:
     if "fc_norm.weight" in state:
         options[POOL] = "avg"
     return options
+
+
+@torch.no_grad()
+def feature_map(backbone: Any, images: Images) -> Float[Tensor, "b d i j"]:
+    """Return the last feature map before pooling; for a ViT, the patch tokens on their grid.
+
+    The backbone runs in evaluation mode, so that it writes no statistics and draws no numbers. Its own ``forward`` is
+    not called, because that one remembers clean views.
+
+    Raises:
+        UserError: If the backbone is neither a ResNet of torchvision nor a network of timm with feature maps.
+    """
+    with evaluating(backbone):
+        if isinstance(backbone, ResNet):
+            layers = list(backbone.named_children())
+            for _, layer in layers[: [name for name, _ in layers].index("avgpool")]:
+                images = layer(images)
+            return images
+        if hasattr(backbone, "forward_intermediates"):
+            (last,) = backbone.forward_intermediates(images, indices=1, output_fmt="NCHW", intermediates_only=True)
+            return last
+    raise UserError(
+        f"The backbone {type(backbone).__name__} shows no map of features, only ResNets, ViTs, Swins and ConvNeXts do; "
+        "choose one of them, or localiser=spectral_residual."
+    )

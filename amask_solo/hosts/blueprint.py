@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from amask_solo.hosts.timm_names import is_resnet, is_timm
+from amask_solo.hosts.names import is_resnet, is_timm
 
 CIFAR = ("cifar10", "cifar100")
 """The data sets for which the host gives ResNets the small stem."""

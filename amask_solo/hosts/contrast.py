@@ -28,7 +28,6 @@ class Contrast(NamedTuple):
     Attributes:
         queries: The normalized embeddings with a gradient, one for each row of logits.
         logits: The similarities of each row to all keys, divided by the temperature.
-        temperature: The divisor of the similarities.
         scale: The factor on the mean over the rows.
     """
 
@@ -70,10 +69,9 @@ def _nnclr(gather: Gather, nn: Embeddings, p: Embeddings, temperature: float) ->
 
 
 class Reader(NamedTuple):
-    """How to read the calls of a loss function.
+    """How to make a contrast of the arguments of a loss function.
 
     Attributes:
-        read: Makes a contrast of the function's arguments.
         keys: For each call in a training step, the indexes of the views that the keys come from, in the order of the
             rows.
     """
@@ -104,10 +102,6 @@ def adding(method: type, added: Added) -> Iterator[None]:
     with other globals, a permanent patch would change the host for all others in the process, and a rewritten step
     would duplicate the host.
 
-    Args:
-        method: A contrastive method of the host, or a subclass of one.
-        added: Returns the term.
-
     Raises:
         UserError: If the method is not contrastive, or its training step calls the loss another number of times.
     """
@@ -136,11 +130,7 @@ def adding(method: type, added: Added) -> Iterator[None]:
 
 
 def contrastive_loss(method: type) -> tuple[Any, str]:
-    """Return the module of a contrastive method, and the name of its loss in that module.
-
-    Raises:
-        UserError: If the method is not contrastive.
-    """
+    """Return the module of a contrastive method, and the name of its loss there; raise a ``UserError`` for others."""
     for ancestor, row in ancestors(method):
         module = sys.modules[ancestor.__module__]
         for name in row.contrast:

@@ -1,14 +1,14 @@
 """The interface to solo-learn in both of its generations."""
 
 import importlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.aliases import stand_ins
-from amask_solo.hosts.methods import METHODS
-from amask_solo.hosts.names import base_methods
-from amask_solo.hosts.refusals import MISSING, refuse_missing, refuse_only_current
+from amask_solo.hosts.methods import METHODS, base_methods, by_name
+from amask_solo.hosts.refusals import MISSING, refuse_missing
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class Host:
     base: type
     repairs: type
 
+    @property
+    def backbones(self) -> Iterable[str]:
+        """The names of the host's own backbones."""
+        return getattr(self.base, "_BACKBONES", None) or vars(self.base)["_SUPPORTED_ENCODERS"]
+
     def methods(self) -> dict[str, type]:
         """Return the current host's name -> the unmodified class, for every base method."""
         own = base_methods()
@@ -39,25 +44,23 @@ class Host:
         }
 
     def adapt(self, base: type) -> type:
-        """Return a subclass of ``base`` with the repairs, or ``base`` itself if it has them.
+        """Return a subclass of ``base``, a method of the host, with the repairs, or ``base`` itself if it has them.
 
         The constructor takes one ``DictConfig`` in the current host's schema.
-
-        Raises:
-            UserError: If ``base`` is not a method of the host.
         """
         return _adapted(base, self)
 
     def stock(self, name: str) -> type:
-        """Return the repaired class of the base method ``name``.
-
-        Raises:
-            UserError: If the host has no such method.
-        """
+        """Return the repaired class of a base method; raise a ``UserError`` if the host has no such method."""
         methods = self.methods()
         if name in methods:
             return self.adapt(methods[name])
-        refuse_only_current(name, methods)
+        if by_name(name).only_current:
+            raise UserError(
+                f"Method '{name}' exists only in solo-learn's GitHub version, but the release is "
+                "installed. Install the GitHub version (README, 'Install'), or choose one of "
+                f"{', '.join(sorted(methods))}."
+            )
         raise unknown_key(name, methods, f"the methods of the host ({self.generation})")
 
 

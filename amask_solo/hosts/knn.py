@@ -18,14 +18,10 @@ EPS = 1e-5
 
 
 class WeightedKNN(Metric):
-    """Collect the features of an epoch, then score a kNN classifier; a drop-in replacement for the host's metric.
+    """Collect the features of an epoch, then score a classifier by the votes of the ``k`` nearest neighbors.
 
     The host's metric passes an argument that torchmetrics 0.12 removed, and miscounts when a class does not occur in
     the validation set. Samples with the label -1 count as unlabeled and are left out.
-
-    Args:
-        k: The number of neighbors that vote.
-        distance: ``"euclidean"`` or ``"cosine"``.
     """
 
     full_state_update = False
@@ -55,13 +51,13 @@ class WeightedKNN(Metric):
         test_targets: Int[Tensor, " b"] | None = None,
     ) -> None:
         """Collect a batch of training features, of validation features, or of both."""
-        for features, targets, into in (
-            (train_features, train_targets, (self.train_features, self.train_targets)),
-            (test_features, test_targets, (self.test_features, self.test_targets)),
+        for features, targets, kept, wanted in (
+            (train_features, train_targets, self.train_features, self.train_targets),
+            (test_features, test_targets, self.test_features, self.test_targets),
         ):
             if features is not None and targets is not None:
-                into[0].append(features.detach().float())
-                into[1].append(targets.detach())
+                kept.append(features.detach().float())
+                wanted.append(targets.detach())
 
     @contextmanager
     def sync_context(self, *args: Any, **options: Any) -> Iterator[None]:
@@ -74,7 +70,7 @@ class WeightedKNN(Metric):
     def compute(self) -> tuple[float, float]:
         """Return top-1 and top-5 accuracy in percent, or -1 without features."""
         collected = (self.train_features, self.train_targets, self.test_features, self.test_targets)
-        if any(len(state) == 0 for state in collected):
+        if not all(len(state) for state in collected):
             return -1.0, -1.0
         train, train_targets, test, targets = (dim_zero_cat(state) for state in collected)
         # Samples are left out here, once, since a boolean index waits for the device.

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from amask_solo.hosts.schedulers import Number
+Number = int | float
+"""Configurations may write 0 for 0.0."""
 
 
 def lars_direction(
@@ -40,9 +41,9 @@ class LARS(Optimizer):
     Args:
         params: Parameters or groups of them.
         lr: Learning rate.
-        momentum: Momentum of the rescaled gradients.
+        momentum: Of the rescaled gradients.
         weight_decay: L2 penalty, part of the rescaled gradient.
-        nesterov: Whether to use Nesterov momentum.
+        nesterov: Whether the momentum is Nesterov's.
         eta: The trust coefficient.
         eps: Keeps the quotient of norms finite.
         clip_lr: Never move a layer faster than SGD would.
@@ -58,13 +59,13 @@ class LARS(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: int | float,
+        lr: Number,
         *,
-        momentum: int | float = 0.0,
-        weight_decay: int | float = 0.0,
+        momentum: Number = 0.0,
+        weight_decay: Number = 0.0,
         nesterov: bool = False,
-        eta: int | float = 1e-3,
-        eps: int | float = 1e-8,
+        eta: Number = 1e-3,
+        eps: Number = 1e-8,
         clip_lr: bool = False,
         exclude_bias_n_norm: bool = False,
     ) -> None:

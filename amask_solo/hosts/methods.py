@@ -4,6 +4,7 @@ A new method takes one row here and two files in ``configs/method``. The facts w
 them. Nothing heavy is imported, because settings are checked against the table before torch is imported.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -19,6 +20,7 @@ class Method(NamedTuple):
         sides: The indexes of the views whose masks get a gradient. The first one is masked by default. Empty if the
             method hides parts of its input by itself.
         many_views: Whether the method takes more than two views; the other methods unpack exactly two.
+        small_views: Whether the method of the current host takes small views beside two large ones.
         first_epoch: The first epoch, from 0, in which the objective has a gradient.
         until_then: What the method lacks before that epoch, in words that follow its name.
         contrast: The names of its loss function in the two generations if that is a cross-entropy over similarities;
@@ -34,6 +36,7 @@ class Method(NamedTuple):
     base: str
     sides: tuple[int, ...] = (1, 0)
     many_views: bool = False
+    small_views: bool = False
     first_epoch: int = 0
     until_then: str = ""
     contrast: tuple[str, ...] = ()
@@ -59,6 +62,7 @@ METHODS = {
     ),
     "dino": Method(
         "DINO",
+        small_views=True,
         defaults={
             "clip_grad": 0,
             "freeze_last_layer": 1,
@@ -85,7 +89,7 @@ METHODS = {
     "supcon": Method("SupCon", many_views=True, contrast=INFO_NCE, option_of="simclr", defaults={"supervised": True}),
     "swav": Method(
         "SwAV",
-        many_views=True,
+        small_views=True,
         batch="optional queue",
         defaults={
             **QUEUE,
@@ -112,7 +116,16 @@ METHODS = {
 UNKNOWN = Method("BaseMethod")
 """The facts that are assumed for a method outside of the table."""
 
+REGISTRY = "solo.methods"
+NOT_METHODS = ("base", "linear")
+
 _ROWS = {row.base: row for row in METHODS.values()}
+
+
+def base_methods() -> dict[str, type]:
+    """Return the methods that the imported host has registered, without base classes and masked methods."""
+    methods = sys.modules[REGISTRY].METHODS
+    return {n: method for n, method in methods.items() if n not in NOT_METHODS and not n.startswith(PREFIX)}
 
 
 def by_name(name: str) -> Method:

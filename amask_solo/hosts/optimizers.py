@@ -11,10 +11,56 @@ from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 
 from amask_solo.errors import unknown_key
 from amask_solo.hosts.names import OPTIMIZERS, SCHEDULERS
-from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR
+from amask_solo.schedules import schedule_factor
 
 Rate = float | Tensor
 """A learning rate, as schedules of torch return it."""
+
+
+class LinearWarmupCosineAnnealingLR(LRScheduler):
+    r"""Raise each group's learning rate linearly to its base rate, then lower it along half a cosine.
+
+    With the base rate :math:`b`, first rate :math:`s`, last rate :math:`e`, warm-up length :math:`w` and horizon
+    :math:`T`, the rate is
+
+    .. math::
+        \eta_t = \begin{cases}
+            s + \frac{t}{w - 1} (b - s) & t < w \\
+            e + \frac{b - e}{2} \left(1 + \cos \pi \frac{t - w}{T - w}\right) & t \ge w.
+        \end{cases}
+
+    The last warm-up step already runs at the base rate. Beyond the horizon the rate stays at the last one. The class
+    replaces the scheduler of lightning-bolts, which the release of the host imports, and has its name and arguments;
+    "epochs" are calls of ``step``.
+
+    References:
+        Loshchilov and Hutter, `SGDR <https://arxiv.org/abs/1608.03983>`_, ICLR 2017, for the cosine.
+    """
+
+    def __init__(  # noqa: PLR0917 - the signature is lightning-bolts'
+        self,
+        optimizer: Optimizer,
+        warmup_epochs: int | float,
+        max_epochs: int | float,
+        warmup_start_lr: int | float = 0.0,
+        eta_min: int | float = 0.0,
+        last_epoch: int = -1,
+    ) -> None:
+        self.warmup_epochs = warmup_epochs
+        self.max_epochs = max_epochs
+        self.warmup_start_lr = warmup_start_lr
+        self.eta_min = eta_min
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[Rate]:
+        """Return the learning rate of each group, in closed form so that it resumes exactly."""
+        step, warmup, left = self.last_epoch, self.warmup_epochs, self.max_epochs - self.warmup_epochs
+        if step < warmup:
+            low, factor = self.warmup_start_lr, step / max(warmup - 1, 1)
+        else:
+            progress = min((step - warmup) / left, 1.0) if left > 0 else 1.0
+            low, factor = self.eta_min, schedule_factor(progress, schedule="cosine", warmup=0.0)
+        return [low + factor * (base - low) for base in self.base_lrs]
 
 
 def configure(module: Any) -> Optimizer | tuple[list[Optimizer], list[dict[str, Any]]]:
@@ -52,14 +98,9 @@ def _schedule(module: Any, optimizer: Optimizer) -> tuple[LRScheduler, str]:
     if cfg.name != "warmup_cosine":
         raise unknown_key(cfg.name, SCHEDULERS, "scheduler.name")
     total = module.trainer.estimated_stepping_batches if cfg.interval == "step" else module.max_epochs
-    scheduler = LinearWarmupCosineAnnealingLR(
-        optimizer,
-        warmup_epochs=module.warmup_epochs * total / module.max_epochs,
-        max_epochs=total,
-        warmup_start_lr=module.warmup_start_lr,
-        eta_min=module.min_lr,
-    )
-    return scheduler, cfg.interval
+    warmup = module.warmup_epochs * total / module.max_epochs
+    rates = {"warmup_start_lr": module.warmup_start_lr, "eta_min": module.min_lr}
+    return LinearWarmupCosineAnnealingLR(optimizer, warmup, total, **rates), cfg.interval
 
 
 def hold_lr(get_lr: Callable[[], list[Rate]], groups: Sequence[int], lr: Rate) -> list[Rate]:

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.errors import UserError, unknown_key
-from amask_solo.hosts.methods import METHODS, by_class, by_name
-from amask_solo.hosts.timm_names import TIMM, check_timm, is_plain_vit, is_timm, timm_models
+from amask_solo.hosts.methods import METHODS, by_class
+from amask_solo.hosts.names import TIMM, check_timm, is_plain_vit, is_timm
 
 OURS = frozenset({"num_classes", "in_chans", "features_only"})
 """Arguments of timm's models that set their inputs and outputs, and so are not the user's."""
@@ -25,21 +25,6 @@ def refuse_missing() -> None:
     """Raise a ``UserError`` that says how to install a host, if none is installed."""
     if find_spec("solo") is None:
         raise UserError(MISSING)
-
-
-def refuse_only_current(name: str, methods: Iterable[str]) -> None:
-    """Raise a ``UserError`` if the current host has a base method but the installed release does not.
-
-    Args:
-        name: The base method.
-        methods: The methods of the installed host.
-    """
-    if by_name(name).only_current and name not in methods:
-        raise UserError(
-            f"Method '{name}' exists only in solo-learn's GitHub version, but the release is "
-            "installed. Install the GitHub version (README, 'Install'), or choose one of "
-            f"{', '.join(sorted(methods))}."
-        )
 
 
 def no_logits(method: str) -> UserError:
@@ -71,11 +56,9 @@ def refuse_side(method: type, side: int | str | None) -> None:
 
 
 def refuse_whole_images(backbone: DictConfig) -> None:
-    """Raise an error for a backbone that cannot leave out patches of an image.
+    """Raise a ``UserError`` for a backbone that cannot leave out patches of an image.
 
-    Raises:
-        UserError: If the backbone is not a vision transformer with one position for each patch, takes images of several
-            sizes, or leaves out patches by itself.
+    It must be a vision transformer that has one position for each patch and does not leave out patches by itself.
     """
     if not is_plain_vit(backbone.name):
         raise UserError(
@@ -89,16 +72,28 @@ def refuse_whole_images(backbone: DictConfig) -> None:
 def check(cfg: DictConfig, backbones: Iterable[str]) -> None:
     """Refuse settings that the host would answer with a bare assertion.
 
-    Args:
-        cfg: The configuration.
-        backbones: The names of the host's own backbones.
-
     Raises:
-        UserError: If the backbone is unknown or gets an argument that users may not set, or if DINO's warm-up is longer
-            than the training.
+        UserError: If the backbone is none of the host's, which are given, nor timm's, or gets an argument that users
+            may not set, or if DINO's warm-up is longer than the training.
     """
-    _check_backbone(cfg.backbone, backbones)
+    name, kwargs = cfg.backbone.name, cfg.backbone.get("kwargs") or {}
+    if not isinstance(kwargs, Mapping):
+        raise UserError(f"Expected backbone.kwargs to have keys below it, but got {kwargs!r}.")
+    if is_timm(name):
+        check_timm(name)
+        for key in OURS.intersection(kwargs):
+            raise UserError(f"backbone.kwargs.{key} is not free: {name} has to make a vector of an image in color.")
+    else:
+        check_backbone_name(name, backbones)
     check_warmup(cfg)
+
+
+def check_backbone_name(name: str, backbones: Iterable[str]) -> None:
+    """Raise a ``UserError`` if a backbone without timm's prefix is none of the host's."""
+    if name not in backbones:
+        raise UserError(
+            f"{unknown_key(name, backbones, 'backbone.name')} If timm has it, then give backbone.name={TIMM}{name}."
+        )
 
 
 def check_warmup(cfg: DictConfig) -> None:
@@ -109,17 +104,3 @@ def check_warmup(cfg: DictConfig) -> None:
             "Expected method_kwargs.warmup_teacher_temperature_epochs to be at most "
             f"max_epochs={cfg.max_epochs}, but got {warmup}. Shorten the warm-up, or train longer."
         )
-
-
-def _check_backbone(backbone: DictConfig, backbones: Iterable[str]) -> None:
-    name, kwargs = backbone.name, backbone.get("kwargs") or {}
-    if not isinstance(kwargs, Mapping):
-        raise UserError(f"Expected backbone.kwargs to have keys below it, but got {kwargs!r}.")
-    if is_timm(name):
-        check_timm(name)
-        for key in OURS.intersection(kwargs):
-            raise UserError(f"backbone.kwargs.{key} is not free: {name} has to make a vector of an image in color.")
-    elif name not in backbones:
-        if name in timm_models():
-            raise UserError(f"The host has no backbone '{name}', but timm has it: backbone.name={TIMM}{name}.")
-        raise unknown_key(name, backbones, "backbone.name")

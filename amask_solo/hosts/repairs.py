@@ -12,10 +12,10 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 from torch import Tensor, nn
 
 from amask_solo.errors import UserError
-from amask_solo.hosts.blueprint import Blueprint
+from amask_solo.hosts.blueprint import PRETRAINED, Blueprint
 from amask_solo.hosts.knn import WeightedKNN
-from amask_solo.hosts.timm_backbones import build_backbone
-from amask_solo.hosts.timm_names import is_timm
+from amask_solo.hosts.names import is_timm
+from amask_solo.hosts.timm_backbones import build_backbone, no_weights
 from amask_solo.layout import PREFIX
 
 STATE = "amask_host"
@@ -31,12 +31,8 @@ def construction(cfg: DictConfig, stand_in: str) -> Iterator[None]:
 
     The host writes its defaults into the cfg, which must not be in struct mode for this. It chooses the ViT variant by
     the exact name of the method, and would silently build the wrong one for ``amask_mocov3``. Its kNN metric cannot be
-    constructed ("unexpected keyword argument compute_on_step"; see :class:`WeightedKNN`). It asserts that it knows the
-    backbone (see :attr:`Repairs.base_model`).
-
-    Args:
-        cfg: The configuration.
-        stand_in: The name of a backbone of the host, which replaces the name of timm's backbone, if there is one.
+    constructed (see :class:`WeightedKNN`). It asserts that it knows the backbone, so ``stand_in``, the name of one of
+    its own, replaces that of timm's (see :attr:`Repairs.base_model`).
 
     Raises:
         UserError: If a key is missing.
@@ -86,18 +82,27 @@ class Repairs(LightningModule):
 
     @property
     def base_model(self) -> Callable[..., nn.Module]:
-        """The function that builds the backbone and the teacher's backbone: the host's own, or timm's.
+        """The function that builds the backbone and the teacher's: the host's own, or timm's.
 
-        The host only accepts the backbones in its table, and stores the chosen one in this attribute before calling it.
-        The setter therefore replaces it by timm's backbone, if the configuration names one.
+        The host takes the function from its table and stores it here before calling it; the setter may replace it.
         """
         return self._base_model
 
     @base_model.setter
     def base_model(self, chosen: Callable[..., nn.Module]) -> None:
         plan = self.blueprint
-        # The host passes the arguments of its own backbone, which are ignored.
-        self._base_model = (lambda *_, **__: build_backbone(plan)) if plan.timm else chosen
+
+        def build(*arguments: Any, **kwargs: Any) -> nn.Module:
+            if plan.timm:  # the host passes the arguments of its own backbone
+                return build_backbone(plan)
+            try:
+                return chosen(*arguments, **kwargs)
+            except Exception as error:  # whatever a download raises
+                if not kwargs.get(PRETRAINED):
+                    raise
+                raise no_weights(plan.arch, error) from error
+
+        self._base_model = build
 
     def add_knn(self, cfg: DictConfig) -> None:
         """Add the online kNN, which :func:`construction` hides from the constructor."""
@@ -173,6 +178,9 @@ class Repairs(LightningModule):
         view_filter = OmegaConf.select(self.cfg, VIEW_FILTER)
         if view_filter is not None:
             state[VIEW_FILTER] = OmegaConf.to_container(view_filter, resolve=True)
+        images = OmegaConf.select(self.cfg, "images")
+        if images is not None:
+            state["images"] = OmegaConf.to_container(images, resolve=True)
         checkpoint[STATE] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from amask_solo.errors import UserError
 from amask_solo.hosts.blueprint import PRETRAINED, Blueprint
-from amask_solo.hosts.timm_names import TIMM, bare, check_timm, is_resnet
+from amask_solo.hosts.names import TIMM, bare, check_timm, is_resnet
 
 
 def build_backbone(plan: Blueprint) -> nn.Module:
@@ -27,17 +27,21 @@ def build_backbone(plan: Blueprint) -> nn.Module:
     try:
         model = build(num_classes=0, pretrained_cfg=tag or None, **plan.kwargs)
     except Exception as error:  # whatever timm raises about its arguments, or a download that fails
-        reason = _said(error)
         if plan.kwargs.get(PRETRAINED):
-            raise UserError(
-                f"backbone.kwargs.pretrained=true downloads the weights of {plan.arch}, which failed ({reason}). It "
-                "needs a network and weights that timm knows of; without it training starts from fresh weights."
-            ) from error
+            raise no_weights(plan.arch, error) from error
         raise UserError(
-            f"backbone.kwargs: timm cannot build {plan.arch} with {dict(plan.kwargs)} ({reason})."
+            f"backbone.kwargs: timm cannot build {plan.arch} with {dict(plan.kwargs)} ({_said(error)})."
         ) from error
     model.num_features = model.head_hidden_size
     return with_small_stem(model) if plan.small_stem and is_resnet(plan.arch) else model
+
+
+def no_weights(arch: str, error: Exception) -> UserError:
+    """Return the error about weights that cannot be downloaded."""
+    return UserError(
+        f"backbone.kwargs.pretrained=true downloads the weights of {arch}, which failed ({_said(error)}). It needs the "
+        "internet, and weights that the library knows of; without it training starts from fresh weights."
+    )
 
 
 def _said(error: Exception) -> str:
@@ -67,11 +71,7 @@ def has_fixed_size(arch: str) -> bool:
 
 
 def try_views(plan: Blueprint, sizes: Collection[int]) -> None:
-    """Pass views through a network of timm on the meta device, which is quick.
-
-    Args:
-        plan: The description of the network.
-        sizes: The side lengths of the square views.
+    """Pass square views through a network of timm on the meta device, which is quick.
 
     Raises:
         UserError: If the network cannot be built, does not take a size, or does not return one vector for each view.

@@ -14,12 +14,9 @@ FREE = ("backbone.kwargs", "optimizer.kwargs", "momentum", "trainer", "definitio
 
 
 def check_key(key: str, cfg: DictConfig, *, given: Sequence[Override] = ()) -> None:
-    """Look up a key in a configuration and among the arguments of its targets.
+    """Look up a dotted key in a composed configuration and among the arguments of its targets.
 
-    Args:
-        key: A dotted key.
-        cfg: The composed configuration.
-        given: All overrides. If one of them sets ``base_class``, then ``method_kwargs`` may have any keys.
+    If one of the overrides in ``given`` sets ``base_class``, then ``method_kwargs`` may have any keys.
 
     Raises:
         UserError: If the key is unknown; the message names the nearest known one.

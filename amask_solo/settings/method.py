@@ -1,17 +1,20 @@
-"""Checks of a method against the batch, the data set, the views and the optimizer."""
+"""Checks of a method against batch, data, views and optimizer, and of its backbone against views, stem and masker."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from amask_solo.configuration import check_keys, target_arguments
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.hosts.methods import METHODS, Method
-from amask_solo.hosts.names import OPTIMIZERS
+from amask_solo.hosts.names import OPTIMIZERS, is_resnet, patch_size
+from amask_solo.hosts.refusals import refuse_whole_images
 
 RESERVED = frozenset({"params", "lr", "weight_decay"})
 """Arguments of optimizers that have their own keys in the configuration."""
+
+PATCHES = "amask_solo.maskers.PatchHead"
 
 
 def check_method(cfg: DictConfig, method: Method, *, images: int, devices: int) -> None:
@@ -29,28 +32,41 @@ def check_method(cfg: DictConfig, method: Method, *, images: int, devices: int) 
     _check_views(cfg, method)
     given = {key: value for key, value in (cfg.get("method_kwargs") or {}).items() if value is not None}
     kwargs, batch = {**method.defaults, **given}, cfg.optimizer.batch_size
-    match method.batch:
-        case "whitening":
-            _check_whitening(kwargs, batch)
-        case "queue":
-            _check_queue(kwargs["queue_size"], batch * devices)
-        case "optional queue":
-            _check_optional_queue(kwargs["queue_size"], batch * devices)
-        case "memory":
-            _check_memory(kwargs["num_prototypes"], images // devices // batch * batch)
-    _check_part(cfg, method, kwargs.get("queue_size"), devices)
+    queue: Any = kwargs.get("queue_size")
+    step = batch * devices
+    if method.batch == "whitening":
+        _check_whitening(kwargs, batch)
+    elif method.batch == "queue" and (queue < step or queue % step):
+        raise UserError(
+            f"Expected method_kwargs.queue_size to be a multiple of the {step} images of a step, but got {queue}; "
+            "change it or optimizer.batch_size."
+        )
+    elif method.batch == "optional queue" and 0 < queue < step:
+        raise UserError(f"Expected method_kwargs.queue_size to be 0 or at least {step} (a step), but got {queue}.")
+    elif method.batch == "memory":
+        _check_memory(kwargs["num_prototypes"], images // devices // batch * batch)
+    _check_part(cfg, method, queue, devices)
 
 
 def _check_views(cfg: DictConfig, method: Method) -> None:
     large, small = cfg.data.num_large_crops, cfg.data.num_small_crops
     if large < 2:
         raise UserError(f"Expected two views of the largest size, but augmentations make {large}; change num_crops.")
-    if (large, small) != (2, 0) and not method.many_views:
-        others = ", ".join(name for name, row in METHODS.items() if row.many_views)
-        raise UserError(
-            f"method={cfg.method} takes exactly two views, but augmentations make {large + small}; change num_crops, "
-            f"or choose one of {others}."
-        )
+    if (large, small) == (2, 0) or method.many_views:
+        return
+    from amask_solo.hosts.installed import load_host
+
+    current = load_host().generation == "current"
+    if current and method.small_views and large == 2:
+        return
+    others = ", ".join(
+        name for name, row in METHODS.items() if row.many_views or (current and row.small_views and large == 2)
+    )
+    also = " here (small ones only in solo-learn's GitHub version)" if method.small_views and not current else ""
+    raise UserError(
+        f"method={cfg.method} takes exactly two views{also}, but augmentations make {large + small}; change num_crops, "
+        f"or choose one of {others}."
+    )
 
 
 def _check_whitening(kwargs: Mapping[str, Any], batch: int) -> None:
@@ -64,20 +80,6 @@ def _check_whitening(kwargs: Mapping[str, Any], batch: int) -> None:
             f"Expected method_kwargs.whitening_size to exceed method_kwargs.proj_output_dim={width}, but got {size}; a "
             "positive method_kwargs.whitening_eps allows it."
         )
-
-
-def _check_queue(size: int, step: int) -> None:
-    if size < step or size % step:
-        raise UserError(
-            f"Expected method_kwargs.queue_size to be a multiple of the {step} images of a step, but got {size}; "
-            "change it or optimizer.batch_size."
-        )
-
-
-def _check_optional_queue(size: int, step: int) -> None:
-    """Check a queue that may be absent, and need not hold whole batches."""
-    if 0 < size < step:
-        raise UserError(f"Expected method_kwargs.queue_size to be 0 or at least {step} (a step), but got {size}.")
 
 
 def _check_memory(prototypes: int | Sequence[int], remembered: int) -> None:
@@ -109,9 +111,7 @@ def _check_part(cfg: DictConfig, method: Method, queue: int | None, devices: int
 
 
 def optimizer_kwargs(cfg: DictConfig) -> dict[str, Any]:
-    """Return the entries of ``optimizer.kwargs`` that the chosen optimizer takes.
-
-    The recipe of a method has entries for its own optimizer, which may be meaningless for another one.
+    """Return the entries of ``optimizer.kwargs`` that the chosen optimizer takes; a recipe has those of its own one.
 
     Raises:
         UserError: If no optimizer takes a key (the message names the nearest one), or a value is of the wrong type.
@@ -124,3 +124,69 @@ def optimizer_kwargs(cfg: DictConfig) -> dict[str, Any]:
     kept = {key: value for key, value in kwargs.items() if key in takes[cfg.name]}
     check_keys({"_target_": OPTIMIZERS[cfg.name], **kept}, "optimizer.kwargs")
     return kept
+
+
+def check_backbone(cfg: DictConfig, sizes: Collection[int]) -> None:
+    """Compare a backbone with the stem, the side lengths of the views (if they are known), and the masker.
+
+    Raises:
+        UserError: If the backbone lacks the stem, does not take the views, or has other patches than the masker hides.
+    """
+    if cfg.stem == "cifar" and not is_resnet(cfg.backbone.name):
+        raise UserError(
+            f"stem=cifar is for ResNets, and backbone.name={cfg.backbone.name} is none; leave stem out. What a network "
+            "does to small images is up to its backbone.kwargs."
+        )
+    if sizes:
+        _check_sizes(cfg.backbone, sizes)
+    if OmegaConf.select(cfg, "adversary.drop_tokens"):
+        refuse_whole_images(cfg.backbone)
+    _check_patches(cfg)
+
+
+def _check_sizes(backbone: DictConfig, sizes: Collection[int]) -> None:
+    patch = patch_side(backbone)
+    kwargs, size = backbone.get("kwargs") or {}, max(sizes)
+    if patch is None or kwargs.get("dynamic_img_size"):
+        return
+    own = kwargs.get("img_size", size)
+    if set(sizes) != {own}:
+        raise UserError(
+            f"{backbone.name} takes views of one size, backbone.kwargs.img_size={own}, but augmentations make views of "
+            f"{', '.join(map(str, sorted(sizes)))} px; '++backbone.kwargs.dynamic_img_size=true' lifts that."
+        )
+    if not isinstance(patch, int) or patch < 1 or size % patch:
+        raise UserError(
+            f"Expected views that are cut into whole patches, but {size} px are no multiple of {patch}; set "
+            "++backbone.kwargs.patch_size, or data.image_size."
+        )
+
+
+def _check_patches(cfg: DictConfig) -> None:
+    """Compare the patches that the masker hides with the patches of the backbone."""
+    own = patch_side(cfg.backbone)
+    for head in _nodes(OmegaConf.select(cfg, "adversary.masker"), PATCHES):
+        if own is None:
+            raise UserError(
+                "The masker masks the patches of a vision transformer, but backbone.name="
+                f"{cfg.backbone.name} has none; choose masker=sequential or masker=simultaneous, or a ViT."
+            )
+        if head.get("patch_size", own) != own:
+            raise UserError(
+                f"Expected adversary.masker.network.patch_size={own}, as the backbone's, but got {head.patch_size}."
+            )
+
+
+def patch_side(backbone: DictConfig) -> Any:
+    """Return the patch size of the configured backbone in pixels; ``None`` if it has no patches."""
+    default = patch_size(backbone.name)
+    return default and (backbone.get("kwargs") or {}).get("patch_size", default)
+
+
+def _nodes(node: Any, target: str) -> Iterator[DictConfig]:
+    """Yield the nodes, at any depth, that have this target."""
+    if isinstance(node, DictConfig) and node.get("_target_") == target:
+        yield node
+    if isinstance(node, DictConfig | ListConfig):
+        for child in node if isinstance(node, ListConfig) else node.values():
+            yield from _nodes(child, target)

@@ -1,35 +1,20 @@
 """Checks of settings that would fail deep inside the host or Lightning: some before the imports, some after."""
 
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from amask_solo import rules
 from amask_solo.augment.schema import read_recipes
-from amask_solo.configuration import check_keys
+from amask_solo.configuration import check_keys, check_rules
 from amask_solo.errors import UserError
-from amask_solo.files import check_image_folder
+from amask_solo.files import check_image_folder, missing_set
 from amask_solo.hosts.methods import by_name
-from amask_solo.hosts.names import OPTIMIZERS, SCHEDULERS, own_backbones
-from amask_solo.hosts.refusals import check, check_warmup, no_logits, refuse_missing
-from amask_solo.hosts.timm_names import check_timm, is_timm
+from amask_solo.hosts.names import BACKBONES, OPTIMIZERS, SCHEDULERS, check_timm, is_timm
+from amask_solo.hosts.refusals import check, check_backbone_name, check_warmup, no_logits, refuse_missing
 from amask_solo.layout import PREFIX
-from amask_solo.rules import (
-    AT_LEAST_0,
-    PATH,
-    POSITIVE,
-    SEED,
-    SHARE,
-    SWITCH,
-    TEXT,
-    Rule,
-    one_of,
-    or_null,
-    several,
-    whole,
-)
-from amask_solo.settings.backbone import check_backbone, patch_side
-from amask_solo.settings.method import optimizer_kwargs
-from amask_solo.settings.schema import check_rules
+from amask_solo.settings.method import check_backbone, optimizer_kwargs, patch_side
 from amask_solo.settings.trainer import check_arguments, check_trainer
 from amask_solo.signatures import read_declared
 
@@ -40,58 +25,63 @@ OBSERVERS = ("mask_panels", "online_knn", "advantage")
 """Keys of observers, which act every so many epochs and do not change the run."""
 
 RULES = {
-    "name": TEXT,
-    "run_folder": PATH,
-    "base_class": or_null(TEXT),
-    "backbone.name": TEXT,
-    "seed": SEED,
-    "max_epochs": whole(1),
-    "accumulate_grad_batches": whole(1),
-    "optimizer.name": one_of(*OPTIMIZERS),
+    "name": rules.TEXT,
+    "run_folder": rules.PATH,
+    "base_class": rules.or_null(rules.TEXT),
+    "init": rules.or_null(rules.PATH),
+    "backbone.name": rules.TEXT,
+    "seed": rules.SEED,
+    "max_epochs": rules.whole(1),
+    "accumulate_grad_batches": rules.whole(1),
+    "optimizer.name": rules.one_of(*OPTIMIZERS),
     # Batch normalization needs the variance of at least two samples.
-    "optimizer.batch_size": whole(2),
-    "optimizer.lr": AT_LEAST_0,
-    "optimizer.classifier_lr": AT_LEAST_0,
-    "optimizer.weight_decay": AT_LEAST_0,
-    "optimizer.exclude_bias_n_norm_wd": SWITCH,
-    "scheduler.name": one_of(*SCHEDULERS),
-    "scheduler.interval": one_of("step", "epoch"),
-    "scheduler.warmup_epochs": or_null(AT_LEAST_0),
-    "scheduler.warmup_start_lr": AT_LEAST_0,
-    "scheduler.min_lr": AT_LEAST_0,
-    "knn_eval.enabled": SWITCH,
-    "knn_eval.k": whole(1),
-    "knn_eval.distance_func": one_of("euclidean", "cosine"),
-    "performance.disable_channel_last": SWITCH,
-    "loader.num_workers": whole(0),
-    "loader.device_cache": one_of("auto", "on", "off"),
-    "stem": one_of("auto", "cifar", "imagenet"),
-    **dict.fromkeys(OBSERVERS, whole(0)),
-    "save_every": whole(1),
-    "resume": Rule("true, false or auto", lambda value: SWITCH.holds(value) or value == "auto"),
-    "overwrite": SWITCH,
+    "optimizer.batch_size": rules.whole(2),
+    "optimizer.lr": rules.AT_LEAST_0,
+    "optimizer.classifier_lr": rules.AT_LEAST_0,
+    "optimizer.weight_decay": rules.AT_LEAST_0,
+    "optimizer.exclude_bias_n_norm_wd": rules.SWITCH,
+    "scheduler.name": rules.one_of(*SCHEDULERS),
+    "scheduler.interval": rules.one_of("step", "epoch"),
+    "scheduler.warmup_epochs": rules.or_null(rules.AT_LEAST_0),
+    "scheduler.warmup_start_lr": rules.AT_LEAST_0,
+    "scheduler.min_lr": rules.AT_LEAST_0,
+    "knn_eval.enabled": rules.SWITCH,
+    "knn_eval.k": rules.whole(1),
+    "knn_eval.distance_func": rules.one_of("euclidean", "cosine"),
+    "performance.disable_channel_last": rules.SWITCH,
+    "loader.num_workers": rules.whole(0),
+    "loader.device_cache": rules.one_of("auto", "on", "off"),
+    "stem": rules.one_of("auto", "cifar", "imagenet"),
+    **dict.fromkeys(OBSERVERS, rules.whole(0)),
+    "save_every": rules.whole(1),
+    "resume": rules.Rule("true, false or auto", lambda value: rules.SWITCH.holds(value) or value == "auto"),
+    "overwrite": rules.SWITCH,
 }
 IF_THERE = {
-    "data.image_size": Rule(
-        "a whole number of at least 1, or auto", lambda value: value == "auto" or whole(1).holds(value)
+    "data.image_size": rules.Rule(
+        "a whole number of at least 1, or auto", lambda value: value == "auto" or rules.whole(1).holds(value)
     ),
-    "data.max_images": or_null(whole(1)),
-    "data.tune_fraction": Rule("a number from 0 to below 1", lambda value: SHARE.holds(value) and value < 1),
-    "method_kwargs.*_dim": whole(1),
-    "method_kwargs.queue_size": whole(0),
-    "method_kwargs.*_iters": whole(1),
-    "method_kwargs.*_epochs": whole(0),
-    "method_kwargs.*temperature*": POSITIVE,
-    "method_kwargs.*_weight": AT_LEAST_0,
-    "method_kwargs.lamb": AT_LEAST_0,
-    "method_kwargs.scale_loss": AT_LEAST_0,
-    "momentum.*_tau": SHARE,
-    "momentum.classifier": SWITCH,
-    "view_filter.kernel_size": Rule("an odd whole number", lambda value: whole(1).holds(value) and value % 2 == 1),
-    "view_filter.sigma": POSITIVE,
-    "adversary.drop_tokens": SWITCH,
-    "adversary.optimizer.lr": AT_LEAST_0,
-    "adversary.optimizer.weight_decay": AT_LEAST_0,
+    "data.max_images": rules.or_null(rules.whole(1)),
+    "data.tune_fraction": rules.Rule(
+        "a number from 0 to below 1", lambda value: rules.SHARE.holds(value) and value < 1
+    ),
+    "method_kwargs.*_dim": rules.whole(1),
+    "method_kwargs.queue_size": rules.whole(0),
+    "method_kwargs.*_iters": rules.whole(1),
+    "method_kwargs.*_epochs": rules.whole(0),
+    "method_kwargs.*temperature*": rules.POSITIVE,
+    "method_kwargs.*_weight": rules.AT_LEAST_0,
+    "method_kwargs.lamb": rules.AT_LEAST_0,
+    "method_kwargs.scale_loss": rules.AT_LEAST_0,
+    "momentum.*_tau": rules.SHARE,
+    "momentum.classifier": rules.SWITCH,
+    "view_filter.kernel_size": rules.Rule(
+        "an odd whole number", lambda value: rules.whole(1).holds(value) and value % 2 == 1
+    ),
+    "view_filter.sigma": rules.POSITIVE,
+    "adversary.drop_tokens": rules.SWITCH,
+    "adversary.optimizer.lr": rules.AT_LEAST_0,
+    "adversary.optimizer.weight_decay": rules.AT_LEAST_0,
 }
 """Patterns of keys that not every run has. If several patterns fit, the first one counts."""
 
@@ -106,13 +96,13 @@ def check_values_and_names(cfg: DictConfig) -> None:
     _check_nodes(cfg)
     check_rules(cfg, RULES, if_there=IF_THERE)
     check_trainer(cfg.trainer)
-    for key in read_declared(cfg.data._target_, "FOLDERS") or ():
-        if cfg.data.get(key) is not None:
-            check_image_folder(cfg.data[key], f"data.{key}")
+    _check_data(cfg)
     _check_schedule(cfg)
     refuse_missing()
     sizes = _view_sizes(cfg)
     if not is_timm(cfg.backbone.name):
+        if not cfg.base_class:  # a user's own host may have more
+            check_backbone_name(cfg.backbone.name, BACKBONES)
         check_backbone(cfg, sizes)
     if not cfg.method.startswith(PREFIX) and "adversary" in cfg:
         raise UserError(f"method={cfg.method} is not masked, so it has no adversary; choose {PREFIX}{cfg.method}.")
@@ -122,29 +112,23 @@ def check_values_and_names(cfg: DictConfig) -> None:
 
 
 def check_views(cfg: DictConfig) -> None:
-    """Check the recipes of the views, and whether the views fit the backbone.
-
-    Args:
-        cfg: The configuration of a run, in which ``data.image_size`` is a number.
-
-    Raises:
-        UserError: If a recipe is wrong, or the backbone does not take the size of the views.
-    """
+    """Raise a ``UserError`` if a recipe is wrong, or the backbone does not take the size of the views, now known."""
     check_backbone(cfg, _view_sizes(cfg))
 
 
 def check_imported(cfg: DictConfig) -> None:
     """Run the checks that need an import of torch, timm, the host or Lightning, in this order.
 
-    Args:
-        cfg: The configuration of a run, checked by :func:`check_values_and_names`.
-
     Raises:
         UserError: If a constructor refuses its arguments, if tokens are to be dropped but the masks do not fit that,
             or if optimizer, backbone, method or trainer do not exist or refuse an argument.
     """
     optimizer_kwargs(cfg.optimizer)
-    game = _build_game(cfg) if cfg.method.startswith(PREFIX) else None
+    game = None
+    if cfg.method.startswith(PREFIX):
+        from amask_solo.masked.settings import build_settings
+
+        game = build_settings(cfg).adversary.game
     if is_timm(cfg.backbone.name):
         check_timm(cfg.backbone.name)
         check_backbone(cfg, _view_sizes(cfg))
@@ -158,14 +142,8 @@ def check_imported(cfg: DictConfig) -> None:
     host = load_host()
     if not cfg.base_class:
         host.stock(cfg.method.removeprefix(PREFIX))
-    check(cfg, own_backbones(host.base))
+    check(cfg, host.backbones)
     check_arguments(cfg.trainer)
-
-
-def _build_game(cfg: DictConfig) -> Any:
-    from amask_solo.masked.settings import build_settings
-
-    return build_settings(cfg).adversary.game
 
 
 def _view_sizes(cfg: DictConfig) -> set[int]:
@@ -190,6 +168,28 @@ def _check_nodes(cfg: DictConfig) -> None:
         raise UserError(f"Expected backbone.kwargs to have keys below it, but got {cfg.backbone.kwargs!r}.")
 
 
+def _check_data(cfg: DictConfig) -> None:
+    """Check what the settings say of the images, without reading any."""
+    data, target = cfg.data, cfg.data._target_
+    for key in read_declared(target, "FOLDERS") or ():
+        if data.get(key) is not None:
+            check_image_folder(data[key], f"data.{key}")
+    for key in ("num_train", "max_images"):
+        if rules.is_whole(data.get(key)) and data[key] < cfg.optimizer.batch_size:
+            raise UserError(
+                f"Expected data.{key} of at least optimizer.batch_size={cfg.optimizer.batch_size}, since an epoch has "
+                f"whole batches alone, but got {data[key]}; lower optimizer.batch_size."
+            )
+
+
+def check_downloaded(data: DictConfig) -> None:
+    """Raise a ``UserError`` if a data set of torchvision is not on the disk."""
+    name, folder = (read_declared(data._target_, "HOLDS") or {}).get(data._target_.rpartition(".")[2], ("", ""))
+    root = Path(str(data.get("root"))).expanduser()
+    if name and not (root / folder).is_dir():
+        raise missing_set(name, root, folder)
+
+
 def _check_schedule(cfg: DictConfig) -> None:
     warmup = cfg.scheduler.warmup_epochs
     if cfg.scheduler.name == "warmup_cosine" and warmup is not None and warmup > cfg.max_epochs:
@@ -197,6 +197,6 @@ def _check_schedule(cfg: DictConfig) -> None:
             f"Expected scheduler.warmup_epochs of at most max_epochs={cfg.max_epochs}, but got {warmup}; the learning "
             "rate would never reach optimizer.lr. Shorten the warm-up, or train longer."
         )
-    if cfg.scheduler.name == "step" and not several(whole(1)).holds(cfg.scheduler.lr_decay_steps):
+    if cfg.scheduler.name == "step" and not rules.several(rules.whole(1)).holds(cfg.scheduler.lr_decay_steps):
         raise UserError("scheduler.name=step needs scheduler.lr_decay_steps=[EPOCH,...].")
     check_warmup(cfg)

@@ -1,14 +1,12 @@
 """Checks of the node ``trainer``: for values that do not work here, and for arguments that Lightning does not have."""
 
 from fnmatch import fnmatchcase
-from typing import Any
 
 from omegaconf import DictConfig
 
-from amask_solo.configuration import check_types, target_arguments
+from amask_solo.configuration import check_rules, check_types, target_arguments
 from amask_solo.errors import UserError, unknown_key
-from amask_solo.rules import Rule, is_whole, one_of, or_null
-from amask_solo.settings.schema import check_rules
+from amask_solo.rules import POSITIVE, Rule, is_whole, one_of, or_null
 
 SET_BY_US = frozenset(
     {"max_epochs", "accumulate_grad_batches", "default_root_dir", "logger", "callbacks", "plugins"}
@@ -30,19 +28,27 @@ REFUSED = {
 }
 """Strategies of Lightning that do not work here -> the reason. Other strategies were never tried."""
 
+UNFIT = {
+    "overfit_batches": (0, "it needs torch's own loaders; data.max_images=N trains on few images"),
+    "barebones": (False, "a run writes its metrics and checkpoints"),
+    "enable_checkpointing": (True, "a run writes its checkpoints; save_every=N writes fewer"),
+}
+"""Arguments that must have Lightning's default -> that, and the reason."""
+
 RULES = {
     "accelerator": or_null(one_of(*ACCELERATORS)),
     "precision": or_null(one_of(*PRECISIONS)),
     "strategy": or_null(one_of(*STRATEGIES)),
-    "devices": Rule(
-        "auto, a number of devices (-1 for all), or a list of their numbers",
-        lambda value: value is None or (bool(value) if isinstance(value, str | list) else _is_count(value)),
+    "limit_train_batches": or_null(POSITIVE),
+    "devices": or_null(
+        Rule(
+            "auto, a number of devices (-1 for all), or a list of their numbers",
+            lambda value: (
+                bool(value) if isinstance(value, str | list) else is_whole(value) and value >= -1 and value != 0
+            ),
+        )
     ),
 }
-
-
-def _is_count(value: Any) -> bool:
-    return is_whole(value) and (value >= 1 or value == -1)
 
 
 def check_trainer(trainer: DictConfig) -> None:
@@ -51,15 +57,25 @@ def check_trainer(trainer: DictConfig) -> None:
     for pattern, reason in REFUSED.items():
         if fnmatchcase(str(strategy), pattern):
             raise UserError(f"trainer.strategy={strategy} does not work here: {reason}. Use trainer=ddp.")
+    for key, (default, reason) in UNFIT.items():
+        if trainer.get(key) not in (None, default):
+            raise UserError(f"trainer.{key}={trainer[key]} does not work here: {reason}. Leave it out.")
     check_rules(trainer, RULES, where="trainer.")
 
 
-def check_arguments(trainer: DictConfig) -> None:
-    """Import Lightning and compare the node ``trainer`` with the arguments of its trainer.
+def check_device(trainer: DictConfig) -> None:
+    """Raise a ``UserError`` if this machine, which is to run the training, lacks the accelerator; imports torch."""
+    import torch
 
-    Raises:
-        UserError: If a key is unknown, or a value is of the wrong type.
-    """
+    wanted = trainer.get("accelerator")
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there["gpu"] = any(there.values())
+    if not there.get(wanted, True):
+        raise UserError(f"trainer.accelerator={wanted}, but torch finds none on this machine; give trainer=cpu.")
+
+
+def check_arguments(trainer: DictConfig) -> None:
+    """Raise a ``UserError`` if Lightning's trainer, which is imported, lacks a key or takes another type of value."""
     takes = target_arguments("lightning.pytorch.Trainer", "trainer")
     for key in trainer:
         if key not in takes.names - SET_BY_US:

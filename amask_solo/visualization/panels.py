@@ -90,10 +90,17 @@ def mask_panel(images: Images, masks: Masks, hidden_views: Images, *, title: str
 
 
 def save_panel(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG; folders are made, and a half-written file never takes the name."""
+    """Write a figure as PNG or PDF; folders are made, and a half-written file never takes the name."""
     picture = io.BytesIO()
-    FigureCanvasAgg(figure).print_figure(picture, format="png")
+    FigureCanvasAgg(figure).print_figure(picture, format=Path(path).suffix[1:])
     write_whole(path, picture.getbuffer())
+
+
+def save_plot(figure: Figure, path: Path) -> str:
+    """Write a figure as PNG, and for a paper as PDF beside it; return the name of the former."""
+    for ending in (".png", ".pdf"):
+        save_panel(figure, path.with_suffix(ending))
+    return path.name
 
 
 def drawn_panels(run: Path, kind: str = "epoch") -> list[Path]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -47,6 +47,8 @@ def run_curves(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
 def accuracy_against_time(points: Points, *, label: str) -> Figure:
     """Draw what each run reached against the time that it took, one panel a base method.
 
+    The mean of an arm of several runs has error bars of their standard deviation.
+
     Args:
         points: Base -> arm -> (seconds, accuracy in percent) of each run.
         label: What the accuracy is.
@@ -56,8 +58,13 @@ def accuracy_against_time(points: Points, *, label: str) -> Figure:
     for arms, axis in panels:
         for name, (color, marker, _) in _styles(points).items():
             x, y = zip(*arms.get(name, ()), strict=True) if arms.get(name) else ((), ())
+            x = [value / seconds for value in x]
             dots: Any = {"linestyle": "none", "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.6}
-            axis.plot([value / seconds for value in x], y, marker=marker, color=color, alpha=0.9, label=name, **dots)
+            axis.plot(x, y, marker=marker, color=color, alpha=0.6, label=name, **dots)
+            if len(y) > 1:
+                center, spread = [(fmean(values), stdev(values)) for values in (x, y)], {"capsize": 3, "linewidth": 1.2}
+                (x_mean, x_std), (y_mean, y_std) = center
+                axis.errorbar(x_mean, y_mean, y_std, x_std, color=color, **spread)
         axis.set_xlim(left=0)
         axis.margins(y=0.12)
     return _with_legend(figure)

@@ -10,17 +10,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 
-from amask_solo.callbacks import (
-    HardViewPanels,
-    MetricsFile,
-    Summary,
-    checkpoints,
-    csv,
-    progress_bar,
-    wandb,
-)
 from amask_solo.callbacks.advantage_monitor import AdvantageMonitor
+from amask_solo.callbacks.checkpoints import checkpoints
 from amask_solo.callbacks.game_monitor import GameMonitor
+from amask_solo.callbacks.loggers import MetricsFile, csv, wandb
+from amask_solo.callbacks.panels import HardViewPanels
+from amask_solo.callbacks.progress import progress_bar
+from amask_solo.callbacks.summary import Summary
 from amask_solo.layout import LAST
 from amask_solo.maskers import NoMasks
 from tests.callbacks.watched import ON, At, interrupt, knn, masked, panels, rows, stumble

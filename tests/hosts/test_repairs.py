@@ -10,7 +10,7 @@ from torch import distributed
 
 from amask_solo.hosts.knn import WeightedKNN
 from amask_solo.hosts.lars import LARS
-from amask_solo.hosts.schedulers import LinearWarmupCosineAnnealingLR
+from amask_solo.hosts.optimizers import LinearWarmupCosineAnnealingLR
 from tests.tiny import tiny_loaders, tiny_trainer
 
 # ---------------------------------------------------------------- LARS

@@ -11,9 +11,9 @@ from torch import nn
 
 from amask_solo.errors import UserError
 from amask_solo.hosts.blueprint import Blueprint, blueprint
+from amask_solo.hosts.names import TIMM_RESNETS, is_resnet, patch_size, timm_models
 from amask_solo.hosts.repairs import STATE
 from amask_solo.hosts.timm_backbones import build_backbone, has_fixed_size, try_views
-from amask_solo.hosts.timm_names import RESNETS, is_resnet, patch_size, timm_models
 from tests.players import METHODS, NothingHidden, OneConvolution, build, fit, masker_node
 from tests.tiny import tiny_cfg, tiny_loaders, tiny_trainer
 
@@ -41,7 +41,7 @@ def test_the_names_in_the_source_are_those_that_timm_has():
 
 def test_the_resnets_are_those_of_the_modules_that_have_the_class():
     sources = {module: vars(sys.modules[f"timm.models.{module}"]) for module in timm_models().values()}
-    assert {module for module, source in sources.items() if source.get("ResNet") is resnet.ResNet} == set(RESNETS)
+    assert {module for module, source in sources.items() if source.get("ResNet") is resnet.ResNet} == set(TIMM_RESNETS)
     for name in ("resnet18", "res2net50d", "resnest14d", "skresnet18", "seresnet18"):
         assert is_resnet(f"timm/{name}")
         assert isinstance(made(f"timm/{name}", small_stem=True), resnet.ResNet)
@@ -179,7 +179,7 @@ def test_a_checkpoint_says_what_the_network_was_built_from(host):
     [
         ({"name": "timm/resnet81"}, "did you mean 'timm/resnet18'"),
         ({"name": "timm/"}, r"list_models\(\)"),
-        ({"name": "resnet34"}, "timm has it: backbone.name=timm/resnet34"),
+        ({"name": "resnet34"}, "If timm has it, then give backbone.name=timm/resnet34"),
         ({"name": "timm/resnet18.nowhere"}, "nowhere"),
         ({"name": "timm/resnet18", "kwargs": {"chanels": [1]}}, "'chanels'"),
         ({"name": "timm/resnet18", "kwargs": {"channels": 5}}, "timm cannot build timm/resnet18"),

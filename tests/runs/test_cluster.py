@@ -12,7 +12,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from amask_solo.cli.composed import composed, composed_with_hydra
+from amask_solo.cli.composed import composed
 from amask_solo.cli.overrides import checked
 from amask_solo.errors import UserError
 from amask_solo.runs.run_folder import claim, find
@@ -223,7 +223,9 @@ def test_a_slurm_job_has_what_the_trainer_needs():
         ("pretrain", [], (1, 1, 1)),
         ("compare", [], (1, 1, 1)),
     ):
-        made = composed_with_hydra(name, checked(name, ["hydra/launcher=slurm", "hydra.launcher.timeout_min=9", *more]))
+        made = composed(
+            name, checked(name, ["hydra/launcher=slurm", "hydra.launcher.timeout_min=9", *more]), with_hydra=True
+        )
         job = OmegaConf.to_container(made.hydra.launcher, resolve=True)
         assert (job["nodes"], job["tasks_per_node"], job["gpus_per_node"]) == wanted
         assert job["_target_"].endswith("SlurmLauncher")

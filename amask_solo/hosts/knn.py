@@ -70,7 +70,7 @@ class WeightedKNN(Metric):
     def compute(self) -> tuple[float, float]:
         """Return top-1 and top-5 accuracy in percent, or -1 without features."""
         collected = (self.train_features, self.train_targets, self.test_features, self.test_targets)
-        if not all(len(state) and len(dim_zero_cat(state)) for state in collected):
+        if not all(len(state) for state in collected):
             return -1.0, -1.0
         train, train_targets, test, targets = (dim_zero_cat(state) for state in collected)
         # Samples are left out here, once, since a boolean index waits for the device.

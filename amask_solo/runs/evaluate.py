@@ -201,8 +201,9 @@ def _as_trained(
             warnings.warn(f"The images of the run cannot be measured, so those of data are. {error}", stacklevel=1)
     if not known:
         return data, f"the images of '{data.name}'"
-    variants = {name: replace(variant, **known) for name, variant in data.variants.items()}
-    return replace(data, variants=variants, **known), "the run's images"
+    mean, std = known["mean"], known["std"]
+    variants = {name: replace(variant, mean=mean, std=std) for name, variant in data.variants.items()}
+    return replace(data, variants=variants, mean=mean, std=std), "the run's images"
 
 
 def trained_statistics(run: DictConfig | None, checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:
@@ -210,7 +211,7 @@ def trained_statistics(run: DictConfig | None, checkpoint: Checkpoint) -> dict[s
     for said in (checkpoint.get(STATE, {}).get("images", {}), run.data if run is not None else {}):
         found = {key: said.get(key) for key in ("mean", "std")}
         if all(value is not None and not isinstance(value, str) for value in found.values()):
-            return {key: tuple(map(float, value)) for key, value in found.items()}
+            return {key: tuple(map(float, value or ())) for key, value in found.items()}
     return {}
 
 

@@ -99,7 +99,7 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
                 logger.log_metrics({f"{name}/{k}": score for k, score in result["scores"].items()}, facts["epochs"])
     finally:
         finish(loggers)
-    if outcome.results and path.parent == file.parent.parent and path.name == EVALUATION:
+    if outcome.results and path.absolute() == file.absolute().parent.parent / EVALUATION:
         _add_to_page(path.parent)
     return outcome
 

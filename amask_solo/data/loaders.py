@@ -15,7 +15,7 @@ from torch.utils.data.distributed import DistributedSampler
 from amask_solo.data.base import ImageSet
 from amask_solo.errors import UserError
 
-Batch = list[Int64[Tensor, " b"] | UInt8[Tensor, "b 3 s s"]]
+Batch = list[Int64[Tensor, " b"] | UInt8[Tensor, "b c s s"]]
 """``[indexes, images, labels]``, the host's batch before its views are made."""
 
 Cache = Literal["auto", "on", "off"]
@@ -155,14 +155,6 @@ def make_loader(
     )
 
 
-def start_method() -> str | None:
-    """Return how workers are started: as copies of this process where that is safe, otherwise as Python does.
-
-    From Python 3.14 on, each worker would import everything anew: 14 s instead of 0.1 s to the first batch.
-    """
-    return "fork" if sys.platform == "linux" else None
-
-
 def _outlive_signals(worker: int) -> None:  # noqa: ARG001
     """Let a worker serve the step that the run still finishes after a signal, which reaches all of its processes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -171,7 +163,15 @@ def _outlive_signals(worker: int) -> None:  # noqa: ARG001
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(OUTLIVES))
 
 
+def start_method() -> str | None:
+    """Return how workers are started: as copies of this process where that is safe, otherwise as Python does.
+
+    From Python 3.14 on, each worker would import everything anew: 14 s instead of 0.1 s to the first batch.
+    """
+    return "fork" if sys.platform == "linux" else None
+
+
 def stays(images: ImageSet, device_cache: Cache) -> bool:
     """Return whether the images of a set stay in memory."""
-    stored_bytes = len(images) * 3 * images.size**2
+    stored_bytes = len(images) * images.channels * images.size**2
     return device_cache == "on" or (device_cache == "auto" and stored_bytes <= CACHE_LIMIT)

@@ -44,6 +44,11 @@ def denormalize(images: Images, mean: Sequence[float], std: Sequence[float]) -> 
     return (images * scale + shift).clamp(0, 1)
 
 
+def three_bands(images: Images) -> Images:
+    """Return what can be shown of images of any number of channels: the first three, or the first one as gray."""
+    return images[:, :3] if images.shape[1] >= 3 else images[:, :1].expand(-1, 3, -1, -1)
+
+
 def overlay(images: Images, masks: Masks, colors: Sequence[str] = PALETTE) -> Images:
     r"""Lay masks over dimmed gray images, each in its color.
 
@@ -56,7 +61,7 @@ def overlay(images: Images, masks: Masks, colors: Sequence[str] = PALETTE) -> Im
         colors: One color a mask; they repeat if there are more masks.
     """
     palette = torch.tensor([to_rgb(colors[n % len(colors)]) for n in range(masks.shape[1])])
-    gray = DIM * images.float().mean(dim=1, keepdim=True)
+    gray = DIM * three_bands(images.float()).mean(dim=1, keepdim=True)
     masks = masks.float()
     color = torch.einsum("bnhw,nc->bchw", masks, palette.to(masks))
     color = color / masks.sum(dim=1, keepdim=True).clamp_min(1e-6)
@@ -152,7 +157,7 @@ def draw_columns(columns: Sequence[tuple[str, Images]], *, title: str | None) ->
     for column, (name, pictures) in enumerate(columns):
         axes[0][column].set_title(name, fontsize=7, pad=2.5)
         for row, picture in enumerate(pictures):
-            pixels = picture.clamp(0, 1).permute(1, 2, 0).numpy()
+            pixels = three_bands(picture[None])[0].clamp(0, 1).permute(1, 2, 0).numpy()
             axes[row][column].imshow(pixels, interpolation="nearest", aspect="auto")
     return figure, axes
 

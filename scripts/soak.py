@@ -6,11 +6,13 @@ Usage::
     python scripts/soak.py --kills 20                                            # into results/soak/
     python scripts/soak.py --kills 20 --name alternating update=alternating
     python scripts/soak.py --kills 8 --name ddp --processes 2
+    python scripts/soak.py --kills 8 --name interrupted --by INT accumulate_grad_batches=2 loader.num_workers=2
 
-Each kill is a SIGKILL: in turn right after a checkpoint, while the next one is being written, and at a random moment.
-Then the same command continues with ``resume=true``. At the end every number of the last checkpoint (networks,
-optimizers, schedulers, random numbers, progress) must be the same to the last bit, and so must ``metrics.csv`` and the
-pictures of the masks. If there are several processes, one is killed, and the others must be gone within a minute.
+Each kill is a SIGKILL, or by ``--by`` another signal (INT2: Ctrl-C twice): in turn right after a checkpoint, while the
+next one is being written, and at a random moment. Then the same command continues with ``resume=true``. At the end each
+number of the last checkpoint (networks, optimizers, schedulers, random numbers, progress) must be the same to the last
+bit, and so must ``metrics.csv`` and the pictures of the masks. If there are several processes, one is killed, and the
+others must be gone within a minute.
 """
 
 import argparse
@@ -42,6 +44,13 @@ SETTINGS = (
     "stem=imagenet",
     "trainer=cpu",
 )
+SIGNALS = {
+    "KILL": [signal.SIGKILL],
+    "TERM": [signal.SIGTERM],
+    "HUP": [signal.SIGHUP],
+    "INT": [signal.SIGINT],
+    "INT2": [signal.SIGINT, signal.SIGINT],
+}
 NO_STATE = ("seconds", "seconds_per_step", "mean_seconds_per_step", "peak_memory_mib", "current_score")
 """Entries of a checkpoint that may differ: costs, and a number that Lightning writes but never reads."""
 
@@ -53,10 +62,11 @@ class Run:
         arguments: The arguments of ``amask-pretrain``.
         folder: The run folder.
         processes: The number of processes that train together.
+        by: The signal that ends it, of :data:`SIGNALS`.
     """
 
-    def __init__(self, arguments: Sequence[str], folder: Path, *, processes: int = 1) -> None:
-        self.folder, self.processes = folder, processes
+    def __init__(self, arguments: Sequence[str], folder: Path, *, processes: int = 1, by: str = "KILL") -> None:
+        self.folder, self.processes, self.by = folder, processes, by
         self.arguments = [*arguments, f"run_folder={folder}"]
         if processes > 1:
             self.arguments += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.sync_batchnorm=false"]
@@ -98,7 +108,10 @@ class Run:
         time.sleep(delay)
         if writing:
             self._until(lambda: self.is_writing)
-        os.kill(random.choice(pids), signal.SIGKILL)
+        victim = random.choice(pids)
+        for number in SIGNALS[self.by]:
+            os.kill(victim, number)
+            time.sleep(0.01)
         start = time.monotonic()
         self._process.join(PATIENCE)
         while any(_lives(pid) for pid in pids):
@@ -194,6 +207,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--by", choices=SIGNALS, default="KILL", help="the signal")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     parser.add_argument("--name", default="simultaneous", help="of the report")
     parser.add_argument("--out", type=Path, default=FOLDER, help="the folder of the report")
@@ -204,13 +218,17 @@ def main() -> None:
     # Each start ends one epoch and reaches into the next, so no kill comes too late.
     arguments = [*SETTINGS, f"max_epochs={2 * args.kills + 2}", *args.settings]
     with tempfile.TemporaryDirectory() as folder:
-        run, unbroken = Run(arguments, Path(folder, "run"), processes=args.processes), Path(folder, "unbroken")
+        run, unbroken = (
+            Run(arguments, Path(folder, "run"), processes=args.processes, by=args.by),
+            Path(folder, "unbroken"),
+        )
         kills = soak(run, unbroken, kills=args.kills)
         found = compare(run.folder, unbroken)
     report = {
         **environment(torch.device("cpu"), args.seed),
         "settings": arguments,
         "processes": args.processes,
+        "signal": args.by,
         "kills": kills,
         "differences": found,
     }

@@ -20,7 +20,7 @@ from amask_solo.hosts.installed import load_host
 from amask_solo.layout import PARTS
 from amask_solo.masked.settings import build_settings, described
 from amask_solo.runs.host_config import host_config, method_class
-from amask_solo.runs.run_folder import settle_image_size
+from amask_solo.runs.run_folder import settle
 
 CONFIGS = config_folder()
 
@@ -216,11 +216,12 @@ def test_a_class_of_ones_own_has_the_demands_of_the_method_that_it_descends_from
 @pytest.mark.parametrize(("views", "data"), zip(names("augmentations"), cycle(names("data")), strict=False))
 def test_views_follow_the_size_of_the_data(views: str, data: str) -> None:
     cfg = composed(f"augmentations={views}", f"data={data}")
-    settle_image_size(cfg, 40)
+    settle(cfg, {"image_size": 40})
     nodes = OmegaConf.to_container(cfg.augmentations, resolve=True)
     recipes = Views(nodes, mean=(0.5,) * 3, std=(1.0,) * 3).recipes
-    assert {recipe.crop_size for recipe in recipes} == {cfg.data.image_size}
-    assert sum(recipe.num_crops for recipe in recipes) == 2
+    small = {round(0.43 * cfg.data.image_size): 6} if views == "multicrop" else {}
+    assert {recipe.crop_size for recipe in recipes} == {cfg.data.image_size, *small}
+    assert sum(recipe.num_crops for recipe in recipes) == 2 + sum(small.values())
 
 
 @pytest.mark.parametrize("trainer", names("trainer"))

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from amask_solo._random import untouched
 from amask_solo._types import Scalar, Views
+from amask_solo.callbacks.game_monitor import Report
 from amask_solo.game.advantage import Lifts, advantage_statistics, diagnose_advantage, measure_lifts
 
 EPOCHS = 5
@@ -27,10 +27,7 @@ MOST = 16
 def is_measured(batch_idx: int, batches: int | float, *, stride: int) -> bool:
     """Return whether a batch is measured: the last one of each of several equal stretches of the epoch.
 
-    Args:
-        batch_idx: The index of the batch in the epoch.
-        batches: The number of batches in the epoch; infinity if it is not known.
-        stride: The length of a stretch. There is at least one stretch, and at least two in an epoch of 16 batches.
+    A stretch is ``stride`` batches long. There is at least one, and at least two in an epoch of 16 batches.
 
     Example:
         >>> [[n for n in range(90) if is_measured(n, batches, stride=30)] for batches in (10, 30, 90, float("inf"))]
@@ -67,15 +64,16 @@ class AdvantageMonitor(Callback):
         self.every = every
         self._seen: list[Tensor] = []
         self._window: deque[Lifts] = deque(maxlen=EPOCHS)
-        self._warned: set[str] = set()
+        self._report = Report()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the lifts of the last epochs, for a resumed run."""
-        return {"window": list(self._window)}
+        """Return the lifts of the last epochs and of this one, for a resumed run."""
+        return {"window": list(self._window), "seen": self._seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the lifts of the last epochs."""
+        """Restore the lifts of the last epochs and of this one."""
         self._window.extend(state_dict["window"])
+        self._seen = state_dict.get("seen", [])
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Measure the batch, if it is due."""
@@ -86,15 +84,16 @@ class AdvantageMonitor(Callback):
         stride = STRIDE * (2 + 3 * adversary.game.masker.num_masks)
         due = is_measured(batch_idx, trainer.num_training_batches, stride=stride)
         if due and pl_module.plays(trainer.current_epoch):
-            precision = trainer.precision_plugin
-            with precision.forward_context():
-                self._seen.append(_lifts(pl_module, precision.convert_input(batch), batch_idx))
+            with trainer.precision_plugin.forward_context():
+                self._seen.append(_lifts(pl_module, trainer.precision_plugin.convert_input(batch), batch_idx))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Log the ratios, and warn once about what is wrong."""
         if not self._seen:
             return
-        lifts = trainer.strategy.reduce(torch.stack(self._seen), reduce_op="mean").cpu()
+        lifts = trainer.strategy.reduce(
+            torch.stack([lifts.to(pl_module.device) for lifts in self._seen]), reduce_op="mean"
+        ).cpu()
         self._seen.clear()
         self._window.append(lifts)
         numbers = advantage_statistics(torch.cat(list(self._window)))
@@ -103,10 +102,7 @@ class AdvantageMonitor(Callback):
         pl_module.log_dict({f"adversary/{name}": value for name, value in (numbers | raw).items()})
         if len(self._window) < EPOCHS or not pl_module.adversary.learned():
             return  # It is too early, or the masks are not learned and so are as they are by design.
-        for finding in diagnose_advantage(numbers):
-            if finding.kind not in self._warned:
-                self._warned.add(finding.kind)
-                rank_zero_warn(f"Epoch {trainer.current_epoch}: {finding}")
+        self._report(diagnose_advantage(numbers), trainer)
 
 
 def _lifts(model: Any, batch: Any, batch_idx: int) -> Tensor:

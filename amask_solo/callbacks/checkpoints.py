@@ -16,14 +16,10 @@ from amask_solo.layout import LAST
 def checkpoints(
     folder: str | Path, *, monitor: str | None = None, every_n_epochs: int = 1, save_every: int = 1
 ) -> list[Callback]:
-    """Return the callbacks that write ``best.ckpt`` and ``last.ckpt``.
+    """Return the callbacks that write ``last.ckpt`` every ``save_every`` epochs, and ``best.ckpt``.
 
-    Args:
-        folder: The folder of the files.
-        monitor: The metric that selects the best checkpoint; higher is better. Without one (for example for images
-            without labels) there is no ``best.ckpt``.
-        every_n_epochs: The number of epochs between two measurements of ``monitor``.
-        save_every: The number of epochs between two saves of ``last.ckpt``; see :class:`LastCheckpoint`.
+    The best one has the highest value of ``monitor``, which is measured every ``every_n_epochs`` epochs. Without a
+    monitor (for example for images without labels) there is no ``best.ckpt``.
     """
     last = LastCheckpoint(folder, every_n_epochs=save_every)
     if monitor is None:
@@ -47,10 +43,6 @@ class LastCheckpoint(Checkpoint):
     Lightning's ``save_on_exception`` also writes in three cases in which it should not: after an error, when the state
     may be broken; after the last step, since a run resumed there would skip the measurements that follow it; and
     between two epochs, since a run resumed there would skip the second one.
-
-    Args:
-        folder: The folder of the file.
-        every_n_epochs: The number of epochs between two saves; the last epoch is always saved.
     """
 
     def __init__(self, folder: str | Path, *, every_n_epochs: int = 1) -> None:
@@ -62,29 +54,29 @@ class LastCheckpoint(Checkpoint):
         del trainer, pl_module, batch, batch_idx
         self._within_epoch = True
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_end(self, trainer: Any, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Save, if this epoch is due."""
         _write_row(trainer)
         epoch = trainer.current_epoch + 1
-        if not _is_trial(trainer) and (epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs):
+        due = epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs or trainer.received_sigterm
+        if due and not trainer.fast_dev_run:  # a run of a few batches saves nothing
             trainer.save_checkpoint(self.path)
         self._within_epoch = False
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Save after an interruption, if the state is sound and a run can resume from it."""
-        if _is_trial(trainer) or not isinstance(exception, KeyboardInterrupt | SIGTERMException):
+    def on_exception(self, trainer: Any, pl_module: LightningModule, exception: BaseException) -> None:
+        """Save after an interruption, if the state is sound and a run can resume from it.
+
+        Ctrl-C raises its own error in the middle of a step, after which a run would not go on as if nothing had been.
+        """
+        if trainer.fast_dev_run or not isinstance(exception, KeyboardInterrupt | SIGTERMException):
             return
-        if self._within_epoch and trainer.global_step:
+        between_steps = isinstance(exception, SIGTERMException) and not trainer.fit_loop.epoch_loop._should_accumulate()
+        if self._within_epoch and between_steps and trainer.global_step:
             steps_left = trainer.global_step < trainer.estimated_stepping_batches
             if (steps_left or not self.path.exists()) and all_finite(pl_module.parameters()):
                 trainer.save_checkpoint(self.path)
         if self.path.exists():
             rank_zero_info(f"Interrupted; continue with resume=true from {self.path}.")
-
-
-def _is_trial(trainer: Any) -> bool:
-    """Return whether the run is one of a few batches, which Lightning declares nowhere."""
-    return bool(trainer.fast_dev_run)
 
 
 def _write_row(trainer: Trainer) -> None:

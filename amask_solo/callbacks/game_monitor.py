@@ -11,8 +11,22 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from amask_solo.errors import UserError
-from amask_solo.game.monitor import all_finite, diagnose, mask_statistics
+from amask_solo.game.monitor import Finding, all_finite, diagnose, mask_statistics
 from amask_solo.game.updates import Turn
+
+
+class Report:
+    """Warn about each kind of failure once."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def __call__(self, findings: Iterable[Finding], trainer: Trainer) -> None:
+        """Report the new ones among some findings."""
+        for finding in findings:
+            if finding.kind not in self._known:
+                self._known.add(finding.kind)
+                rank_zero_warn(f"Epoch {trainer.current_epoch}: {finding}")
 
 
 class GameMonitor(Callback):
@@ -30,22 +44,31 @@ class GameMonitor(Callback):
 
     def __init__(self, *, stop_on_nan: bool = True) -> None:
         self.stop_on_nan = stop_on_nan
-        self._warned: set[str] = set()
+        self._report = Report()
         self._seen: list[dict[str, Tensor]] = []
         self._due = False
         self._lr: float | None = None
         self._turn: Turn | None = None
         self._grad_norm: Tensor | None = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the statistics of the present epoch, for a run that is resumed within it."""
+        return {"seen": self._seen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the statistics of the present epoch."""
+        self._seen = state_dict["seen"]
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Hook into the masker's private optimizer, which is made anew for each training and may step at any time."""
-        optimizer: Any = getattr(getattr(pl_module, "adversary", None), "optimizer", None)
+        self._seen = [{name: value.to(pl_module.device) for name, value in seen.items()} for seen in self._seen]
 
-        def measure(*_: Any) -> None:
+        def measure(optimizer: Optimizer, *_: Any) -> None:
             if self._due:
                 norm = _grad_norm(p for group in optimizer.param_groups for p in group["params"])
                 pl_module.log("adversary/grad_norm", norm, on_epoch=False)
 
+        optimizer: Any = getattr(getattr(pl_module, "adversary", None), "optimizer", None)
         if optimizer is not None:
             optimizer.register_step_pre_hook(measure)
 
@@ -99,11 +122,10 @@ class GameMonitor(Callback):
             return "masks"
         if self._grad_norm is None or all_finite([self._grad_norm]):
             return None
-        # A gradient scaler skips steps with overflowing gradients and reduces the scale.
-        scaled = trainer.precision == "16-mixed"
         if not all_finite([loss]):
             return "loss"
-        return None if scaled else "gradient"
+        # A gradient scaler skips steps with overflowing gradients and reduces the scale.
+        return None if trainer.precision == "16-mixed" else "gradient"
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Check the parameters before they are saved, and report what is wrong with the masks."""
@@ -121,35 +143,25 @@ class GameMonitor(Callback):
         pl_module.log_dict({f"masks/{name}": value for name, value in means.items()}, sync_dist=True)
         if not pl_module.adversary.learned():
             return  # Masks that are not learned are as they are by design.
-        for finding in diagnose(means):
-            if finding.kind not in self._warned:
-                self._warned.add(finding.kind)
-                rank_zero_warn(f"Epoch {trainer.current_epoch}: {finding}")
+        self._report(diagnose(means), trainer)
 
     def _stop(self, trainer: Trainer, what: str, batch_idx: int | None) -> None:
         if not self.stop_on_nan:
             return
-        where = f"epoch {trainer.current_epoch}"
-        where += "" if batch_idx is None else f", batch {batch_idx}"
-        kept = _newest_checkpoint(trainer)
-        remedy = (
-            f"The last good checkpoint is kept: {kept}; go on from it with resume=true."
-            if kept
-            else "No checkpoint was written yet; start again."
-        )
+        where = f"epoch {trainer.current_epoch}" + ("" if batch_idx is None else f", batch {batch_idx}")
+        # Our callback knows its file from the beginning, Lightning's once it has written one.
+        files = [getattr(c, "path", None) or getattr(c, "best_model_path", "") for c in trainer.checkpoint_callbacks]
+        written = [Path(file) for file in files if file and Path(file).is_file()]
+        kept = max(written, key=lambda path: path.stat().st_mtime_ns, default=None)
+        remedy = "No checkpoint was written yet; start again."
+        if kept:
+            remedy = f"The last good checkpoint is kept: {kept}; go on from it with resume=true."
         adversary = ", adversary.optimizer.lr or a weight of a constraint" if what == "masks" else ""
         raise UserError(
             f"The {what} became NaN or infinite in {where} (step {trainer.global_step}). Likely"
             f" causes: too high optimizer.lr{adversary}, too short a warm-up, or half precision"
             f" (trainer.precision is {trainer.precision}; 32-true has the most range). {remedy}"
         )
-
-
-def _newest_checkpoint(trainer: Trainer) -> Path | None:
-    # Ours knows its file from the beginning, Lightning's once it has written one.
-    files = [getattr(c, "path", None) or getattr(c, "best_model_path", "") for c in trainer.checkpoint_callbacks]
-    written = [Path(file) for file in files if file]
-    return max((path for path in written if path.is_file()), key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 @torch.no_grad()

@@ -17,13 +17,10 @@ from amask_solo.layout import METRICS
 
 
 class MetricsFile(Logger):
-    """Write ``metrics.csv`` with one row for each logged step.
+    """Write ``metrics.csv`` in a run folder with one row for each logged step.
 
     Unlike Lightning's CSV logger, it joins the values that training, validation and callbacks log in one step, and it
     continues the file of an interrupted run: rows from the step of the resume on are replaced.
-
-    Args:
-        save_dir: The run folder.
     """
 
     name = version = ""  # no sub-folder
@@ -52,7 +49,10 @@ class MetricsFile(Logger):
 
     def _rewrite(self, *, before: int) -> None:
         """Rewrite the rows before a step, with the columns that the row of this step needs."""
-        rows = [row for row in self._rows() if int(row["step"]) < before]
+        written = self.path.read_bytes().decode() if self.path.is_file() else ""
+        # A row without a line end was cut off by a crash.
+        whole = io.StringIO(written[: written.rfind("\n") + 1], newline="")
+        rows = [row for row in csv_format.DictReader(whole) if int(row["step"]) < before]
         columns = self._columns or (list(rows[0]) if rows else ["step", "epoch"])
         self._columns = columns + sorted(self._row.keys() - set(columns))
         text = ",".join(self._columns) + "\r\n" + self._text(rows)
@@ -67,12 +67,6 @@ class MetricsFile(Logger):
         except OSError as error:
             os.truncate(self.path, self._end)
             raise cannot_write(self.path, error) from error
-
-    def _rows(self) -> list[dict[str, str]]:
-        text = self.path.read_bytes().decode() if self.path.is_file() else ""
-        # A row without a line end was cut off by a crash.
-        whole = text[: text.rfind("\n") + 1]
-        return list(csv_format.DictReader(io.StringIO(whole, newline="")))
 
     def _text(self, rows: list[dict[str, Any]]) -> str:
         text = io.StringIO(newline="")
@@ -99,13 +93,12 @@ def wandb(
         save_dir: The run folder; wandb's files are in its sub-folder ``wandb``.
         name: The name of the run.
         project: The project on wandb.
-        mode: ``"online"``, or ``"offline"``, which needs neither account nor network; ``wandb sync`` uploads such a run
-            later.
+        mode: ``"online"``, or ``"offline"``, which needs neither account nor network.
         entity: The user or team on wandb; by default that of the account.
 
     Raises:
         ValueError: If ``mode`` is unknown.
-        UserError: If wandb is not installed.
+        UserError: If wandb is not installed, or there is no account or network for it.
     """
     if mode not in ("online", "offline"):
         raise ValueError(f"Expected mode to be 'online' or 'offline', but got {mode!r}.")
@@ -119,8 +112,14 @@ def wandb(
             offline=mode == "offline",
             version=_run_id(Path(save_dir)),
         )
+        _ = logger.experiment  # this logs in
     except ModuleNotFoundError as error:
         raise UserError("logger=wandb needs wandb: pip install 'amask-solo[wandb]'.") from error
+    except Exception as error:  # wandb's own kinds of errors change
+        said = " ".join(str(error).split())
+        raise UserError(
+            f"logger=wandb: {said} Log in by 'wandb login', or give logger.mode=offline, which needs no account."
+        ) from error
     return [MetricsFile(save_dir), logger]
 
 

@@ -26,7 +26,7 @@ class OnlineKNN(Callback):
         prepare: Makes normalized images of uint8 images, on the device.
         backbone: The name of the backbone in the model.
         k: The number of neighbors that vote.
-        temperature: The temperature of the votes; a lower one gives the nearest neighbors more weight.
+        temperature: The temperature of the votes.
         every_n_epochs: The number of epochs between two measurements; the last epoch is always measured.
     """
 
@@ -42,8 +42,6 @@ class OnlineKNN(Callback):
         temperature: float = 0.07,
         every_n_epochs: int = 1,
     ) -> None:
-        if every_n_epochs < 1:
-            raise ValueError(f"Expected every_n_epochs to be at least 1, but got {every_n_epochs}.")
         self.train, self.val, self.load, self.prepare, self.backbone = train, val, load, prepare, backbone
         self.k, self.temperature, self.every_n_epochs = k, temperature, every_n_epochs
         self._loaders: list[Iterable] = []

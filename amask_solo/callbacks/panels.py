@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
 from amask_solo.augment.views import Filter
-from amask_solo.maskers.none import NoMasks
+from amask_solo.maskers.random import NoMasks
 from amask_solo.visualization import denormalize, hard_view_panel, mask_panel, save_panel
 
 MAX_UPLOADS = 20
@@ -28,9 +28,6 @@ class MaskPanels(Callback):
         view_filter: The filter that the views of the run pass last.
         folder: The folder of the pictures. wandb gets a copy of at most 20 of them, evenly spread over the run.
         every: The number of epochs between two pictures; the last epoch always gets one.
-
-    Raises:
-        ValueError: If ``every`` is not positive.
     """
 
     def __init__(
@@ -43,8 +40,6 @@ class MaskPanels(Callback):
         folder: str | Path,
         every: int = 1,
     ) -> None:
-        if every < 1:
-            raise ValueError(f"Expected every to be at least 1, but got {every}.")
         images = images[:8]
         self.images = images.float() if images.is_floating_point() else images.float() / 255
         self.mean, self.std, self.view_filter = tuple(mean), tuple(std), view_filter

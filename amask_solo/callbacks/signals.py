@@ -1,4 +1,4 @@
-"""Handle the signals that a cluster sends a minute or two before it takes a machine away."""
+"""Handle the signals that end a run: Ctrl-C, a closed terminal, or a cluster that takes the machine away."""
 
 import os
 import signal
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
 
 REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)
 """The signals that warn a job, after which submitit queues it again."""
@@ -23,9 +24,11 @@ Handler = Callable[[int, FrameType | None], Any]
 class EndAtSignal(Callback):
     """At a signal, save a checkpoint and end all processes of the run after the same step; then run the old handler.
 
-    Lightning would stop in the middle of a step, and each process at a different one. Within a job of submitit, SIGTERM
-    saves the run but does not end it: submitit waits for a second signal before it queues the job again, and if none
-    comes, SLURM itself queues a job again that is still running.
+    Lightning would stop in the middle of a step, and each process at a different one. A step is one of the optimizer,
+    so accumulated gradients are not lost. A second Ctrl-C ends the run at once, with the checkpoint that there is.
+
+    Within a job of submitit, SIGTERM saves the run but does not end it: submitit waits for a second signal before it
+    queues the job again, and if none comes, SLURM itself queues a job again that is still running.
 
     Args:
         checkpoint: The file to write.
@@ -34,6 +37,7 @@ class EndAtSignal(Callback):
     def __init__(self, checkpoint: str | Path) -> None:
         self.path = Path(checkpoint)
         self._told: int | None = None
+        self._save_next = False
         self._requeue: dict[int, Handler] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
@@ -45,38 +49,70 @@ class EndAtSignal(Callback):
             if callable(handler := signal.getsignal(number)):
                 self._requeue[number] = handler
         in_job = bool(self._requeue) or "SLURM_JOB_ID" in os.environ
-        for number in (signal.SIGTERM, *(REQUEUE if in_job else ())):
-            signal.signal(number, self._note)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, *(REQUEUE if in_job else ())):
+            # `nohup` and a shell's background jobs ignore some, which then stays so.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        del frame
+        if number == signal.SIGINT:
+            if self._told == number:
+                signal.default_int_handler(number, frame)
+            _say("Interrupted: the run ends after this step, and is saved. Ctrl-C again ends it at once, unsaved.")
         self._told = number
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Save the state after the last step, which the method has ended by now."""
+        del pl_module, batch, batch_idx
+        if self._save_next:
+            trainer.save_checkpoint(self.path)
+            self._save_next = False
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Leave out the batch that has been fetched but not begun."""
+        del trainer, pl_module
+        if self._save_next:
+            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+            progress["is_last_batch"] = False
+            for count in (progress["total"], progress["current"]):
+                count["ready"] = count["started"]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save, or let Lightning end the run, if any process got a signal."""
         del outputs, batch
-        # After the last step of an epoch, the work at its end would be lost.
-        at_end = trainer.is_last_batch and trainer.num_training_batches > 1
-        if at_end or (trainer.world_size > 1 and batch_idx % LOOK):
+        # The end of an epoch has work of its own, and comes next.
+        if trainer.is_last_batch or trainer.fit_loop.epoch_loop._should_accumulate():
             return
+        if trainer.world_size > 1 and batch_idx // trainer.accumulate_grad_batches % LOOK:
+            return
+        self._obey(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do so after an epoch; the last one ends the run in any case."""
+        if trainer.current_epoch + 1 != trainer.max_epochs:
+            self._obey(trainer, pl_module)
+
+    def _obey(self, trainer: Trainer, pl_module: LightningModule) -> None:
         told = self._told or 0
         if trainer.world_size > 1:
             told = int(trainer.strategy.reduce(torch.tensor(told, device=pl_module.device), reduce_op="max"))
         if told == signal.SIGTERM and self._requeue:
-            trainer.save_checkpoint(self.path)
+            self._save_next = True
             self._told = None if self._told == told else self._told
         elif told:
             self._told = told
             trainer._signal_connector.received_sigterm = True
 
     def leave(self, *, first: bool) -> None:
-        """Call the old handler of the signal, and end the process.
-
-        Args:
-            first: Whether this is the first process of the run, which exits with a shell's code for the signal.
-        """
+        """Call the old handler of the signal, and end the process, the first one with a shell's code for the signal."""
         if self._told in self._requeue:
             self._requeue[self._told](self._told, None)
         sys.exit(128 + (self._told or signal.SIGTERM) if first else 0)
+
+
+@rank_zero_only
+def _say(words: str) -> None:
+    # A handler may interrupt a `print`, which must not begin anew within itself.
+    os.write(2, f"\n{words}\n".encode())

@@ -28,12 +28,7 @@ WARM_UP = 5  # steps that are not timed because of compilation, caches and the f
 
 
 class Summary(Callback):
-    """Write ``summary.json`` when a run ends, however it ends.
-
-    Args:
-        folder: The run folder.
-        facts: Plain values that describe the run: method, data, epochs, seed, generation of the host.
-    """
+    """Write ``summary.json`` when a run ends, however it ends, with plain ``facts`` that describe the run."""
 
     def __init__(self, folder: str | Path, facts: Mapping[str, Any]) -> None:
         self.path = Path(folder) / SUMMARY
@@ -87,13 +82,10 @@ class Summary(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Write the file, unless it exists, for a resumed run with nothing left to train."""
-        if not self._is_finished():
-            self._write(trainer, status="finished", measured=self._measured)
-
-    def _is_finished(self) -> bool:
         with suppress(OSError, ValueError, LookupError):
-            return json.loads(self.path.read_text())["status"] == "finished"
-        return False
+            if json.loads(self.path.read_text())["status"] == "finished":
+                return
+        self._write(trainer, status="finished", measured=self._measured)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
         """Write the file if training had begun."""
@@ -105,12 +97,12 @@ class Summary(Callback):
 
     def _measure(self, trainer: Trainer) -> dict[str, Any]:
         numbers = {name: _plain(value) for name, value in trainer.callback_metrics.items()}
-        prefix = "masks/"
+        masks = {name: numbers.pop(name) for name in list(numbers) if name.startswith("masks/")}
         return {
             "knn_acc1": numbers.get("val_knn_acc1"),
             "linear_acc1": numbers.get("val_acc1"),
-            "masks": {k.removeprefix(prefix): v for k, v in numbers.items() if k.startswith(prefix)},
-            "metrics": {k: v for k, v in numbers.items() if not k.startswith(prefix)},
+            "masks": {name.removeprefix("masks/"): value for name, value in masks.items()},
+            "metrics": numbers,
             "seconds_per_step": _plain(statistics.median(self._times or [math.nan])),
             "mean_seconds_per_step": _plain(statistics.fmean(self._times or [math.nan])),
             "peak_memory_mib": _peak_memory(trainer.strategy.root_device),
@@ -144,14 +136,12 @@ def _plain(value: Any) -> float | None:
 def versions() -> dict[str, str | None]:
     """Return the versions of Python and of the packages that results depend on; ``None`` if one is not installed."""
     # `__version__` is that of the running code; the installed package may be another checkout.
-    return {"python": platform.python_version(), "amask-solo": __version__, **dict(map(_version, PACKAGES))}
-
-
-def _version(package: str) -> tuple[str, str | None]:
-    try:
-        return package, version(package)
-    except PackageNotFoundError:
-        return package, None
+    known: dict[str, str | None] = {"python": platform.python_version(), "amask-solo": __version__}
+    known |= dict.fromkeys(PACKAGES)
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            known[package] = version(package)
+    return known
 
 
 def device_name(device: torch.device) -> str:

@@ -26,25 +26,19 @@ def find_checkpoint(path: str | Path) -> Path:
 def last_whole(run_folder: Path, warn: Callable[[str], object] = warnings.warn) -> Path | None:
     """Return ``last.ckpt``, or the one before if it is broken or missing; ``None`` if a run has neither.
 
-    Args:
-        run_folder: The folder of the run.
-        warn: Called with a message about a broken checkpoint that is skipped.
+    A broken checkpoint that is skipped is named to ``warn``.
 
     Raises:
         UserError: If there are checkpoints, but all are broken.
     """
     found = [file for name in (LAST, PREVIOUS) if (file := run_folder / CHECKPOINTS / name).is_file()]
-    broken: list[Path] = []
-    for file in found:
-        if is_whole(file):
-            if broken:
-                warn(f"{broken[0]} is broken, as after a crash of the machine; taking the one before it, {file.name}.")
-            return file
-        broken.append(file)
-    if broken:
-        names = " and ".join(str(file) for file in broken)
+    whole = next(filter(is_whole, found), None)
+    if whole is None and found:
+        names = " and ".join(map(str, found))
         raise UserError(f"{names} cannot be read: cut off or damaged. overwrite=true starts the run anew.")
-    return None
+    if whole and whole != found[0]:
+        warn(f"{found[0]} is broken, as after a crash of the machine; taking the one before it, {whole.name}.")
+    return whole
 
 
 def is_whole(path: Path) -> bool:

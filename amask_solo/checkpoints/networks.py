@@ -8,9 +8,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo._types import Images, Masks
-from amask_solo.checkpoints.read import Checkpoint, backbone_state, read, saved_blueprint, teacher_state
-from amask_solo.checkpoints.stored import read_stored
-from amask_solo.checkpoints.trust import trusted
+from amask_solo.checkpoints.read import Checkpoint, backbone_state, read, saved_blueprint, teacher_state, with_teacher
+from amask_solo.checkpoints.stored import read_stored, trusted
 from amask_solo.configuration import check_keys
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
@@ -59,18 +58,12 @@ def load_backbone(
 
 def load_teacher(checkpoint: Checkpoint, arch: str | None = None, *, image_size: int | None = None) -> Backbone:
     """Return the momentum backbone of a checkpoint, or its backbone if it has none; see :func:`load_backbone`."""
-    teacher = {f"backbone.{name}": tensor for name, tensor in teacher_state(checkpoint).items()}
-    return load_backbone(
-        {**checkpoint, "state_dict": teacher or checkpoint["state_dict"]}, arch, image_size=image_size
-    )[0]
+    given = with_teacher(checkpoint) if teacher_state(checkpoint) else checkpoint
+    return load_backbone(given, arch, image_size=image_size)[0]
 
 
-def check_size(backbone: Backbone, image_size: int) -> None:
-    """Check that a backbone takes images of a size.
-
-    Raises:
-        UserError: If a ViT has positions for another size, or if the backbone fails on such images.
-    """
+def check_size(backbone: Backbone, image_size: int, channels: int = 3) -> None:
+    """Raise a ``UserError`` if a ViT has positions for another size, or if a backbone fails on images of this size."""
     own = getattr(getattr(backbone.model, "patch_embed", None), "img_size", None) or (image_size,)
     if own[0] != image_size:
         raise UserError(
@@ -79,7 +72,7 @@ def check_size(backbone: Backbone, image_size: int) -> None:
         )
     try:
         with torch.no_grad():
-            backbone(torch.zeros(1, 3, image_size, image_size))
+            backbone(torch.zeros(1, channels, image_size, image_size))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(
             f"The backbone does not take images of {image_size} px ({' '.join(str(error).split())}); set "
@@ -90,12 +83,9 @@ def check_size(backbone: Backbone, image_size: int) -> None:
 def config_of(checkpoint: Path, *, trust: Sequence[str] = ()) -> DictConfig | None:
     """Return the ``config.yaml`` of the run that a checkpoint belongs to, if there is one.
 
-    Args:
-        checkpoint: A file in the run's folder ``checkpoints``.
-        trust: Modules that its targets may come from; see :func:`~amask_solo.checkpoints.trust.trusted`.
-
     Raises:
-        UserError: If the file cannot be read, or names a target that is not trusted.
+        UserError: If the file cannot be read, or names a target that is not trusted; see
+            :func:`~amask_solo.checkpoints.stored.trusted`.
     """
     path = checkpoint.parent.parent / CONFIG
     if checkpoint.parent.name != "checkpoints" or not path.is_file():
@@ -110,12 +100,11 @@ def config_of(checkpoint: Path, *, trust: Sequence[str] = ()) -> DictConfig | No
 def load_masker(source: str | Path | Checkpoint, cfg: DictConfig | None) -> Masker | None:
     """Return the masker of a masked run, learned or not, after checking every tensor of it; ``None`` for a stock run.
 
+    It is in evaluation mode on the CPU, and returns the masks as the game applies them.
+
     Args:
         source: The checkpoint of the run, or its path.
         cfg: The configuration of the run, which describes the masker; see :func:`config_of`.
-
-    Returns:
-        A masker in evaluation mode on the CPU that returns the masks as the game applies them.
 
     Raises:
         UserError: If the masker cannot be built again.
@@ -149,14 +138,11 @@ class Shown(Masker):
 
 
 def data_settings(given: DictConfig | None, cfg: DictConfig | None) -> DictConfig:
-    """Return the node of the images for an evaluation.
+    """Return the node of the images for an evaluation, or raise a ``UserError`` if there is none.
 
     Args:
         given: The value of ``data`` on the command line: nothing, a whole data set, or differences from the run's data.
         cfg: The configuration of the run, whose data are the default.
-
-    Raises:
-        UserError: If neither names a data set.
     """
     if given and "_target_" in given:
         return given

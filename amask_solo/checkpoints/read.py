@@ -1,6 +1,7 @@
 """Read checkpoints of both generations of the host, stock or masked."""
 
 import hashlib
+import json
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -10,25 +11,23 @@ from typing import IO, Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from amask_solo.checkpoints.metadata import ALONE, read_metadata
+from amask_solo.checkpoints.foreign import below, by_children, find_prefix, flat
 from amask_solo.errors import UserError
-from amask_solo.hosts.architectures import has_cifar_stem, is_backbone
+from amask_solo.hosts.architectures import FAMILIES, has_cifar_stem, is_backbone
 from amask_solo.hosts.blueprint import Blueprint
-from amask_solo.hosts.repairs import STATE
+from amask_solo.hosts.repairs import STATE, VIEW_FILTER
 
 Checkpoint = Mapping[str, Any]
 
-PLAIN_CLASSES = frozenset(
-    {
-        ("collections", "OrderedDict"),
-        ("collections", "defaultdict"),
-        ("torch", "Size"),
-        ("torch._utils", "_rebuild_parameter"),
-        ("torch._utils", "_rebuild_tensor_v2"),
-    }
-)
+ALONE = "alone"
+"""The key that marks a checkpoint whose tensors are those of a backbone, without a prefix."""
+
+PLAIN_CLASSES = {("collections", "OrderedDict"), ("collections", "defaultdict"), ("torch", "Size")} | {
+    ("torch._utils", name) for name in ("_rebuild_parameter", "_rebuild_tensor_v2")
+}
 
 
 class _Unread:
@@ -65,17 +64,47 @@ def read(source: str | Path | Checkpoint) -> dict[str, Any]:
     checkpoint = source if isinstance(source, Mapping) else _load(Path(source))
     if isinstance(checkpoint, Mapping) and "state_dict" not in checkpoint:
         known = {} if isinstance(source, Mapping) else read_metadata(Path(source))
-        checkpoint = {"state_dict": checkpoint, **({STATE: known} if known else {})}
+        checkpoint = {"state_dict": dict(flat(checkpoint)), **({STATE: known} if known else {})}
     state = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
-    if not _has_tensors_by_name(state):
+    if (
+        not isinstance(state, Mapping)
+        or not all(isinstance(key, str) for key in state)
+        or not any(isinstance(value, Tensor) for value in state.values())
+    ):
         where = "the mapping" if isinstance(source, Mapping) else f"'{source}'"
         raise UserError(f"Found no tensors in {where}; expected a checkpoint or a state_dict.")
     return dict(checkpoint)
 
 
-def _has_tensors_by_name(state: Any) -> bool:
-    by_name = isinstance(state, Mapping) and all(isinstance(key, str) for key in state)
-    return by_name and any(isinstance(value, Tensor) for value in state.values())
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return the metadata of an exported backbone, from the file or the ``.json`` beside it, as a checkpoint's entries.
+
+    They are ``backbone``, ``backbone_kwargs``, ``small_stem``, :data:`ALONE`, and if known ``images`` and the filter of
+    the views; empty if there are no metadata.
+    """
+    inside = path.suffix == ".safetensors"
+    place = path if inside else path.with_suffix(".json")
+    if not place.is_file():
+        return {}
+    try:
+        said = _inside(path) if inside else json.loads(place.read_text())
+        if not isinstance(said, dict) or not (said.keys() >= {"arch", "format"} or VIEW_FILTER in said):
+            return {}  # the metadata are of another program
+        kwargs, view_filter = json.loads(said.get("kwargs", "{}")), json.loads(said.get(VIEW_FILTER, "null"))
+        images = json.loads(said.get("images", "null"))
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
+        what = f"which says what {path.name} is and how its views are made"
+        raise UserError(f"Cannot read {place}, {what}: {error}") from error
+    known = {key: value for key, value in {VIEW_FILTER: view_filter, "images": images}.items() if value is not None}
+    arch = said.get("arch")
+    if isinstance(arch, str) and isinstance(kwargs, dict) and arch != "unknown":
+        known |= {"backbone": arch, "backbone_kwargs": kwargs, "small_stem": "stem" in said, ALONE: True}
+    return known
+
+
+def _inside(path: Path) -> dict[str, str]:
+    with safe_open(path, "pt") as file:
+        return file.metadata() or {}
 
 
 def _load(path: Path) -> Any:
@@ -108,12 +137,17 @@ def backbone_state(source: str | Path | Checkpoint) -> dict[str, Tensor]:
     """
     checkpoint = read(source)
     state = checkpoint["state_dict"]
-    if is_backbone(state) or checkpoint.get(STATE, {}).get(ALONE):
+    if checkpoint.get(STATE, {}).get(ALONE):
         return dict(state)
-    for prefix in ("backbone.", "encoder."):
-        found = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        if found:
-            return found
+    inside = ({k.removeprefix(p): v for k, v in state.items() if k.startswith(p)} for p in ("backbone.", "encoder."))
+    own = next(filter(None, inside), None)
+    if own and (STATE in checkpoint or is_backbone(own)):
+        return own
+    for named in (state, by_children(state)):
+        if (prefix := find_prefix(named, FAMILIES)) is not None:
+            return below(named, prefix)
+    if own:
+        return own
     roots = ", ".join(sorted({key.split(".")[0] for key in state})[:8])
     raise UserError(
         "No tensor of the checkpoint belongs to a backbone: expected keys that start with "
@@ -126,6 +160,21 @@ def teacher_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
     prefixes = ("momentum_backbone.", "momentum_encoder.")
     state = checkpoint["state_dict"]
     return {key.partition(".")[2]: value for key, value in state.items() if key.startswith(prefixes)}
+
+
+def with_teacher(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a checkpoint with its momentum backbone as its backbone, or raise a ``UserError`` if it has none."""
+    state = {f"backbone.{name}": tensor for name, tensor in teacher_state(checkpoint).items()}
+    if not state:
+        method = checkpoint.get(STATE, {}).get("method", "of the checkpoint")
+        raise UserError(f"which=teacher: the method {method} has no teacher; leave which out.")
+    return {**checkpoint, "state_dict": state}
+
+
+def images_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what a checkpoint or an export says of the images of its training: ``image_size``, ``mean`` and so on."""
+    said = checkpoint.get(STATE, {}).get("images", {})
+    return {key: value for key, value in said.items() if key != "fingerprint"}
 
 
 def history(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -142,10 +191,7 @@ def history(checkpoint: Checkpoint) -> dict[str, Any]:
 def saved_blueprint(checkpoint: Checkpoint, arch: str | None = None) -> Blueprint | None:
     """Return the description of the backbone, if the checkpoint was written by this plugin.
 
-    Args:
-        checkpoint: The checkpoint.
-        arch: The user's name of the backbone. It takes precedence; if the checkpoint has another name, the rest of its
-            description is ignored.
+    The user's ``arch`` takes precedence; if the checkpoint has another name, the rest of its description is ignored.
     """
     saved = checkpoint.get(STATE, {})
     if arch not in (None, saved.get("backbone")):

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from amask_solo.augment.views import Filter
 from amask_solo.checkpoints.read import Checkpoint
-from amask_solo.checkpoints.trust import trusted
+from amask_solo.checkpoints.stored import trusted
 from amask_solo.configuration import instantiate
 from amask_solo.errors import UserError
 from amask_solo.hosts.repairs import STATE, VIEW_FILTER
@@ -18,11 +18,7 @@ Node = Mapping[str, Any]
 
 
 def build_filter(node: Any) -> Filter | None:
-    """Return the filter that a :data:`Node` describes; ``None`` for ``None``.
-
-    Raises:
-        UserError: If the described object is not callable.
-    """
+    """Return the filter that a :data:`Node` describes, or raise a ``UserError`` if it is no filter; ``None`` for it."""
     if node is None:
         return None
     if not isinstance(node, Mapping):
@@ -39,11 +35,7 @@ def recorded_filter(checkpoint: Checkpoint) -> Node | None:
 
 
 def trusted_filter(node: Node | None, file: Path, *, trust: Sequence[str] = ()) -> Filter | None:
-    """Return the filter of a checkpoint.
-
-    Raises:
-        UserError: If it is not trusted; see :func:`~amask_solo.checkpoints.trust.trusted`.
-    """
+    """Return the filter of a checkpoint, after the checks of :func:`~amask_solo.checkpoints.stored.trusted`."""
     return build_filter(trusted(OmegaConf.create({VIEW_FILTER: node}), file, trust=trust)[VIEW_FILTER])
 
 

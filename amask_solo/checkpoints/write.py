@@ -36,23 +36,16 @@ class WholeCheckpoints(TorchCheckpointIO):
 def check_space(folder: Path, model: LightningModule, *, copies: int) -> None:
     """Raise a ``UserError`` if the disk has no space for the checkpoints of a training.
 
-    Args:
-        folder: The folder of the checkpoints, below the run folder. Present ones count as space, as they are replaced.
-        model: The method that is saved. Its optimizers are estimated as one number for each parameter, as with SGD's
-            momentum; some need more.
-        copies: The number of checkpoints that exist at once.
+    The present ones count as space, as they are replaced. Optimizers are estimated as one number for each parameter, as
+    with SGD's momentum; some need more.
     """
     state = model.state_dict().values()
     size = sum(t.nbytes for t in state) + sum(p.nbytes for p in model.parameters() if p.requires_grad)
     there = sum(file.stat().st_size for file in folder.iterdir()) if folder.is_dir() else 0
     free = shutil.disk_usage(folder.parent).free + there
     if free < copies * size:
+        room, each, needed = (round(number / 1e6) for number in (free, size, copies * size))
         raise UserError(
-            f"{folder} has room for {_mb(free)} MB, but its {copies} checkpoints of {_mb(size)} MB each need "
-            f"{_mb(copies * size)} MB (best, last, the one before, and the one being written). Make room, or put the "
-            "run elsewhere by run_folder=..."
+            f"{folder} has room for {room} MB, but its {copies} checkpoints of {each} MB each need {needed} MB (best, "
+            "last, the one before, and the one being written). Make room, or put the run elsewhere by run_folder=..."
         )
-
-
-def _mb(size: int) -> int:
-    return round(size / 1e6)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from amask_solo.cli.comparison import check_comparison, check_scorable, chosen_protocols, make_runs, sort_arguments
 from amask_solo.cli.composed import composed
+from amask_solo.cli.following import runs_end_first
 from amask_solo.cli.main import launch, session
 from amask_solo.cli.overrides import checked, searched
 from amask_solo.comparison.carry_out import LAST_CHECKPOINT, evaluate, pretrain
@@ -46,7 +47,8 @@ def main() -> None:
         note_split(Path(cfg.folder).expanduser(), cfg.split)
         Console().print(f"{len(plan)} runs, {len(plan) - len(left)} of them finished before.", highlight=False)
         if left:
-            launch("compare", ["--multirun", *arguments, f"run={','.join(left)}"], _carry_out, mistakes)
+            with runs_end_first([run.folder for run in plan]):
+                launch("compare", ["--multirun", *arguments, f"run={','.join(left)}"], _carry_out, mistakes)
         unfinished = _unfinished(plan, protocols)
         _report(plan, cfg, protocols, unfinished, command="amask-compare " + shlex.join(typed))
         if unfinished and not mistakes:

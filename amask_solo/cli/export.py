@@ -1,6 +1,5 @@
 """amask-export: write the backbone of a checkpoint to a file that other libraries can load."""
 
-import json
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -25,30 +24,27 @@ def _run(cfg: DictConfig) -> None:
     # The imports take seconds, so the checks come first.
     check_export(cfg)
     checkpoint = find_checkpoint(cfg.ckpt)
-    path = Path(cfg.path).expanduser() if cfg.path else _beside(checkpoint, cfg.format)
+    path = Path(cfg.path).expanduser() if cfg.path else _beside(checkpoint, cfg.format, cfg.which)
     check_place(path, "path")
     from amask_solo.checkpoints.export import export_backbone
-    from amask_solo.checkpoints.view_filter import spelled
 
     if cfg.arch is not None and is_timm(cfg.arch):
         check_timm(cfg.arch)
-    result = export_backbone(checkpoint, path, format=cfg.format, arch=cfg.arch)
+    result = export_backbone(checkpoint, path, format=cfg.format, arch=cfg.arch, which=cfg.which)
     known = result.metadata
     origin = ", ".join(f"{name} {known[name]}" for name in ("method", "epochs") if name in known)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"Wrote {result.tensors} tensors of {known['arch']} to {result.path}", markup=False)
-    said = known.get("view_filter")
-    views = said and f"normalized images must pass this first, as in training: {spelled(json.loads(said))}"
-    for name, text in {"from": origin, "load": known["load"], "stem": known.get("stem"), "views": views}.items():
-        if text:
-            console.print(f"  {name}  {text}", markup=False)
+    if origin:
+        console.print(f"  from  {origin}", markup=False)
+    console.print(f"Load it:\n\n{result.code}", markup=False)
 
 
-def _beside(checkpoint: Path, target: str) -> Path:
+def _beside(checkpoint: Path, target: str, which: str) -> Path:
     # Exports go to the top of a run folder, like its other results.
     folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
     name = "backbone" if checkpoint.parent.name == "checkpoints" else f"{checkpoint.stem}_backbone"
-    return folder / f"{name}_{target}{SUFFIX[target]}"
+    return folder / f"{name}{'_teacher' * (which == 'teacher')}_{target}{SUFFIX[target]}"
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 import io
 import os
 import shutil
+import signal
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from amask_solo.cli.following import announce, follow
 from amask_solo.cli.lazy_help import lazy_help
 from amask_solo.cli.overrides import checked
 from amask_solo.cli.quiet import plain_words, say
@@ -57,7 +60,8 @@ def session() -> Iterator[list[Exception]]:
         if isinstance(stream, io.TextIOWrapper):
             # A file's name need not be text in the encoding of the terminal.
             stream.reconfigure(errors="backslashreplace")
-    with plain_words():
+    announce()
+    with plain_words(), signals_as_exits():
         try:
             yield mistakes
             sys.stdout.flush()
@@ -74,6 +78,24 @@ def session() -> Iterator[list[Exception]]:
         sys.exit(MISTAKE)
 
 
+@contextmanager
+def signals_as_exits() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the process by ``SystemExit``, so that what is open is closed and cleared away."""
+
+    def end(number: int, _: Any) -> None:
+        sys.exit(128 + number)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
+    ours = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def launch(
     config_name: str, arguments: Sequence[str], run: Callable[[DictConfig], Any], mistakes: list[Exception]
 ) -> None:
@@ -83,19 +105,26 @@ def launch(
     """
 
     def job(cfg: DictConfig) -> Any:
-        # If an error reached Hydra, it would print more lines and end a sweep.
         try:
             # The job of a launcher may be in another process, so this is needed again.
-            with plain_words():
+            with plain_words(), signals_as_exits(), follow():
                 return run(_resolvable(cfg))
         except UserError as error:
-            mistakes.append(error)
             say("Error", error, style="red")
+            if os.getpid() != home:
+                raise  # Hydra takes it to the process of the command
+            # If it reached Hydra here, that would end a sweep.
+            mistakes.append(error)
             return None
 
+    home = os.getpid()
     sys.argv[1:] = arguments
-    with lazy_help():
-        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(job)()
+    try:
+        with lazy_help():
+            hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config_name)(job)()
+    except UserError as error:
+        mistakes.append(error)
+        say("Error", error, style="red")
 
 
 def _resolvable(cfg: DictConfig) -> DictConfig:

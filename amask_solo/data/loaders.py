@@ -1,5 +1,6 @@
 """Loaders of uint8 batches: small sets stay on the device, large ones are read by workers."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -14,7 +15,7 @@ from torch.utils.data.distributed import DistributedSampler
 from amask_solo.data.base import ImageSet
 from amask_solo.errors import UserError
 
-Batch = list[Int64[Tensor, " b"] | UInt8[Tensor, "b 3 s s"]]
+Batch = list[Int64[Tensor, " b"] | UInt8[Tensor, "b c s s"]]
 """``[indexes, images, labels]``, the host's batch before its views are made."""
 
 Cache = Literal["auto", "on", "off"]
@@ -22,6 +23,10 @@ Cache = Literal["auto", "on", "off"]
 
 CACHE_LIMIT = 4 * 1024**3
 """Bytes of images that ``device_cache=auto`` keeps on the device at most."""
+
+
+OUTLIVES = 60
+"""The seconds after SIGTERM in which a worker goes on reading."""
 
 
 class EpochOrder(DistributedSampler[int]):
@@ -146,7 +151,16 @@ def make_loader(
         multiprocessing_context=start_method() if num_workers else None,
         # The loader draws its workers' seeds; from the global stream it would shift all other numbers.
         generator=torch.Generator().manual_seed(seed),
+        worker_init_fn=_outlive_signals,
     )
+
+
+def _outlive_signals(worker: int) -> None:  # noqa: ARG001
+    """Let a worker serve the step that the run still finishes after a signal, which reaches all of its processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # The loader itself ends its workers by SIGTERM, if they do not end otherwise.
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(OUTLIVES))
 
 
 def start_method() -> str | None:
@@ -159,5 +173,5 @@ def start_method() -> str | None:
 
 def stays(images: ImageSet, device_cache: Cache) -> bool:
     """Return whether the images of a set stay in memory."""
-    stored_bytes = len(images) * 3 * images.size**2
+    stored_bytes = len(images) * images.channels * images.size**2
     return device_cache == "on" or (device_cache == "auto" and stored_bytes <= CACHE_LIMIT)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 import torchvision
 from jaxtyping import Float
+from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 from torchvision.models import ResNet
 
@@ -26,6 +27,8 @@ FAMILIES = {
     "stages.0.blocks.0.gamma": "convnext_",
 }
 """A tensor that only one family of backbones has -> the prefix of the family's names."""
+
+POSITIONS = "pos_embed"
 
 POOL = "global_pool"
 """The argument of timm's ViTs that sets how the tokens are pooled into one vector."""
@@ -91,6 +94,16 @@ def _misfits(state: State, target: nn.Module) -> list[str]:
     wanted = {name: value.shape for name, value in target.state_dict().items()}
     missing = [name for name in wanted if name not in state and not name.startswith("fc.")]
     return missing + [name for name, value in state.items() if wanted.get(name) != value.shape]
+
+
+def resize_positions(state: State, target: nn.Module) -> State:
+    """Return the tensors of a ViT with its positions resized to the target's grid of patches, if that differs."""
+    grid, own = getattr(getattr(target, "patch_embed", None), "grid_size", None), state.get(POSITIONS)
+    wanted = target.state_dict().get(POSITIONS)
+    if grid is None or own is None or wanted is None or own.ndim != 3 or own.shape == wanted.shape:
+        return state
+    prefix: Any = getattr(target, "num_prefix_tokens", 1)
+    return {**state, POSITIONS: resample_abs_pos_embed(own, list(grid), num_prefix_tokens=prefix)}
 
 
 def build_torchvision(state: State, arch: str) -> nn.Module:

@@ -1,7 +1,13 @@
-"""Encode each clean view only once, however many masked views it is paired with."""
+"""Encode each clean view only once, and let the host's online classifier and kNN learn from clean features only.
+
+For these two, the features of changed samples in a masked view are replaced by the features of a clean view. A sample
+in which nothing is hidden counts as clean, so masks of zero give the stock method.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import cycle
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -9,7 +15,7 @@ from torch import Tensor, nn
 
 from amask_solo._types import Images
 from amask_solo.game.memory import Cut, cut
-from amask_solo.masked.side_effects import replaced
+from amask_solo.masked.side_effects import quiet, replaced
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
@@ -18,12 +24,9 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 
 class EncodeOnce:
-    """A network that remembers its outputs for given inputs.
+    """A network that remembers its outputs for some inputs, its ``views``, which must stay alive and unchanged.
 
-    Args:
-        network: The network, or its ``forward``.
-        views: The inputs to remember; they must stay alive and unchanged meanwhile.
-        grad: Whether the remembered outputs have a graph.
+    ``grad`` says whether the remembered outputs have a graph; the masker's own turn needs none.
     """
 
     def __init__(self, network: Callable[[Images], Tensor], views: Sequence[Images], *, grad: bool = True) -> None:
@@ -57,16 +60,12 @@ def encode_once(
 ) -> Iterator[list[EncodeOnce]]:
     """Let each network remember its features of the clean views while the context lasts.
 
-    Args:
-        networks: The backbones; the online one is first.
-        views: The clean views, in the memory format that the host uses, so that it does not copy them.
-        grad: Whether the remembered features have a graph. The masker's own turn needs none.
+    The online backbone is first. The views are in the memory format that the host uses, so that it does not copy them.
     """
+    caches = [EncodeOnce(network.forward, views, grad=grad) for network in networks]
     with ExitStack() as stack:
-        caches = []
-        for network in networks:
-            caches.append(EncodeOnce(network.forward, views, grad=grad))
-            stack.enter_context(replaced(network, forward=caches[-1]))
+        for network, cache in zip(networks, caches, strict=True):
+            stack.enter_context(replaced(network, forward=cache))
         yield caches
 
 
@@ -81,3 +80,70 @@ def in_memory_format(model: LightningModule, batch: Sequence) -> list:
     if not getattr(model, "no_channel_last", True):
         views = [view.contiguous(memory_format=torch.channels_last) for view in views]
     return [index, views, targets]
+
+
+@contextmanager
+def clean_online_evaluation(
+    model: Any,
+    clean: Sequence[Images],
+    views: Sequence[Images],
+    targets: Tensor,
+    caches: Sequence[EncodeOnce],
+) -> Iterator[None]:
+    """Show clean features to the classifiers and the kNN while the context lasts.
+
+    Args:
+        model: The host's method.
+        clean: The clean large views.
+        views: The large views that the host gets.
+        targets: Labels of the samples; -1 = no label.
+        caches: As in :class:`~amask_solo.masked.loss.HostLoss`.
+    """
+    changed = [
+        None if view is known else (view != known).flatten(1).any(dim=1)
+        for view, known in zip(views, clean, strict=True)
+    ]
+    stand_in = changed.index(None) if None in changed else 0
+    if None not in changed:
+        # If both views are masked, a clean one is encoded for this purpose only.
+        with torch.no_grad(), quiet(model):
+            for cache in caches:
+                cache.view(stand_in)
+    heads = (model.classifier, getattr(model, "momentum_classifier", None))
+    with ExitStack() as stack:
+        for head, cache in zip(heads, caches, strict=False):
+            if head is not None:
+                stack.callback(head.register_forward_pre_hook(_substitute(changed, cache, stand_in)).remove)
+        if model.knn_eval:
+            hook = _leave_out(changed, targets)
+            stack.callback(model.knn.register_forward_pre_hook(hook, with_kwargs=True).remove)
+        yield
+
+
+def _substitute(changed: list[Tensor | None], cache: EncodeOnce, stand_in: int) -> Callable:
+    """Return a forward pre-hook for a classifier, which the host calls once for each large view, in order."""
+    order = cycle(changed)
+
+    def hook(_: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+        if (rows := next(order)) is None:
+            return args
+        clean = cache.view(stand_in).detach().to(args[0].dtype)
+        return (torch.where(rows.unsqueeze(1), clean, args[0]),)
+
+    return hook
+
+
+def _leave_out(changed: list[Tensor | None], targets: Tensor) -> Callable:
+    """Return a forward pre-hook for the kNN that takes changed samples their labels, so that it leaves them out."""
+    labeled = targets != -1
+    keep = torch.cat([labeled if rows is None else ~rows & labeled for rows in changed])
+
+    def hook(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple:
+        if "train_features" in kwargs:
+            # The current host has dropped unlabeled rows by now; the release has not.
+            known = kwargs["train_targets"]
+            kept = keep if len(known) == len(keep) else keep[labeled.repeat(len(changed))]
+            kwargs |= {"train_targets": torch.where(kept, known, -1)}
+        return args, kwargs
+
+    return hook

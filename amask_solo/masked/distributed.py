@@ -10,16 +10,14 @@ import torch
 from torch import distributed, nn
 
 
-def _alone() -> bool:
-    return not (distributed.is_available() and distributed.is_initialized()) or (distributed.get_world_size() == 1)
+def _together() -> bool:
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 @torch.no_grad()
 def same_on_all_ranks(module: nn.Module) -> None:
     """Copy the parameters and buffers of the first process to all other processes."""
-    if _alone():
-        return
-    for tensor in module.state_dict().values():
+    for tensor in module.state_dict().values() if _together() else ():
         distributed.broadcast(tensor, src=0)
 
 
@@ -27,7 +25,7 @@ def same_on_all_ranks(module: nn.Module) -> None:
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
     """Average gradients over all processes in a single reduction."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    if _alone() or not gradients:
+    if not _together() or not gradients:
         return
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(flat)

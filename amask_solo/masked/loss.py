@@ -1,19 +1,51 @@
-"""The host's objective as a function of its views; the game sees nothing else of a method."""
+"""The host's objective as a function of its views, on one batch; the game sees nothing else of a method."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from torch import Tensor
 
 from amask_solo._random import untouched
 from amask_solo._types import Scalar, Views
+from amask_solo.game.adversary import part_size
 from amask_solo.game.memory import Cut
-from amask_solo.masked.clean_view import EncodeOnce
+from amask_solo.game.updates import Turn
+from amask_solo.masked.clean_view import EncodeOnce, clean_online_evaluation
 from amask_solo.masked.negatives import with_negatives
-from amask_solo.masked.online_evaluation import clean_online_evaluation
 from amask_solo.masked.side_effects import Buffers, class_losses, quiet
 from amask_solo.occlusion import pixels
+
+
+@dataclass
+class Step:
+    """One batch of the game, from ``training_step`` to ``on_train_batch_end``.
+
+    Attributes:
+        batch: The host's batch: indexes, clean views, labels.
+        batch_idx: The index of the batch in the epoch.
+        taken: The number of steps that the host's optimizer had taken before.
+        moves: Whether the masker learns in this step.
+        before: The host's buffers at the beginning of the step, if the masker plays again after the encoder. It then
+            sees these instead of the present ones, so that the queues do not contain the batch.
+        turn: The encoder's turn, without its graph, until callbacks have read it in their hook ``on_before_backward``.
+    """
+
+    batch: Sequence
+    batch_idx: int
+    taken: int = 0
+    moves: bool = False
+    before: Buffers | None = None
+    turn: Turn | None = None
+
+    def part(self, share: float) -> "Step":
+        """Return the step with a share of its batch, the first images."""
+        indexes, views, targets = self.batch
+        views = [views] if isinstance(views, Tensor) else views
+        size = part_size(share, len(indexes))
+        return replace(self, batch=[indexes[:size], [view[:size] for view in views], targets[:size]])
 
 
 class HostLoss:

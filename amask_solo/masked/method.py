@@ -26,15 +26,13 @@ from amask_solo.hosts.architectures import feature_map
 from amask_solo.hosts.installed import load_host
 from amask_solo.hosts.methods import by_class
 from amask_solo.hosts.refusals import refuse_side, refuse_unmaskable
-from amask_solo.localisers.backbone import lend_backbone
-from amask_solo.localisers.handover import lend_clock
+from amask_solo.localisers.backbone import lend_backbone, lend_clock
 from amask_solo.masked.clean_view import encode_once, in_memory_format
 from amask_solo.masked.distributed import average_gradients, same_on_all_ranks
-from amask_solo.masked.loss import HostLoss
+from amask_solo.masked.loss import HostLoss, Step
 from amask_solo.masked.negatives import refuse_negatives
 from amask_solo.masked.settings import build_settings, check_precision
 from amask_solo.masked.side_effects import quiet, snapshot
-from amask_solo.masked.step import Step
 from amask_solo.masked.tokens import drop_tokens
 
 
@@ -48,7 +46,7 @@ class Masked(LightningModule):
         on_before_optimizer_step   the masker moves with the encoder, if its gradient came from the same backward pass
         on_train_batch_end         otherwise the masker plays its own turn against the new encoder; then further moves
 
-    The hooks share a :class:`~amask_solo.masked.step.Step`. :mod:`amask_solo.game.updates` explains turns.
+    The hooks share a :class:`~amask_solo.masked.loss.Step`. :mod:`amask_solo.game.updates` explains turns.
 
     Attributes:
         stock: The class of the host's unmasked method.
@@ -85,7 +83,9 @@ class Masked(LightningModule):
             host: Any = super()
             return host.training_step(batch, batch_idx)
         adversary, on_clean_views = self.adversary, self.loud_on == "clean"
-        self.step = step = self._begin(batch, batch_idx)
+        moves, taken = adversary.moves(self.global_step), self.global_step
+        before = snapshot(self) if moves and adversary.plays_again else None
+        self.step = step = Step(batch, batch_idx, taken=taken, moves=moves, before=before)
         with self._loss(step, loud_call=adversary.game.num_entries + on_clean_views) as loss:
             turn = adversary.update.encoder_turn(self._board(loss, "masks"), moves=step.moves)
             if on_clean_views:
@@ -111,11 +111,6 @@ class Masked(LightningModule):
             self._masker_turns(self.step)
         self.step = None
         super().on_train_batch_end(outputs, batch, batch_idx)
-
-    def _begin(self, batch: Sequence, batch_idx: int) -> Step:
-        moves = self.adversary.moves(self.global_step)
-        before = snapshot(self) if moves and self.adversary.plays_again else None
-        return Step(batch, batch_idx, taken=self.global_step, moves=moves, before=before)
 
     def _masker_turns(self, step: Step) -> None:
         # If gradients are accumulated, the encoder does not step in every batch.
@@ -159,8 +154,7 @@ class Masked(LightningModule):
     def _loss(self, step: Step, *, loud_call: int | None = None) -> Iterator[HostLoss]:
         """Yield the objective on a batch whose clean views are encoded once.
 
-        Without a loud call, it has no side effects, and only has a gradient to the views that differ from the clean
-        ones.
+        Without a loud call, it has no side effects, and no gradient to the clean views.
         """
         batch = in_memory_format(self, step.batch)
         with encode_once(self._backbones(), batch[1], grad=loud_call is not None) as caches:
@@ -234,13 +228,10 @@ class Masked(LightningModule):
 
 @cache
 def wrap(base: type[LightningModule]) -> type[LightningModule]:
-    """Return an adversarially masked version of a method.
+    """Return an adversarially masked version of a method: a subclass whose configuration may have ``adversary``.
 
     Args:
         base: A method of the host, or your own subclass of its ``BaseMethod`` or ``BaseMomentumMethod``.
-
-    Returns:
-        A subclass that takes the same configuration, with an optional node ``adversary``.
 
     Raises:
         UserError: If the method cannot be masked (MAE hides patches by itself).

@@ -34,11 +34,6 @@ def with_negatives(model: Any, clean: Views, batch_idx: int) -> Callable[[], Abs
 
     The negatives are made once, at their first use. By then the host has encoded its own views, so that autocast has
     cached the weights with a gradient, as the host needs them.
-
-    Args:
-        model: The masked method.
-        clean: The clean views of the batch.
-        batch_idx: The index of the batch in the epoch.
     """
     game = model.adversary.game
     if game.negatives is None:

@@ -50,9 +50,7 @@ class _AfterImport(MetaPathFinder):
     """Find the host as usual, but let :class:`_Registering` load it."""
 
     def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
-        if fullname not in ("solo", REGISTRY):
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
+        spec = PathFinder.find_spec(fullname, path, target) if fullname in ("solo", REGISTRY) else None
         if spec is not None and spec.loader is not None:
             spec.loader = _Registering(spec.loader)
         return spec

@@ -23,9 +23,8 @@ class Settings(NamedTuple):
         adversary: The masker's side of the game.
         side: The index of the masked view; ``None`` chooses the one whose mask gets a gradient; ``"both"`` masks the
             first two views, each with its own masks.
-        loud: The call of the host that writes logs, BatchNorm statistics, queues and memory banks: the one on the
-            (last) ``"masked"`` view, which costs nothing, or an extra one on ``"clean"`` views, which costs one more
-            encoder pass.
+        loud: The call that writes logs, statistics, queues and memory banks: the one on the (last) ``"masked"`` view,
+            or an extra one on ``"clean"`` views, which costs one more encoder pass.
     """
 
     adversary: Adversary
@@ -62,11 +61,12 @@ def build_settings(cfg: DictConfig) -> Settings:
             given: Any = OmegaConf.to_container(optimizer, resolve=True)
             whole = OmegaConf.create(given if "_target_" in given else OPTIMIZER | given)
             made["optimizer"] = instantiate(whole, "adversary.optimizer")
-        rest = {key: node[key] for key in node if key not in (*HOST_SIDE, *PARTS, "optimizer")} | made
-        game_keys = target_arguments(GAME, "adversary").names
-        game = _call(Game, {key: value for key, value in rest.items() if key in game_keys})
-        adversary = _call(Adversary, {key: value for key, value in rest.items() if key not in game_keys}, game=game)
-    return Settings(adversary, side, loud)
+        rest: Any = {key: node[key] for key in node if key not in (*HOST_SIDE, *PARTS, "optimizer")} | made
+        played = {key: rest.pop(key) for key in target_arguments(GAME, "adversary").names if key in rest}
+        try:
+            return Settings(Adversary(game=Game(**played), **rest), side, loud)
+        except ValueError as error:
+            raise UserError(f"adversary: {error}") from error
 
 
 def check_precision(adversary: Adversary, precision: str) -> None:
@@ -85,14 +85,16 @@ def _build(cfg: DictConfig, part: str, choice: Any) -> Any:
         raise UserError(f"adversary.{part} needs a 'name' or a '_target_', but has {sorted(chosen)}.")
     # Interpolations in a part's file refer to the whole configuration (a ViT's patch size).
     whole: Any = OmegaConf.merge({k: v for k, v in cfg.items() if k != "adversary"}, {part: chosen})
-    data = cfg.get("data") or {}
+    data, where = cfg.get("data") or {}, f"adversary.{part}"
     pixels = {key: list(data[key]) for key in ("mean", "std") if OmegaConf.is_list(data.get(key))}
     node = OmegaConf.to_container(whole[part], resolve=True)
-    return instantiate(OmegaConf.create(_told(node, pixels, f"adversary.{part}")), f"adversary.{part}")
+    return instantiate(OmegaConf.create(_told(node, pixels, where)), where)
 
 
 def _told(node: Any, pixels: Mapping[str, list[Any]], where: str) -> Any:
-    """Fill in the mean and std of the data's pixels in each part that takes both, unless the part sets them.
+    """Fill in the mean and std of the data's pixels in each part that takes both, and their channels likewise.
+
+    What a part sets itself stays.
 
     The names of the arguments decide, so a user's part that means something else by both must set them. An
     interpolation in the part's file has nothing to refer to: most data sets measure both values, and settings are
@@ -104,6 +106,8 @@ def _told(node: Any, pixels: Mapping[str, list[Any]], where: str) -> Any:
         return node
     node = {key: _told(child, pixels, where) for key, child in node.items()}
     takes = target_arguments(node["_target_"], where).names if "_target_" in node else ()
+    if "channels" in takes and "mean" in pixels:
+        node = {"channels": len(pixels["mean"]), **node}
     return {**pixels, **node} if {"mean", "std"} <= set(takes) else node
 
 
@@ -112,12 +116,8 @@ def described(group: str, choice: Any) -> dict[str, Any]:
 
     An argument that is a group itself (the localiser of a masker) may be chosen in the same way.
 
-    Args:
-        group: The folder of the configuration files.
-        choice: The value in the configuration.
-
     Raises:
-        UserError: If there is no such file; the message names the nearest one.
+        UserError: If the group has no such file; the message names the nearest one.
     """
     node = {"name": choice} if isinstance(choice, str) else dict(choice)
     if "name" in node:
@@ -141,10 +141,3 @@ def _load(group: str, name: str) -> dict[str, Any]:
             OmegaConf.update(others, place or other, _load(other, choice))
     loaded: Any = OmegaConf.to_container(OmegaConf.merge(others, node))
     return loaded
-
-
-def _call(target: type, arguments: dict[str, Any], **more: Any) -> Any:
-    try:
-        return target(**arguments, **more)
-    except ValueError as error:
-        raise UserError(f"adversary: {error}") from error

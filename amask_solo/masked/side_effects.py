@@ -35,17 +35,12 @@ def quiet(model: LightningModule, before: Mapping | None = None) -> Iterator[Non
     """Discard all side effects of the host's calls while the context lasts.
 
     The buffers are *swapped* for scratch copies, because writing old values back in place would invalidate the graph.
-
-    Args:
-        model: The host's method.
-        before: Earlier values of buffers, which the calls see instead of the present ones.
+    The calls see the values ``before`` instead of the present ones, where there are some.
     """
     # Buffers that are still None are included, since a call may fill them.
     originals = {(module, name): buffer for module in model.modules() for name, buffer in module._buffers.items()}
-    present = before or {}
-    for (module, name), buffer in originals.items():
-        found = present.get((module, name), buffer)
-        module._buffers[name] = None if found is None else found.clone()
+    for (module, name), buffer in (originals | dict(before or {})).items():
+        module._buffers[name] = None if buffer is None else buffer.clone()
     try:
         with replaced(model, log=_unheard, log_dict=_unheard, knn_eval=False):
             yield
@@ -77,7 +72,7 @@ def class_losses(model: LightningModule) -> Iterator[list[Tensor]]:
     finally:
         handle.remove()
     if calls and not heard:
-        _say_unheard(type(model).__name__)
+        _warn_unheard(type(model).__name__)
 
 
 @contextmanager
@@ -98,7 +93,7 @@ def _unheard(*_: Any, **__: Any) -> None:
 
 
 @cache
-def _say_unheard(method: str) -> None:
+def _warn_unheard(method: str) -> None:
     rank_zero_warn(
         f"{method} calls its online classifier, but logs none of {', '.join(CLASS_LOSSES)}: if it adds the "
         "classifier's loss to its own, that counts as a part of the game. Log it by log_dict under such a name."

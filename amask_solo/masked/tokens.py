@@ -26,7 +26,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from amask_solo._types import Images, Masks
+from amask_solo._types import Images
 from amask_solo.errors import UserError
 from amask_solo.game.game import Game
 from amask_solo.hosts.refusals import refuse_whole_images
@@ -44,14 +44,9 @@ TRIES, IMAGES = 8, 4
 
 
 class TokenDrop:
-    """Hooks on a network that drop the hidden patches of each view that carries its mask.
+    """Hooks on a network, a ``VisionTransformer`` of timm, that drop the patches of each view that its mask hides most.
 
-    The same number of patches is dropped in each image, those that the mask hides most, so nothing waits for the
-    device.
-
-    Args:
-        network: A vision transformer of timm's class ``VisionTransformer``, as the host's are.
-        hidden: The number of patches of a masked view that are dropped.
+    The same number of patches, ``hidden``, is dropped in each image, so nothing waits for the device.
     """
 
     def __init__(self, network: Any, *, hidden: int) -> None:
@@ -97,12 +92,7 @@ class TokenDrop:
 
 
 def drop_tokens(game: Game, networks: Iterable[nn.Module], backbone: DictConfig) -> None:
-    """Make networks drop the patches that the game hides.
-
-    Args:
-        game: The game, whose views carry their masks.
-        networks: The backbone, and the teacher's backbone if there is one.
-        backbone: The node that they were built from.
+    """Make networks, the backbone and its teacher, drop the patches that the game hides.
 
     Raises:
         UserError: If the networks cannot drop patches, or the masks do not fit; see :func:`count_hidden`.
@@ -119,11 +109,11 @@ def drop_tokens(game: Game, networks: Iterable[nn.Module], backbone: DictConfig)
 def count_hidden(game: Game, *, patch: int, size: int) -> int:
     """Return the number of patches that each mask hides, which must not depend on the image or on learned weights.
 
-    The masker is tried on noise with random weights; its own weights are not changed.
+    The masker is tried on noise with random weights; its own weights are not changed. A localiser that uses the
+    method's backbone gets noise in its place, so the method must give it the backbone after this.
 
     Args:
-        game: The game whose masker and fill are checked. A localiser that uses the method's backbone gets noise in its
-            place, so the method must give it the backbone after this.
+        game: The game whose masker and fill are checked.
         patch: The side of the backbone's patches in pixels.
         size: Height and width of the views.
 
@@ -138,7 +128,10 @@ def count_hidden(game: Game, *, patch: int, size: int) -> int:
     lend_backbone(game, lambda views: torch.randn(len(views), 8, 7, 7, generator=generator))
     counts: set[int] = set()
     for _ in range(TRIES):
-        masks = _any_masks(game.masker, images, generator)
+        state = {name: buffer.clone() for name, buffer in game.masker.named_buffers()}
+        weights = game.masker.named_parameters()
+        state |= {name: torch.randn(p.shape, generator=generator, dtype=p.dtype) for name, p in weights}
+        masks = torch.func.functional_call(game.masker, state, (images,), {"generator": generator})
         if not ((masks == 0) | (masks == 1)).all():
             raise UserError(
                 "adversary.drop_tokens needs masks of zeros and ones, but these hide some pixels in part; choose "
@@ -157,10 +150,3 @@ def count_hidden(game: Game, *, patch: int, size: int) -> int:
             f"{min(counts)} to {max(counts)} of {patches[0, 0].numel()}; give all masks one area, of whole patches."
         )
     return counts.pop()
-
-
-def _any_masks(masker: nn.Module, images: Images, generator: torch.Generator) -> Masks:
-    """Return the masks of a masker with random weights."""
-    state = {name: buffer.clone() for name, buffer in masker.named_buffers()}
-    state |= {n: torch.randn(p.shape, generator=generator, dtype=p.dtype) for n, p in masker.named_parameters()}
-    return torch.func.functional_call(masker, state, (images,), {"generator": generator})

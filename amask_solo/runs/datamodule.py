@@ -1,7 +1,8 @@
 """Batches for the host, whose views are made of uint8 images on the device."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
@@ -11,6 +12,8 @@ from amask_solo._types import Images
 from amask_solo.augment.views import Pixels, Views, evaluation_view
 from amask_solo.data import ImageData, ImageSet, make_loader
 from amask_solo.data.loaders import stays
+from amask_solo.errors import UserError
+from amask_solo.hosts.repairs import STATE
 
 
 class ViewsData(LightningDataModule):
@@ -21,26 +24,16 @@ class ViewsData(LightningDataModule):
         views: Makes the views of a batch.
         batch_size: Images per step on each process.
         seed: The seed of the order of the images and of the views.
-        num_workers: The number of processes that read images, if these do not stay on the device.
-        device_cache: Whether all images stay on the device; see :func:`~amask_solo.data.make_loader`.
+        reading: ``num_workers`` and ``device_cache``, as in :func:`~amask_solo.data.make_loader`.
     """
 
     trainer: Trainer
 
-    def __init__(
-        self,
-        images: ImageData,
-        views: Views,
-        *,
-        batch_size: int,
-        seed: int = 0,
-        num_workers: int = 4,
-        device_cache: Literal["auto", "on", "off"] = "auto",
-    ) -> None:
+    def __init__(self, images: ImageData, views: Views, *, batch_size: int, seed: int = 0, **reading: Any) -> None:
         super().__init__()
         self.images, self.views = images, views
         self.batch_size, self.seed = batch_size, seed
-        self.reading: dict[str, Any] = {"num_workers": num_workers, "device_cache": device_cache}
+        self.reading = {"num_workers": 4, "device_cache": "auto", **reading}
 
     def train_dataloader(self) -> Iterable:
         """Return the batches of an epoch; each process gets its own share."""
@@ -72,34 +65,57 @@ class ViewsData(LightningDataModule):
 
     def prepare(self, images: Pixels) -> Images:
         """Return normalized images, as in validation."""
-        data = self.images
-        view_filter = self.views.view_filter
-        return evaluation_view(images, mean=data.mean, std=data.std, size=data.image_size, view_filter=view_filter)
+        data, last = self.images, self.views.view_filter
+        return evaluation_view(images, mean=data.mean, std=data.std, size=data.image_size, view_filter=last)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ARG002
         """Make the host's batch: indexes, views and labels for training, images and labels for validation."""
         index, images, labels = batch
         if not self.trainer.training:
             return self.prepare(images), labels
-        generator = stream(
-            "views",
-            seed=self.seed,
-            rank=self.trainer.global_rank,
-            step=self.trainer.fit_loop.total_batch_idx,
-            device=images.device,
-        )
+        rank, step = self.trainer.global_rank, self.trainer.fit_loop.total_batch_idx
+        generator = stream("views", seed=self.seed, rank=rank, step=step, device=images.device)
         with torch.autocast(images.device.type, enabled=False):
             return [index, self.views(images, generator=generator), labels]
 
 
 class ResumeWithinEpoch(Callback):
-    """Continue a resumed run with the images that it has not seen in its epoch.
+    """Continue a resumed run with the images that it has not seen in its epoch, and with the sums of its numbers.
 
-    Lightning reads ahead before it knows the epoch, and would begin the epoch anew.
+    Lightning reads ahead before it knows the epoch, and would begin the epoch anew. It also keeps the schedules of the
+    first part, so the steps that are left must be as many as planned.
     """
 
+    def __init__(self) -> None:
+        self._planned: dict[str, int] = {}
+        self._sums: dict[str, dict[str, Any]] = {}
+        self._results: Any = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the length of an epoch, and what was logged in this one."""
+        kept = (key for key, result in self._results.items() if result.is_tensor and result.meta.on_epoch)
+        sums = {key: {name: getattr(self._results[key], name) for name in self._results[key]._defaults} for key in kept}
+        return {"planned": self._planned, "sums": sums}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore both."""
+        self._planned, self._sums = state_dict["planned"], state_dict["sums"]
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Set the position of the loader."""
+        """Set the position of the loader.
+
+        Raises:
+            UserError: If an epoch has another length than in the first part of the run.
+        """
+        now = {"batches": int(trainer.num_training_batches), "processes": trainer.world_size}
+        if before := {name: self._planned[name] for name in now if self._planned.get(name, now[name]) != now[name]}:
+            changed = " and ".join(f"{now[name]} {name} instead of {count}" for name, count in before.items())
+            raise UserError(
+                f"Expected to resume with epochs as before, but got {changed}, so the schedules would not end with the "
+                "run. Give the same images and the same trainer.devices, trainer.num_nodes and "
+                "trainer.limit_train_batches, or start a new run from these weights by init=..."
+            )
+        self._planned = now
         loop: Any = trainer.fit_loop
         loader: Any = trainer.train_dataloader
         epoch, batch = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
@@ -107,3 +123,26 @@ class ResumeWithinEpoch(Callback):
         if epoch.processed or batches:
             loader.sampler.begin_with(epoch.processed, seen=batches * loader.batch_size)
             iter(loop._data_fetcher)
+        # Each process has its own sums, but a checkpoint those of the first one.
+        self._sums = self._sums if batches and trainer.world_size == 1 else {}
+        self._results = loop.epoch_loop._results
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:  # noqa: ARG002
+        """Add the sums of the epoch's first part to those of the second, once these have begun."""
+        for key in [key for key in self._sums if key in self._results]:
+            for name, value in self._sums.pop(key).items():
+                now = getattr(self._results[key], name)
+                setattr(self._results[key], name, value.to(now.device) + now)
+
+
+def check_same_images(checkpoint: Path, images: ImageData) -> None:
+    """Raise a ``UserError`` that says what changed if a run would be resumed with other images than it began with."""
+    from amask_solo.data.base import describe_change
+
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    before = saved.get(STATE, {}).get("images", {}).get("fingerprint")
+    if before and (change := describe_change(before, images.fingerprint)):
+        raise UserError(
+            f"The images have changed since the run began: {change}. Resume it with the same, or start a new run from "
+            "its weights by init=..."
+        )

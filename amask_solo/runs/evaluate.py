@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from amask_solo._types import Images
-from amask_solo.callbacks import device_name, finish, versions
+from amask_solo.callbacks.loggers import finish
+from amask_solo.callbacks.summary import device_name, versions
 from amask_solo.checkpoints.heads import load_head
 from amask_solo.checkpoints.networks import (
     check_size,
@@ -36,17 +35,16 @@ from amask_solo.evaluation.results import EVALUATION, add_result, pack
 from amask_solo.hosts.repairs import STATE, VIEW_FILTER
 from amask_solo.layout import CONFIG, SUMMARY
 from amask_solo.localisers.backbone import lend_backbone
-from amask_solo.localisers.base import FeatureMaps
 from amask_solo.maskers.base import Masker
 from amask_solo.runs.page import write_run_page
-from amask_solo.runs.places import Places
+from amask_solo.runs.run_folder import Places
 
 Tell = Callable[..., Any]
 """Reports the present activity, ``tell(doing)``, and for long ones the progress, ``tell(doing, how_far)``."""
 
 
 class Outcome(NamedTuple):
-    """The outcome of an evaluation.
+    """The outcome of an evaluation: the new results in the file at ``path``, and why other protocols have none.
 
     Attributes:
         path: The file with all results.
@@ -81,7 +79,10 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
     subject, facts, made_by = _subject(cfg, file, tell)
     said = f"Scored the {cfg.which}'s backbone, with the mean and standard deviation of {made_by['normalized_by']}."
     outcome = Outcome(path, [], {}, spelled(facts[VIEW_FILTER]) if facts[VIEW_FILTER] else None, said)
-    loggers = _loggers(cfg.get("logger"), path)
+    # The loggers get their own folder, so that they do not change the curves of the training.
+    folder = path.with_suffix("")
+    name = f"{folder.absolute().parent.name}_{folder.name}"
+    loggers = instantiate(cfg.logger, "logger", save_dir=folder, name=name) if cfg.get("logger") else []
     try:
         for number, (name, protocol) in enumerate(protocols.items(), start=1):
             doing = f"{name} on {subject.data.name} ({number} of {len(protocols)})"
@@ -200,8 +201,9 @@ def _as_trained(
             warnings.warn(f"The images of the run cannot be measured, so those of data are. {error}", stacklevel=1)
     if not known:
         return data, f"the images of '{data.name}'"
-    variants = {name: replace(variant, **known) for name, variant in data.variants.items()}
-    return replace(data, variants=variants, **known), "the run's images"
+    mean, std = known["mean"], known["std"]
+    variants = {name: replace(variant, mean=mean, std=std) for name, variant in data.variants.items()}
+    return replace(data, variants=variants, mean=mean, std=std), "the run's images"
 
 
 def trained_statistics(run: DictConfig | None, checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:
@@ -209,7 +211,7 @@ def trained_statistics(run: DictConfig | None, checkpoint: Checkpoint) -> dict[s
     for said in (checkpoint.get(STATE, {}).get("images", {}), run.data if run is not None else {}):
         found = {key: said.get(key) for key in ("mean", "std")}
         if all(value is not None and not isinstance(value, str) for value in found.values()):
-            return {key: tuple(map(float, value)) for key, value in found.items()}
+            return {key: tuple(map(float, value or ())) for key, value in found.items()}
     return {}
 
 
@@ -220,22 +222,12 @@ def _masker(checkpoint: Checkpoint, run: DictConfig | None, teacher: Callable[[]
         # The backbone is intact, and most protocols need no masker.
         warnings.warn(f"Evaluated without its masker. {error}", stacklevel=1)
         return None
+    once = cache(teacher)
     if masker:
-        lend_backbone(masker, partial(_look, cache(teacher)))
+        lend_backbone(masker, lambda images: once().to(images.device).maps(images))
     return masker
-
-
-def _look(teacher: Callable[[], Backbone], images: Images) -> FeatureMaps:
-    return teacher().to(images.device).maps(images)
 
 
 def _head(checkpoint: Checkpoint, run: DictConfig | None, device: torch.device) -> nn.Module | None:
     head = load_head(checkpoint, run)
     return head.to(device) if head else None
-
-
-def _loggers(node: DictConfig | None, path: Path) -> list[Logger]:
-    # The loggers get their own folder, so that they do not change the curves of the training.
-    folder = path.with_suffix("")
-    name = f"{folder.absolute().parent.name}_{folder.name}"
-    return instantiate(node, "logger", save_dir=folder, name=name) if node else []

@@ -19,19 +19,12 @@ from amask_solo.masked.method import wrap
 from amask_solo.settings.method import check_method, optimizer_kwargs
 
 HOST_KEYS = (
-    "accumulate_grad_batches",
-    "adversary",
-    "backbone",
-    "knn_eval",
-    "max_epochs",
-    "method",
-    "method_kwargs",
-    "momentum",
-    "optimizer",
-    "performance",
-    "scheduler",
-    "view_filter",
+    "accumulate_grad_batches adversary backbone knn_eval max_epochs method method_kwargs momentum optimizer performance"
+    " scheduler view_filter"
 )
+IMAGES = ("image_size", "mean", "std", "value_range", "bands", "fingerprint")
+"""What a checkpoint says of the images that its backbone was trained on."""
+
 TRANSFORMERS = ("vit_", "swin_")
 """The prefixes of the host's backbones that are built for one size of views."""
 
@@ -42,9 +35,7 @@ SMALL = 32
 def method_class(name: str, base_class: str | None = None) -> type[LightningModule]:
     """Return the class of a method: ``byol`` is the stock method, ``amask_byol`` the masked one.
 
-    Args:
-        name: The method's name.
-        base_class: The dotted path of a user's subclass of the host's ``BaseMethod``; by default, the host's class.
+    ``base_class`` is the dotted path of a user's subclass of the host's ``BaseMethod``.
 
     Raises:
         UserError: If the method or class does not exist.
@@ -61,40 +52,41 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
     ``optimizer.kwargs`` that the chosen optimizer takes are kept. A backbone for images of one size, such as a vision
     transformer, is built for the size of the views, unless ``backbone.kwargs.img_size`` is given.
 
-    Args:
-        cfg: The configuration of the run.
-        images: The data set, which has the number of classes.
-        views: The augmentations, which have the numbers of crops.
-        devices: The number of all processes of the run.
+    ``devices`` is the number of all processes of the run.
 
     Raises:
         UserError: If the crops are not in the host's order, if the method does not fit the batch, the data or the
             views, or if timm cannot build the backbone for these views.
     """
-    keys = [key for key in HOST_KEYS if key in cfg]
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    made = OmegaConf.create({key: plain[key] for key in keys})
+    made = OmegaConf.create({key: plain[key] for key in HOST_KEYS.split() if key in plain})
     for node in ("backbone.kwargs", "optimizer.kwargs", "method_kwargs"):
         OmegaConf.update(made, node, OmegaConf.select(made, node) or {}, merge=False)
     made.optimizer.kwargs = optimizer_kwargs(made.optimizer)
     sizes = {recipe.crop_size for recipe in views.recipes}
-    if _is_for_one_size(made.backbone.name) and "img_size" not in made.backbone.kwargs:
+    name = made.backbone.name
+    for_one_size = has_fixed_size(name) if is_timm(name) else name.startswith(TRANSFORMERS)
+    if for_one_size and "img_size" not in made.backbone.kwargs:
         made.backbone.kwargs.img_size = max(sizes)
+    _set_channels(made, len(images.mean))
     scale = made.optimizer.batch_size * devices / 256
     made.optimizer.lr *= scale
     made.optimizer.classifier_lr *= scale
     if made.scheduler.warmup_epochs is None:
         made.scheduler.warmup_epochs = min(10, made.max_epochs / 10)
     large, small = _crops(views)
+    small_stem = cfg.stem == "cifar" or (cfg.stem == "auto" and images.image_size <= SMALL)
     made.data = {
-        "dataset": _stem(cfg.stem, images.image_size),
+        "dataset": "cifar10" if small_stem else "imagenet100",  # by which the host chooses the 3x3 stem
         "num_classes": images.num_classes,
         "num_large_crops": large,
         "num_small_crops": small,
         "mean": list(images.mean),
         "std": list(images.std),
     }
-    if is_timm(made.backbone.name):
+    # A checkpoint keeps these, since what its backbone takes is not to be measured again on other images.
+    made.images = {key: value for key in IMAGES if (value := getattr(images, key, None)) is not None}
+    if is_timm(name):
         try_views(blueprint(made), sorted(sizes))
     row = by_name(cfg.method)
     if cfg.base_class:  # the number of views that a user's class takes is unknown
@@ -103,14 +95,17 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
     return made
 
 
-def _is_for_one_size(backbone: str) -> bool:
-    return has_fixed_size(backbone) if is_timm(backbone) else backbone.startswith(TRANSFORMERS)
-
-
-def _stem(stem: str, image_size: int) -> str:
-    # The host chooses the 3x3 stem by the name of the data set.
-    small = stem == "cifar" or (stem == "auto" and image_size <= SMALL)
-    return "cifar10" if small else "imagenet100"
+def _set_channels(made: DictConfig, channels: int) -> None:
+    if channels == 3:
+        return
+    if not is_timm(made.backbone.name):
+        raise UserError(
+            f"The images have {channels} channel(s) (data.channels=keep), but backbone.name={made.backbone.name} takes "
+            "three; choose one of timm's, as backbone.name=timm/resnet18."
+        )
+    if OmegaConf.select(made, "adversary.drop_tokens"):
+        raise UserError("adversary.drop_tokens takes images of three channels; leave it out, or data.channels=keep.")
+    made.backbone.kwargs.in_chans = channels
 
 
 def _crops(views: Views) -> tuple[int, int]:

@@ -52,6 +52,16 @@ def check_free(folder: Path) -> None:
             _lock(file)
 
 
+def holder(folder: Path) -> int | None:
+    """Return the identifier of the process of this machine that trains in a folder, if there is one."""
+    try:
+        check_free(folder)
+    except UserError:
+        words = (folder / LOCK).read_text().split()
+        return int(words[1]) if words[:1] == ["process"] and words[3:] == [platform.node()] else None
+    return None
+
+
 def _acquire(path: Path) -> IO[str]:
     while True:
         file = path.open("a+")

@@ -9,25 +9,23 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.augment.views import Views, evaluation_crop
-from amask_solo.callbacks import (
-    EndAtSignal,
-    HardViewPanels,
-    MaskPanels,
-    OnlineKNN,
-    Summary,
-    checkpoints,
-    finish,
-    progress_bar,
-)
 from amask_solo.callbacks.advantage_monitor import AdvantageMonitor
+from amask_solo.callbacks.checkpoints import checkpoints
 from amask_solo.callbacks.game_monitor import GameMonitor
-from amask_solo.callbacks.progress import Beginning
+from amask_solo.callbacks.loggers import finish
+from amask_solo.callbacks.online_knn import OnlineKNN
+from amask_solo.callbacks.panels import HardViewPanels, MaskPanels
+from amask_solo.callbacks.progress import Beginning, progress_bar
+from amask_solo.callbacks.signals import EndAtSignal
+from amask_solo.callbacks.summary import Summary
+from amask_solo.checkpoints.last import find_checkpoint
+from amask_solo.checkpoints.start import start_from
 from amask_solo.checkpoints.view_filter import build_filter
 from amask_solo.checkpoints.write import WholeCheckpoints, check_space
 from amask_solo.configuration import instantiate
@@ -37,12 +35,12 @@ from amask_solo.errors import UserError
 from amask_solo.files import WriteError
 from amask_solo.hosts.installed import load_host
 from amask_solo.layout import CHECKPOINTS, LAST, SUMMARY
-from amask_solo.runs.datamodule import ResumeWithinEpoch, ViewsData
+from amask_solo.runs.datamodule import ResumeWithinEpoch, ViewsData, check_same_images
 from amask_solo.runs.host_config import host_config, method_class
 from amask_solo.runs.lock import hold
 from amask_solo.runs.page import write_run_page
 from amask_solo.runs.peers import end_together
-from amask_solo.runs.run_folder import claim, release, settle_image_size, tidy
+from amask_solo.runs.run_folder import MEASURED, claim, release, settle, tidy
 from amask_solo.settings.pretraining import check_views
 
 
@@ -64,8 +62,10 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
     method = method_class(cfg.method, cfg.base_class)
     seed_everything(cfg.seed, workers=True, verbose=False)
     images: ImageData = instantiate(cfg.data, "data")
-    if settle_image_size(cfg, images.image_size):
+    if "image_size" in settle(cfg, {key: getattr(images, key, None) for key in MEASURED}):
         check_views(cfg)
+    if checkpoint:
+        check_same_images(checkpoint, images)
     augmentations: Any = OmegaConf.to_container(cfg.augmentations, resolve=True)
     view_filter = build_filter(cfg.get("view_filter"))
     views = Views(augmentations, mean=images.mean, std=images.std, view_filter=view_filter)
@@ -74,6 +74,8 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
     trainer = _trainer(cfg, folder, [*_callbacks(cfg, folder, data), end])
     model = _build(method, host_config(cfg, images, views, devices=trainer.world_size))
     first = trainer.is_global_zero
+    if cfg.get("init") and checkpoint is None:
+        rank_zero_info(start_from(model, find_checkpoint(cfg.init)))
     try:
         with hold(folder) if first else nullcontext():
             _train(cfg, folder, checkpoint, trainer=trainer, model=model, data=data)
@@ -90,13 +92,15 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None, *, trainer: T
     if trainer.is_global_zero and checkpoint is None:
         claim(folder, cfg)
     try:
-        trainer.loggers = _loggers(cfg, folder)
+        trainer.loggers = instantiate(cfg.logger, "logger", save_dir=folder, name=cfg.name)
         _fit(trainer, folder, checkpoint, **parts)
-    except UserError as error:
+    except BaseException as error:
         if trainer.is_global_zero:
             release(folder)
         if isinstance(error, WriteError) and (folder / CHECKPOINTS / LAST).exists():
             raise UserError(f"{error} The last checkpoint is whole: make room and give resume=true.") from error
+        if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error  # Lightning has made a common failure of it
         raise
 
 
@@ -152,6 +156,13 @@ def lightning_errors(*more: type[Exception]) -> Iterator[None]:
 def _build(method: type[LightningModule], cfg: DictConfig) -> LightningModule:
     try:
         model = method(cfg)
+    except OSError as error:
+        if not cfg.backbone.kwargs.get("pretrained"):
+            raise
+        raise UserError(
+            f"backbone.kwargs.pretrained=true: cannot load the weights of {cfg.backbone.name} ({error}). Without a "
+            "network, give a file that is here already by init=PATH."
+        ) from error
     except TypeError as error:
         unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         for node in ("backbone.kwargs", "method_kwargs"):
@@ -161,10 +172,6 @@ def _build(method: type[LightningModule], cfg: DictConfig) -> LightningModule:
     if not getattr(model, "no_channel_last", True):
         return model.to(memory_format=torch.channels_last)
     return model
-
-
-def _loggers(cfg: DictConfig, folder: Path) -> list[Logger]:
-    return instantiate(cfg.logger, "logger", save_dir=folder, name=cfg.name)
 
 
 def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]:
@@ -208,9 +215,12 @@ def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:
         "val_images": len(images.val) if images.val is not None else 0,
         "classes": images.num_classes if images.labeled else 0,
         "image_size": images.image_size,
+        "mean": images.mean,
+        "std": images.std,
         "backbone": _named(cfg.backbone),
         "epochs": cfg.max_epochs,
         "batch_size": cfg.optimizer.batch_size,
         "seed": cfg.seed,
+        "init": cfg.get("init"),
         "host": load_host().generation,
     }

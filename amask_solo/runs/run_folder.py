@@ -1,4 +1,4 @@
-"""Find, claim and tidy the folder of a run, so that no run overwrites another.
+"""Find, claim and tidy the folder of a run, so that no run overwrites another; find the files of an evaluation.
 
 Nothing heavy is imported here, because a command checks its folder first. Only the first process of a run may call the
 functions that write.
@@ -7,35 +7,31 @@ functions that write.
 import os
 import shutil
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from amask_solo.checkpoints.last import last_whole
+from amask_solo.checkpoints.last import find_checkpoint, last_whole
 from amask_solo.checkpoints.stored import read_stored
 from amask_solo.errors import UserError
-from amask_solo.files import PART, cannot_write, write_whole
+from amask_solo.evaluation.results import read_results
+from amask_solo.files import PART, cannot_write, check_place, write_whole
 from amask_solo.layout import CHECKPOINTS, CONFIG, LAST, METRICS, PREVIOUS, SUMMARY
 from amask_solo.runs.lock import check_free
 from amask_solo.settings.pretraining import OBSERVERS
 
-WRITTEN = (
-    CONFIG,
-    METRICS,
-    SUMMARY,
-    "report.html",
-    "evaluation.json",
-    "evaluation",
-    "comparison.json",
-    CHECKPOINTS,
-    "masks",
-    "wandb",
-)
+RESULTS = "evaluation.json"
+NAMED = ("report.html", "evaluation", "comparison.json", "masks", "wandb")
+WRITTEN = (CONFIG, METRICS, SUMMARY, RESULTS, CHECKPOINTS, *NAMED)
 """The files that a run and its evaluation write, and that ``overwrite`` deletes; other files in the folder stay."""
 
 MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "save_every", "run_folder", "name", *OBSERVERS)
 """The keys that may differ when a run is resumed: its place and its observers."""
+
+MEASURED = ("image_size", "mean", "std", "value_range")
+"""The keys of ``data`` that may be ``auto``, until the images have been read."""
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 """The variables in which launchers set the number of a process or of its machine."""
@@ -50,7 +46,8 @@ def find(cfg: DictConfig) -> tuple[Path, Path | None]:
     """Return the run folder, and the checkpoint to resume from, if any; write nothing.
 
     Raises:
-        UserError: If the folder already has a run, or if the run to resume does not exist or has other settings.
+        UserError: If the folder already has a run, if the run to resume does not exist or has other settings, or if
+            there are no weights to start from.
     """
     folder = Path(cfg.run_folder).expanduser()
     first = is_first()
@@ -61,6 +58,8 @@ def find(cfg: DictConfig) -> tuple[Path, Path | None]:
         # The other processes may start after the first one has claimed the folder.
         if first:
             _refuse_taken(folder, cfg)
+        if cfg.get("init"):
+            find_checkpoint(cfg.init)
         return folder, None
     if last is None or not (folder / CONFIG).is_file():
         missing = folder / (CONFIG if last else f"{CHECKPOINTS}/{LAST}")
@@ -103,10 +102,7 @@ def _refuse_taken(folder: Path, cfg: DictConfig) -> None:
 def tidy(folder: Path, checkpoint: Path | None) -> None:
     """Delete the unfinished files of a killed process, and a broken ``last.ckpt``.
 
-    Args:
-        folder: The run folder.
-        checkpoint: The checkpoint to resume from. If it is the previous one, the next save would replace it by the
-            broken last one.
+    If the ``checkpoint`` to resume from is the previous one, the next save would replace it by the broken last one.
     """
     parts = [*(folder / CHECKPOINTS).glob(f".*{PART}")]
     broken = [checkpoint.with_name(LAST)] if checkpoint and checkpoint.name == PREVIOUS else []
@@ -116,18 +112,19 @@ def tidy(folder: Path, checkpoint: Path | None) -> None:
 
 def release(folder: Path) -> None:
     """Release a claimed folder, unless something was trained in it."""
-    if not (folder / METRICS).exists():
+    if not any((folder / name).exists() for name in (METRICS, f"{CHECKPOINTS}/{LAST}")):
         (folder / CONFIG).unlink(missing_ok=True)
 
 
 def check_same_run(folder: Path, cfg: DictConfig) -> None:
-    """Compare the settings of a run with those of the run in a folder, and copy the measured image size of the latter.
+    """Compare the settings of a run with those of the run in a folder, and copy what the latter has measured.
 
     Raises:
         UserError: If a key differs that is not in :data:`MAY_CHANGE`.
     """
     stored = read_stored(folder / CONFIG)
-    settle_image_size(cfg, OmegaConf.select(stored, "data.image_size"))
+    # A version before this one did not store all of them.
+    settle(cfg, {key: stored.data[key] for key in MEASURED if key in stored.get("data", ())})
     before = _flat(OmegaConf.to_container(stored))
     now = _flat(OmegaConf.to_container(cfg, resolve=True))
     changed = sorted(
@@ -143,12 +140,12 @@ def check_same_run(folder: Path, cfg: DictConfig) -> None:
         )
 
 
-def settle_image_size(cfg: DictConfig, size: Any) -> bool:
-    """Set the measured size in a configuration with ``data.image_size=auto``, and return whether it was ``auto``."""
-    is_open = OmegaConf.select(cfg, "data.image_size") == "auto"
-    if is_open:
-        cfg.data.image_size = size
-    return is_open
+def settle(cfg: DictConfig, measured: Mapping[str, Any]) -> list[str]:
+    """Set each key of ``data`` that is ``auto`` to its measured value, and return these keys."""
+    keys = [key for key, value in measured.items() if cfg.data.get(key) == "auto" and value is not None]
+    for key in keys:
+        cfg.data[key] = list(measured[key]) if isinstance(measured[key], tuple) else measured[key]
+    return keys
 
 
 def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
@@ -158,3 +155,24 @@ def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
     for key, value in node.items():
         flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
     return flat
+
+
+class Places(NamedTuple):
+    """The files of an evaluation."""
+
+    checkpoint: Path
+    results: Path
+
+
+def find_places(cfg: DictConfig) -> Places:
+    """Return the checkpoint and the file for the results.
+
+    Raises:
+        UserError: If there is no checkpoint, or the results cannot be written.
+    """
+    given, file = Path(cfg.ckpt).expanduser(), find_checkpoint(cfg.ckpt)
+    beside = given / RESULTS if given.is_dir() else file.with_name(f"{file.stem}_evaluation.json")
+    path = Path(cfg.output).expanduser() if cfg.output else beside
+    check_place(path, "output")
+    read_results(path)
+    return Places(file, path)

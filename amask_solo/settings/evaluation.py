@@ -29,7 +29,13 @@ EVALUATION = {
     "seed": SEED,
     "trust": several(TEXT, least=0),
 }
-EXPORT = {"ckpt": PATH, "path": or_null(PATH), "arch": or_null(TEXT), "format": one_of(*get_args(Format))}
+EXPORT = {
+    "ckpt": PATH,
+    "path": or_null(PATH),
+    "arch": or_null(TEXT),
+    "format": one_of(*get_args(Format)),
+    "which": one_of("student", "teacher"),
+}
 
 
 def check_evaluation(cfg: DictConfig) -> None:

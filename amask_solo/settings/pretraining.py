@@ -28,6 +28,7 @@ RULES = {
     "name": rules.TEXT,
     "run_folder": rules.PATH,
     "base_class": rules.or_null(rules.TEXT),
+    "init": rules.or_null(rules.PATH),
     "backbone.name": rules.TEXT,
     "seed": rules.SEED,
     "max_epochs": rules.whole(1),

@@ -111,15 +111,7 @@ def _panels(
 def _grid(
     titles: Sequence[str], panel: tuple[float, float], *, dpi: int, head: float = 0.0, least_width: float = 0.0
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with one empty panel for each title, row by row.
-
-    Args:
-        titles: What stands above the panels.
-        panel: Width and height of each, in inches.
-        dpi: Dots an inch.
-        head: Further height of the figure, in inches.
-        least_width: The figure is at least so wide, in inches.
-    """
+    """Return a figure with one empty panel for each title, row by row; sizes are in inches, ``head`` is added."""
     columns = min(COLUMNS, max(1, len(titles)))
     rows = max(1, ceil(len(titles) / columns))
     size = (max(columns * panel[0], least_width), rows * panel[1] + head)

@@ -13,8 +13,7 @@ from amask_solo.augment.views import Views
 from amask_solo.cli.composed import composed
 from amask_solo.data import ImageData
 from amask_solo.data.base import ArrayImages
-from amask_solo.masked.loss import HostLoss
-from amask_solo.masked.step import Step
+from amask_solo.masked.loss import HostLoss, Step
 from amask_solo.runs.host_config import host_config, method_class
 
 ALL_OF_FOUR = ["++adversary.draw=all", "adversary.masker.num_masks=4"]

@@ -7,9 +7,10 @@ import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
-from amask_solo.callbacks import advantage_monitor, csv
+from amask_solo.callbacks import advantage_monitor
 from amask_solo.callbacks.advantage_monitor import AdvantageMonitor, is_measured
 from amask_solo.callbacks.game_monitor import GameMonitor
+from amask_solo.callbacks.loggers import csv
 from amask_solo.game import advantage
 from amask_solo.maskers import RandomMasker
 from tests.callbacks.watched import masked, rows

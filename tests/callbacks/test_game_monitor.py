@@ -6,8 +6,9 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
-from amask_solo.callbacks import checkpoints, csv
+from amask_solo.callbacks.checkpoints import checkpoints
 from amask_solo.callbacks.game_monitor import GameMonitor
+from amask_solo.callbacks.loggers import csv
 from amask_solo.errors import UserError
 from amask_solo.hosts.installed import load_host
 from amask_solo.layout import LAST

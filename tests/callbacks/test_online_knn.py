@@ -6,7 +6,7 @@ from lightning.pytorch import Callback
 from torch.utils.data import DataLoader
 
 from amask_solo.augment.views import Views
-from amask_solo.callbacks import spread
+from amask_solo.callbacks.online_knn import spread
 from amask_solo.data import ArrayImages, ResidentLoader, make_shapes
 from amask_solo.hosts.installed import load_host
 from amask_solo.runs.datamodule import ViewsData

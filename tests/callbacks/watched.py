@@ -8,7 +8,8 @@ import torch
 from lightning.pytorch import Callback
 from torch.utils.data import DataLoader
 
-from amask_solo.callbacks import MaskPanels, OnlineKNN
+from amask_solo.callbacks.online_knn import OnlineKNN
+from amask_solo.callbacks.panels import MaskPanels
 from amask_solo.data import ArrayImages, ImageSet
 from amask_solo.hosts.installed import load_host
 from tests.players import OneConvolution, build, masker_node

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from amask_solo.checkpoints.trust import PARTS, trusted
+from amask_solo.checkpoints.stored import PARTS, trusted
 from amask_solo.configuration import config_folder
 from amask_solo.errors import UserError
 from tests.modules import write

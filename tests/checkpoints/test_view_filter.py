@@ -7,8 +7,7 @@ import torch
 from omegaconf import OmegaConf
 
 from amask_solo.augment.views import Views, evaluation_view
-from amask_solo.checkpoints.metadata import read_metadata
-from amask_solo.checkpoints.read import read
+from amask_solo.checkpoints.read import read, read_metadata
 from amask_solo.checkpoints.view_filter import build_filter, recorded_filter, trusted_filter
 from amask_solo.data import make_shapes
 from amask_solo.errors import UserError

@@ -7,7 +7,11 @@ import safetensors.torch
 import timm
 import torch
 import torchvision
+from omegaconf import OmegaConf
+from torchvision.transforms.functional import to_pil_image
 
+from amask_solo.augment.views import evaluation_view
+from amask_solo.checkpoints.networks import load_backbone
 from tests.cli.command import call
 
 
@@ -20,7 +24,38 @@ def test_a_run_folder_becomes_a_torchvision_model(finished):
     assert (keys.missing_keys, keys.unexpected_keys) == (["fc.weight", "fc.bias"], [])
     assert str(path) in said.out
     assert "method amask_byol, epochs 2" in said.out
-    assert json.loads(path.with_suffix(".json").read_text())["load"] in said.out
+    code = json.loads(path.with_suffix(".json").read_text())["load"]
+    assert code.replace(path.name, str(path)) in said.out
+
+
+@pytest.mark.parametrize("target", ["torchvision", "timm", "safetensors"])
+def test_the_printed_code_can_be_pasted_and_prepares_images_as_in_training(finished, target, tmp_path):
+    said = call("export", f"ckpt={finished.folder}", f"format={target}", f"path={tmp_path / 'b.bin'}", cwd=tmp_path)
+    names: dict = {}
+    exec(said.out.partition("Load it:")[2], names)  # noqa: S102
+    images = torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8)
+    prepared = names["transform"].transforms[2:]
+    view = to_pil_image(images[0])
+    for step in prepared:
+        view = step(view)
+    stored = OmegaConf.load(finished.folder / "summary.json")
+    wanted = evaluation_view(images, mean=stored["mean"], std=stored["std"], size=32)
+    torch.testing.assert_close(view[None], wanted)
+    backbone, _ = load_backbone(finished.folder / "checkpoints" / "last.ckpt")
+    with torch.no_grad():
+        torch.testing.assert_close(names["model"](wanted), backbone(wanted))
+        assert names["transform"](to_pil_image(images[0])).shape == (3, 32, 32)
+
+
+def test_the_teacher_is_exported_if_it_is_asked_for(finished, tmp_path):
+    for which in ("student", "teacher"):
+        said = call("export", f"ckpt={finished.folder}", f"which={which}", f"path={tmp_path / which}", cwd=tmp_path)
+        assert said.code == 0, said.err
+    student, teacher = (torch.load(tmp_path / which, weights_only=True) for which in ("student", "teacher"))
+    saved = torch.load(finished.folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    name = next(name for name in saved if name.startswith("momentum_") and name.endswith("layer1.0.conv1.weight"))
+    assert teacher["layer1.0.conv1.weight"].equal(saved[name])
+    assert not student["layer1.0.conv1.weight"].equal(saved[name])
 
 
 @pytest.mark.parametrize("target", ["timm", "safetensors"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from amask_solo.callbacks import OnlineKNN
+from amask_solo.callbacks.online_knn import OnlineKNN
 from tests.cli.command import SMALL, TINY, pretrain
 from tests.cli.forked import Forked
 from tests.cli.test_pretrain import rows, summary

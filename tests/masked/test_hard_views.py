@@ -10,7 +10,7 @@ from amask_solo.hard_views import AdversarialPixels, Beside, Chain, CutMix
 from amask_solo.hosts.installed import load_host
 from amask_solo.hosts.methods import by_name
 from amask_solo.masked.clean_view import in_memory_format
-from amask_solo.masked.step import Step
+from amask_solo.masked.loss import Step
 from amask_solo.maskers import NoMasks, RandomMasker
 from tests.players import METHODS, NothingHidden, OneConvolution, Trace, attach, batch_of, build, fit, masker_node
 
@@ -251,4 +251,4 @@ def test_online_evaluation_learns_from_clean_features_with_masks_on_both_views()
     model.training_step(batch, 0)
     for features in seen:
         torch.testing.assert_close(features, clean)
-    assert not sum(len(features) for features in model.knn.train_features)
+    assert not any((labels >= 0).any() for labels in model.knn.train_targets)

@@ -9,7 +9,7 @@ from amask_solo.errors import UserError
 from amask_solo.hosts.architectures import feature_map
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.clean_view import in_memory_format
-from amask_solo.masked.step import Step
+from amask_solo.masked.loss import Step
 from tests.players import METHODS, attach, batch_of, build, fit
 
 pytestmark = pytest.mark.host

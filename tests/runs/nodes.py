@@ -13,7 +13,7 @@ from unittest import mock
 import torch
 from lightning.pytorch import Trainer
 
-from amask_solo.callbacks import Summary
+from amask_solo.callbacks.summary import Summary
 from tests.cli.command import BARE, SMALL, TINY
 from tests.cli.forked import Forked
 

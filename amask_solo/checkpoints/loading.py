@@ -1,0 +1,65 @@
+"""Write the code that loads an exported backbone without this package, and prepares images for it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from amask_solo.checkpoints.view_filter import spelled
+from amask_solo.hosts.architectures import State, has_cifar_stem, stem_code, timm_name, timm_options
+from amask_solo.hosts.blueprint import Blueprint
+from amask_solo.hosts.names import TIMM_NAMES
+
+READ = {"safetensors": 'safetensors.torch.load_file("{}")'}
+OTHERS_READ = 'torch.load("{}")'
+
+
+def loading_code(
+    state: State, plan: Blueprint, target: str, file: str, *, images: Mapping[str, Any], view_filter: Any
+) -> str:
+    """Return Python code that makes ``model`` and, if the checkpoint describes its images, their ``transform``.
+
+    Args:
+        state: The tensors of the backbone.
+        plan: What is known about the backbone beside its tensors.
+        target: The format of the export.
+        file: The path of the export.
+        images: The size, statistics and range of values of the images that it was trained on; empty if unknown.
+        view_filter: The description of the filter that views passed in training; ``None`` if there was none.
+    """
+    read, known = READ.get(target, OTHERS_READ).format(file), plan.timm or plan.arch in TIMM_NAMES
+    library = "torchvision" if target == "torchvision" else "timm"
+    imports = {"torch", library if known else "torch", *(["safetensors.torch"] if target == "safetensors" else [])}
+    lines = [f"import {name}" for name in sorted(imports)]
+    if images:
+        lines.append("from torchvision import transforms")
+    lines += ["", *(_model(state, plan, library, read) if known else [f"tensors = {read}"])]
+    if images:
+        lines += _transform(images)
+    if view_filter is not None:
+        lines.append(f"# Normalized images must pass this first, as in training: {spelled(view_filter)}")
+    return "\n".join(lines)
+
+
+def _model(state: State, plan: Blueprint, library: str, read: str) -> list[str]:
+    stem = stem_code(state).split("; ") if plan.small_stem or has_cifar_stem(state) else []
+    if library == "torchvision":
+        load = [f"model.load_state_dict({read}, strict=False)  # all but fc", "model.fc = torch.nn.Identity()"]
+        return [f"model = torchvision.models.{plan.arch}()", *stem, *load, "model.eval()"]
+    options = "".join(f", {name}={value!r}" for name, value in timm_options(state, plan).items())
+    create = f'model = timm.create_model("{timm_name(plan.arch)}", num_classes=0{options})'
+    return [create, *stem, f"model.load_state_dict({read})", "model.eval()"]
+
+
+def _transform(images: Mapping[str, Any]) -> list[str]:
+    size, span = images["image_size"], images.get("value_range")
+    steps = [f"transforms.Resize({round(size * 8 / 7)})", f"transforms.CenterCrop({size})"]
+    if span:
+        low, high = span
+        scaled = f"lambda values: ((values.float() - {low!r}) / {high - low!r}).clamp(0, 1)"
+        steps += ["transforms.PILToTensor()", f"transforms.Lambda({scaled})"]
+    else:
+        steps.append("transforms.ToTensor()")
+    steps.append(f"transforms.Normalize({list(images['mean'])}, {list(images['std'])})")
+    bands = [f"# Of the files' bands: {json.dumps(images['bands'])}"] if images.get("bands") else []
+    left = f"# Images of {size} x {size} px need neither Resize nor CenterCrop."
+    return [*bands, left, "transform = transforms.Compose([", *(f"    {step}," for step in steps), "])"]

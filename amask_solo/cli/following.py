@@ -1,0 +1,109 @@
+"""End what a command has launched when the command itself has ended, in whatever way.
+
+The command leaves its name in the environment, which the processes of every launcher on this machine inherit: those of
+joblib, of submitit's local executor, and our own. The jobs that SLURM runs belong to SLURM, so they go on.
+"""
+
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from amask_solo.comparison.carry_out import PATIENCE
+from amask_solo.runs.lock import holder
+
+COMMAND = "AMASK_SOLO_COMMAND"
+"""The variable with the machine, the job of SLURM, and the identifier of the process of the command."""
+
+LOOK = 0.5  # seconds between two looks at the command
+
+
+def announce() -> None:
+    """Leave this process's name in the environment, unless it was itself launched by a command."""
+    if not is_launched():
+        os.environ[COMMAND] = f"{_place()} {os.getpid()}"
+
+
+def is_launched() -> bool:
+    """Return whether a command that still lives on this machine has launched this process."""
+    place, _, pid = os.environ.get(COMMAND, "").rpartition(" ")
+    return place == _place() and int(pid) != os.getpid() and lives(int(pid))
+
+
+@contextmanager
+def follow() -> Iterator[None]:
+    """Send SIGTERM to this process when the command that has launched it ends, while the context lasts.
+
+    Other processes of a run on several devices end with the first one; see :mod:`amask_solo.runs.peers`.
+    """
+    done = threading.Event()
+    if is_launched() and os.environ.get("LOCAL_RANK", "0") == "0":
+        pid = int(os.environ[COMMAND].rpartition(" ")[2])
+        threading.Thread(target=_watch, args=(pid, done), daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+@contextmanager
+def runs_end_first(folders: Sequence[Path]) -> Iterator[None]:
+    """Let SIGTERM, SIGHUP and Ctrl-C end the runs in some folders, which save, before they end this process.
+
+    A launcher such as joblib would kill its processes. A second Ctrl-C does not wait for them.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        restore()
+        runs = [pid for folder in folders if (pid := holder(folder)) is not None]
+        for pid in runs:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        latest = time.monotonic() + PATIENCE
+        while any(map(lives, runs)) and time.monotonic() < latest:
+            time.sleep(0.1)
+        if callable(handler := before[signal.Signals(number)]):
+            handler(number, frame)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in numbers if callable(signal.getsignal(number))}
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        restore()
+
+
+def lives(pid: int) -> bool:
+    """Return whether there is a process with this identifier that has not ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    with suppress(OSError):  # other systems than Linux
+        # A process that has ended keeps its identifier until its parent has asked how.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return True
+
+
+def _watch(pid: int, done: threading.Event) -> None:
+    while not done.wait(LOOK):
+        if not lives(pid):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
+def _place() -> str:
+    return f"{platform.node()} {os.environ.get('SLURM_JOB_ID', '-')}"

@@ -1,0 +1,104 @@
+"""A command that ends, in whatever way, ends the runs that it has launched, and these save."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from amask_solo.cli.following import COMMAND, announce, is_launched, lives
+from amask_solo.runs.lock import check_free, holder
+from tests.cli.command import BARE, SMALL, TINY
+from tests.cli.test_compare import PATH
+
+ARGV = [*TINY, *SMALL[:1], *BARE, "advantage=0", "backbone.name=timm/resnet18", "backbone.kwargs.channels=[8,8,8,8]"]
+ARGV += ["max_epochs=100000", "save_every=100000", "arms=[stock,random]", "seed=[0]", "folder=out", "protocol=[knn]"]
+JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+PATIENCE = 90
+
+
+def until(is_so: Callable[[], bool], command: subprocess.Popen | None = None) -> None:
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < end
+        assert command is None or command.poll() is None
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("number", "more"),
+    [
+        (signal.SIGTERM, []),
+        pytest.param(signal.SIGHUP, [], marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, [], marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, JOBLIB, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, JOBLIB, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, JOBLIB, marks=pytest.mark.slow),
+    ],
+)
+def test_a_comparison_that_ends_ends_its_runs_which_save(tmp_path, number, more):
+    words = [sys.executable, "-m", "amask_solo.cli.compare", *ARGV, *more]
+    with (tmp_path / "said.txt").open("w") as out:
+        command = subprocess.Popen(
+            words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": PATH, COMMAND: ""}, stdout=out, stderr=out
+        )
+        folder = tmp_path / "out" / "runs" / "byol_stock_seed0"
+        until((folder / "metrics.csv").exists, command)
+        run = holder(folder)
+        assert run is not None
+        assert run != command.pid
+        command.send_signal(number)
+        code = command.wait(PATIENCE)
+    assert code == (-number if number == signal.SIGKILL else 128 + number)
+    until(lambda: not lives(run))
+    check_free(folder)
+    saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == json.loads((folder / "summary.json").read_text())["steps"] > 0
+
+
+@pytest.mark.slow
+def test_a_mistake_in_a_launched_job_gives_the_command_the_code_of_mistakes(tmp_path):
+    words = [sys.executable, "-m", "amask_solo.cli.pretrain", *TINY, *SMALL, *BARE, "trainer.accelerator=tpu", "-m"]
+    how = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": PATH, COMMAND: ""}, "capture_output": True}
+    said = subprocess.run([*words, "seed=0,1", *JOBLIB], check=False, text=True, **how)
+    assert said.returncode == 2, said.stderr
+    assert "Traceback" not in said.stderr
+    assert "torch_xla" in said.stderr
+
+
+def test_a_process_follows_the_command_that_launched_it_alone(monkeypatch):
+    monkeypatch.setenv(COMMAND, "")
+    assert not is_launched()
+    announce()
+    assert not is_launched()
+    child = [sys.executable, "-c", "from amask_solo.cli.following import is_launched; print(is_launched())"]
+    environment = {**os.environ, "PYTHONPATH": PATH}
+    said = subprocess.run(child, env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout == "True\n"
+    elsewhere = {**environment, COMMAND: f"elsewhere - {os.getpid()}"}
+    assert subprocess.run(child, env=elsewhere, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_launched_process_ends_with_its_command():
+    command = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    code = "import time; from amask_solo.cli.following import follow\n"
+    code += "with follow(): print('on', flush=True); time.sleep(60)"
+    place = " ".join([os.uname().nodename, os.environ.get("SLURM_JOB_ID", "-"), str(command.pid)])
+    environment = {**os.environ, "PYTHONPATH": PATH, COMMAND: place}
+    launched = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
+    assert launched.stdout is not None
+    assert launched.stdout.readline() == b"on\n"
+    command.kill()  # a process that nobody has waited for yet still has its identifier
+    assert launched.wait(PATIENCE) == -signal.SIGTERM
+    command.wait()
+    launched.stdout.close()
+
+
+def test_an_unknown_folder_has_no_holder(tmp_path: Path):
+    assert holder(tmp_path) is None

@@ -1,0 +1,141 @@
+"""A run that a signal ends at any moment goes on as if nothing had been, bit for bit."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from amask_solo.callbacks.game_monitor import GameMonitor
+from amask_solo.masked.method import Masked
+from tests.cli.command import BARE, SMALL, Said, pretrain
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "scripts"))
+
+from soak import compare  # noqa: E402
+
+THREE = [*SMALL, *BARE, "advantage=0", "data.num_train=24", "max_epochs=2", "backbone.kwargs.channels=[8,8,8,8]"]
+THREE += ["backbone.name=timm/resnet18", "stem=auto"]
+WAYS = {
+    "reversal": [],
+    "alternating": ["update=alternating"],
+    "several moves": ["++adversary.steps=2"],
+    "accumulated": ["accumulate_grad_batches=2", "data.num_train=32"],
+    "workers": ["loader.num_workers=1", "loader.device_cache=off"],
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    made: dict[str, Path] = {}
+
+    def run(way: str) -> Path:
+        if way not in made:
+            made[way] = tmp_path_factory.mktemp("undisturbed") / "run"
+            said = pretrain(*THREE, *WAYS[way], f"run_folder={made[way]}", cwd=made[way].parent)
+            assert said.code == 0, said.err
+        return made[way]
+
+    return run
+
+
+def saved(folder: Path) -> dict:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def interrupted(
+    folder: Path, monkeypatch, *, way: str, hook: str, batch: int, number: int = signal.SIGINT, times: int = 1
+) -> Said:
+    """Send a signal in a hook of the second epoch's batch, or of the first epoch if there is one batch alone."""
+    before = getattr(Masked if hook == "training_step" else GameMonitor, hook)
+    left = [times]
+
+    def told(self, *given):
+        trainer = self.trainer if hook == "training_step" else given[0]
+        if left[0] and trainer.fit_loop.total_batch_idx == batch:
+            left[0] -= 1
+            os.kill(os.getpid(), number)
+            if left[0]:
+                left[0] -= 1
+                os.kill(os.getpid(), number)
+        return before(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Masked if hook == "training_step" else GameMonitor, hook, told)
+        return pretrain(*THREE, *WAYS[way], f"run_folder={folder}", cwd=folder.parent)
+
+
+@pytest.mark.parametrize(
+    ("way", "hook", "number"),
+    [
+        ("reversal", "on_train_batch_start", signal.SIGINT),
+        ("reversal", "training_step", signal.SIGINT),
+        ("reversal", "on_train_batch_end", signal.SIGHUP),
+        ("alternating", "on_train_batch_end", signal.SIGINT),
+        ("several moves", "training_step", signal.SIGINT),
+        ("accumulated", "training_step", signal.SIGTERM),
+        ("accumulated", "training_step", signal.SIGINT),
+        ("workers", "training_step", signal.SIGINT),
+    ],
+)
+def test_a_signal_ends_the_run_after_the_step_and_it_goes_on(undisturbed, tmp_path, monkeypatch, way, hook, number):
+    folder = tmp_path / "run"
+    said = interrupted(folder, monkeypatch, way=way, hook=hook, batch=4, number=number)
+    assert said.code == 128 + number, said.err
+    assert saved(folder)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["completed"] in (5, 6)
+    said = pretrain(*THREE, *WAYS[way], f"run_folder={folder}", "resume=true", cwd=tmp_path)
+    assert said.code == 0, said.err
+    assert compare(folder, undisturbed(way)) == []
+
+
+def test_a_signal_in_the_last_batch_of_an_epoch_ends_the_run_after_the_epoch(undisturbed, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    said = interrupted(folder, monkeypatch, way="reversal", hook="on_train_batch_end", batch=2)
+    assert said.code == 130
+    assert saved(folder)["epoch"] == 0
+    assert pretrain(*THREE, f"run_folder={folder}", "resume=true", cwd=tmp_path).code == 0
+    assert compare(folder, undisturbed("reversal")) == []
+
+
+def test_twice_ctrl_c_ends_the_run_at_once_with_the_checkpoint_that_there_is(tmp_path, monkeypatch, ctrl_c):
+    folder = tmp_path / "run"
+    said = interrupted(folder, monkeypatch, way="reversal", hook="training_step", batch=4, times=2)
+    assert said.code == 130
+    assert saved(folder)["global_step"] == 3
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_ends_before_its_first_step_leaves_its_folder_free(tmp_path, monkeypatch, ctrl_c, number):
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(GameMonitor, "setup", lambda *_, **__: os.kill(os.getpid(), number), raising=False)
+        said = pretrain(*THREE, f"run_folder={folder}", cwd=tmp_path)
+    assert said.code == 128 + number
+    assert not (folder / "config.yaml").exists()
+
+
+def test_a_run_does_not_go_on_with_epochs_of_another_length(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    interrupted(folder, monkeypatch, way="reversal", hook="training_step", batch=1)
+    said = pretrain(*THREE, "trainer.limit_train_batches=2", f"run_folder={folder}", "resume=true", cwd=tmp_path)
+    assert said.code == 2
+    assert "batches instead of 3" in said.err
+    assert "init=" in said.err
+
+
+def test_wandb_without_an_account_is_one_line_and_leaves_the_folder_free(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    folder = tmp_path / "run"
+    said = pretrain(*THREE, "logger=wandb", f"run_folder={folder}", cwd=tmp_path)
+    assert said.code == 2
+    assert said.err.count("Error") == 1
+    assert "logger.mode=offline" in said.err
+    assert not (folder / "config.yaml").exists()

@@ -65,7 +65,7 @@ class Recipe:
     std: tuple[float, ...] | None = None
 
 
-def read_recipes(augmentations: Sequence[Mapping]) -> list[Recipe]:
+def read_recipes(augmentations: Sequence[Mapping], *, channels: int = 3) -> list[Recipe]:
     """Read the host's list of augmentation nodes.
 
     Args:
@@ -73,12 +73,13 @@ def read_recipes(augmentations: Sequence[Mapping]) -> list[Recipe]:
             ``color_jitter``, ``grayscale``, ``gaussian_blur``, ``solarization``, ``equalization``,
             ``horizontal_flip``, ``crop_size``, ``num_crops``, and perhaps ``mean`` and ``std``. An
             operation that is missing is not applied; both numbers are required.
+        channels: How many channels the images have. Other than three are no colors, so nothing may change these.
 
     Returns:
         One recipe a node, in the order of the schema.
 
     Raises:
-        UserError: If a key is unknown, a required one is missing, or a value is out of range.
+        UserError: If a key is unknown, a required one is missing, a value is out of range, or colors are missing.
 
     Example:
         >>> node = {"rrc": {"crop_min_scale": 0.2}, "crop_size": 32, "num_crops": 2}
@@ -87,10 +88,22 @@ def read_recipes(augmentations: Sequence[Mapping]) -> list[Recipe]:
     """
     if not augmentations:
         raise UserError("augmentations is empty; give at least one node with crop_size and num_crops.")
-    return [_recipe(node, f"augmentations[{i}]") for i, node in enumerate(augmentations)]
+    recipes = [_recipe(node, f"augmentations[{i}]", channels) for i, node in enumerate(augmentations)]
+    if channels != 3 and (named := [name for i, recipe in enumerate(recipes) for name in _of_colors(recipe, i)]):
+        raise UserError(
+            f"The images have {channels} channel(s), which are no colors, so these cannot be changed: "
+            f"{', '.join(named)}. Set them to 0, or choose augmentations=no_color."
+        )
+    return recipes
 
 
-def _recipe(node: Mapping, where: str) -> Recipe:
+def _of_colors(recipe: Recipe, number: int) -> list[str]:
+    """Return the keys of a recipe's operations that are defined for red, green and blue alone."""
+    jitter = [f"color_jitter.{name}" for name in ("saturation", "hue") if recipe.jitter and getattr(recipe, name)]
+    return [f"augmentations.{number}.{key}" for key in jitter + ["grayscale.prob"] * bool(recipe.grayscale)]
+
+
+def _recipe(node: Mapping, where: str, channels: int) -> Recipe:
     _check_keys(node, [*_OPERATIONS, *_COUNTS, *_STATISTICS], where)
     operations = {name: _operation(node, name, where) for name in _OPERATIONS}
     jitter = operations["color_jitter"]
@@ -105,8 +118,8 @@ def _recipe(node: Mapping, where: str) -> Recipe:
         solarize=operations["solarization"]["prob"],
         equalize=operations["equalization"]["prob"],
         flip=operations["horizontal_flip"]["prob"],
-        mean=_statistic(node, "mean", where),
-        std=_statistic(node, "std", where),
+        mean=_statistic(node, "mean", where, channels),
+        std=_statistic(node, "std", where, channels),
     )
 
 
@@ -152,10 +165,11 @@ def _count(node: Mapping, key: str, where: str) -> int:
     return value
 
 
-def _statistic(node: Mapping, key: str, where: str) -> tuple[float, ...] | None:
+def _statistic(node: Mapping, key: str, where: str, channels: int) -> tuple[float, ...] | None:
     if node.get(key) is None:
         return None
     values = tuple(float(value) for value in node[key])
-    if len(values) != 3:
-        raise UserError(f"{where}.{key} should hold three numbers, got {values!r}.")
+    if len(values) != channels:
+        count = "three numbers" if channels == 3 else f"{channels} number(s)"
+        raise UserError(f"{where}.{key} should hold {count}, got {values!r}.")
     return values

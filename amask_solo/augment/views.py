@@ -13,13 +13,13 @@ from amask_solo.augment.crop import Crops, resized_crop
 from amask_solo.augment.sampling import Boxes, Sampler
 from amask_solo.augment.schema import Recipe, read_recipes
 
-Pixels = UInt8[Tensor, "b 3 rows columns"]
-"""A batch of RGB images as they were decoded: 0 to 255."""
+Pixels = UInt8[Tensor, "b c rows columns"]
+"""A batch of images as they were decoded, 0 to 255: RGB, or of other channels."""
 
 Filter = Callable[[Crops], Crops]
 """What every view of a run passes last, in training and in evaluation."""
 
-Statistics = Float[Tensor, "2 3"]
+Statistics = Float[Tensor, "2 c"]
 """Channel means and deviations in [0, 1]."""
 
 _CACHED = 2**19
@@ -35,7 +35,7 @@ class Views:
 
     Args:
         augmentations: The host's list of nodes, as :func:`read_recipes` takes it.
-        mean: Channel means of the data set in [0, 1]. A node's own ``mean`` comes first.
+        mean: Channel means of the data set in [0, 1], as many as there are channels. A node's own ``mean`` comes first.
         std: Channel deviations of the data set. A node's own ``std`` comes first.
         view_filter: What the normalized views pass last; nothing by default.
 
@@ -62,7 +62,7 @@ class Views:
         view_filter: Filter | None = None,
     ) -> None:
         self.view_filter = view_filter
-        self.recipes = read_recipes(augmentations)
+        self.recipes = read_recipes(augmentations, channels=len(mean))
         self._statistics = [_statistics(recipe.mean or mean, recipe.std or std) for recipe in self.recipes]
 
     @torch.no_grad()
@@ -70,16 +70,16 @@ class Views:
         """Return the views, in the order of the schema.
 
         Args:
-            images: RGB images of one size.
+            images: Images of one size.
             generator: The only source of randomness, on any device; best on that of the images.
 
         Returns:
-            Normalized float32 views of shape ``(B, 3, crop_size, crop_size)``, one for each crop.
+            Normalized float32 views of shape ``(B, C, crop_size, crop_size)``, one for each crop.
 
         Raises:
-            ValueError: If the images are not uint8 or not RGB.
+            ValueError: If the images are not uint8, or have other channels than the statistics.
         """
-        _check(images)
+        _check(images, self._statistics[0].shape[1])
         views: list[Crops] = []
         for i, recipe in enumerate(self.recipes):
             self._statistics[i] = self._statistics[i].to(images.device)  # copied once
@@ -111,11 +111,10 @@ def _augment(images: Pixels, recipe: Recipe, sampler: Sampler, statistics: Stati
 
 
 def _portions(images: Pixels, size: int) -> list[slice]:
-    """Return which images are worked on at a time.
+    """Return which images are worked on at a time: all on a device, on a CPU what its cache holds.
 
-    A device takes all of them. A CPU takes as many as its cache holds from one operation to the next: at 224 pixels two
-    for each thread. A whole batch would go through memory in every operation, each time through memory that the system
-    has to provide first, which takes 2.7 times as long at 224 pixels.
+    At 224 pixels these are two images for each thread; a whole batch, through memory in every operation, takes 2.7
+    times as long.
     """
     count, channels, height, width = images.shape
     if images.device.type != "cpu":
@@ -136,20 +135,21 @@ def evaluation_view(
     """Return the normalized view that validation sees, of the pixels of :func:`evaluation_crop`.
 
     Args:
-        images: RGB images of one size.
+        images: Images of one size.
         mean: Channel means of the data set in [0, 1].
         std: Channel deviations of the data set.
         size: Height and width of the view.
         view_filter: What the views of the run pass; see :class:`Views`.
 
     Raises:
-        ValueError: If the images are not uint8 or not RGB.
+        ValueError: If the images are not uint8, or have other channels than the statistics.
 
     Example:
         >>> images = torch.zeros(2, 3, 40, 60, dtype=torch.uint8)
         >>> evaluation_view(images, mean=(0.0,) * 3, std=(1.0,) * 3, size=28).shape
         torch.Size([2, 3, 28, 28])
     """
+    _check(images, len(mean))
     view = normalize(evaluation_crop(images, size) / 255, *_statistics(mean, std).to(images.device))
     return view_filter(view) if view_filter else view
 
@@ -161,9 +161,9 @@ def evaluation_crop(images: Pixels, size: int) -> UInt8[Tensor, "b 3 s s"]:
     their short side is 8/7 of ``size`` and cropped in the center, as the host does with ImageNet (256 and 224).
 
     Raises:
-        ValueError: If the images are not uint8 or not RGB.
+        ValueError: If the images are not uint8.
     """
-    _check(images)
+    _check(images, images.shape[1])
     if tuple(images.shape[-2:]) == (size, size):
         return images
     return center_crop(resize(images, [round(size * 8 / 7)]), [size, size])
@@ -173,9 +173,9 @@ def _statistics(mean: Sequence[float], std: Sequence[float]) -> Statistics:
     return torch.tensor([tuple(mean), tuple(std)], dtype=torch.float32)
 
 
-def _check(images: Tensor) -> None:
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+def _check(images: Tensor, channels: int) -> None:
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != channels:
         raise ValueError(
-            f"Expected uint8 images of shape (B, 3, H, W), but got {images.dtype} of shape "
+            f"Expected uint8 images of shape (B, {channels}, H, W), but got {images.dtype} of shape "
             f"{tuple(images.shape)}; pass the pixels as they were decoded, 0 to 255."
         )

@@ -62,7 +62,7 @@ def load_teacher(checkpoint: Checkpoint, arch: str | None = None, *, image_size:
     return load_backbone(given, arch, image_size=image_size)[0]
 
 
-def check_size(backbone: Backbone, image_size: int) -> None:
+def check_size(backbone: Backbone, image_size: int, channels: int = 3) -> None:
     """Raise a ``UserError`` if a ViT has positions for another size, or if a backbone fails on images of this size."""
     own = getattr(getattr(backbone.model, "patch_embed", None), "img_size", None) or (image_size,)
     if own[0] != image_size:
@@ -72,7 +72,7 @@ def check_size(backbone: Backbone, image_size: int) -> None:
         )
     try:
         with torch.no_grad():
-            backbone(torch.zeros(1, 3, image_size, image_size))
+            backbone(torch.zeros(1, channels, image_size, image_size))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(
             f"The backbone does not take images of {image_size} px ({' '.join(str(error).split())}); set "

@@ -10,14 +10,13 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from amask_solo.cli.comparison import check_comparison, chosen_protocols, make_runs, sort_arguments
+from amask_solo.cli.comparison import check_comparison, check_scorable, chosen_protocols, make_runs, sort_arguments
 from amask_solo.cli.composed import composed
 from amask_solo.cli.following import runs_end_first
 from amask_solo.cli.main import launch, session
 from amask_solo.cli.overrides import checked, searched
 from amask_solo.comparison.carry_out import LAST_CHECKPOINT, evaluate, pretrain
-from amask_solo.comparison.plan import Run, as_arguments
-from amask_solo.comparison.progress import progress
+from amask_solo.comparison.plan import Run, as_arguments, progress
 from amask_solo.comparison.split import note_split
 from amask_solo.errors import UserError
 from amask_solo.files import make_folder
@@ -42,6 +41,8 @@ def main() -> None:
 
                 check_same_run(run.folder, composed("pretrain", checked("pretrain", run.settings)))
         left = _unfinished(plan, protocols)
+        if left:
+            check_scorable(cfg, plan[0])
         make_folder(Path(cfg.folder).expanduser())
         note_split(Path(cfg.folder).expanduser(), cfg.split)
         Console().print(f"{len(plan)} runs, {len(plan) - len(left)} of them finished before.", highlight=False)
@@ -75,7 +76,8 @@ def _report(
     from amask_solo.comparison.records import read_record
     from amask_solo.comparison.report import METRICS, write_report
     from amask_solo.comparison.statistics import compare
-    from amask_solo.comparison.tables import console_table
+    from amask_solo.comparison.tables import difference_table, mean_table
+    from amask_solo.comparison.wording import metric_name
 
     metrics = cfg.metrics or METRICS
     records = [
@@ -97,8 +99,10 @@ def _report(
     )
     console = Console(highlight=False, soft_wrap=True)
     for metric in metrics:
-        if rows := compare(records, metric):
-            console.print(console_table(rows, metric))
+        rows = compare(records, metric)
+        for table in (mean_table(rows), difference_table(rows)):
+            if table.rows:
+                console.print(table.console(metric_name(metric)))
     console.print(f"Wrote {report}", markup=False)
 
 

@@ -20,7 +20,7 @@ from amask_solo.errors import UserError, unknown_key
 from amask_solo.files import check_place
 from amask_solo.layout import PREFIX
 from amask_solo.rules import PATH, SEED, TEXT, Rule, one_of, or_null, several
-from amask_solo.settings.evaluation import check_demands, check_evaluation, same_for_all
+from amask_solo.settings.evaluation import check_demands, check_evaluation, needing_labels, same_for_all
 from amask_solo.settings.pretraining import check_downloaded, check_imported, check_values_and_names
 
 OWN = ("base", "arms", "seed", "split", "budget", "folder", "metrics", "definitions", "hydra")
@@ -181,6 +181,29 @@ def _check_runs(cfg: DictConfig, plan: Sequence[Run], protocols: dict[str, Any])
     for run in runs:
         with _of_run(run, shared=False):
             check_imported(made[run])
+
+
+def check_scorable(cfg: DictConfig, run: Run) -> None:
+    """Read the images of a comparison before its first run, if only that shows whether its protocols can score them.
+
+    Raises:
+        UserError: If a protocol needs labels or validation images, and there are none.
+    """
+    protocols = chosen_protocols(cfg)
+    node = composed("pretrain", checked("pretrain", run.settings)).data
+    needing = needing_labels(protocols, node._target_)
+    if not needing:
+        return
+    from amask_solo.configuration import instantiate
+
+    images = instantiate(node, "data")
+    lacks = "labels" if not images.labeled else "validation images" if images.val is None else ""
+    if lacks:
+        remedy = "sort them into a folder for each class" if lacks == "labels" else "give data.val_path or val_fraction"
+        raise UserError(
+            f"protocol=[{','.join(needing)}] needs {lacks}, but the images of '{images.name}' have none: {remedy}, or "
+            "choose protocols that need none, such as protocol=[attack] metrics=[attack/lift]."
+        )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from rich.status import Status
 from rich.table import Table
 
 from amask_solo.cli.main import command
+from amask_solo.cli.sweep_table import Rows, table_at_the_end
 from amask_solo.errors import UserError
 from amask_solo.runs.run_folder import find_places
 from amask_solo.settings.evaluation import check_evaluation
@@ -17,10 +18,11 @@ from amask_solo.settings.evaluation import check_evaluation
 
 def main() -> None:
     """Run the command."""
-    command("evaluate", _run)
+    with table_at_the_end() as rows:
+        command("evaluate", partial(_run, rows))
 
 
-def _run(cfg: DictConfig) -> None:
+def _run(rows: Rows, cfg: DictConfig) -> None:
     # The imports take seconds, so the checks come first.
     check_evaluation(cfg)
     places = find_places(cfg)
@@ -29,13 +31,23 @@ def _run(cfg: DictConfig) -> None:
         from amask_solo.runs.evaluate import evaluate
 
         outcome = evaluate(cfg, places, partial(_tell, console, status))
+    main_scores: dict[str, Any] = {
+        f"{r['protocol']}/{name}": value for r in outcome.results for name, value in _first(r)
+    }
+    rows.append({"checkpoint": str(cfg.ckpt)} | main_scores)
     if outcome.results:
         console.print(_table(outcome.results))
+        console.print(outcome.said, markup=False)
         if outcome.view_filter:
             console.print(f"Views passed {outcome.view_filter}, as in training.", markup=False)
         console.print(f"Wrote {outcome.path}", markup=False)
     if outcome.mistakes:
         raise UserError(" ".join(f"{name}: {error}" for name, error in outcome.mistakes.items()))
+
+
+def _first(result: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return the first score of a result, which is the main one, if there is any."""
+    return list(result["scores"].items())[:1]
 
 
 def _tell(console: Console, status: Status, doing: str, how_far: str = "") -> None:

@@ -1,6 +1,7 @@
 """amask-pretrain: pretrain a method, masked or stock."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from amask_solo.cli.main import command
 from amask_solo.cli.next_steps import next_steps
+from amask_solo.cli.sweep_table import Rows, table_at_the_end
 from amask_solo.runs.run_folder import find
 from amask_solo.settings.pretraining import check_downloaded, check_imported, check_values_and_names
 from amask_solo.settings.trainer import check_device
@@ -17,10 +19,11 @@ from amask_solo.settings.trainer import check_device
 
 def main() -> None:
     """Run the command."""
-    command("pretrain", _run)
+    with table_at_the_end() as rows:
+        command("pretrain", partial(_run, rows))
 
 
-def _run(cfg: DictConfig) -> Any:
+def _run(rows: Rows, cfg: DictConfig) -> Any:
     # The imports take seconds, so the checks come first.
     check_values_and_names(cfg)
     check_downloaded(cfg.data)
@@ -31,9 +34,11 @@ def _run(cfg: DictConfig) -> Any:
 
     summary = pretrain(cfg, folder, checkpoint)
     if summary:
+        shown = ("status", "knn_acc1", "linear_acc1", "seconds_per_step")
+        rows.append({"run": str(folder)} | {name.replace("_", " "): summary.get(name) for name in shown})
         Console().print(_table(summary, folder))
         Console(highlight=False, soft_wrap=True).print(
-            next_steps(cfg, folder, labeled=bool(summary["classes"])), markup=False
+            next_steps(cfg, folder, labeled=bool(summary.get("classes", 1))), markup=False
         )
     return summary.get("knn_acc1")
 

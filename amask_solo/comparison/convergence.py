@@ -3,24 +3,22 @@
 Short runs charge for hiding and hide what it buys. Ours.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
-from amask_solo.comparison.statistics import arm_order
-from amask_solo.comparison.tables import markdown
+from amask_solo.comparison.statistics import grouped
+from amask_solo.comparison.tables import Table
 from amask_solo.comparison.wording import number
+from amask_solo.curves import Curve
 
 CLOSE = 2.0
 """An arm has converged if its kNN accuracy moves by less than so many points in the second half of training,"""
 
 APART = 1.0
 """and if no two arms that differ by more than so many points change places in it."""
-
-Curve = Sequence[tuple[int, float]]
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,10 @@ def convergence(records: Sequence[Record]) -> list[Convergence]:
 
     Arms whose accuracy was measured once only, or never, are left out: ``online_knn`` is the key.
     """
-    measured: dict[tuple[str, str], list[tuple[tuple[int, float], tuple[int, float]]]] = defaultdict(list)
-    for record in records:
-        if len(record.curve) > 1:
-            measured[record.base, record.arm].append(_half_and_end(record.curve))
+    measured = {
+        pair: [_half_and_end(run.curve) for run in runs]
+        for pair, runs in grouped(record for record in records if len(record.curve) > 1).items()
+    }
     rows = [
         Convergence(
             base,
@@ -66,7 +64,7 @@ def convergence(records: Sequence[Record]) -> list[Convergence]:
             half=fmean(half for (_, half), _ in ends),
             end=fmean(end for _, (_, end) in ends),
         )
-        for (base, arm), ends in sorted(measured.items(), key=lambda item: (item[0][0], arm_order(item[0][1])))
+        for (base, arm), ends in measured.items()
     ]
     return [_placed(row, [other for other in rows if other.base == row.base]) for row in rows]
 
@@ -84,15 +82,15 @@ def _placed(row: Convergence, rows: Sequence[Convergence]) -> Convergence:
     return replace(row, overtook=tuple(other.arm for other in rows if changed(other)))
 
 
-def differences_over_epochs(records: Sequence[Record]) -> dict[str, dict[str, list[list[tuple[int, float]]]]]:
+def differences_over_epochs(records: Sequence[Record]) -> dict[str, dict[str, list[Curve]]]:
     """Return the difference to stock at each epoch that both measured: base -> arm -> one curve for each seed."""
     stock = {(r.base, r.seed): dict(r.curve) for r in records if r.arm == STOCK}
-    found: dict[str, dict[str, list[list[tuple[int, float]]]]] = {}
-    for record in sorted(records, key=lambda r: arm_order(r.arm)):
-        reference = stock.get((record.base, record.seed), {})
-        curve = [(epoch, value - reference[epoch]) for epoch, value in record.curve if epoch in reference]
-        if record.arm != STOCK and curve:
-            found.setdefault(record.base, {}).setdefault(record.arm, []).append(curve)
+    found: dict[str, dict[str, list[Curve]]] = {}
+    for (base, arm), runs in grouped(record for record in records if record.arm != STOCK).items():
+        for run in runs:
+            reference = stock.get((base, run.seed), {})
+            if curve := [(epoch, value - reference[epoch]) for epoch, value in run.curve if epoch in reference]:
+                found.setdefault(base, {}).setdefault(arm, []).append(curve)
     return found
 
 
@@ -108,10 +106,10 @@ def unfinished(rows: Sequence[Convergence]) -> str:
     )
 
 
-def convergence_table(rows: Sequence[Convergence]) -> str:
+def convergence_table(rows: Sequence[Convergence]) -> Table:
     """Return the table of the report."""
     header = ["base", "arm", "at half", "at the end", "moved by", "changed places with", "converged"]
-    return markdown(
+    return Table(
         header,
         [
             [

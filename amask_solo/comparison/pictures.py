@@ -1,4 +1,4 @@
-"""Pictures of the report: plots of its runs, and the mask panels that the runs left."""
+"""Pictures of the report: plots of its runs, as PNG and as PDF, and the mask panels that the runs left."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from amask_solo.comparison.convergence import differences_over_epochs
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.statistics import arm_order
 from amask_solo.comparison.wording import metric_name
-from amask_solo.visualization import accuracy_against_time, arm_curves, drawn_panels, save_panel
+from amask_solo.visualization import accuracy_against_time, arm_curves, drawn_panels, save_plot
 
 HIDDEN = {"random rectangles": "acc1", "worst case": "acc1_worst"}
 """How parts are hidden -> the score that protocols have for each area."""
@@ -27,8 +27,7 @@ def draw_accuracy_against_time(records: Sequence[Record], metric: str, folder: P
     """
     scored = [record for record in records if metric in record.scores]
     points = _nested(scored, lambda record: (record.seconds, record.scores[metric]))
-    save_panel(accuracy_against_time(points, label=metric_name(metric)), folder / "accuracy_time.png")
-    return "accuracy_time.png"
+    return save_plot(accuracy_against_time(points, label=metric_name(metric)), folder / "accuracy_time.png")
 
 
 def draw_training_curves(records: Sequence[Record], folder: Path) -> str:
@@ -42,8 +41,7 @@ def draw_training_curves(records: Sequence[Record], folder: Path) -> str:
     if not measured:
         return ""
     curves = _nested(measured, lambda record: record.curve)
-    save_panel(arm_curves(curves, label="online kNN accuracy"), folder / "curves.png")
-    return "curves.png"
+    return save_plot(arm_curves(curves, label="online kNN accuracy"), folder / "curves.png")
 
 
 def draw_differences(records: Sequence[Record], folder: Path) -> str:
@@ -51,8 +49,7 @@ def draw_differences(records: Sequence[Record], folder: Path) -> str:
     differences = differences_over_epochs(records)
     if not differences:
         return ""
-    save_panel(arm_curves(differences, label="kNN accuracy, difference to stock"), folder / "differences.png")
-    return "differences.png"
+    return save_plot(arm_curves(differences, label="kNN accuracy, difference to stock"), folder / "differences.png")
 
 
 def draw_hidden_area(records: Sequence[Record], folder: Path) -> str:
@@ -69,8 +66,7 @@ def draw_hidden_area(records: Sequence[Record], folder: Path) -> str:
             curves[f"{base}, {title}"] = arms
     if not curves:
         return ""
-    save_panel(arm_curves(curves, label="accuracy", by="hidden area (%)"), folder / "hidden_area.png")
-    return "hidden_area.png"
+    return save_plot(arm_curves(curves, label="accuracy", by="hidden area (%)"), folder / "hidden_area.png")
 
 
 def copy_mask_panels(records: Sequence[Record], folder: Path) -> list[tuple[str, str, str]]:

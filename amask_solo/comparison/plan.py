@@ -1,4 +1,4 @@
-"""What is compared: one run for each base method, arm and seed."""
+"""What is compared: one run for each base method, arm and seed; and how far that is."""
 
 import json
 import re
@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from amask_solo.errors import UserError, unknown_key
-from amask_solo.layout import PARTS, PREFIX, SUMMARY
+from amask_solo.layout import CONFIG, PARTS, PREFIX, SUMMARY
 
 STOCK = "stock"
 """The arm that every other one is compared with: the host's method as it is."""
@@ -153,3 +154,42 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} is not what a run writes; delete it, and its run is made again.")
     return content
+
+
+def progress(plan: Sequence[Run], protocols: Mapping[str, Any]) -> str:
+    """Return how many runs are done and, from what these took, how long the others will take.
+
+    Args:
+        plan: All runs.
+        protocols: Each protocol that is to be run, with its settings.
+
+    Example:
+        >>> progress([], {})
+        '0 of 0 runs done'
+    """
+    done = [run for run in plan if run.trained and not run.lacks(protocols)]
+    text = f"{len(done)} of {len(plan)} runs done"
+    took = [time for run in done if (time := _took(run))]
+    if not took or len(done) == len(plan):
+        return text
+    at_a_time = sum((run.folder / CONFIG).is_file() for run in plan) - len(done)
+    return f"{text}, about {spelled(median(took) * (len(plan) - len(done)) / max(1, at_a_time))} left"
+
+
+def spelled(seconds: float) -> str:
+    """Return a time to wait, roughly.
+
+    Example:
+        >>> [spelled(seconds) for seconds in (20.0, 100.0, 3000.0, 9000.0)]
+        ['20 s', '2 min', '50 min', '2.5 h']
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def _took(run: Run) -> float | None:
+    """Return the seconds from the first file of a run to its last; none if its files were written anew since then."""
+    first, last = ((run.folder / name).stat().st_mtime for name in (CONFIG, SCORES))
+    # A copied folder has files of one age, and no run takes less than its training.
+    return last - first if last > first + _read(run.folder / SUMMARY).get("seconds", 0) else None

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from amask_solo.comparison.plan import SCORES
 from amask_solo.curves import Curve, read_curves
 from amask_solo.errors import UserError
+from amask_solo.evaluation.results import Right, unpack
 from amask_solo.layout import METRICS, SUMMARY
 
 NEEDED = ("status", "data", "steps", "seconds", "seconds_per_step", "peak_memory_mib", "masks", "device", "versions")
@@ -30,6 +31,8 @@ class Record:
         scores: What its evaluation found, by ``protocol/score``, or ``protocol@data/score`` on other data than the
             run's own; percent for accuracies.
         curve: After each evaluated epoch: epochs done, online kNN accuracy in percent.
+        right: Score -> which images it counts as correct, for those scores of which the evaluation kept that.
+        images: The settings of the images that it was scored on; empty if they are not known.
     """
 
     base: str
@@ -39,6 +42,8 @@ class Record:
     summary: dict[str, Any]
     scores: dict[str, float]
     curve: Curve
+    right: dict[str, Right] = field(default_factory=dict)
+    images: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -79,15 +84,9 @@ def read_record(
     summary = _read_json(folder / SUMMARY, NEEDED)
     if summary["status"] != "finished":
         raise UserError(f"{folder / 'summary.json'}: the run is {summary['status']}, not finished. Continue it.")
-    return Record(
-        base=base,
-        arm=arm,
-        seed=seed,
-        folder=folder,
-        summary=summary,
-        scores=_scores(folder / SCORES, protocols, data=summary["data"]),
-        curve=read_curves(folder / METRICS, {"knn": "val_knn_acc1"}).get("knn", []),
-    )
+    scores, right, images = _scores(folder / SCORES, protocols, data=summary["data"])
+    curve = read_curves(folder / METRICS, {"knn": "val_knn_acc1"}).get("knn", [])
+    return Record(base, arm, seed, folder, summary, scores, curve, right, images)
 
 
 def _read_json(path: Path, needed: tuple[str, ...]) -> dict[str, Any]:
@@ -103,7 +102,10 @@ def _read_json(path: Path, needed: tuple[str, ...]) -> dict[str, Any]:
     return content
 
 
-def _scores(path: Path, protocols: Mapping[str, Any] | None, *, data: str) -> dict[str, float]:
+def _scores(
+    path: Path, protocols: Mapping[str, Any] | None, *, data: str
+) -> tuple[dict[str, float], dict[str, Right], Mapping[str, Any]]:
+    """Return the scores, the images that they count as correct, and the settings of the run's own images."""
     results = _read_json(path, ("results",))["results"]
     try:
         if protocols is not None:
@@ -112,13 +114,20 @@ def _scores(path: Path, protocols: Mapping[str, Any] | None, *, data: str) -> di
             if lacking:
                 raise UserError(f"{path} has no result of {', '.join(lacking)} by the settings asked for. Evaluate it.")
         # The last result counts where the same images were prepared in several ways.
-        return {
+        scores = {
             f"{_name(result, data)}/{score}": float(value)
             for result in results
             for score, value in result["scores"].items()
             if isinstance(value, int | float) and isfinite(value)
         }
-    except (KeyError, TypeError, AttributeError) as error:
+        right = {
+            f"{_name(result, data)}/{score}": unpack(kept)
+            for result in results
+            for score, kept in result.get("correct", {}).items()
+        }
+        own = (result.get("images", {}) for result in results if result["data"] == data)
+        return scores, right, next(own, {})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{path} is not what amask-evaluate writes ({error!r}). Delete it and evaluate again."
         ) from error

@@ -1,10 +1,7 @@
-"""The report of a comparison: ``report.md``, ``report.html``, ``report.csv``, plots and mask panels."""
+"""The report of a comparison: ``report.md``, ``.html``, ``.csv`` and ``.tex``, plots and mask panels."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from numbers import Real
 from operator import methodcaller
 from pathlib import Path
 from typing import Any
@@ -21,10 +18,19 @@ from amask_solo.comparison.pictures import (
 )
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
-from amask_solo.comparison.split import CONFIRM, MEANING, TITLES
+from amask_solo.comparison.split import CONFIRM, MEANING, TITLES, scored_kind
 from amask_solo.comparison.statistics import CONFIDENCE, Row, arm_order, compare
-from amask_solo.comparison.tables import accuracy_table, cost_table, facts_table, mask_table, values
-from amask_solo.comparison.wording import answer, caution, hidden_parts, metric_name
+from amask_solo.comparison.tables import (
+    Table,
+    cost_table,
+    csv_text,
+    difference_table,
+    facts_table,
+    mask_table,
+    mean_table,
+    values,
+)
+from amask_solo.comparison.wording import answer, caution, hidden_parts, metric_name, over_images
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
 from amask_solo.visualization import write_page
@@ -38,9 +44,11 @@ PARTS = ("train", "val")
 
 ACCURACY_NOTE = f"""\
 Percent; mean ± standard deviation over seeds. A difference is the mean over pairs of runs with the same base and seed,
-in points, with its {100 * CONFIDENCE:.0f} % confidence interval (Student's t), and with the corrected one, which holds
-for all differences of the table at once (Bonferroni). "All bases" takes the pairs of all bases together, as if they
-were alike; it says nothing about other bases."""
+in points, with its {100 * CONFIDENCE:.0f} % confidence interval over seeds (Student's t), and with the corrected one,
+which holds for all differences of the table at once (Bonferroni). The interval over images is that of a paired
+bootstrap over the scored images, with the runs as they are; it is not corrected. "All alike": nothing varies, so there
+is no interval. "All bases" takes the pairs of all bases together, as if they were alike; it says nothing about other
+bases."""
 
 COST_NOTE = """\
 Medians over seeds. Seconds a step were measured in the runs themselves: they mean little if the machine had other
@@ -82,7 +90,7 @@ def write_report(
 
     Args:
         records: The finished runs.
-        folder: Where ``report.md``, ``report.html``, ``report.csv`` and the pictures go.
+        folder: Where ``report.md``, ``report.html``, ``report.csv``, ``report.tex`` and the pictures go.
         command: What reproduces the comparison.
         settings: What all runs share, as arguments of ``amask-pretrain``.
         commit: Of the code; none if it is not known.
@@ -103,20 +111,22 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     records = sorted(records, key=lambda r: (r.base, arm_order(r.arm), r.seed))
     tables = _tables(records, metrics)
-    _write_csv(records, folder / "report.csv")
+    write_whole(folder / "report.csv", csv_text(records))
     panels, moved = _panels(records, folder), convergence(records)
+    shown = _shown_tables(records, tables, moved)
+    write_whole(folder / "report.tex", _latex(shown))
     warning, missing = _missing(unfinished or {}, len(records))
     parts = [
         f"# {TITLES[split]}",
         warning,
-        *_answer(tables),
+        *_answer(tables, records),
         hidden_parts(records),
         unfinished_networks(moved),
         _scored_on(records, split),
-        *_results(records, tables),
+        *_results(shown),
         *_picture_sections(records, tables, folder),
         _by_area(records, folder),
-        *_convergence(records, moved, folder),
+        *_convergence(shown, records, folder),
         panels,
         *_settings(records, settings, arms or {}, protocols or {}),
         _section("Reproduce", f"```bash\n{command}\n```", f"Commit: {commit or 'not known'}."),
@@ -145,8 +155,9 @@ def _section(title: str, *parts: str) -> str:
 
 def _scored_on(records: Sequence[Record], split: str) -> str:
     numbers = {part: values(records, methodcaller("get", f"{part}_images")) for part in PARTS}
+    kinds = " or ".join(dict.fromkeys(scored_kind(record.images) for record in records)) or "validation"
     # A comparison that has only just begun does not know them.
-    return " ".join(MEANING[split].format(**numbers).split())
+    return " ".join(MEANING[split].format(kind=kinds, **numbers).split())
 
 
 def _missing(unfinished: Mapping[str, str], finished: int) -> tuple[str, str]:
@@ -158,26 +169,42 @@ def _missing(unfinished: Mapping[str, str], finished: int) -> tuple[str, str]:
     return warning, _section("Missing runs", "\n".join(f"- `{run}`: {why}" for run, why in unfinished.items()))
 
 
-def _answer(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+def _answer(tables: Mapping[str, Sequence[Row]], records: Sequence[Record]) -> Iterator[str]:
     metric = next(iter(tables), "")
     yield answer(tables.get(metric, []), metric)
     if tables:
+        counts = {record.summary.get("val_images") for record in records}
+        yield over_images(tables.values(), counts.pop() if len(counts) == 1 else None)
         yield caution(tables.values())
 
 
-def _results(records: Sequence[Record], tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
-    for n, (metric, rows) in enumerate(tables.items()):
-        yield _section(f"By {metric_name(metric)}", accuracy_table(rows), ACCURACY_NOTE if n == 0 else "")
-    if records:
-        yield _section("Cost", cost_table(records), COST_NOTE)
-    if masks := mask_table(records):
-        yield _section("Masks", masks, MASK_NOTE)
+def _shown_tables(
+    records: Sequence[Record], tables: Mapping[str, Sequence[Row]], moved: Sequence[Convergence]
+) -> dict[str, list[Table]]:
+    """Return the tables of each section; those without rows are left out."""
+    shown = {f"By {metric_name(metric)}": [mean_table(rows), difference_table(rows)] for metric, rows in tables.items()}
+    shown |= {"Cost": [cost_table(records)], "Masks": [mask_table(records)], "Convergence": [convergence_table(moved)]}
+    return {title: kept for title, made in shown.items() if (kept := [table for table in made if table.rows])}
+
+
+def _latex(shown: Mapping[str, Sequence[Table]]) -> str:
+    tables = [table.latex(title) for title, made in shown.items() for table in made]
+    return "\n\n".join([r"% The preamble needs \usepackage{booktabs}.", *tables]) + "\n"
+
+
+def _results(shown: Mapping[str, Sequence[Table]]) -> Iterator[str]:
+    notes = {"Cost": COST_NOTE, "Masks": MASK_NOTE}
+    for n, (title, tables) in enumerate(shown.items()):
+        if title != "Convergence":
+            note = ACCURACY_NOTE if n == 0 else notes.get(title, "")
+            yield _section(title, *(table.markdown() for table in tables), note)
 
 
 def _picture_sections(records: Sequence[Record], tables: Mapping[str, Sequence[Row]], folder: Path) -> Iterator[str]:
     if tables:
         name = draw_accuracy_against_time(records, next(iter(tables)), folder)
-        yield _section("Accuracy against time", f"![Accuracy against training time]({name})", "One point a run.")
+        text = "One point a run, and the mean of each arm's runs with error bars of a standard deviation."
+        yield _section("Accuracy against time", f"![Accuracy against training time]({name})", text)
     if name := draw_training_curves(records, folder):
         text = "Mean over seeds, in the band from the lowest to the highest run."
         yield _section("Training curves", f"![Online kNN accuracy by epoch]({name})", text)
@@ -190,12 +217,11 @@ def _by_area(records: Sequence[Record], folder: Path) -> str:
     return _section("Accuracy over hidden area", f"![Accuracy by hidden area]({name})", AREA_NOTE)
 
 
-def _convergence(records: Sequence[Record], moved: Sequence[Convergence], folder: Path) -> Iterator[str]:
-    if not moved:
-        return
-    name = draw_differences(records, folder)
-    picture = f"![Difference to stock by epoch]({name})" if name else ""
-    yield _section("Convergence", convergence_table(moved), CONVERGENCE_NOTE, picture)
+def _convergence(shown: Mapping[str, Sequence[Table]], records: Sequence[Record], folder: Path) -> Iterator[str]:
+    for table in shown.get("Convergence", ()):
+        name = draw_differences(records, folder)
+        picture = f"![Difference to stock by epoch]({name})" if name else ""
+        yield _section("Convergence", table.markdown(), CONVERGENCE_NOTE, picture)
 
 
 def _panels(records: Sequence[Record], folder: Path) -> str:
@@ -213,30 +239,10 @@ def _settings(
         parts.append("\n".join(f"- `{arm}`: {_definition(arm, arms[arm])}" for arm in sorted(arms, key=arm_order)))
     if protocols:
         parts.append("\n".join(f"- protocol `{name}`: `{json.dumps(made)}`" for name, made in protocols.items()))
-    yield _section("Settings", *parts, facts_table(records) if records else "")
+    yield _section("Settings", *parts, facts_table(records).markdown() if records else "")
 
 
 def _definition(arm: str, overrides: Sequence[str]) -> str:
     if arm == STOCK:
         return "the host's method as it is"
     return f"`{' '.join(overrides)}`" if overrides else "the masked method with its defaults"
-
-
-def _write_csv(records: Sequence[Record], path: Path) -> None:
-    rows = [{"base": r.base, "arm": r.arm, "seed": r.seed, **r.scores, **_flat(r.summary)} for r in records]
-    columns = dict.fromkeys(name for row in rows for name in row) or ("base", "arm", "seed")
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, list(columns), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_whole(path, text.getvalue())
-
-
-def _flat(summary: Mapping[str, Any], prefix: str = "") -> dict[str, Real]:
-    flat: dict[str, Real] = {}
-    for key, value in summary.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}/")
-        elif isinstance(value, Real):
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -21,10 +21,23 @@ MEANING = {
     TUNE: "All runs were scored on {val} images that were held out of the "
     "training images, and trained on the other {train}; none has seen the validation or test images. What is chosen "
     "here has yet to be confirmed, by `split=confirm` and other seeds.",
-    CONFIRM: "All runs trained on all {train} training images, and were scored on the {val} validation or test images "
+    CONFIRM: "All runs trained on all {train} training images, and were scored on the {val} {kind} images "
     "(`split=confirm`).",
 }
 """What the report is called, and what it says of its scores; ``train`` and ``val`` are numbers of images."""
+
+
+def scored_kind(images: Mapping[str, Any]) -> str:
+    """Return what the images that runs are scored on are called: ``validation`` or ``test``.
+
+    A data set of this package says it itself; images of a folder are what its name says.
+
+    Example:
+        >>> scored_kind({"_target_": "amask_solo.data.load_image_folder", "val_path": "birds/test"})
+        'test'
+    """
+    declared = read_declared(images["_target_"], "SCORED_ON") if "_target_" in images else None
+    return declared or ("test" if "test" in Path(images.get("val_path") or "").name.lower() else "validation")
 
 
 def split_settings(split: str) -> list[str]:

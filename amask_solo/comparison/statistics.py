@@ -1,4 +1,4 @@
-"""Means over seeds, and paired differences between arms with confidence intervals, also for all of them at once."""
+"""Means over seeds, and paired differences between arms with confidence intervals: over seeds, and over images."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +9,7 @@ from scipy import stats
 
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
+from amask_solo.evaluation.results import Right
 
 RANDOM = "random"
 """The arm whose masks hide as much as those of the others, but are not learned."""
@@ -16,9 +17,10 @@ RANDOM = "random"
 REFERENCES = (STOCK, RANDOM)
 POOLED = "all bases"
 CONFIDENCE = 0.95
-
+RESAMPLES = 2000
 
 Interval = tuple[float, float]
+"""Its ends, which are equal where all pairs differ by the same, so that nothing says how far chance goes."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +32,20 @@ class Difference:
         interval: Their confidence interval; none for a single pair.
         count: Pairs of runs.
         corrected: The wider interval that counts where several are looked at; none where the difference stands alone.
+        images: The interval over test images, see :func:`image_interval`; none if the runs did not keep these.
     """
 
     mean: float
     interval: Interval | None
     count: int
     corrected: Interval | None = None
+    images: Interval | None = None
 
     @property
     def counts(self) -> Interval | None:
-        """The interval that decides."""
-        return self.corrected or self.interval
+        """The interval that decides; none for a single pair, or if all pairs differ by the same."""
+        known = self.interval is not None and self.interval[0] < self.interval[1]
+        return (self.corrected or self.interval) if known else None
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,42 @@ def paired_difference(values: Mapping, reference: Mapping) -> Difference | None:
     mean, count = float(differences.mean()), len(differences)
     if count == 1:
         return Difference(mean, None, count)
-    half = _quantile(count, CONFIDENCE) * float(differences.std(ddof=1)) / sqrt(count)
+    # The same accuracies may differ by rounding.
+    alike = np.ptp(differences) < 1e-9
+    half = 0.0 if alike else _quantile(count, CONFIDENCE) * float(differences.std(ddof=1)) / sqrt(count)
     return Difference(mean, (mean - half, mean + half), count)
+
+
+def image_interval(pairs: Sequence[tuple[Right, Right]]) -> Interval | None:
+    """Return the confidence interval of a difference of accuracies over test images, by a paired bootstrap.
+
+    Runs that were scored on the same images share their luck, which no number of seeds shows. The images are drawn
+    again, with all their runs, and the middle 95 % of the mean differences are kept (percentiles).
+
+    Args:
+        pairs: For each pair of runs, which images each of the two classified correctly.
+
+    Returns:
+        In points; None if there is no pair, or not all were scored on the same number of images.
+
+    References:
+        Efron and Tibshirani, `An Introduction to the Bootstrap <https://doi.org/10.1201/9780429246593>`_, 1993.
+    """
+    if len({len(right) for pair in pairs for right in pair}) != 1:
+        return None
+    differences = 100 * np.mean([arm.astype(float) - reference for arm, reference in pairs], axis=0)
+    if np.ptp(differences) == 0:
+        return float(differences[0]), float(differences[0])
+    found = stats.bootstrap(
+        (differences,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=max(1, 10_000_000 // len(differences)),
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def compare(records: Iterable[Record], metric: str) -> list[Row]:
@@ -102,16 +141,21 @@ def compare(records: Iterable[Record], metric: str) -> list[Row]:
     Returns:
         Rows whose differences to stock and to random masks, together, are the family that :func:`corrected` knows of.
     """
-    values: dict[tuple[str, str], dict[tuple[str, int], float]] = {}
-    for record in records:
-        if metric in record.scores:
-            pairs = values.setdefault((record.base, record.arm), {})
-            pairs[record.base, record.seed] = record.scores[metric]
-    rows = [
-        _row(base, arm, list(values[base, arm].values()), _differences(base, arm, values))
-        for base, arm in sorted(values, key=lambda pair: (pair[0], arm_order(pair[1])))
-    ]
-    return corrected(rows + (_pooled(values) if len({base for base, _ in values}) > 1 else []))
+    groups = grouped(record for record in records if metric in record.scores)
+    rows = []
+    for (base, arm), runs in groups.items():
+        values = [run.scores[metric] for run in runs]
+        std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        rows.append(Row(base, arm, len(runs), float(np.mean(values)), std, _differences(base, arm, groups, metric)))
+    return corrected(rows + (_pooled(groups, metric) if len({base for base, _ in groups}) > 1 else []))
+
+
+def grouped(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
+    """Return base and arm -> runs, in the order in which reports show them."""
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in sorted(records, key=lambda r: (r.base, arm_order(r.arm), r.seed)):
+        groups.setdefault((record.base, record.arm), []).append(record)
+    return groups
 
 
 def corrected(rows: Sequence[Row]) -> list[Row]:
@@ -124,14 +168,14 @@ def corrected(rows: Sequence[Row]) -> list[Row]:
     Args:
         rows: Of one metric: its bases, and all of them together.
     """
-    family = sum(d.interval is not None for row in rows for d in row.differences.values())
+    family = sum(d.counts is not None for row in rows for d in row.differences.values())
     return [
         replace(row, differences={name: _corrected(d, family) for name, d in row.differences.items()}) for row in rows
     ]
 
 
 def _corrected(difference: Difference, family: int) -> Difference:
-    if difference.interval is None or family < 2:
+    if difference.interval is None or difference.counts is None or family < 2:
         return difference
     wider = _quantile(difference.count, 1 - (1 - CONFIDENCE) / family) / _quantile(difference.count, CONFIDENCE)
     half = wider * (difference.interval[1] - difference.mean)
@@ -147,29 +191,30 @@ def arm_order(arm: str) -> tuple[int, str]:
     return (REFERENCES.index(arm) if arm in REFERENCES else len(REFERENCES), arm)
 
 
-def _row(base: str, arm: str, values: list[float], differences: dict[str, Difference]) -> Row:
-    values = sorted(values)
-    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Row(base, arm, len(values), float(np.mean(values)), std, differences)
-
-
-def _pooled(values: Mapping[tuple[str, str], dict]) -> list[Row]:
-    together: dict[tuple[str, str], dict] = {}
-    for (_, arm), pairs in values.items():
-        together.setdefault((POOLED, arm), {}).update(pairs)
+def _pooled(groups: Mapping[tuple[str, str], list[Record]], metric: str) -> list[Row]:
+    together: dict[tuple[str, str], list[Record]] = {}
+    for (_, arm), runs in groups.items():
+        together.setdefault((POOLED, arm), []).extend(runs)
     rows = []
     for _, arm in sorted(together, key=lambda pair: arm_order(pair[1])):
-        differences = _differences(POOLED, arm, together)
+        differences = _differences(POOLED, arm, together, metric)
         if differences:
             rows.append(Row(POOLED, arm, max(d.count for d in differences.values()), differences=differences))
     return rows
 
 
-def _differences(base: str, arm: str, values: Mapping[tuple[str, str], dict]) -> dict[str, Difference]:
+def _differences(
+    base: str, arm: str, groups: Mapping[tuple[str, str], list[Record]], metric: str
+) -> dict[str, Difference]:
     """Return the differences to stock and, except for stock, to random masks."""
-    found = {
-        reference: paired_difference(values[base, arm], values.get((base, reference), {}))
-        for reference in REFERENCES
-        if arm not in (STOCK, reference)
-    }
-    return {reference: difference for reference, difference in found.items() if difference}
+    found = {}
+    for reference in REFERENCES:
+        if arm in (STOCK, reference):
+            continue
+        runs, others = ({(r.base, r.seed): r for r in groups.get((base, name), [])} for name in (arm, reference))
+        scores = ({pair: r.scores[metric] for pair, r in side.items()} for side in (runs, others))
+        if difference := paired_difference(*scores):
+            both = [(runs[pair].right.get(metric), others[pair].right.get(metric)) for pair in runs.keys() & others]
+            known = [(one, other) for one, other in both if one is not None and other is not None]
+            found[reference] = replace(difference, images=image_interval(known) if len(known) == len(both) else None)
+    return found

@@ -1,16 +1,19 @@
-"""Tables of the report: accuracy, cost, masks, what the runs share."""
+"""Tables of the report: accuracy, cost, masks, what the runs share; in Markdown, LaTeX and for the terminal."""
 
-from collections.abc import Callable, Iterable, Sequence
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from operator import methodcaller
 from statistics import fmean, median
-from typing import Any
+from typing import Any, NamedTuple
 
-from rich.table import Table
+from rich.table import Table as RichTable
 
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
-from amask_solo.comparison.statistics import REFERENCES, Row, arm_order
-from amask_solo.comparison.wording import intervals, metric_name, number
+from amask_solo.comparison.statistics import Row, grouped
+from amask_solo.comparison.wording import interval, number
 
 FACTS: tuple[str, ...] = ("data", "train_images", "val_images", "image_size", "backbone", "batch_size", "epochs")
 FACTS += ("host", "processes", "precision", "device")
@@ -21,62 +24,90 @@ STRENGTH = ("advantage", "attention")
 """What :func:`mask_table` shows: of ``masks`` in ``summary.json``, and of its ``adversary/`` metrics."""
 
 
-def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown; columns after the first two are numbers.
-
-    Example:
-        >>> print(markdown(["base", "arm", "n"], [["byol", "stock", "3"]]))
-        | base | arm | n |
-        | --- | --- | ---: |
-        | byol | stock | 3 |
-    """
-    rule = ["---"] * 2 + ["---:"] * (len(header) - 2)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule[: len(header)], *rows))
+LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    }
+)
 
 
-def accuracy_table(rows: Sequence[Row]) -> str:
-    """Return means and differences of one metric."""
-    return markdown(*_accuracies(rows))
+class Table(NamedTuple):
+    """A table of the report; columns after the first two are numbers."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """Return the table in Markdown.
+
+        Example:
+            >>> print(Table(["base", "arm", "n"], [["byol", "stock", "3"]]).markdown())
+            | base | arm | n |
+            | --- | --- | ---: |
+            | byol | stock | 3 |
+        """
+        rule = ["---"] * 2 + ["---:"] * (len(self.header) - 2)
+        lines = (self.header, rule[: len(self.header)], *self.rows)
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+    def latex(self, caption: str) -> str:
+        """Return the table in LaTeX, for the package ``booktabs``."""
+        header, *rows = (
+            " & ".join(cell.translate(LATEX) for cell in row) + r" \\" for row in (self.header, *self.rows)
+        )
+        columns = "ll" + "r" * (len(self.header) - 2)
+        start = [r"\begin{table}", r"\centering", rf"\caption{{{caption.translate(LATEX)}}}"]
+        start += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", header, r"\midrule"]
+        return "\n".join([*start, *rows, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
+
+    def console(self, title: str) -> RichTable:
+        """Return the table for the terminal."""
+        table = RichTable(title=title, title_justify="left")
+        for n, name in enumerate(self.header):
+            table.add_column(name, justify="right" if n > 1 else "left")
+        for line in self.rows:
+            table.add_row(*line)
+        return table
 
 
-def console_table(rows: Sequence[Row], metric: str) -> Table:
-    """Return the same for the terminal."""
-    header, cells = _accuracies(rows)
-    table = Table(title=metric_name(metric), title_justify="left")
-    for n, name in enumerate(header):
-        table.add_column(name, justify="right" if n > 1 else "left")
-    for line in cells:
-        table.add_row(*line)
-    return table
+def mean_table(rows: Sequence[Row]) -> Table:
+    """Return the means of one metric."""
+    cells = [[row.base, row.arm, _spread(row), str(row.count)] for row in rows if row.mean is not None]
+    return Table(["base", "arm", "mean ± std", "seeds"], cells)
 
 
-def _accuracies(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    references = [name for name in REFERENCES if any(name in row.differences for row in rows)]
-    header = ["base", "arm", "mean ± std", *(f"difference to {name}" for name in references), "seeds"]
-    return header, [
-        [row.base, row.arm, _spread(row), *(_difference(row, name) for name in references), _count(row)] for row in rows
+def difference_table(rows: Sequence[Row]) -> Table:
+    """Return the differences of one metric, each with all of its intervals that there are."""
+    header = ["base", "arm", "against", "difference", "95 % interval", "corrected", "over images", "pairs"]
+    cells = [
+        [
+            row.base,
+            row.arm,
+            reference,
+            number(difference.mean, sign=True),
+            *(interval(ends) or "-" for ends in (difference.interval, difference.corrected, difference.images)),
+            str(difference.count),
+        ]
+        for row in rows
+        for reference, difference in row.differences.items()
     ]
+    # A column that has nothing to say is left out.
+    kept = [n for n in range(len(header)) if n not in (5, 6) or any(line[n] != "-" for line in cells)]
+    return Table([header[n] for n in kept], [[line[n] for n in kept] for line in cells])
 
 
 def _spread(row: Row) -> str:
     return number(row.mean) if row.std is None else f"{number(row.mean)} ± {number(row.std)}"
 
 
-def _difference(row: Row, reference: str) -> str:
-    if reference not in row.differences:
-        return ""
-    difference = row.differences[reference]
-    return " ".join([number(difference.mean, sign=True), *intervals(difference)])
-
-
-def _count(row: Row) -> str:
-    return str(row.count) if row.mean is not None else f"{row.count} pairs"
-
-
-def cost_table(records: Sequence[Record]) -> str:
+def cost_table(records: Sequence[Record]) -> Table:
     """Return what runs cost: medians over seeds, and how that compares with stock of the same base."""
     header = ["base", "arm", "epochs", "seconds a step", "to stock", "peak memory (MiB)", "to stock", "seconds a run"]
-    groups = _groups(records)
+    groups = grouped(records)
 
     def cells(base: str, arm: str) -> list[str]:
         runs, stock = groups[base, arm], groups.get((base, STOCK), [])
@@ -90,19 +121,19 @@ def cost_table(records: Sequence[Record]) -> str:
             number(median(run.seconds for run in runs), 0),
         ]
 
-    return markdown(header, [[base, arm, *cells(base, arm)] for base, arm in groups])
+    return Table(header, [[base, arm, *cells(base, arm)] for base, arm in groups])
 
 
-def mask_table(records: Sequence[Record]) -> str:
-    """Return what the masks of the last epoch were like, mean over seeds; nothing if there were none."""
-    groups = {pair: [_game(r) for r in runs if r.summary["masks"]] for pair, runs in _groups(records).items()}
+def mask_table(records: Sequence[Record]) -> Table:
+    """Return what the masks of the last epoch were like, mean over seeds; without rows if there were none."""
+    groups = {pair: [_game(r) for r in runs if r.summary["masks"]] for pair, runs in grouped(records).items()}
 
     def cells(masks: Sequence[dict[str, float | None]], name: str) -> str:
         values = [value for mask in masks if (value := mask.get(name)) is not None]
         return number(fmean(values), 3) if values else "-"
 
     rows = [[*pair, *(cells(masks, name) for name in (*MASKS, *STRENGTH))] for pair, masks in groups.items() if masks]
-    return markdown(["base", "arm", *MASKS, *STRENGTH], rows) if rows else ""
+    return Table(["base", "arm", *MASKS, *STRENGTH], rows)
 
 
 def _game(record: Record) -> dict[str, float | None]:
@@ -110,12 +141,12 @@ def _game(record: Record) -> dict[str, float | None]:
     return record.summary["masks"] | {name: metrics.get(f"adversary/{name}") for name in STRENGTH}
 
 
-def facts_table(records: Sequence[Record]) -> str:
+def facts_table(records: Sequence[Record]) -> Table:
     """Return what the runs were made of and on; several values where they differ."""
     rows = [[name.replace("_", " "), values(records, methodcaller("get", name))] for name in FACTS]
     packages = dict.fromkeys(name for record in records for name in record.summary["versions"])
     rows += [[name, _in_common(record.summary["versions"].get(name) for record in records)] for name in packages]
-    return markdown(["", ""], [row for row in rows if row[1]])
+    return Table(["", ""], [row for row in rows if row[1]])
 
 
 def values(records: Sequence[Record], get: Callable[[dict[str, Any]], Any]) -> str:
@@ -127,13 +158,6 @@ def _in_common(found: Iterable[Any]) -> str:
     return ", ".join(str(value) for value in dict.fromkeys(found) if value is not None)
 
 
-def _groups(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in sorted(records, key=lambda r: (r.base, arm_order(r.arm), r.seed)):
-        groups.setdefault((record.base, record.arm), []).append(record)
-    return groups
-
-
 def _median(records: Iterable[Record], key: str) -> float | None:
     values = [record.summary[key] for record in records if record.summary.get(key) is not None]
     return float(median(values)) if values else None
@@ -141,3 +165,24 @@ def _median(records: Iterable[Record], key: str) -> float | None:
 
 def _ratio(value: float | None, reference: float | None) -> str:
     return f"{number(value / reference, 2)}x" if value and reference else "-"
+
+
+def csv_text(records: Sequence[Record]) -> str:
+    """Return one line a run, with all of its scores and all numbers of its summary."""
+    rows = [{"base": r.base, "arm": r.arm, "seed": r.seed, **r.scores, **_flat(r.summary)} for r in records]
+    columns = dict.fromkeys(name for row in rows for name in row) or ("base", "arm", "seed")
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, list(columns), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()
+
+
+def _flat(summary: Mapping[str, Any], prefix: str = "") -> dict[str, Real]:
+    flat: dict[str, Real] = {}
+    for key, value in summary.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}/")
+        elif isinstance(value, Real):
+            flat[f"{prefix}{key}"] = value
+    return flat

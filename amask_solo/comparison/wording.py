@@ -6,12 +6,15 @@ from statistics import fmean
 
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
-from amask_solo.comparison.statistics import POOLED, RANDOM, Difference, Row
+from amask_solo.comparison.statistics import POOLED, RANDOM, Difference, Interval, Row
 from amask_solo.configuration import read_target
 from amask_solo.signatures import read_declared
 
 PROTOCOL = "amask_solo.evaluation.Protocol"
 """Has the words that all share."""
+
+FEW = 200
+"""Of fewer images, a single one is more than half a point."""
 
 QUESTIONS = {STOCK: "Does masking help?", RANDOM: "Does it help that an adversary places the masks?"}
 """Reference -> what the difference to it answers."""
@@ -30,14 +33,22 @@ def number(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
     return f"{shown:+,.{digits}f}" if sign and shown else f"{shown:,.{digits}f}"
 
 
-def intervals(difference: Difference) -> list[str]:
-    """Return the confidence interval and the corrected one, as the report prints them; those that there are.
+def interval(ends: Interval | None) -> str:
+    """Return an interval as the report prints it, with as many digits as tell its ends apart; nothing if there is none.
 
     Example:
-        >>> intervals(Difference(0.3, (-1.2, 1.8), 3, corrected=(-4.0, 4.6)))
-        ['[-1.2, 1.8]', '[-4.0, 4.6]']
+        >>> interval((-1.2, 1.8)), interval((-0.01, 0.02)), interval((0.0, 0.0)), interval(None)
+        ('[-1.2, 1.8]', '[-0.01, 0.02]', 'all alike', '')
     """
-    return [f"[{number(ends[0])}, {number(ends[1])}]" for ends in (difference.interval, difference.corrected) if ends]
+    if ends is None:
+        return ""
+    digits = _digits(ends)
+    return f"[{number(ends[0], digits)}, {number(ends[1], digits)}]" if digits else "all alike"
+
+
+def _digits(ends: Interval) -> int:
+    """Return how many digits tell the ends apart; 0 if they are the same."""
+    return next((digits for digits in (1, 2, 3) if round(ends[0], digits) != round(ends[1], digits)), 0)
 
 
 def metric_name(metric: str) -> str:
@@ -70,20 +81,38 @@ def verdict(difference: Difference | None, *, unit: str = "seed") -> str:
         'lower by 2.0 points, 95 % interval [-3.0, -1.0], 2 seeds'
         >>> verdict(Difference(-2.0, (-3.0, -1.0), 2, corrected=(-5.0, 1.0)))
         'no difference seen: -2.0 points, 95 % interval [-3.0, -1.0], corrected [-5.0, 1.0], 2 seeds'
+        >>> verdict(Difference(2.0, (1.0, 3.0), 2, images=(-4.0, 8.0)))
+        'higher by 2.0 points on these images, 95 % interval [1.0, 3.0], over images [-4.0, 8.0], 2 seeds'
+        >>> verdict(Difference(0.0, (0.0, 0.0), 3))
+        'no difference seen: identical scores in 3 seeds, no interval'
+        >>> verdict(Difference(5.0, (5.0, 5.0), 3))
+        'too few images to say: 5.0 points above in each of 3 seeds, no interval'
     """
     if difference is None:
         return "no two runs with the same seed"
-    mean = round(difference.mean, 1)
-    if difference.counts is None:
-        where = "above" if mean > 0 else "below"
-        how_far = f"{number(abs(mean))} points {where if mean else 'apart'}"
-        return f"one {unit}: {how_far}, no interval"
-    low, high = (round(end, 1) for end in difference.counts)
-    if low <= 0 <= high:
-        start = f"no difference seen: {number(mean, sign=True)} points"
+    digits = _digits(difference.counts) if difference.counts else 0
+    mean = round(difference.mean, digits or 1)
+    where = ("above" if mean > 0 else "below") if mean else "apart"
+    if difference.count == 1:
+        return f"one {unit}: {number(abs(mean))} points {where}, no interval"
+    if difference.counts is None or not digits:
+        if not mean:
+            return f"no difference seen: identical scores in {difference.count} {unit}s, no interval"
+        how_far = f"{number(abs(mean))} points {where} in each of {difference.count} {unit}s"
+        return f"too few images to say: {how_far}, no interval"
+    if _covers_zero(difference.counts):
+        start = f"no difference seen: {number(mean, digits, sign=True)} points"
     else:
-        start = f"{'higher' if low > 0 else 'lower'} by {number(abs(mean))} points"
-    return f"{start}, 95 % interval {', corrected '.join(intervals(difference))}, {difference.count} {unit}s"
+        start = f"{'higher' if mean > 0 else 'lower'} by {number(abs(mean), digits)} points"
+        start += " on these images" if difference.images and _covers_zero(difference.images) else ""
+    kinds = {"95 % interval": difference.interval, "corrected": difference.corrected, "over images": difference.images}
+    said = ", ".join(f"{kind} {interval(ends)}" for kind, ends in kinds.items() if ends)
+    return f"{start}, {said}, {difference.count} {unit}s"
+
+
+def _covers_zero(ends: Interval) -> bool:
+    digits = _digits(ends)
+    return round(ends[0], digits) <= 0 <= round(ends[1], digits)
 
 
 def sentences(rows: Iterable[Row], reference: str) -> list[str]:
@@ -155,7 +184,7 @@ def caution(tables: Iterable[Sequence[Row]]) -> str:
     """
     families = [[d for row in rows for d in row.differences.values()] for rows in tables]
     text = '"No difference seen" means that these runs cannot tell, not that there is none.' if any(families) else ""
-    count = max((sum(d.interval is not None for d in family) for family in families), default=0)
+    count = max((sum(d.counts is not None for d in family) for family in families), default=0)
     if count < 2:
         return text
     text += (
@@ -164,6 +193,26 @@ def caution(tables: Iterable[Sequence[Row]]) -> str:
     )
     others = " Metrics are not corrected for one another: the first, chosen before the runs, gives the answer."
     return text + (others if len(families) > 1 else "")
+
+
+def over_images(tables: Iterable[Sequence[Row]], count: int | None) -> str:
+    """Say what the intervals over seeds leave out, and how much a single image weighs; nothing if nothing is compared.
+
+    Args:
+        tables: All rows of the report, metric by metric.
+        count: The images that were scored, if all runs have as many.
+    """
+    differences = [d for rows in tables for row in rows for d in row.differences.values()]
+    if not differences:
+        return ""
+    text = "**Intervals over seeds do not cover the choice of the images.** "
+    if any(d.images for d in differences):
+        text += "Those over images do (a paired bootstrap), for the images of this set and runs like these."
+    else:
+        text += "Other images could give other differences, by more than the intervals say."
+    if count and count < FEW:
+        text += f" There are few images: one of {count} is {number(100 / count)} points."
+    return text
 
 
 def _said(rows: Iterable[Row], base: str) -> dict[str, str]:

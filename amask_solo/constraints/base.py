@@ -1,10 +1,14 @@
-"""What the adversary pays for its masks."""
+"""What the adversary pays for its masks, and constraints made of constraints."""
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import nn
 
 from amask_solo._types import Masks, Scalar
+from amask_solo.errors import unknown_key
 
 
 class Constraint(nn.Module, ABC):
@@ -27,3 +31,73 @@ class Constraint(nn.Module, ABC):
         Args:
             masks: All masks that were proposed, of shape ``(B, N, H, W)`` in [0, 1].
         """
+
+
+class WeightedSum(Constraint):
+    """Add constraints up, each with a weight. The sum of none asks nothing of the adversary.
+
+    Args:
+        terms: Constraints by name.
+        weights: How much each counts, by the same names; 1 for names that are missing.
+
+    Raises:
+        ValueError: If a weight names no term, or is negative or not finite.
+
+    Example:
+        >>> from amask_solo.constraints import Binariness, InverseSine
+        >>> both = WeightedSum({"area": InverseSine(), "binary": Binariness()}, {"binary": 4.0})
+        >>> both(torch.full((2, 1, 4, 4), 0.5)).round()
+        tensor(2.)
+        >>> WeightedSum()(torch.full((2, 1, 4, 4), 0.5))
+        tensor(0.)
+    """
+
+    def __init__(
+        self, terms: Mapping[str, Constraint] | None = None, weights: Mapping[str, float] | None = None
+    ) -> None:
+        super().__init__()
+        self.terms = nn.ModuleDict(dict(terms or {}))
+        for name, weight in (weights or {}).items():
+            if name not in self.terms:
+                raise ValueError(str(unknown_key(name, self.terms, "the weights of a sum")))
+            if not (math.isfinite(weight) and weight >= 0):
+                raise ValueError(f"Expected the weight of '{name}' to be 0 or more, but got {weight}.")
+        self.weights = {name: (weights or {}).get(name, 1.0) for name in self.terms}
+        self.free = not any(self.weights.values())
+
+    def forward(self, masks: Masks) -> Scalar:
+        """Return the weighted sum of the penalties, in float32."""
+        total = torch.zeros((), device=masks.device)
+        for name, term in self.terms.items():
+            if self.weights[name]:
+                total = total + self.weights[name] * term(masks)
+        return total
+
+
+class PerMask(Constraint):
+    """Give each mask a constraint of its own: the n-th constraint sees only the n-th mask.
+
+    Args:
+        constraints: One for each mask, in the order of the masks.
+
+    Raises:
+        ValueError: If there is none; or, when called, if their number is not that of the masks, which the game checks.
+
+    Example:
+        >>> from amask_solo.constraints import AreaTarget
+        >>> steps = PerMask([AreaTarget(0.5), AreaTarget(0.25)])
+        >>> steps(torch.full((2, 2, 4, 4), 0.5))
+        tensor(0.0625)
+    """
+
+    def __init__(self, constraints: Sequence[Constraint]) -> None:
+        super().__init__()
+        if not constraints:
+            raise ValueError("Expected one constraint for each mask, but got none.")
+        self.constraints = nn.ModuleList(constraints)
+        self.num_masks = len(constraints)
+
+    def forward(self, masks: Masks) -> Scalar:
+        """Return the sum of the penalties."""
+        pairs = zip(self.constraints, masks.split(1, dim=1), strict=True)
+        return torch.stack([constraint(mask) for constraint, mask in pairs]).sum()

@@ -33,10 +33,9 @@ class ShapePrior(Constraint):
     penalty is that of the generator of a least-squares GAN, :math:`(D(m) - 1)^2`; the discriminator lowers
     :math:`\frac{1}{2} (D(r) - 1)^2 + \frac{1}{2} D(m)^2`.
 
-    Both are one number for one optimizer, that of the masker. The first term holds the discriminator's weights fixed,
-    and the second holds the masks fixed; the second has a gradient, but no value. So an optimizer that lowers this
-    penalty trains both, and the logged penalty is what the masker pays. Spectral normalization keeps the discriminator
-    from becoming so sure that the masker learns nothing.
+    Both are one number for the masker's optimizer. The first term holds the discriminator's weights fixed, the second
+    the masks; the second has a gradient, but no value, so the logged penalty is what the masker pays. Spectral
+    normalization keeps the discriminator from becoming so sure that the masker learns nothing.
 
     Args:
         area: The lowest and highest share of the image that a rectangle covers, within (0, 1). It should be about that

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from amask_solo.data.base import ImageData, ImageSet, resolve_statistics
+from amask_solo.data.reading import USUAL, Reading
 from amask_solo.data.subsets import labeled_places, stratified_split
 
 
@@ -45,6 +46,7 @@ def assemble(
     std: Sequence[float] | str,
     image_size: int,
     name: str,
+    reading: Reading = USUAL,
 ) -> ImageData:
     """Return a data set whose statistics are those of the images that it trains on.
 
@@ -55,10 +57,21 @@ def assemble(
         std: Channel standard deviations, or ``auto`` to measure them.
         image_size: Height and width of the views.
         name: What the set is called in summaries.
+        reading: How the files were read.
 
     Raises:
         ValueError: If a statistic is wrong.
     """
     mean, std = resolve_statistics(parts[0], mean=mean, std=std)
     names = list(class_names)
-    return ImageData(*parts, max(1, len(names)), names, mean, std, image_size, name)
+    return ImageData(
+        *parts,
+        max(1, len(names)),
+        names,
+        mean,
+        std,
+        image_size,
+        name,
+        value_range=reading.value_range,
+        bands=reading.bands,
+    )

@@ -3,42 +3,50 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-Pixels = UInt8[Tensor, "n 3 s s"]
-"""Square images as they are stored, before any augmentation."""
+Pixels = UInt8[Tensor, "n c s s"]
+"""Square images as they are stored, before any augmentation: RGB, unless other bands were asked for."""
 
 Labels = Int64[Tensor, " n"]
 """Class numbers; -1 where an image has no label, as the host has it."""
 
 ObjectMasks = Bool[Tensor, "n 1 s s"]
-"""Where the labelled object is."""
+"""Where the labelled object is, or where nobody can tell."""
 
-Stat = tuple[float, float, float]
+Stat = tuple[float, ...]
 """One number for each channel, on the scale where white is 1."""
 
 UNLABELED = -1
 
 
-class ImageSet(Dataset[tuple[int, UInt8[Tensor, "3 s s"], int]], ABC):
+class ImageSet(Dataset[tuple[int, UInt8[Tensor, "c s s"], int]], ABC):
     """Images of one size, of which each item is ``(index, image, label)``.
 
     Attributes:
         labels: One class number for each image, -1 without a label.
         size: Height and width of the stored images, which may exceed the size that is trained on.
+        channels: How many channels they have.
         masks: Where the labelled objects are, or None if nobody knows.
+        void: Where nobody can tell, such as at the borders of objects; no score counts these pixels. None if nowhere.
+        names: What the images are called, in the order of the indexes; None if they have no names.
     """
 
     labels: Labels
     size: int
+    channels: int = 3
     masks: ObjectMasks | None = None
+    void: ObjectMasks | None = None
+    names: Sequence[str] | None = None
 
     @abstractmethod
-    def image(self, index: int) -> UInt8[Tensor, "3 s s"]:
+    def image(self, index: int) -> UInt8[Tensor, "c s s"]:
         """Return one image."""
 
     @abstractmethod
@@ -62,18 +70,25 @@ class ImageSet(Dataset[tuple[int, UInt8[Tensor, "3 s s"], int]], ABC):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: int) -> tuple[int, UInt8[Tensor, "3 s s"], int]:
+    def __getitem__(self, index: int) -> tuple[int, UInt8[Tensor, "c s s"], int]:
         return int(index), self.image(index), int(self.labels[index])
 
 
 class ArrayImages(ImageSet):
     """Images that are already in memory."""
 
-    def __init__(self, images: Pixels, labels: Labels, masks: ObjectMasks | None = None) -> None:
-        self.images, self.labels, self.masks = images, labels, masks
-        self.size = images.shape[-1]
+    def __init__(
+        self,
+        images: Pixels,
+        labels: Labels,
+        masks: ObjectMasks | None = None,
+        void: ObjectMasks | None = None,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        self.images, self.labels, self.masks, self.void, self.names = images, labels, masks, void, names
+        self.channels, self.size = images.shape[1], images.shape[-1]
 
-    def image(self, index: int) -> UInt8[Tensor, "3 s s"]:
+    def image(self, index: int) -> UInt8[Tensor, "c s s"]:
         """Return one image."""
         return self.images[index]
 
@@ -83,8 +98,9 @@ class ArrayImages(ImageSet):
 
     def select(self, picks: Int64[Tensor, " m"]) -> "ArrayImages":
         """Return some of the images, in the order of the picks."""
-        masks = None if self.masks is None else self.masks[picks]
-        return ArrayImages(self.images[picks], self.labels[picks], masks)
+        masks, void = (None if where is None else where[picks] for where in (self.masks, self.void))
+        names = None if self.names is None else [self.names[pick] for pick in picks.tolist()]
+        return ArrayImages(self.images[picks], self.labels[picks], masks, void, names)
 
 
 @dataclass(frozen=True)
@@ -100,6 +116,10 @@ class ImageData:
         std: Channel standard deviations of the training images.
         image_size: Height and width of the views; the stored images may be larger.
         name: What it is called in summaries.
+        value_range: The values of the files that became black and white, measured or given; None if they are 8 bits.
+        bands: The bands of the files that were taken, from 1; None if these were all.
+        fingerprint: What tells this set from another: ``images``, their number with those to validate on; ``classes``,
+            their names; and ``names``, a hash of the names of all images, or of their labels where they have none.
         variants: Other versions of the same images, by name: with other labels, or changed. The linear protocol scores
             the backbone on each of them as well.
     """
@@ -112,7 +132,21 @@ class ImageData:
     std: Stat
     image_size: int
     name: str
+    value_range: tuple[float, float] | None = None
+    bands: tuple[int, ...] | None = None
     variants: Mapping[str, "ImageData"] = field(default_factory=dict)
+    fingerprint: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fingerprint", take_fingerprint(self.train, self.val, self.class_names))
+
+    @property
+    def object_share(self) -> float | None:
+        """How much of the training images is object, void pixels left out; None if nobody knows."""
+        if self.train.masks is None:
+            return None
+        known = torch.ones_like(self.train.masks) if self.train.void is None else ~self.train.void
+        return float((self.train.masks & known).sum() / known.sum().clamp(min=1))
 
     @property
     def labeled(self) -> bool:
@@ -128,8 +162,7 @@ def channel_statistics(images: ImageSet, *, max_images: int = 2048) -> tuple[Sta
         max_images: The most images to look at, evenly spread over the set.
     """
     picks = torch.arange(len(images))[:: -(-len(images) // max_images)]
-    total = torch.zeros(3, dtype=torch.float64)
-    squares = torch.zeros(3, dtype=torch.float64)
+    total, squares = torch.zeros(2, images.channels, dtype=torch.float64)
     for index in picks.tolist():
         pixels = images.image(index).flatten(1).float() / 255
         total += pixels.mean(dim=1)
@@ -137,7 +170,7 @@ def channel_statistics(images: ImageSet, *, max_images: int = 2048) -> tuple[Sta
     mean = total / len(picks)
     # A set of flat images has no spread; dividing by zero would turn its views into NaN.
     std = (squares / len(picks) - mean.square()).clamp(min=1e-6).sqrt()
-    return _stat(mean.tolist(), "mean"), _stat(std.tolist(), "std")
+    return tuple(mean.tolist()), tuple(std.tolist())
 
 
 def resolve_statistics(
@@ -146,11 +179,11 @@ def resolve_statistics(
     """Return the given mean and standard deviation, measuring those that are ``auto``.
 
     Raises:
-        ValueError: If one is neither ``auto`` nor three numbers, or a deviation is not positive.
+        ValueError: If one is neither ``auto`` nor a number for each channel, or a deviation is not positive.
     """
     measured = channel_statistics(images) if "auto" in (mean, std) else (mean, std)
     mean, std = (
-        _stat(found if given == "auto" else given, name)
+        _stat(found if given == "auto" else given, name, images.channels)
         for found, given, name in zip(measured, (mean, std), ("mean", "std"), strict=True)
     )
     if min(std) <= 0:
@@ -158,8 +191,35 @@ def resolve_statistics(
     return mean, std
 
 
-def _stat(values: Sequence[float] | str, name: str) -> Stat:
-    if isinstance(values, str) or len(values) != 3:
-        raise ValueError(f"Expected {name} to be 'auto' or three numbers, but got {values!r}.")
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue
+def _stat(values: Sequence[float] | str, name: str, channels: int) -> Stat:
+    if isinstance(values, str) or len(values) != channels:
+        count = "three numbers" if channels == 3 else f"{channels} number(s)"
+        raise ValueError(f"Expected {name} to be 'auto' or {count}, but got {values!r}.")
+    return tuple(float(value) for value in values)
+
+
+def take_fingerprint(train: ImageSet, val: ImageSet | None, class_names: Sequence[str]) -> dict[str, Any]:
+    """Return the fingerprint of a data set; see :class:`ImageData`."""
+    parts = [part for part in (train, val) if part is not None]
+    names = sha256()
+    for part in parts:
+        names.update("\0".join(part.names or map(str, part.labels.tolist())).encode(errors="surrogateescape") + b"\1")
+    return {"images": sum(map(len, parts)), "classes": list(class_names), "names": names.hexdigest()[:16]}
+
+
+def describe_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Return in one line what differs between two fingerprints; None if nothing does.
+
+    Example:
+        >>> old = {"images": 40, "classes": ["cat", "dog"], "names": "12ab"}
+        >>> describe_change(old, {"images": 60, "classes": ["cat", "dog", "wolf"], "names": "34cd"})
+        '40 -> 60 images; class wolf added'
+    """
+    said = [f"{before['images']} -> {now['images']} images"] if before["images"] != now["images"] else []
+    for first, second, verb in ((now, before, "added"), (before, now, "removed")):
+        if odd := [name for name in first["classes"] if name not in second["classes"]]:
+            shown = ", ".join(odd[:5]) + (", ..." if len(odd) > 5 else "")
+            said.append(f"class{'es' if len(odd) > 1 else ''} {shown} {verb}")
+    if not said and before["names"] != now["names"]:
+        said.append("as many images, but of other names, classes or order")
+    return "; ".join(said) or None

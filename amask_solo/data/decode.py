@@ -1,4 +1,4 @@
-"""Image files of any kind to square uint8 RGB tensors."""
+"""Image files of any kind to square uint8 tensors."""
 
 import os
 import warnings
@@ -11,35 +11,35 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 from PIL import Image, ImageOps
 from rich.progress import track
 from torch import Tensor
 
+from amask_solo.data.reading import USUAL, Pixels8, Reading
+from amask_solo.data.values import UnsupportedImageError, is_plain, opened, read_values, to_rgb
 from amask_solo.errors import UserError
-
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
-"""What counts as an image file, in lower case."""
 
 _PROGRESS_FROM = 5000  # files; fewer are read before a progress bar would help
 
 T = TypeVar("T")
 
 
-def decode_image(path: Path, *, size: int) -> UInt8[Tensor, "3 s s"]:
-    """Read an image, turn it upright, convert it to RGB and fit it into a square.
+def decode_image(path: Path, *, size: int, reading: Reading = USUAL) -> UInt8[Tensor, "c s s"]:
+    """Read an image, turn it upright, convert it to 8 bits of each channel and fit it into a square.
 
     The short side is resized to ``size`` and the center is cropped. An image that has the size is kept to the bit.
 
     Args:
         path: The file.
         size: Height and width of the result.
+        reading: What becomes of bands and values; RGB and the full range by default.
 
     Raises:
         UserError: If the file cannot be read to its end.
     """
     with _ignored_warnings():
-        return _decode(path, size=size)
+        return _decode(path, size=size, reading=reading)
 
 
 @contextmanager
@@ -54,72 +54,51 @@ def _ignored_warnings() -> Iterator[None]:
         yield
 
 
-def _decode(path: Path, *, size: int) -> UInt8[Tensor, "3 s s"]:
-    with _opened(path) as image:
-        # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; twice the target leaves the resize its quality.
-        image.draft(None, (2 * size, 2 * size))
-        square = ImageOps.fit(_to_rgb(ImageOps.exif_transpose(image)), (size, size), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
+def _decode(path: Path, *, size: int, reading: Reading) -> UInt8[Tensor, "c s s"]:
+    with opened(path) as image:
+        if image is not None and reading.is_usual and is_plain(image):
+            # JPEG can be decoded at 1/2, 1/4 or 1/8 of its size; twice the target leaves the resize its quality.
+            image.draft(None, (2 * size, 2 * size))
+            square = np.array(ImageOps.fit(to_rgb(image), (size, size), Image.Resampling.BICUBIC))
+        else:
+            values = reading.select(read_values(path, image, alpha=reading.bands is not None), path)
+            square = _fit(reading.to_bytes(values, path), size)
+    return torch.from_numpy(square).permute(2, 0, 1).contiguous()
 
 
-def _decode_mask(path: Path, *, size: int) -> Bool[Tensor, "1 s s"]:
-    """Tell which pixels the mask marks in more than half of their area; crop as :func:`decode_image`."""
-    with _opened(path) as image:
-        marked = _to_rgb(ImageOps.exif_transpose(image)).convert("L").point(lambda value: 255 * (value > 127))
-        # A box averages over exactly the area of a pixel, and repeats pixels where it enlarges.
-        square = ImageOps.fit(marked, (size, size), Image.Resampling.BOX)
-    return torch.from_numpy(np.array(square) > 127)[None]
+def _fit(pixels: Pixels8, size: int) -> Pixels8:
+    bands = (Image.fromarray(np.ascontiguousarray(pixels[..., band])) for band in range(pixels.shape[2]))
+    return np.stack([np.asarray(ImageOps.fit(band, (size, size), Image.Resampling.BICUBIC)) for band in bands], axis=2)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    try:
-        with Image.open(path) as image:
-            yield image
-    except Exception as error:  # Pillow's decoders raise anything from OSError to struct.error.
-        raise UserError(
-            f"Cannot read the image '{path}' ({error}); repair or remove it. "
-            "data=image_folder can leave it out: data.on_error=skip."
-        ) from error
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        # Pillow would clip 16 bits at 255, which turns most of the image white.
-        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
-
-
-def decode_all(paths: Sequence[Path], *, size: int) -> UInt8[Tensor, "n 3 s s"]:
+def decode_all(paths: Sequence[Path], *, size: int, reading: Reading = USUAL) -> UInt8[Tensor, "n c s s"]:
     """Read many images in parallel, into one tensor.
 
     Raises:
         UserError: If a file cannot be read to its end.
     """
-    images = torch.empty(len(paths), 3, size, size, dtype=torch.uint8)
-    decoded = map_files(lambda path: _decode(path, size=size), paths, what="Reading images")
+    images = torch.empty(len(paths), reading.channels or 3, size, size, dtype=torch.uint8)
+    decoded = map_files(lambda path: _decode(path, size=size, reading=reading), paths, what="Reading images")
     for place, image in enumerate(decoded):
         images[place] = image
     return images
 
 
-def decode_all_masks(paths: Sequence[Path], *, size: int) -> Bool[Tensor, "n 1 s s"]:
-    """Read many object masks in parallel: True where a file is brighter than half.
-
-    They are cropped as the images are, and a pixel is True if more than half of it is.
+def readable(path: Path) -> bool:
+    """Tell whether a file can be read to its end; quick, as JPEG is decoded at an eighth.
 
     Raises:
-        UserError: If a file cannot be read to its end.
+        UnsupportedImageError: If it is sound, but needs an option or a library.
     """
-    return torch.stack(list(map_files(lambda path: _decode_mask(path, size=size), paths, what="Reading masks")))
-
-
-def readable(path: Path) -> bool:
-    """Tell whether a file can be read to its end; quick, as JPEG is decoded at an eighth."""
     try:
-        _decode(path, size=8)
+        with opened(path) as image:
+            if image is not None and is_plain(image):
+                image.draft(None, (16, 16))
+                image.load()
+            else:
+                read_values(path, image, alpha=True)
+    except UnsupportedImageError:
+        raise
     except UserError:
         return False
     return True

@@ -1,21 +1,25 @@
 """A folder tree as a list of image files and their classes."""
 
 import os
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+import warnings
+from collections import Counter, deque
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from amask_solo.data.base import UNLABELED, Labels
-from amask_solo.data.decode import IMAGE_SUFFIXES
 from amask_solo.data.subsets import Picks
+from amask_solo.data.values import image_suffixes
 from amask_solo.errors import UserError
 from amask_solo.files import check_image_folder
 
 _SPLITS = {"train", "training", "val", "valid", "validation", "test"}
+
+_NOTES = {".csv", ".db", ".html", ".ini", ".json", ".log", ".md", ".pdf", ".py", ".tsv", ".txt", ".xml", ".yaml"}
+"""Endings of files that lie beside images without being any."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +30,17 @@ class FolderTree:
         root: The folder.
         files: In the order of their names, so that an index means the same file on every machine.
         class_names: The sub-folders, sorted; empty if the tree is taken as unlabeled.
+        base: The folder that holds the sub-folders of the classes: the root, or one further down.
     """
 
     root: Path
     files: list[Path]
     class_names: list[str]
+    base: Path
 
     def select(self, picks: Picks) -> "FolderTree":
         """Return a tree of some of the files, with the same classes."""
-        return FolderTree(self.root, [self.files[pick] for pick in picks.tolist()], self.class_names)
+        return replace(self, files=[self.files[pick] for pick in picks.tolist()])
 
     def labels(self, class_names: list[str]) -> Labels:
         """Number the classes of the files by their place in ``class_names``; -1 if that is empty.
@@ -51,19 +57,23 @@ class FolderTree:
                 "give both folders the same sub-folders."
             )
         numbers = {name: number for number, name in enumerate(class_names)}
-        return torch.tensor([numbers[_class_of(file, self.root)] for file in self.files])
+        return torch.tensor([numbers[_first_folder(file, self.base)] for file in self.files])
 
 
-def scan_folder(root: str | Path, *, labels: Literal["auto", "none"], key: str) -> FolderTree:
+def scan_folder(
+    root: str | Path, *, labels: Literal["auto", "none"], key: str, among: Collection[str] = ()
+) -> FolderTree:
     """Find the images below a folder, at any depth.
 
     Links are followed, but each real folder is read once, so a link to a parent does no harm. Hidden files and folders
-    are passed over.
+    are passed over. One warning counts the files whose endings Pillow does not read.
 
     Args:
         root: The folder.
-        labels: ``auto`` takes the sub-folders as classes if there are at least two; ``none`` takes no labels.
+        labels: ``auto`` takes the sub-folders as classes if there are at least two, or those of the only sub-folder,
+            with a warning; ``none`` takes no labels.
         key: The setting that named the folder, for error messages.
+        among: The classes of the training images, of which validation images may have a single one.
 
     Raises:
         UserError: If the folder is missing, has no images, holds splits instead of classes, or images beside classes.
@@ -72,24 +82,53 @@ def scan_folder(root: str | Path, *, labels: Literal["auto", "none"], key: str) 
     if labels not in ("auto", "none"):
         raise ValueError(f"Expected labels to be 'auto' or 'none', but got {labels!r}.")
     root = check_image_folder(root, key)
-    files = sorted(
-        file for file in _files_below(root) if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-    )
-    if not files:
-        known = ", ".join(sorted(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES))
-        raise UserError(f"Expected images ({known}) below {key}={root}, but found none; check the path.")
-    classes = _find_classes(files, root) if labels == "auto" else []
+    files = _images_below(root, key)
+    if labels == "none":
+        return FolderTree(root, files, [], root)
+    base, classes = _find_classes(files, root, among)
+    if split := next((name for name in base.relative_to(root).parts if name.lower() in _SPLITS), None):
+        inside = Path(root, *base.relative_to(root).parts[: base.relative_to(root).parts.index(split) + 1])
+        raise UserError(f"Expected classes in {key}={root}, but it holds the split {split} alone; set {key}={inside}.")
     if classes and {name.lower() for name in classes} <= _SPLITS:
         raise UserError(
-            f"Expected classes in {key}={root}, but it holds the splits {_some(classes)}; "
+            f"Expected classes in {key}={base}, but it holds the splits {_some(classes)}; "
             "set data.train_path and data.val_path to those, or data.labels=none to take all."
         )
-    if classes and (stray := [file.name for file in files if file.parent == root]):
+    if classes and (stray := [file.name for file in files if file.parent == base]):
         raise UserError(
-            f"Expected each image of {key}={root} in the folder of its class ({_some(classes)}), but beside these lies "
+            f"Expected each image of {key}={base} in the folder of its class ({_some(classes)}), but beside these lies "
             f"{_some(stray, most=1)}; move it, or set data.labels=none to take all images without labels."
         )
-    return FolderTree(root, files, classes)
+    if base != root:
+        warnings.warn(
+            f"{key}={root} has no classes itself; those one level down, in '{base}', were taken ({_some(classes)}). "
+            f"Set {key} to that folder, or data.labels=none to take no labels.",
+            stacklevel=3,
+        )
+    return FolderTree(root, files, classes, base)
+
+
+def _images_below(root: Path, key: str) -> list[Path]:
+    """Return the images in the order of their names, and count what else there is."""
+    known = image_suffixes()
+    every = sorted(file for file in _files_below(root) if not file.name.startswith("."))
+    files = [file for file in every if file.suffix.lower() in known]
+    endings = Counter(file.suffix.lower() or "without ending" for file in every if file.suffix.lower() not in known)
+    others = {ending: count for ending, count in endings.most_common() if ending not in _NOTES}
+    counted = _some([f"{count} {ending}" for ending, count in others.items()])
+    if not files:
+        raise UserError(
+            f"Expected images (jpg, png, tiff, webp and whatever else Pillow reads) below {key}={root}, but found none"
+            f"{f', only files that Pillow does not read ({counted})' if others else ''}; check the path."
+        )
+    if others:
+        total = len(files) + sum(others.values())
+        warnings.warn(
+            f"Left out {sum(others.values())} of {total} files below {key}={root}, whose endings Pillow does not read: "
+            f"{counted}. Convert them if they are images.",
+            stacklevel=4,
+        )
+    return files
 
 
 def _files_below(root: Path) -> Iterator[Path]:
@@ -113,13 +152,23 @@ def _files_below(root: Path) -> Iterator[Path]:
             yield from (Path(folder, name) for name in names)
 
 
-def _find_classes(files: list[Path], root: Path) -> list[str]:
-    names = sorted({_class_of(file, root) for file in files if file.parent != root})
-    return names if len(names) > 1 else []
+def _find_classes(files: list[Path], root: Path, among: Collection[str]) -> tuple[Path, list[str]]:
+    """Return the names of two class folders or more, or some of the known ones, and the folder that holds them.
+
+    This is the root, or the only folder in it, and so on; without classes, the root and no names.
+    """
+    base = root
+    while True:
+        names = sorted({_first_folder(file, base) for file in files if file.parent != base})
+        if len(names) > 1 or (names and set(names) <= set(among)):
+            return base, names
+        if not names or any(file.parent == base for file in files):
+            return root, []
+        base /= names[0]
 
 
-def _class_of(file: Path, root: Path) -> str:
-    return file.relative_to(root).parts[0]
+def _first_folder(file: Path, base: Path) -> str:
+    return file.relative_to(base).parts[0]
 
 
 def _some(names: list[str], most: int = 5) -> str:

@@ -1,5 +1,6 @@
 """Any folder of images, with or without labels."""
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from amask_solo.data.assemble import assemble, tuning_split
 from amask_solo.data.base import ImageData, ImageSet, Labels, Pixels
+from amask_solo.data.contrast import warn_if_flat
 from amask_solo.data.decode import decode_all, decode_image, map_files, readable
 from amask_solo.data.folder_tree import FolderTree, scan_folder
+from amask_solo.data.reading import USUAL, Reading, make_reading
 from amask_solo.data.sizes import check_image_size, resolve_image_size, sampled_sizes
 from amask_solo.data.subsets import Picks, balanced_subset, stratified_split
 from amask_solo.errors import UserError
@@ -21,24 +24,39 @@ FOLDERS = ("train_path", "val_path")
 
 
 class FolderImages(ImageSet):
-    """Image files that are decoded when they are asked for."""
+    """Image files that are decoded when they are asked for.
 
-    def __init__(self, files: Sequence[Path], labels: Labels, *, size: int) -> None:
-        self.files = list(files)
-        self.labels = labels
-        self.size = size
+    Args:
+        files: The files.
+        labels: Their class numbers.
+        size: Height and width to decode them to.
+        reading: What becomes of bands and values.
+        root: A folder around the files, below which they have their names.
+    """
 
-    def image(self, index: int) -> UInt8[Tensor, "3 s s"]:
+    def __init__(
+        self, files: Sequence[Path], labels: Labels, *, size: int, reading: Reading = USUAL, root: Path = Path("/")
+    ) -> None:
+        self.files, self.labels, self.size = list(files), labels, size
+        self.reading, self.root, self.channels = reading, root, reading.channels or 3
+
+    @property
+    def names(self) -> list[str]:  # type: ignore[override]
+        """The paths of the files below their folder."""
+        return [os.path.relpath(file, self.root) for file in self.files]
+
+    def image(self, index: int) -> UInt8[Tensor, "c s s"]:
         """Decode one image."""
-        return decode_image(self.files[index], size=self.size)
+        return decode_image(self.files[index], size=self.size, reading=self.reading)
 
     def stack(self) -> Pixels:
         """Decode all images, in parallel."""
-        return decode_all(self.files, size=self.size)
+        return decode_all(self.files, size=self.size, reading=self.reading)
 
     def select(self, picks: Picks) -> "FolderImages":
         """Return some of the images, in the order of the picks."""
-        return FolderImages([self.files[pick] for pick in picks.tolist()], self.labels[picks], size=self.size)
+        files, labels = [self.files[pick] for pick in picks.tolist()], self.labels[picks]
+        return FolderImages(files, labels, size=self.size, reading=self.reading, root=self.root)
 
 
 def load_image_folder(
@@ -55,6 +73,9 @@ def load_image_folder(
     seed: int = 0,
     mean: Sequence[float] | str = "auto",
     std: Sequence[float] | str = "auto",
+    value_range: Sequence[float] | str | None = None,
+    bands: Sequence[int] | None = None,
+    channels: Literal["rgb", "keep"] | None = None,
     name: str | None = None,
 ) -> ImageData:
     """Take the images below a folder, at any depth.
@@ -77,6 +98,10 @@ def load_image_folder(
         seed: Of the subset and of the splits.
         mean: Channel means, or ``auto`` to measure them.
         std: Channel standard deviations, or ``auto`` to measure them.
+        value_range: The values of the files that are black and white; ``auto`` or ``None`` measures the lowest and the
+            highest one over a sample of the training images, for files that are deeper than 8 bits.
+        bands: Which bands of the files to take, from 1: three, or one for gray; any number with ``channels=keep``.
+        channels: ``rgb``, or ``keep`` for as many channels as the files have, for a backbone that takes them.
         name: What the set is called in summaries; by default as its folder, or as the one around ``train``.
 
     Raises:
@@ -90,7 +115,8 @@ def load_image_folder(
         raise ValueError(f"Expected on_error to be 'raise' or 'skip', but got {on_error!r}.")
     folders = {"train": scan_folder(train_path, labels=labels, key="data.train_path")}
     if val_path is not None:
-        folders["val"] = scan_folder(val_path, labels=labels, key="data.val_path")
+        among = folders["train"].class_names
+        folders["val"] = scan_folder(val_path, labels=labels, key="data.val_path", among=among)
     class_names = folders["train"].class_names
     _check_agreement(folders)
     for split, tree in folders.items():
@@ -102,14 +128,16 @@ def load_image_folder(
         folders = {split: tree.select(part) for split, part in zip(("train", "val"), picks, strict=True)}
     image_size = resolve_image_size(image_size, folders["train"].files)
     size = load_size or _guess_load_size(folders["train"].files, image_size)
+    reading = make_reading(folders["train"].files, value_range=value_range, bands=bands, channels=channels)
     sets = {
-        split: FolderImages(tree.files, tree.labels(class_names), size=size)
+        split: FolderImages(tree.files, tree.labels(class_names), size=size, reading=reading, root=tree.root)
         for split, tree in folders.items()
         if tree.files
     }
+    warn_if_flat(sets["train"])
     parts = tuning_split(sets["train"], sets.get("val"), tune_fraction, seed=seed)
     name = name or _name(Path(train_path).expanduser().resolve())
-    return assemble(parts, class_names, mean=mean, std=std, image_size=image_size, name=name)
+    return assemble(parts, class_names, mean=mean, std=std, image_size=image_size, name=name, reading=reading)
 
 
 def _name(folder: Path) -> str:

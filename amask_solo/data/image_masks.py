@@ -4,21 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
-
 from amask_solo.data.assemble import assemble, tuning_split
-from amask_solo.data.base import ArrayImages, ImageData, ObjectMasks
-from amask_solo.data.decode import decode_all, decode_all_masks
+from amask_solo.data.base import ArrayImages, ImageData
+from amask_solo.data.contrast import warn_if_flat
+from amask_solo.data.decode import decode_all
 from amask_solo.data.folder_tree import FolderTree, scan_folder
+from amask_solo.data.mask_files import MaskValues, read_masks
+from amask_solo.data.reading import make_reading
 from amask_solo.data.sizes import check_image_size, resolve_image_size
 from amask_solo.data.subsets import balanced_subset, stratified_split
+from amask_solo.data.values import shown_size
 from amask_solo.errors import UserError
 
 FOLDERS = ("images_path", "masks_path")
 OBJECTS = True
-
-_TRANSPOSED = range(5, 9)
-"""Values of the orientation tag that exchange width and height."""
 
 
 def load_image_masks(
@@ -33,17 +32,22 @@ def load_image_masks(
     seed: int = 0,
     mean: Sequence[float] | str = "auto",
     std: Sequence[float] | str = "auto",
+    value_range: Sequence[float] | str | None = None,
+    bands: Sequence[int] | None = None,
+    channels: Literal["rgb", "keep"] | None = None,
+    mask_values: MaskValues = "auto",
     name: str | None = None,
 ) -> ImageData:
     """Take pairs of an image and the mask of its object, two files of the same name in two folders.
 
-    ``images/cat/01.jpg`` belongs to ``masks/cat/01.png``; only the suffixes may differ. An object is where its mask is
-    brighter than half. Both are resized and cropped alike, to ``image_size``, so that masks fit the views of the
-    evaluation; all of them are kept in memory.
+    ``images/cat/01.jpg`` belongs to ``masks/cat/01.png``; only the suffixes may differ. An object is where a gray mask
+    is brighter than half, or where the index of a mask with a palette of colors is above 0; its index 255 is void, as
+    in Pascal VOC, and counts in no score. Both are resized and cropped alike, to ``image_size``, so that masks fit the
+    views of the evaluation; all of them are kept in memory.
 
     Args:
         images_path: The folder of images, at any depth.
-        masks_path: The folder of masks, of any image format, gray or of one bit.
+        masks_path: The folder of masks, of any image format: gray, of one bit, or indexed.
         image_size: Height and width of images, masks and views, or ``auto``: the median of the shorter sides of the
             images, at most 224; see :func:`~amask_solo.data.sizes.resolve_image_size`.
         val_fraction: This share is held out, of each class if there are any; 0 holds out nothing.
@@ -55,6 +59,10 @@ def load_image_masks(
         seed: Of the subset and of the splits.
         mean: Channel means, or ``auto`` to measure them.
         std: Channel standard deviations, or ``auto`` to measure them.
+        value_range: As in :func:`~amask_solo.data.load_image_folder`.
+        bands: As there.
+        channels: As there.
+        mask_values: What the values of masks mean: ``index``, ``brightness``, or ``auto`` by the kind of file.
         name: What the set is called in summaries; by default as the folder of images.
 
     Raises:
@@ -69,15 +77,17 @@ def load_image_masks(
     tree = tree.select(balanced_subset(tree.labels(classes), max_images, seed=seed))
     all_labels = tree.labels(classes)
     image_size = resolve_image_size(image_size, tree.files)
-    images = decode_all(tree.files, size=image_size)
-    objects = _read_masks([masks[file] for file in tree.files], tree.files, size=image_size)
-    train, val = (
-        ArrayImages(images[picks], all_labels[picks], objects[picks])
-        for picks in stratified_split(all_labels, val_fraction, seed=seed)
-    )
+    reading = make_reading(tree.files, value_range=value_range, bands=bands, channels=channels)
+    images = decode_all(tree.files, size=image_size, reading=reading)
+    partners = [masks[file] for file in tree.files]
+    objects, void = read_masks(partners, size=image_size, values=mask_values)
+    _check_masks(partners, tree.files, found=bool(objects.any()))
+    every = ArrayImages(images, all_labels, objects, void, [str(file.relative_to(tree.root)) for file in tree.files])
+    warn_if_flat(every)
+    train, val = (every.select(picks) for picks in stratified_split(all_labels, val_fraction, seed=seed))
     parts = tuning_split(train, val if len(val) else None, tune_fraction, seed=seed)
     name = name or Path(images_path).expanduser().resolve().name
-    return assemble(parts, classes, mean=mean, std=std, image_size=image_size, name=name)
+    return assemble(parts, classes, mean=mean, std=std, image_size=image_size, name=name, reading=reading)
 
 
 def _pair(images: FolderTree, masks: FolderTree) -> dict[Path, Path]:
@@ -105,25 +115,17 @@ def _by_stem(tree: FolderTree) -> dict[Path, Path]:
     return found
 
 
-def _read_masks(masks: Sequence[Path], images: Sequence[Path], *, size: int) -> ObjectMasks:
-    objects = decode_all_masks(masks, size=size)
+def _check_masks(masks: Sequence[Path], images: Sequence[Path], *, found: bool) -> None:
     for mask, image in zip(masks, images, strict=True):
-        (mask_width, mask_height), (width, height) = _upright_size(mask), _upright_size(image)
+        (mask_width, mask_height), (width, height) = shown_size(mask), shown_size(image)
         # A mask may be coarser than its image: the sides of the two then differ by less than one of its pixels.
         if abs(mask_width / mask_height * height - width) > max(width / mask_width, 1.0) + 1:
             raise UserError(
                 f"Expected the mask '{mask}' to have the shape of its image, but it has {mask_width} x {mask_height} "
                 f"pixels and the image {width} x {height}; it would be cropped differently."
             )
-    if not objects.any():
+    if not found:
         raise UserError(
-            f"No mask in '{masks[0].parent}' shows an object; objects must be brighter than half (255, not 1)."
+            f"No mask in '{masks[0].parent}' shows an object; objects in gray masks must be brighter than half (255, "
+            "not 1), unless data.mask_values=index says that their values are classes."
         )
-    return objects
-
-
-def _upright_size(file: Path) -> tuple[int, int]:
-    """Return the width and height at which an image is shown."""
-    with Image.open(file) as image:
-        width, height = image.size
-        return (height, width) if image.getexif().get(0x0112) in _TRANSPOSED else (width, height)

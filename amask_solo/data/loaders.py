@@ -15,7 +15,7 @@ from torch.utils.data.distributed import DistributedSampler
 from amask_solo.data.base import ImageSet
 from amask_solo.errors import UserError
 
-Batch = list[Int64[Tensor, " b"] | UInt8[Tensor, "b 3 s s"]]
+Batch = list[Int64[Tensor, " b"] | UInt8[Tensor, "b c s s"]]
 """``[indexes, images, labels]``, the host's batch before its views are made."""
 
 Cache = Literal["auto", "on", "off"]
@@ -173,5 +173,5 @@ def start_method() -> str | None:
 
 def stays(images: ImageSet, device_cache: Cache) -> bool:
     """Return whether the images of a set stay in memory."""
-    stored_bytes = len(images) * 3 * images.size**2
+    stored_bytes = len(images) * images.channels * images.size**2
     return device_cache == "on" or (device_cache == "auto" and stored_bytes <= CACHE_LIMIT)

@@ -5,7 +5,8 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from PIL import Image
+from amask_solo.data.values import shown_size
+from amask_solo.errors import UserError
 
 AUTO_AT_MOST = 224
 """The size that ``auto`` never exceeds, that of ImageNet, for which architectures and recipes are made."""
@@ -52,7 +53,6 @@ def sampled_sizes(files: Sequence[Path]) -> list[tuple[int, int] | None]:
 
 def _file_size(file: Path) -> tuple[int, int] | None:
     try:
-        with Image.open(file) as image:
-            return image.size
-    except Exception:  # Pillow's readers raise anything; decoding the file will show what is wrong with it.
+        return shown_size(file)
+    except UserError:  # decoding the file will show what is wrong with it
         return None

@@ -19,6 +19,9 @@ HOLDS = {
 }
 """Function -> torchvision's name of the set, and the folder that it has in ``root``."""
 
+SCORED_ON = "test"
+"""What its validation images are, for reports."""
+
 
 def load_cifar10(
     *,

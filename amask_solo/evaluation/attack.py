@@ -18,6 +18,7 @@ from amask_solo.evaluation.attackers import (
     lift,
     make_attacker,
     random_tries,
+    strength,
     survivors,
     train_attacker,
 )
@@ -28,6 +29,9 @@ from amask_solo.evaluation.scores import mean_height
 from amask_solo.maskers import random_blocks
 from amask_solo.maskers.base import Masker
 from amask_solo.rules import BETWEEN, PART, POSITIVE, one_of, one_or_several, or_null, several, table, whole
+
+SAME_AREA = 0.02
+"""Areas that differ by no more are compared as the same."""
 
 
 class Attack(Protocol):
@@ -98,7 +102,7 @@ class Attack(Protocol):
           share. With several networks, ``lift_unet`` and ``lift_patches`` belong to the strongest of each.
         - ``lift_own``, ``advantage_own``: the same for the run's own masks, unchanged and averaged, compared with
           random blocks of their areas; ``lift_own_1`` ... by mask. ``gap`` is ``lift / lift_own``, the exploitability:
-          how far the game is from its best response; 1 is the best response.
+          how far the game is from its best response, which is 1. There is none for another area than the run's.
         - ``acc1``, ``acc1_attack``, ``acc1_random``, ``acc1_own``: the accuracy of a linear probe, fitted on clean
           images, in percent, if there are labels. ``acc1_search`` counts images that are right under all tried
           rectangles, and ``acc1_worst`` those that are right under these and under every attacker.
@@ -116,11 +120,12 @@ class Attack(Protocol):
         found |= {"area": first, "advantage": _over(found["lift"], found["lift_random"])}
         if "lift_own" in found:
             found["advantage_own"] = _over(found["lift_own"], found.pop("lift_own_random"))
-            found["gap"] = _over(found["lift"], found["lift_own"])
+            # Masks of another area move the embedding by more or less, however they are placed.
+            if abs(first - own) <= SAME_AREA:
+                found["gap"] = _over(found["lift"], found["lift_own"])
         if others:
-            by_area = {first: found} | {
-                area: self._against(replace(subject, masker=None), pool, probe, area) for area in others
-            }
+            rest = replace(subject, masker=None, right={})
+            by_area = {first: found} | {area: self._against(rest, pool, probe, area) for area in others}
             found = found | _by_area(by_area)
         return found
 
@@ -132,14 +137,11 @@ class Attack(Protocol):
     def _against(self, subject: Subject, pool: Pool, probe: nn.Module | None, area: float) -> dict[str, float]:
         """Return the scores for one area."""
         attackers = {name: list(self._attackers(subject, pool, name, area)) for name in self.networks}
-        strongest = {
-            name: max(some, key=lambda attacker: _strength(subject, pool, attacker)) for name, some in attackers.items()
-        }
-        best = max(strongest.values(), key=lambda attacker: _strength(subject, pool, attacker))
-        found = self._scores(subject, best, [a for some in attackers.values() for a in some], probe, area)
-        if len(strongest) > 1:
-            found |= {f"lift_{name}": _lift_of(subject, attacker) for name, attacker in strongest.items()}
-        return found
+        lifts = {attacker: strength(subject, pool, attacker) for some in attackers.values() for attacker in some}
+        strongest = {name: max(some, key=lifts.__getitem__) for name, some in attackers.items()}
+        best = max(strongest.values(), key=lifts.__getitem__)
+        kinds = {"": best} | {f"_{name}": attacker for name, attacker in strongest.items() if len(strongest) > 1}
+        return self._scores(subject, kinds, list(lifts), probe, area)
 
     def _attackers(self, subject: Subject, pool: Pool, network: str, area: float) -> Iterator[Masker]:
         for restart in range(self.restarts):
@@ -155,16 +157,23 @@ class Attack(Protocol):
 
     @torch.no_grad()
     def _scores(
-        self, subject: Subject, best: Masker, attackers: Sequence[Masker], probe: nn.Module | None, area: float
+        self,
+        subject: Subject,
+        named: dict[str, Masker],
+        attackers: Sequence[Masker],
+        probe: nn.Module | None,
+        area: float,
     ) -> dict[str, float]:
         """Return the lifts and accuracies for all kinds of masks."""
         images = subject.images("val") if probe is None else subject.labeled("val")
         totals: dict[str, float] = defaultdict(float)
+        found: dict[str, list[Tensor]] = defaultdict(list)
         for step, (pixels, labels) in enumerate(subject.batches(images)):
             views = subject.view(pixels)
             draw = stream("attack/masks", seed=subject.seed, rank=0, step=step, device=views.device)
-            for name, value in _batch(subject, views, _kinds(subject, best, views, draw), _hits(probe, labels)):
-                totals[name] += value / len(images)
+            for name, value in _batch(subject, views, _kinds(subject, named, views, draw), _hits(probe, labels)):
+                totals[name] += float(value.sum()) / len(images)
+                found[name].append(value > 0)
             if probe is not None:
                 correct = classifies(subject, probe, labels)
                 right = correct(views, torch.arange(len(views), device=views.device))
@@ -175,6 +184,9 @@ class Attack(Protocol):
                     totals["acc1_search"] += 100 * float(right.sum()) / len(images)
                 right = survivors(views, right, (cut(a(views)).to(views.dtype) for a in attackers), correct)
                 totals["acc1_worst"] += 100 * float(right.sum()) / len(images)
+                found["acc1_worst"].append(right)
+        told = found.keys() & {"acc1", "acc1_attack", "acc1_random", "acc1_worst"}
+        subject.right |= {name: torch.cat(found[name]) for name in told}
         return dict(totals)
 
 
@@ -199,60 +211,38 @@ def _own_area(subject: Subject, pool: Pool) -> float:
     return masks.float().mean().item()
 
 
-@torch.no_grad()
-def _strength(subject: Subject, pool: Pool, attacker: Masker) -> float:
-    """Return the mean lift of an attacker's binary masks on training images."""
-    return _mean_lift(subject, attacker, map(subject.view, pool.pixels.split(subject.batch_size)), len(pool.pixels))
-
-
-@torch.no_grad()
-def _lift_of(subject: Subject, attacker: Masker) -> float:
-    """Return the mean lift of an attacker's binary masks on validation images."""
-    images = subject.labeled("val") if subject.data.labeled else subject.images("val")
-    views = (subject.view(pixels) for pixels, _ in subject.batches(images))
-    return _mean_lift(subject, attacker, views, len(images))
-
-
-def _mean_lift(subject: Subject, attacker: Masker, views: Iterator[Images], count: int) -> float:
-    total = 0.0
-    for view in views:
-        kinds = {"": cut(attacker(view)).float()}
-        total += sum(value for _, value in _batch(subject, view, kinds, hits=None))
-    return total / count
-
-
-Hits = Callable[[Tensor], float] | None
-"""Returns the number of features that the probe classifies correctly."""
+Hits = Callable[[Tensor], Tensor] | None
+"""Returns 100 for each feature vector that the probe classifies correctly, and 0 for others."""
 
 
 def _hits(probe: nn.Module | None, labels: Tensor) -> Hits:
-    return probe and (lambda features: float((probe(features).argmax(dim=1) == labels).sum()))
+    return probe and (lambda features: 100.0 * (probe(features).argmax(dim=1) == labels))
 
 
-def _kinds(subject: Subject, attacker: Masker, views: Images, draw: torch.Generator) -> dict[str, Masks]:
+def _kinds(subject: Subject, named: dict[str, Masker], views: Images, draw: torch.Generator) -> dict[str, Masks]:
     """Return the suffix of the scores -> the masks."""
-    attack = cut(attacker(views)).float()
-    kinds = {"": attack, "_random": random_blocks(attack, generator=draw)}
+    kinds = {name: cut(attacker(views)).float() for name, attacker in named.items()}
+    kinds["_random"] = random_blocks(kinds[""], generator=draw)
     if subject.masker is not None:
         own = subject.masker(views, generator=draw).float()
         kinds |= {"_own": own, "_own_random": random_blocks(own, generator=draw)}
     return kinds
 
 
-def _batch(subject: Subject, views: Images, kinds: dict[str, Masks], hits: Hits) -> Iterator[tuple[str, float]]:
-    """Yield the scores of a batch, summed over its images and averaged over the masks of a kind."""
+def _batch(subject: Subject, views: Images, kinds: dict[str, Masks], hits: Hits) -> Iterator[tuple[str, Tensor]]:
+    """Yield the scores of the images of a batch, which add up over the masks of a kind to their mean."""
     clean = encode(subject, views)
     if hits:
-        yield "acc1", 100 * hits(clean)
+        yield "acc1", hits(clean)
     for name, masks in kinds.items():
         for n, mask in enumerate(masks.split(1, dim=1), start=1):
             features = encode(subject, hide(views, mask))
-            moved = float(lift(embed(subject, clean), embed(subject, features)).sum())
+            moved = lift(embed(subject, clean), embed(subject, features))
             yield f"lift{name}", moved / masks.shape[1]
             if name == "_own":
                 yield f"lift_own_{n}", moved
-            if hits and name != "_own_random":
-                yield f"acc1{name or '_attack'}", 100 * hits(features) / masks.shape[1]
+            if hits and name in ("", "_random", "_own"):
+                yield f"acc1{name or '_attack'}", hits(features) / masks.shape[1]
 
 
 def _over(moved: float, other: float) -> float:

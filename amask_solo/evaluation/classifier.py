@@ -20,7 +20,7 @@ from amask_solo._types import Images, Scalar
 from amask_solo.augment.views import Views
 from amask_solo.data import ImageSet, make_loader
 from amask_solo.evaluation.protocol import Subject
-from amask_solo.evaluation.scores import accuracy
+from amask_solo.evaluation.scores import val_accuracy
 from amask_solo.lightning_logs import heard
 
 MOMENTUM = 0.9
@@ -130,7 +130,7 @@ def train_classifier(subject: Subject, images: ImageSet, recipe: Recipe) -> Clas
 def val_scores(subject: Subject, classifier: Classifier, images: ImageSet) -> dict[str, float]:
     """Return the accuracy on the views that validation sees, in percent."""
     logits = torch.cat([classifier(subject.view(pixels)) for pixels, _ in subject.batches(images)])
-    return accuracy(logits, images.labels.to(logits.device), num_classes=subject.data.num_classes)
+    return val_accuracy(subject, logits, images.labels.to(logits.device))
 
 
 @contextmanager

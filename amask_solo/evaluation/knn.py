@@ -106,11 +106,14 @@ class KNN(Protocol):
 
         It is the one that classifies a tenth of the training images best by the others, the first of equals.
         """
-        train = subject.features("train")
-        scores = self._scores(train, *subject.features("val"), num_classes=subject.data.num_classes)
-        k, temperature = self._choose(subject)
-        named = {f"acc1_k{k}_t{temperature:g}": score for (k, temperature), score in scores.items()}
-        return {"acc1": scores[k, temperature], **named}
+        classes = subject.data.num_classes
+        train, (features, labels) = subject.features("train"), subject.features("val")
+        predictions = _predictions(train, features, self.settings, num_classes=classes)
+        scores = {setting: accuracy(found, labels, num_classes=classes) for setting, found in predictions.items()}
+        chosen = self._choose(subject)
+        subject.right["acc1"] = predictions[chosen] == labels
+        named = {f"acc1_k{k}_t{temperature:g}": score["acc1"] for (k, temperature), score in scores.items()}
+        return {"acc1": scores[chosen]["acc1"], **named}
 
     def _choose(self, subject: Subject) -> Setting:
         if len(self.settings) == 1:
@@ -118,14 +121,5 @@ class KNN(Protocol):
         features, labels = subject.features("train")
         bank, held = hold_out(labels, 0.1, seed=subject.seed)
         train = (features[bank], labels[bank])
-        scores = self._scores(train, features[held], labels[held], num_classes=subject.data.num_classes)
-        return max(scores, key=scores.__getitem__)
-
-    def _scores(
-        self, train: tuple[Tensor, Tensor], features: Tensor, labels: Tensor, *, num_classes: int
-    ) -> dict[Setting, float]:
-        predictions = _predictions(train, features, self.settings, num_classes=num_classes)
-        return {
-            setting: accuracy(predicted, labels, num_classes=num_classes)["acc1"]
-            for setting, predicted in predictions.items()
-        }
+        found = _predictions(train, features[held], self.settings, num_classes=subject.data.num_classes)
+        return max(self.settings, key=lambda setting: int((found[setting] == labels[held]).sum()))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from amask_solo._random import stream
 from amask_solo._types import Scalar
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.scores import accuracy, hold_out
+from amask_solo.evaluation.scores import accuracy, hold_out, val_accuracy
 from amask_solo.rules import AT_LEAST_0, BETWEEN, check_values, one_of, one_or_several, table, whole
 
 Loss = Callable[[Tensor, Tensor], Scalar]
@@ -104,9 +104,11 @@ class Linear(Protocol):
         """
         classifier = self.fit(subject)
         features, labels = subject.features("val")
-        scores = accuracy(classifier(features).detach(), labels, num_classes=subject.data.num_classes)
+        scores = val_accuracy(subject, classifier(features), labels)
         for name, data in subject.data.variants.items():
-            scores[f"acc1_{name}"] = self(replace(subject, data=data, _features={}))["acc1"]
+            variant = replace(subject, data=data, right={}, _features={})
+            scores[f"acc1_{name}"] = self(variant)["acc1"]
+            subject.right[f"acc1_{name}"] = variant.right["acc1"]
         return scores
 
     def fit(self, subject: Subject) -> nn.Linear:

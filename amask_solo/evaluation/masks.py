@@ -15,7 +15,7 @@ from amask_solo._types import Images, Masks
 from amask_solo.blur import gaussian_blur
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.segmentation import object_masks
+from amask_solo.evaluation.segmentation import known_pixels, object_masks
 from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.localisers.base import Localiser
 from amask_solo.maskers import SaliencyMasker, random_blocks
@@ -77,7 +77,7 @@ class MaskMatch(Protocol):
             UserError: If there is neither, or the data have no object masks or no validation images.
         """
         finders = self._finders(subject)
-        objects = object_masks(subject, "val")
+        objects, known = object_masks(subject, "val"), known_pixels(subject, "val")
         showing = objects.flatten(1).any(dim=1).nonzero()[:, 0]
         if not len(showing):
             raise UserError(f"No validation image of '{subject.data.name}' shows an object; check its masks.")
@@ -92,7 +92,7 @@ class MaskMatch(Protocol):
             for prefix, find in finders.items():
                 masks = find(views, generator=generator).float()
                 for suffix, rivals in _rivals(masks, generator=generator).items():
-                    for name, scores in match(rivals, objects[picks]).items():
+                    for name, scores in match(rivals, objects[picks], known[picks]).items():
                         totals[prefix + name + suffix] += 100 * float(scores.sum()) / len(order)
         return dict(totals)
 
@@ -118,15 +118,15 @@ def _foreground(masker: SaliencyMasker, views: Images, *, generator: torch.Gener
     return F.interpolate(masker.foreground(views).float(), views.shape[-2:], mode="nearest")
 
 
-def match(masks: Masks, objects: Objects) -> dict[str, Scores]:
-    """Return ``iou``, ``ari`` and ``pointing`` of each image; 1 is the best of each."""
-    hard = cut(masks)
+def match(masks: Masks, objects: Objects, known: Objects) -> dict[str, Scores]:
+    """Return ``iou``, ``ari`` and ``pointing`` of each image over its known pixels; 1 is the best of each."""
+    hard = cut(masks) & known
     iou = (hard & objects).sum(dim=(-2, -1)) / (hard | objects).sum(dim=(-2, -1)).clamp_min(1)
     best, which = iou.max(dim=1)
     fitting = hard.take_along_dim(which[:, None, None, None], dim=1)
     return {
         "iou": best,
-        "ari": adjusted_rand_index(partition(masks), objects[:, 0].long()),
+        "ari": adjusted_rand_index(partition(masks), objects[:, 0].long(), known[:, 0]),
         "pointing": (heart(fitting) & objects).flatten(1).any(dim=1).float(),
     }
 
@@ -156,8 +156,8 @@ def partition(masks: Masks) -> Parts:
     return torch.cat([none, masks], dim=1).argmax(dim=1)
 
 
-def adjusted_rand_index(parts: Parts, others: Parts) -> Scores:
-    """Return the agreement of two ways to divide each image: 1 = the same, 0 = by chance.
+def adjusted_rand_index(parts: Parts, others: Parts, known: Parts | None = None) -> Scores:
+    """Return the agreement of two ways to divide each image, or its known pixels: 1 = the same, 0 = by chance.
 
     References:
         Hubert and Arabie, `Comparing partitions <https://doi.org/10.1007/BF01908075>`_, 1985.
@@ -166,7 +166,8 @@ def adjusted_rand_index(parts: Parts, others: Parts) -> Scores:
     image = torch.arange(shape[0], device=parts.device)[:, None, None]
     cells = (image * shape[1] + parts) * shape[2] + others
     # How many pixels each part shares with each of the others, image by image.
-    table = cells.flatten().bincount(minlength=math.prod(shape)).view(shape).double()
+    counted = torch.ones_like(cells) if known is None else known.long()
+    table = cells.flatten().bincount(counted.flatten().double(), minlength=math.prod(shape)).view(shape)
     both = _pairs(table).sum(dim=(1, 2))
     first, second = _pairs(table.sum(dim=2)).sum(dim=1), _pairs(table.sum(dim=1)).sum(dim=1)
     chance = first * second / _pairs(table.sum(dim=(1, 2)))

@@ -8,7 +8,7 @@ from inspect import signature
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from amask_solo._types import Images
@@ -43,6 +43,8 @@ class Subject:
         view_filter: What the views of the run passed, which those of its evaluation pass too; ``None`` if nothing.
         make_head: Builds the projection head of the run, in evaluation mode on ``device``, if it had one; see ``head``.
         tell: Is told in a few words how far a slow protocol is.
+        right: Is told by protocols, for each of their accuracies that can say so, which of the labeled validation
+            images are classified correctly, in their order.
     """
 
     backbone: Backbone
@@ -54,6 +56,7 @@ class Subject:
     view_filter: Filter | None = None
     make_head: Callable[[], nn.Module | None] = field(default=lambda: None, repr=False)
     tell: Callable[[str], Any] = field(default=lambda _: None, repr=False)
+    right: dict[str, Bool[Tensor, " n"]] = field(default_factory=dict, repr=False)
     _features: dict[Split, Features] = field(default_factory=dict, repr=False)
 
     @cached_property

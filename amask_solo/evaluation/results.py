@@ -2,15 +2,24 @@
 
 import json
 import math
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Bool
+
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
 
-SAME = ("protocol", "data", "images")
+EVALUATION = "evaluation.json"
+
+SAME = ("protocol", "data", "images", "which")
 """Entries of a result that another one must share to take its place."""
+
+Right = Bool[np.ndarray, " _"]
+"""Which labeled validation images were classified correctly, in their order."""
 
 STATE = "state"
 """The entry that tells one state of a checkpoint from any other."""
@@ -68,6 +77,29 @@ def add_result(path: Path, facts: Mapping[str, Any], result: Mapping[str, Any]) 
     """
     # Read anew each time: another process may have added to it.
     write_whole(path, json.dumps(merged(read_results(path), facts, result), indent=2, allow_nan=False) + "\n")
+
+
+def pack(right: Right) -> dict[str, Any]:
+    """Return what a file holds of the images that were classified correctly: a bit each.
+
+    Example:
+        >>> pack(np.array([True, False, True]))
+        {'images': 3, 'bits': 'oA=='}
+    """
+    return {"images": len(right), "bits": b64encode(np.packbits(right).tobytes()).decode()}
+
+
+def unpack(kept: Mapping[str, Any]) -> Right:
+    """Return what :func:`pack` has packed.
+
+    Example:
+        >>> unpack({"images": 3, "bits": "oA=="})
+        array([ True, False,  True])
+    """
+    count, packed = kept["images"], np.frombuffer(b64decode(kept["bits"], validate=True), np.uint8)
+    if len(packed) != -(-count // 8):
+        raise ValueError(f"Expected bits of {count} images, but got {len(packed)} bytes.")
+    return np.unpackbits(packed, count=count).astype(bool)
 
 
 def _plain(value: Any) -> Any:

@@ -1,20 +1,32 @@
 """Accuracy under occlusion, corruptions and other backgrounds."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import product
 
 import torch
-from torch import nn
 
 from amask_solo._random import stream
 from amask_solo._types import Images
 from amask_solo.data import ImageSet
-from amask_solo.evaluation.backgrounds import draw_partners, remove_backgrounds, swap_backgrounds
-from amask_solo.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupted
+from amask_solo.evaluation.disturbances import (
+    CORRUPTIONS,
+    STRENGTHS,
+    corrupted,
+    draw_partners,
+    load_occluders,
+    occluded,
+    pasted,
+    remove_backgrounds,
+    swap_backgrounds,
+)
 from amask_solo.evaluation.linear import Linear
-from amask_solo.evaluation.occluders import load_occluders, occluded, pasted
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.scores import accuracy, mean_height
+from amask_solo.evaluation.scores import acc1_on, mean_height, val_accuracy
 from amask_solo.rules import BETWEEN, SWITCH, TEXT, or_null, several, table
+
+Score = Callable[..., dict[str, float]]
+"""Takes images and their views to the accuracy of the classifier, by name."""
 
 
 class Robustness(Protocol):
@@ -38,7 +50,7 @@ class Robustness(Protocol):
         occluders: A folder with ``images`` and ``masks`` in it, with files of equal names, whose objects are pasted;
             see :func:`~amask_solo.data.load_image_masks`. None by default.
         corruptions: Whether to score under blur, noise, JPEG compression and reduced contrast; see
-            :mod:`amask_solo.evaluation.corruptions`.
+            :mod:`amask_solo.evaluation.disturbances`.
 
     Raises:
         ValueError: If an area is not in (0, 1), or another setting is of the wrong kind.
@@ -83,49 +95,42 @@ class Robustness(Protocol):
         """
         images = subject.labeled("val")
         classifier = Linear().fit(subject)
+        score = partial(acc1_on, subject, classifier)
         features, labels = subject.features("val")
-        scores = accuracy(classifier(features).detach(), labels, num_classes=subject.data.num_classes)
-        clean = {"acc1": scores["acc1"]}
-        by_area = {area: _acc1(subject, classifier, images, occluded(subject, images, area)) for area in self.areas}
-        occluded_scores = {f"acc1_area{area:g}": value for area, value in by_area.items()}
-        if by_area:
-            occluded_scores["acc1_curve"] = mean_height({0.0: clean["acc1"], **by_area})
-        return (
-            clean
-            | occluded_scores
-            | self._under_objects(subject, classifier, images)
-            | self._corrupted(subject, classifier, images)
-            | _on_backgrounds(subject, classifier, images)
-        )
+        scores = {"acc1": val_accuracy(subject, classifier(features), labels)["acc1"]}
+        by_area = {0.0: scores["acc1"]}
+        for area in self.areas:
+            name = f"acc1_area{area:g}"
+            scores |= score(images, occluded(subject, images, area), score=name)
+            by_area[area] = scores[name]
+        if self.areas:
+            scores["acc1_curve"] = mean_height(by_area)
+        return scores | {
+            name: value
+            for part in (self._under_objects, self._corrupted, _on_backgrounds)
+            for name, value in part(subject, images, score).items()
+        }
 
-    def _under_objects(self, subject: Subject, classifier: nn.Module, images: ImageSet) -> dict[str, float]:
+    def _under_objects(self, subject: Subject, images: ImageSet, score: Score) -> dict[str, float]:
         if self.occluders is None:
             return {}
         objects = load_occluders(self.occluders, size=images.image(0).shape[-1])
         return {
-            "acc1_outlines": _acc1(subject, classifier, images, pasted(subject, images, objects, outlines=True)),
-            "acc1_objects": _acc1(subject, classifier, images, pasted(subject, images, objects, outlines=False)),
+            **score(images, pasted(subject, images, objects, outlines=True), score="acc1_outlines"),
+            **score(images, pasted(subject, images, objects, outlines=False), score="acc1_objects"),
             "outline_area": objects.masks.float().mean().item(),
         }
 
-    def _corrupted(self, subject: Subject, classifier: nn.Module, images: ImageSet) -> dict[str, float]:
+    def _corrupted(self, subject: Subject, images: ImageSet, score: Score) -> dict[str, float]:
         if not self.corruptions:
             return {}
-        scores = {
-            f"acc1_{name}_{strength}": _acc1(subject, classifier, images, corrupted(subject, images, name, strength))
-            for name in CORRUPTIONS
-            for strength in STRENGTHS
-        }
+        scores: dict[str, float] = {}
+        for name, strength in product(CORRUPTIONS, STRENGTHS):
+            scores |= score(images, corrupted(subject, images, name, strength), score=f"acc1_{name}_{strength}")
         return scores | {"acc1_corrupted": sum(scores.values()) / len(scores)}
 
 
-@torch.no_grad()
-def _acc1(subject: Subject, classifier: nn.Module, images: ImageSet, views: Iterable[Images]) -> float:
-    logits = torch.cat([classifier(subject.encode(view)) for view in views])
-    return accuracy(logits, images.labels.to(logits.device), num_classes=subject.data.num_classes)["acc1"]
-
-
-def _on_backgrounds(subject: Subject, classifier: nn.Module, images: ImageSet) -> dict[str, float]:
+def _on_backgrounds(subject: Subject, images: ImageSet, score: Score) -> dict[str, float]:
     if images.masks is None:
         return {}
     hidden = images.masks.flatten(1)
@@ -133,18 +138,12 @@ def _on_backgrounds(subject: Subject, classifier: nn.Module, images: ImageSet) -
     if len(shown.labels.unique()) < 2:
         return {}
     generator = stream("robustness/backgrounds", seed=subject.seed, rank=0, step=0, device="cpu")
-    same, other = (
-        _acc1(subject, classifier, shown, _swapped(subject, shown, shown.select(partners)))
-        for partners in (
-            draw_partners(shown.labels, same_class=same_class, generator=generator) for same_class in (True, False)
-        )
-    )
-    return {
-        "acc1_same_class_background": same,
-        "acc1_other_background": other,
-        "background_gap": same - other,
-        "acc1_no_background": _acc1(subject, classifier, shown, _without_background(subject, shown)),
-    }
+    scores: dict[str, float] = {}
+    for name, same_class in (("acc1_same_class_background", True), ("acc1_other_background", False)):
+        partners = draw_partners(shown.labels, same_class=same_class, generator=generator)
+        scores |= score(shown, _swapped(subject, shown, shown.select(partners)), score=name)
+    scores["background_gap"] = scores["acc1_same_class_background"] - scores["acc1_other_background"]
+    return scores | score(shown, _without_background(subject, shown), score="acc1_no_background")
 
 
 def _swapped(subject: Subject, images: ImageSet, others: ImageSet) -> Iterator[Images]:

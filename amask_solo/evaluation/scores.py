@@ -1,12 +1,17 @@
 """What all classifying protocols share: the scores, and how settings are chosen without the validation set."""
 
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_accuracy
 
+from amask_solo._types import Images
+from amask_solo.data import ImageSet
 from amask_solo.data.subsets import stratified_split
 from amask_solo.errors import UserError
+from amask_solo.evaluation.protocol import Subject
 
 
 def accuracy(
@@ -31,6 +36,32 @@ def accuracy(
         f"acc{k}": 100 * multiclass_accuracy(predicted, labels, num_classes, average="micro", top_k=k).item()
         for k in ranked
     }
+
+
+def val_accuracy(subject: Subject, logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> dict[str, float]:
+    """Return the accuracies on the labeled validation images, and tell the subject which ones are right."""
+    logits = logits.detach()
+    subject.right["acc1"] = logits.argmax(dim=1) == labels
+    return accuracy(logits, labels, num_classes=subject.data.num_classes)
+
+
+@torch.no_grad()
+def acc1_on(
+    subject: Subject, classifier: nn.Module, images: ImageSet, views: Iterable[Images], *, score: str
+) -> dict[str, float]:
+    """Return the accuracy of a classifier of features on views of some images, in percent.
+
+    Args:
+        subject: Encodes the views, and is told which images are right.
+        classifier: Takes features to logits.
+        images: The images, with labels.
+        views: Batches of their views, in their order.
+        score: The name of the score.
+    """
+    logits = torch.cat([classifier(subject.encode(view)) for view in views])
+    labels = images.labels.to(logits.device)
+    subject.right[score] = logits.argmax(dim=1) == labels
+    return {score: accuracy(logits, labels, num_classes=subject.data.num_classes)["acc1"]}
 
 
 def mean_height(curve: dict[float, float]) -> float:

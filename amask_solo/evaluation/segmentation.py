@@ -64,6 +64,7 @@ class Segmentation(Protocol):
             UserError: If the data have no object masks or no validation images.
         """
         train, val = object_masks(subject, "train"), object_masks(subject, "val")
+        known = known_pixels(subject, "val")
         logits = self._predict(subject, train)
         enlarge = partial(F.interpolate, size=val.shape[-2:], mode="bilinear", align_corners=False)
         found = torch.cat([enlarge(part) > 0 for part in logits.split(subject.batch_size)])
@@ -76,7 +77,7 @@ class Segmentation(Protocol):
         return {
             name + kind: score
             for kind, guess in guesses.items()
-            for name, score in segmentation_scores(guess, val).items()
+            for name, score in segmentation_scores(guess[known], val[known]).items()
         }
 
     def _predict(self, subject: Subject, objects: ObjectMasks) -> Float[Tensor, "m 1 h w"]:
@@ -84,27 +85,32 @@ class Segmentation(Protocol):
         maps = feature_maps(subject, "train")
         mean, std = maps.mean(dim=(0, 2, 3), keepdim=True), maps.std(dim=(0, 2, 3), keepdim=True).clamp_min(1e-6)
         parts = -(-self.resolution // min(maps.shape[-2:]))
-        covered = F.adaptive_avg_pool2d(objects.float(), (parts * maps.shape[-2], parts * maps.shape[-1]))
+        grid = (parts * maps.shape[-2], parts * maps.shape[-1])
+        covered = F.adaptive_avg_pool2d(objects.float(), grid)
         features = ((maps - mean) / std).movedim(1, -1).flatten(0, 2)
-        weight, bias = self._fit(features, F.pixel_unshuffle(covered, parts).movedim(1, -1).flatten(0, 2))
+        shares = F.adaptive_avg_pool2d(known_pixels(subject, "train").float(), grid)
+        targets, counted = (F.pixel_unshuffle(x, parts).movedim(1, -1).flatten(0, 2) for x in (covered, shares))
+        weight, bias = self._fit(features, targets, counted)
         seen = (feature_maps(subject, "val") - mean) / std
         scores = torch.einsum("ndij,dk->nkij", seen, weight) + bias[:, None, None]
         return F.pixel_shuffle(scores, parts)
 
     @torch.enable_grad()
-    def _fit(self, features: Float[Tensor, "p d"], targets: Float[Tensor, "p k"]) -> tuple[Tensor, Tensor]:
+    def _fit(
+        self, features: Float[Tensor, "p d"], targets: Float[Tensor, "p k"], counted: Float[Tensor, "p k"]
+    ) -> tuple[Tensor, Tensor]:
         weight = features.new_zeros(features.shape[1], targets.shape[1], requires_grad=True)
         bias = features.new_zeros(targets.shape[1], requires_grad=True)
 
         def loss() -> Scalar:
-            entropy = F.binary_cross_entropy_with_logits(features @ weight + bias, targets)
+            entropy = F.binary_cross_entropy_with_logits(features @ weight + bias, targets, weight=counted)
             return entropy + self.weight_decay / 2 * weight.square().sum(dim=0).mean()
 
         minimize(loss, [weight, bias], max_iter=self.max_iter)
         return weight.detach(), bias.detach()
 
 
-def segmentation_scores(found: ObjectMasks, truth: ObjectMasks) -> dict[str, float]:
+def segmentation_scores(found: Bool[Tensor, "..."], truth: Bool[Tensor, "..."]) -> dict[str, float]:
     """Return ``miou``, ``iou`` of the object and ``pixel_acc`` over all pixels, in percent."""
     background, foreground = MulticlassJaccardIndex(2, average="none").to(truth.device)(found.int(), truth.int())
     accuracy = MulticlassAccuracy(2, average="micro").to(truth.device)(found.int(), truth.int())
@@ -130,6 +136,12 @@ def object_masks(subject: Subject, split: Split) -> ObjectMasks:
             f"'{subject.data.name}' have {images.size}; store them at the size of the views."
         )
     return images.masks.to(subject.device)
+
+
+def known_pixels(subject: Subject, split: Split) -> ObjectMasks:
+    """Return the pixels of a split that count: all that are not void, on the device."""
+    images = subject.images(split)
+    return (~images.void if images.void is not None else torch.ones_like(images.objects())).to(subject.device)
 
 
 @torch.no_grad()

@@ -4,16 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-import torch
-from torch import Tensor
-
 from amask_solo.data import ImageData, load_image_folder
 from amask_solo.errors import UserError
+from amask_solo.evaluation.disturbances import occluded
 from amask_solo.evaluation.knn import KNN
 from amask_solo.evaluation.linear import Linear
-from amask_solo.evaluation.occluders import occluded
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.scores import accuracy
+from amask_solo.evaluation.scores import acc1_on, val_accuracy
 from amask_solo.rules import BETWEEN, TEXT, one_or_several, or_null, table, whole
 
 _VALIDATION = ("val", "valid", "validation", "test")
@@ -70,14 +67,12 @@ class Transfer(Protocol):
         }
 
     def _linear(self, subject: Subject) -> dict[str, float]:
-        classifier = Linear().fit(subject)
+        classifier, images = Linear().fit(subject), subject.labeled("val")
         features, labels = subject.features("val")
-        scores = {"linear_acc1": _acc1(classifier(features).detach(), labels, subject)}
+        scores = {"linear_acc1": val_accuracy(subject, classifier(features), labels)["acc1"]}
         if self.occluded:
-            views = occluded(subject, subject.labeled("val"), self.occluded)
-            with torch.no_grad():
-                logits = torch.cat([classifier(subject.encode(view)) for view in views])
-            scores["linear_acc1_occluded"] = _acc1(logits, labels, subject)
+            views = occluded(subject, images, self.occluded)
+            scores |= acc1_on(subject, classifier, images, views, score="linear_acc1_occluded")
         return scores
 
     def subject_on(self, subject: Subject, path: Path, *, name: str) -> Subject:
@@ -104,10 +99,6 @@ class Transfer(Protocol):
             std=subject.data.std,
             name=name,
         )
-
-
-def _acc1(logits: Tensor, labels: Tensor, subject: Subject) -> float:
-    return accuracy(logits, labels, num_classes=subject.data.num_classes)["acc1"]
 
 
 def _existing(folder: str) -> Path:

@@ -34,8 +34,7 @@ class AdversarialPixels(HardView):
         step_size: :math:`\alpha`, on the same scale; ``None`` is 2.5 ``eps / steps``.
         norm: The norm of the perturbation, ``"linf"`` or ``"l2"``.
         random_start: Whether to start at a random point within ``eps``.
-        mean: Channel means that the views were normalized by, as shares of white. A run fills in those of its data; the
-            default is ImageNet's.
+        mean: Channel means that the views were normalized by, as shares of white. A run fills in those of its data.
         std: The standard deviations, likewise.
 
     Raises:

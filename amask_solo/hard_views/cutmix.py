@@ -6,8 +6,8 @@ The mask :math:`m_i` says where image :math:`i` shows image :math:`i - 1`:
 .. math:: \lambda \, L(x', \tilde x) + (1 - \lambda) \, L(x', \sigma \tilde x), \qquad \lambda = 1 - \mathrm{area}(m),
 
 where :math:`\sigma` moves each mixed view to the place of the image that was pasted into it. The mixed views are moved
-and not the clean ones, so clean views, indexes and labels keep their order. Memories by index (DeepCluster-v2) and
-remembered clean views therefore stay right, and CutMix works with all methods.
+and not the clean ones, so clean views, indexes and labels keep their order, and memories by index (DeepCluster-v2) and
+remembered clean views stay right: CutMix works with all methods.
 """
 
 from collections.abc import Iterable, Iterator

@@ -59,7 +59,7 @@ def with_small_stem(model: Any) -> nn.Module:
         first: Any = model.conv1[0]
         first.stride = (1, 1)
     else:
-        model.conv1 = nn.Conv2d(3, model.conv1.out_channels, 3, padding=2, bias=False)
+        model.conv1 = nn.Conv2d(model.conv1.in_channels, model.conv1.out_channels, 3, padding=2, bias=False)
     model.maxpool = nn.Identity()
     return model
 
@@ -80,7 +80,7 @@ def try_views(plan: Blueprint, sizes: Collection[int]) -> None:
         model = build_backbone(plan.untrained).eval()
         for size in sizes:
             try:
-                shape = tuple(model(torch.empty(2, 3, size, size)).shape)
+                shape = tuple(model(torch.empty(2, plan.kwargs.get("in_chans", 3), size, size)).shape)
             except Exception as error:  # whatever a network does with images that are too small for it
                 raise UserError(
                     f"backbone.name={plan.arch} does not take views of {size} px ({_said(error)}); "

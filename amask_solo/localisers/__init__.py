@@ -1,10 +1,8 @@
 """Localisers: where the object of an image is, for maskers that want to know. None of them is trained."""
 
-from amask_solo.localisers.backbone import BackboneMap, lend_backbone
+from amask_solo.localisers.backbone import BackboneMap, Handover, lend_backbone, lend_clock
 from amask_solo.localisers.base import Localiser, foreground
-from amask_solo.localisers.everywhere import Everywhere
-from amask_solo.localisers.handover import Handover, lend_clock
-from amask_solo.localisers.spectral_residual import SpectralResidual
+from amask_solo.localisers.image import Everywhere, SpectralResidual
 from amask_solo.localisers.weights import Weights
 
 __all__ = [

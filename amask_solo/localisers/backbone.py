@@ -1,4 +1,6 @@
-"""The object is where the backbone is active."""
+"""Localisers that need something of the method that they are part of: its backbone, or its clock."""
+
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -6,6 +8,9 @@ from torch import nn
 from amask_solo._types import Images
 from amask_solo.errors import UserError
 from amask_solo.localisers.base import FeatureMaps, Localiser, Look, Maps
+
+Clock = Callable[[], int]
+"""Tells the epoch, from 0."""
 
 
 class BackboneMap(Localiser):
@@ -69,3 +74,43 @@ def activation(features: FeatureMaps, images: Images) -> Maps:
             "Give larger data.image_size, or stem=cifar to a ResNet, or choose localiser=spectral_residual."
         )
     return features.float().abs().mean(dim=1, keepdim=True)
+
+
+class Handover(Localiser):
+    """Ask one localiser until another has learned enough to be asked.
+
+    The backbone of a method sees no object in the first epochs, so a localiser that needs no training stands in for it.
+    Ours; the localiser of Chin et al. is trained already.
+
+    Args:
+        first: Asked in the first epochs.
+        then: Asked afterwards, and wherever no epochs are counted, as in an evaluation.
+        epochs: How many epochs are the first.
+
+    Raises:
+        ValueError: If ``epochs`` is negative.
+    """
+
+    def __init__(self, first: Localiser, then: Localiser, *, epochs: int) -> None:
+        super().__init__()
+        if epochs < 0:
+            raise ValueError(f"Expected epochs to be 0 or more, but got {epochs}.")
+        self.first, self.then, self.epochs = first, then, epochs
+        self.clock: Clock | None = None
+
+    def forward(self, images: Images) -> Maps:
+        """Return the map of whichever is asked now."""
+        early = self.clock is not None and self.clock() < self.epochs
+        return (self.first if early else self.then)(images)
+
+
+def lend_clock(module: nn.Module, clock: Clock) -> None:
+    """Let every handover of a module know the epoch.
+
+    Args:
+        module: A masker, or another module that has localisers among its parts.
+        clock: Tells the epoch. A bound method of the lender is copied with it.
+    """
+    for part in module.modules():
+        if isinstance(part, Handover):
+            part.clock = clock

@@ -26,8 +26,7 @@ from amask_solo.hosts.architectures import feature_map
 from amask_solo.hosts.installed import load_host
 from amask_solo.hosts.methods import by_class
 from amask_solo.hosts.refusals import refuse_side, refuse_unmaskable
-from amask_solo.localisers.backbone import lend_backbone
-from amask_solo.localisers.handover import lend_clock
+from amask_solo.localisers.backbone import lend_backbone, lend_clock
 from amask_solo.masked.clean_view import encode_once, in_memory_format
 from amask_solo.masked.distributed import average_gradients, same_on_all_ranks
 from amask_solo.masked.loss import HostLoss, Step

@@ -92,7 +92,9 @@ def _build(cfg: DictConfig, part: str, choice: Any) -> Any:
 
 
 def _told(node: Any, pixels: Mapping[str, list[Any]], where: str) -> Any:
-    """Fill in the mean and std of the data's pixels in each part that takes both, unless the part sets them.
+    """Fill in the mean and std of the data's pixels in each part that takes both, and their channels likewise.
+
+    What a part sets itself stays.
 
     The names of the arguments decide, so a user's part that means something else by both must set them. An
     interpolation in the part's file has nothing to refer to: most data sets measure both values, and settings are
@@ -104,6 +106,8 @@ def _told(node: Any, pixels: Mapping[str, list[Any]], where: str) -> Any:
         return node
     node = {key: _told(child, pixels, where) for key, child in node.items()}
     takes = target_arguments(node["_target_"], where).names if "_target_" in node else ()
+    if "channels" in takes and "mean" in pixels:
+        node = {"channels": len(pixels["mean"]), **node}
     return {**pixels, **node} if {"mean", "std"} <= set(takes) else node
 
 

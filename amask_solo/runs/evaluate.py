@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,16 +24,19 @@ from amask_solo.checkpoints.networks import (
     load_teacher,
     pick_device,
 )
-from amask_solo.checkpoints.read import Checkpoint, fingerprint, history, read
+from amask_solo.checkpoints.read import Checkpoint, fingerprint, history, read, teacher_state
 from amask_solo.checkpoints.view_filter import recorded_filter, spelled, trusted_filter
 from amask_solo.configuration import instantiate
+from amask_solo.data import ImageData
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.results import add_result
-from amask_solo.hosts.repairs import VIEW_FILTER
+from amask_solo.evaluation.results import EVALUATION, add_result, pack
+from amask_solo.hosts.repairs import STATE, VIEW_FILTER
+from amask_solo.layout import CONFIG, SUMMARY
 from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.maskers.base import Masker
+from amask_solo.runs.page import write_run_page
 from amask_solo.runs.run_folder import Places
 
 Tell = Callable[..., Any]
@@ -42,13 +46,19 @@ Tell = Callable[..., Any]
 class Outcome(NamedTuple):
     """The outcome of an evaluation: the new results in the file at ``path``, and why other protocols have none.
 
-    ``view_filter`` is the filter that all views passed, as in training, in words.
+    Attributes:
+        path: The file with all results.
+        results: The new results, as they are in the file.
+        mistakes: Protocol -> the reason why it has no result.
+        view_filter: The filter that all views passed, as in training, in words.
+        said: What was evaluated, in words: the backbone, and whose mean and standard deviation its views had.
     """
 
     path: Path
     results: list[dict[str, Any]]
     mistakes: dict[str, UserError]
     view_filter: str | None
+    said: str
 
 
 def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
@@ -66,8 +76,9 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
     protocols = {name: _protocol(node, f"protocol.{name}") for name, node in cfg.protocol.items()}
     file, path = places
     tell("reading the checkpoint")
-    subject, facts, images = _subject(cfg, file, tell)
-    outcome = Outcome(path, [], {}, spelled(facts[VIEW_FILTER]) if facts[VIEW_FILTER] else None)
+    subject, facts, made_by = _subject(cfg, file, tell)
+    said = f"Scored the {cfg.which}'s backbone, with the mean and standard deviation of {made_by['normalized_by']}."
+    outcome = Outcome(path, [], {}, spelled(facts[VIEW_FILTER]) if facts[VIEW_FILTER] else None, said)
     # The loggers get their own folder, so that they do not change the curves of the training.
     folder = path.with_suffix("")
     name = f"{folder.absolute().parent.name}_{folder.name}"
@@ -77,28 +88,48 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
             doing = f"{name} on {subject.data.name} ({number} of {len(protocols)})"
             tell(doing)
             subject.tell = partial(tell, doing)
-            start = time.perf_counter()
             try:
-                scores = protocol(subject)
+                result = _result(name, protocol, subject, **made_by, settings=_plain(cfg.protocol[name]))
             except UserError as error:
                 outcome.mistakes[name] = error
                 continue
-            result = {
-                "protocol": name,
-                "data": subject.data.name,
-                "scores": scores,
-                "seconds": round(time.perf_counter() - start, 2),
-                "seed": subject.seed,
-                "images": images,
-                "settings": OmegaConf.to_container(cfg.protocol[name], resolve=True),
-            }
             add_result(path, facts, result)
             outcome.results.append(result)
             for logger in loggers:
-                logger.log_metrics({f"{name}/{k}": score for k, score in scores.items()}, facts["epochs"])
+                logger.log_metrics({f"{name}/{k}": score for k, score in result["scores"].items()}, facts["epochs"])
     finally:
         finish(loggers)
+    if outcome.results and path.absolute() == file.absolute().parent.parent / EVALUATION:
+        _add_to_page(path.parent)
     return outcome
+
+
+def _add_to_page(folder: Path) -> None:
+    """Write the page of a finished run again, with its evaluation."""
+    if (folder / SUMMARY).is_file() and (folder / CONFIG).is_file():
+        try:
+            write_run_page(folder)
+        except (UserError, OSError, ValueError, KeyError) as error:
+            warnings.warn(f"{folder / 'report.html'} is as it was before: {error}", stacklevel=1)
+
+
+def _result(name: str, protocol: Protocol, subject: Subject, **made_by: Any) -> dict[str, Any]:
+    start = time.perf_counter()
+    subject.right.clear()
+    scores = protocol(subject)
+    return {
+        "protocol": name,
+        "data": subject.data.name,
+        "scores": scores,
+        "correct": {name: pack(right.cpu().numpy()) for name, right in subject.right.items() if name in scores},
+        "seconds": round(time.perf_counter() - start, 2),
+        "seed": subject.seed,
+        **made_by,
+    }
+
+
+def _plain(node: DictConfig) -> Any:
+    return OmegaConf.to_container(node, resolve=True)
 
 
 def _protocol(node: DictConfig, where: str) -> Protocol:
@@ -109,15 +140,19 @@ def _protocol(node: DictConfig, where: str) -> Protocol:
 
 
 def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str, Any], Any]:
-    """Return the subject of the evaluation, the facts about it, and the settings of its images."""
+    """Return the subject of the evaluation, the facts about it, and what belongs to each result."""
     device = pick_device(cfg.device)
     run, checkpoint = config_of(file, trust=cfg.trust), read(file)
     images, view_filter = data_settings(cfg.get("data"), run), recorded_filter(checkpoint)
     size = None if images.get("image_size") == "auto" else images.get("image_size")
     backbone, arch = load_backbone(checkpoint, cfg.arch, image_size=size)
+    if cfg.which == "teacher":
+        if not teacher_state(checkpoint):
+            raise UserError("which=teacher: the checkpoint has no momentum backbone; leave which out.")
+        backbone = load_teacher(checkpoint, arch, image_size=size)
     masker = _masker(checkpoint, run, partial(load_teacher, checkpoint, arch, image_size=size))
     tell("reading the images")
-    data = instantiate(images, "data")
+    data, normalized_by = _as_trained(instantiate(images, "data"), images, cfg.get("data"), run, checkpoint)
     check_size(backbone, data.image_size)
     subject = Subject(
         backbone=backbone.to(device),
@@ -127,7 +162,8 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         batch_size=cfg.batch_size,
         seed=cfg.seed,
         view_filter=trusted_filter(view_filter, file, trust=cfg.trust),
-        make_head=lambda: _head(checkpoint, run, device),
+        # The projector is the student's.
+        make_head=lambda: _head(checkpoint, run, device) if cfg.which == "student" else None,
     )
     facts = {
         "checkpoint": str(file),  # as it was given: results are shared, and folders are private
@@ -140,8 +176,43 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         "device": device_name(device),
         "versions": versions(),
     }
-    described: Any = OmegaConf.to_container(images, resolve=True)
-    return subject, facts, {**described, "image_size": data.image_size}
+    made_by = {"images": {**_plain(images), "image_size": data.image_size}, "normalized_by": normalized_by}
+    # Results of versions before this one are the student's as well, and say nothing.
+    return subject, facts, made_by | ({"which": cfg.which} if cfg.which != "student" else {})
+
+
+def _as_trained(
+    data: ImageData, node: DictConfig, given: DictConfig | None, run: DictConfig | None, checkpoint: Checkpoint
+) -> tuple[ImageData, str]:
+    """Return images with the mean and standard deviation of the training, and whose these are, in words.
+
+    A backbone expects what it was trained with. Other images of another brightness are seen as such, not made alike.
+    """
+    if given and "_target_" not in given and {"mean", "std"} & set(given):
+        return data, "data.mean and data.std as given"
+    known = trained_statistics(run, checkpoint)
+    if not known and run is not None and node == run.data:
+        return data, "the run's images"
+    if not known and run is not None:
+        try:
+            own = instantiate(run.data, "data")
+            known = {"mean": own.mean, "std": own.std}
+        except UserError as error:
+            warnings.warn(f"The images of the run cannot be measured, so those of data are. {error}", stacklevel=1)
+    if not known:
+        return data, f"the images of '{data.name}'"
+    mean, std = known["mean"], known["std"]
+    variants = {name: replace(variant, mean=mean, std=std) for name, variant in data.variants.items()}
+    return replace(data, variants=variants, mean=mean, std=std), "the run's images"
+
+
+def trained_statistics(run: DictConfig | None, checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:
+    """Return ``mean`` and ``std`` of a training's images if its checkpoint or ``config.yaml`` has numbers."""
+    for said in (checkpoint.get(STATE, {}).get("images", {}), run.data if run is not None else {}):
+        found = {key: said.get(key) for key in ("mean", "std")}
+        if all(value is not None and not isinstance(value, str) for value in found.values()):
+            return {key: tuple(map(float, value or ())) for key, value in found.items()}
+    return {}
 
 
 def _masker(checkpoint: Checkpoint, run: DictConfig | None, teacher: Callable[[], Backbone]) -> Masker | None:

@@ -68,6 +68,7 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
     for_one_size = has_fixed_size(name) if is_timm(name) else name.startswith(TRANSFORMERS)
     if for_one_size and "img_size" not in made.backbone.kwargs:
         made.backbone.kwargs.img_size = max(sizes)
+    _set_channels(made, len(images.mean))
     scale = made.optimizer.batch_size * devices / 256
     made.optimizer.lr *= scale
     made.optimizer.classifier_lr *= scale
@@ -92,6 +93,19 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
         row = by_class(_imported(cfg.base_class))._replace(many_views=True)
     check_method(made, row, images=len(images.train), devices=devices)
     return made
+
+
+def _set_channels(made: DictConfig, channels: int) -> None:
+    if channels == 3:
+        return
+    if not is_timm(made.backbone.name):
+        raise UserError(
+            f"The images have {channels} channel(s) (data.channels=keep), but backbone.name={made.backbone.name} takes "
+            "three; choose one of timm's, as backbone.name=timm/resnet18."
+        )
+    if OmegaConf.select(made, "adversary.drop_tokens"):
+        raise UserError("adversary.drop_tokens takes images of three channels; leave it out, or data.channels=keep.")
+    made.backbone.kwargs.in_chans = channels
 
 
 def _crops(views: Views) -> tuple[int, int]:

@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from amask_solo.curves import read_curves
+from amask_solo.evaluation.results import EVALUATION, read_results
 from amask_solo.layout import CONFIG, METRICS, SUMMARY
 from amask_solo.visualization import drawn_panels, run_curves, save_panel, write_page
 
@@ -37,6 +38,8 @@ def write_run_page(folder: Path) -> Path:
     sliders = {"Masks of the same images": drawn_panels(folder), "Hard views": drawn_panels(folder, "hard_views")}
     if any(sliders.values()):
         text += ["## Masks", "[sliders]"]
+    if results := read_results(folder / EVALUATION).get("results"):
+        text += ["## Evaluation", _scores(results)]
     text += ["## Settings", f"```yaml\n{(folder / CONFIG).read_text()}```"]
     page = write_page(folder / "report.html", "\n\n".join(text) + "\n", sliders=sliders)
     (folder / PICTURE).unlink(missing_ok=True)
@@ -48,6 +51,14 @@ def _table(summary: Mapping[str, Any]) -> str:
     shown += ["knn_acc1", "linear_acc1", "seconds", "seconds_per_step", "peak_memory_mib", "device", "host"]
     rows = [f"| {name.replace('_', ' ')} | {_cell(summary.get(name))} |" for name in shown]
     return "\n".join(["| | |", "| --- | --- |", *rows])
+
+
+def _scores(results: Sequence[Mapping[str, Any]]) -> str:
+    rows = []
+    for result in results:
+        what = result["protocol"] + (" of the teacher" if result.get("which") else "")
+        rows += [f"| {what} | {result['data']} | {name} | {_cell(value)} |" for name, value in result["scores"].items()]
+    return "\n".join(["| protocol | data | score | value |", "| --- | --- | --- | ---: |", *rows])
 
 
 def _cell(value: Any) -> str:

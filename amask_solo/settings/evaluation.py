@@ -19,6 +19,7 @@ COUNTERPARTS = {"torchvision": RESNETS, "timm": tuple(TIMM_NAMES)}
 EVALUATION = {
     "ckpt": PATH,
     "arch": or_null(TEXT),
+    "which": one_of("student", "teacher"),
     "output": or_null(PATH),
     "device": Rule(
         "auto, cpu, cuda or cuda:NUMBER",
@@ -122,3 +123,16 @@ def check_demands(protocols: Mapping[str, Any], data: Mapping[str, Any]) -> None
             )
         if "labels" in needs and known and data.get("labels") == "none":
             raise UserError(f"protocol={name} needs labels, but data.labels is none; leave one of them out.")
+
+
+def needing_labels(protocols: Mapping[str, Any], data: str) -> list[str]:
+    """Return the protocols that need labels, if only the images themselves show whether they have any.
+
+    Args:
+        protocols: Name -> settings of each protocol.
+        data: The dotted path of the data set. One of this package without an argument ``labels`` has labels.
+    """
+    declared = read_arguments(data)
+    if declared is not None and "labels" not in declared.names:
+        return []
+    return [name for name, node in protocols.items() if "labels" in (read_declared(node["_target_"], "needs") or ())]

@@ -1,8 +1,15 @@
 """Tensors and numbers in, pictures out."""
 
-from amask_solo.visualization.hard_views import hard_view_panel
 from amask_solo.visualization.page import write_page
-from amask_solo.visualization.panels import denormalize, drawn_panels, mask_panel, overlay, save_panel
+from amask_solo.visualization.panels import (
+    denormalize,
+    drawn_panels,
+    hard_view_panel,
+    mask_panel,
+    overlay,
+    save_panel,
+    save_plot,
+)
 from amask_solo.visualization.plots import accuracy_against_time, arm_curves, run_curves
 
 __all__ = [
@@ -15,5 +22,6 @@ __all__ = [
     "overlay",
     "run_curves",
     "save_panel",
+    "save_plot",
     "write_page",
 ]

@@ -1,4 +1,4 @@
-"""Pictures of masks: what each hides, what all of them hide, and what is left to see."""
+"""Pictures of masks and hard views: what each mask hides, what is left to see, and how it differs from the view."""
 
 import io
 from collections.abc import Sequence
@@ -24,6 +24,8 @@ TITLE = 0.17  # inches
 MIN_PIXELS = 200  # across a picture; smaller images are enlarged by a whole factor
 STRENGTH = 0.7  # of the color where a mask is 1
 DIM = 0.75  # brightness of the gray image below the colors
+GRAY = 0.5  # where nothing has changed
+ROUNDING = 1e-4  # the largest difference that counts as none, on the scale of [0, 1]
 
 
 def denormalize(images: Images, mean: Sequence[float], std: Sequence[float]) -> Images:
@@ -42,6 +44,11 @@ def denormalize(images: Images, mean: Sequence[float], std: Sequence[float]) -> 
     return (images * scale + shift).clamp(0, 1)
 
 
+def three_bands(images: Images) -> Images:
+    """Return what can be shown of images of any number of channels: the first three, or the first one as gray."""
+    return images[:, :3] if images.shape[1] >= 3 else images[:, :1].expand(-1, 3, -1, -1)
+
+
 def overlay(images: Images, masks: Masks, colors: Sequence[str] = PALETTE) -> Images:
     r"""Lay masks over dimmed gray images, each in its color.
 
@@ -54,7 +61,7 @@ def overlay(images: Images, masks: Masks, colors: Sequence[str] = PALETTE) -> Im
         colors: One color a mask; they repeat if there are more masks.
     """
     palette = torch.tensor([to_rgb(colors[n % len(colors)]) for n in range(masks.shape[1])])
-    gray = DIM * images.float().mean(dim=1, keepdim=True)
+    gray = DIM * three_bands(images.float()).mean(dim=1, keepdim=True)
     masks = masks.float()
     color = torch.einsum("bnhw,nc->bchw", masks, palette.to(masks))
     color = color / masks.sum(dim=1, keepdim=True).clamp_min(1e-6)
@@ -89,11 +96,48 @@ def mask_panel(images: Images, masks: Masks, hidden_views: Images, *, title: str
     return figure
 
 
+def hard_view_panel(images: Images, hard_views: Sequence[Images], *, title: str | None = None) -> Figure:
+    """Draw one row an image: the view, then each hard view and its difference, amplified as far as possible.
+
+    A difference shows a perturbation that is too small to see, and which part of a view comes from another image. It is
+    gray where the two are alike, and its caption says by how much it is amplified.
+
+    Args:
+        images: The clean views, RGB in [0, 1]; the first eight are drawn.
+        hard_views: Of each entry of the game's sum, in the order of the images, RGB in [0, 1].
+        title: A line above the grid.
+
+    Returns:
+        A figure of ``rows * (1 + 2 * entries)`` axes.
+    """
+    clean, *hard = (x[:MAX_ROWS].detach().float().cpu() for x in (images, *hard_views))
+    columns, gains = [("view", clean)], {}
+    for number, view in enumerate(hard, start=1):
+        difference = view - clean
+        largest = float(difference.abs().max())
+        gain = max(1, int(GRAY / largest)) if largest > ROUNDING else 0
+        name = "hard view" if len(hard) == 1 else f"hard view {number}"
+        columns += [(name, view), ("difference", GRAY + gain * difference)]
+        gains[len(columns) - 1] = gain
+    figure, axes = draw_columns(columns, title=title)
+    for column, gain in gains.items():
+        for row in axes:
+            caption(row[column], f"x {gain}" if gain else "none")
+    return figure
+
+
 def save_panel(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG; folders are made, and a half-written file never takes the name."""
+    """Write a figure as PNG or PDF; folders are made, and a half-written file never takes the name."""
     picture = io.BytesIO()
-    FigureCanvasAgg(figure).print_figure(picture, format="png")
+    FigureCanvasAgg(figure).print_figure(picture, format=Path(path).suffix[1:])
     write_whole(path, picture.getbuffer())
+
+
+def save_plot(figure: Figure, path: Path) -> str:
+    """Write a figure as PNG, and for a paper as PDF beside it; return the name of the former."""
+    for ending in (".png", ".pdf"):
+        save_panel(figure, path.with_suffix(ending))
+    return path.name
 
 
 def drawn_panels(run: Path, kind: str = "epoch") -> list[Path]:
@@ -113,7 +157,7 @@ def draw_columns(columns: Sequence[tuple[str, Images]], *, title: str | None) ->
     for column, (name, pictures) in enumerate(columns):
         axes[0][column].set_title(name, fontsize=7, pad=2.5)
         for row, picture in enumerate(pictures):
-            pixels = picture.clamp(0, 1).permute(1, 2, 0).numpy()
+            pixels = three_bands(picture[None])[0].clamp(0, 1).permute(1, 2, 0).numpy()
             axes[row][column].imshow(pixels, interpolation="nearest", aspect="auto")
     return figure, axes
 

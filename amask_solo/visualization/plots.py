@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -47,6 +47,8 @@ def run_curves(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
 def accuracy_against_time(points: Points, *, label: str) -> Figure:
     """Draw what each run reached against the time that it took, one panel a base method.
 
+    The mean of an arm of several runs has error bars of their standard deviation.
+
     Args:
         points: Base -> arm -> (seconds, accuracy in percent) of each run.
         label: What the accuracy is.
@@ -55,9 +57,11 @@ def accuracy_against_time(points: Points, *, label: str) -> Figure:
     figure, panels = _panels(points, f"training time ({unit})", f"{label} (%)")
     for arms, axis in panels:
         for name, (color, marker, _) in _styles(points).items():
-            x, y = zip(*arms.get(name, ()), strict=True) if arms.get(name) else ((), ())
+            x, y = [time / seconds for time, _ in arms.get(name, ())], [height for _, height in arms.get(name, ())]
             dots: Any = {"linestyle": "none", "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.6}
-            axis.plot([value / seconds for value in x], y, marker=marker, color=color, alpha=0.9, label=name, **dots)
+            axis.plot(x, y, marker=marker, color=color, alpha=0.6, label=name, **dots)
+            if len(y) > 1:
+                axis.errorbar(fmean(x), fmean(y), stdev(y), stdev(x), color=color, capsize=3, linewidth=1.2)
         axis.set_xlim(left=0)
         axis.margins(y=0.12)
     return _with_legend(figure)
@@ -107,15 +111,7 @@ def _panels(
 def _grid(
     titles: Sequence[str], panel: tuple[float, float], *, dpi: int, head: float = 0.0, least_width: float = 0.0
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with one empty panel for each title, row by row.
-
-    Args:
-        titles: What stands above the panels.
-        panel: Width and height of each, in inches.
-        dpi: Dots an inch.
-        head: Further height of the figure, in inches.
-        least_width: The figure is at least so wide, in inches.
-    """
+    """Return a figure with one empty panel for each title, row by row; sizes are in inches, ``head`` is added."""
     columns = min(COLUMNS, max(1, len(titles)))
     rows = max(1, ceil(len(titles) / columns))
     size = (max(columns * panel[0], least_width), rows * panel[1] + head)

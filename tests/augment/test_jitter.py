@@ -15,7 +15,7 @@ from kornia.enhance import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import functional as torchvision
 
-from amask_solo.augment.jitter import ADJUSTMENTS, jitter
+from amask_solo.augment.color import ADJUSTMENTS, jitter
 
 KORNIA = {
     "brightness": adjust_brightness_accumulative,

@@ -32,3 +32,11 @@ class Hidden(Protocol):
         with torch.no_grad():
             masks = subject.masker(view, generator=torch.Generator().manual_seed(subject.seed))
         return {"area": 100 * masks.mean().item()}
+
+
+class Statistics(Protocol):
+    """With which mean and standard deviation views are normalized."""
+
+    def __call__(self, subject: Subject) -> dict[str, float]:
+        numbers = {"mean": subject.data.mean, "std": subject.data.std}
+        return {f"{name}_{n}": value for name, values in numbers.items() for n, value in enumerate(values)}

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.cli.command import SMALL, TINY, call
 
@@ -126,3 +127,20 @@ def test_a_protocol_that_is_added_later_is_run_alone_whatever_is_set_of_the_othe
         results = json.loads((folder / "comparison.json").read_text())["results"]
         assert {result["protocol"] for result in results} == {"knn", "clustering"}
         assert "byol_stock_seed0: clustering" in said.out
+
+
+@pytest.mark.parametrize(
+    ("folders", "more", "lacks"),
+    [(["all"], [], "needs labels"), (["cats", "dogs"], ["data.val_fraction=0"], "needs validation images")],
+)
+def test_images_that_no_protocol_can_score_are_refused_before_the_first_run(tmp_path, folders, more, lacks):
+    for folder in folders:
+        (tmp_path / "photos" / folder).mkdir(parents=True)
+        for n in range(8):
+            Image.effect_noise((32, 32), 60 + n).convert("RGB").save(tmp_path / "photos" / folder / f"{n}.png")
+    images = ["data=image_folder", "data.train_path=photos", "optimizer.batch_size=4", "trainer=cpu", *more]
+    said = compare(*images, "arms=[stock,random]", "seed=[0]", "folder=out", "protocol=[knn]", cwd=tmp_path)
+    assert said.code == 2
+    assert f"protocol=[knn] {lacks}" in said.err
+    assert said.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -2,18 +2,22 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 
 import amask_solo.runs.evaluate  # noqa: F401 - so that beartype says here what it has to say
+from amask_solo.configuration import instantiate
+from amask_solo.evaluation.results import unpack
 from amask_solo.hosts.installed import load_host
 from tests.cli.command import BARE, SMALL, TINY, Said, call, pretrain
 
 IMAGES = [setting for setting in TINY if setting.startswith("data")]
-OWN = {"mean": "Mean", "hidden": "Hidden"}
+OWN = {"mean": "Mean", "hidden": "Hidden", "statistics": "Statistics"}
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +141,54 @@ def test_a_masker_that_lost_its_description_is_missed_aloud(finished, evaluate, 
     assert said.err.count("\n") == 1
 
 
+def test_views_have_the_statistics_of_the_training_whatever_the_images_are(run, evaluate):
+    own = OmegaConf.load(run / "config.yaml").data
+    images = instantiate(own, "data")
+    said = evaluate(f"ckpt={run}", "protocol=statistics", *IMAGES, "data.num_train=12", "data.seed=5")
+    assert said.code == 0, said.err
+    (result,) = record(run / "evaluation.json")["results"]
+    assert list(result["scores"].values()) == pytest.approx([*images.mean, *images.std])
+    assert result["normalized_by"] == "the run's images"
+    assert "Scored the student's backbone, with the mean and standard deviation of the run's images." in said.out
+
+
+def test_the_teacher_is_scored_beside_the_student(run, stock, evaluate):
+    for which in ("student", "teacher"):
+        said = evaluate(f"ckpt={run}", "protocol=mean", f"which={which}")
+        assert (said.code, said.err) == (0, "")
+        assert f"Scored the {which}'s backbone" in said.out
+    student, teacher = record(run / "evaluation.json")["results"]
+    assert (student.get("which"), teacher["which"]) == (None, "teacher")
+    assert student["scores"]["mean"] != teacher["scores"]["mean"]
+
+
+def test_a_checkpoint_without_a_teacher_says_so(run, evaluate):
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    state = {k: value for k, value in checkpoint["state_dict"].items() if not k.startswith("momentum_")}
+    (run / "checkpoints" / "last.ckpt").unlink()
+    torch.save({**checkpoint, "state_dict": state}, run / "checkpoints" / "last.ckpt")
+    said = evaluate(f"ckpt={run}", "protocol=mean", "which=teacher")
+    assert said.code == 2
+    assert said.err == "Error: which=teacher: the checkpoint has no momentum backbone; leave which out.\n"
+
+
+def test_which_images_are_right_is_kept_with_the_accuracy(run, evaluate):
+    assert evaluate(f"ckpt={run}", "protocol=[knn,linear]").code == 0
+    for result in record(run / "evaluation.json")["results"]:
+        right = unpack(result["correct"]["acc1"])
+        assert len(right) == 8
+        assert 100 * right.mean() == pytest.approx(result["scores"]["acc1"])
+
+
+def test_the_page_of_the_run_has_its_evaluation(finished, evaluate, tmp_path):
+    folder = shutil.copytree(finished.folder, tmp_path / "run")
+    assert evaluate(f"ckpt={folder}", "protocol=mean").code == 0
+    value = record(folder / "evaluation.json")["results"][0]["scores"]["mean"]
+    page = (folder / "report.html").read_text()
+    assert "<h2>Evaluation</h2>" in page
+    assert f"{value:.4g}" in page
+
+
 # ---------------------------------------------------------------------- where the results go
 
 
@@ -177,6 +229,10 @@ def test_several_checkpoints_in_one_call(run, stock, evaluate):
     assert (said.code, said.err) == (0, "")
     for folder in (run, stock):
         assert record(folder / "evaluation.json")["results"][-1]["settings"]["scale"] == 5
+    table = said.out.split("2 jobs")[1]
+    assert "mean/mean" in table
+    for folder in (run, stock):
+        assert f"{record(folder / 'evaluation.json')['results'][-1]['scores']['mean']:.2f}" in table
 
 
 # ---------------------------------------------------------------------- mistakes

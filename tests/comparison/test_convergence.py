@@ -57,7 +57,7 @@ def test_the_words_name_who_was_not_finished_and_the_table_has_everyone(record):
     rows = convergence(arms(record, stock=[(40, 41)], random=[(40, 45)]))
     assert "`random` (byol)" in unfinished(rows)
     assert "stock" not in unfinished(rows).partition(".")[0]
-    table = convergence_table(rows)
+    table = convergence_table(rows).markdown()
     assert "| byol | stock | 40.0 (epoch 10) | 41.0 (epoch 20) | +1.0 | - | yes |" in table
     assert "| no |" in table
 

@@ -2,6 +2,7 @@ import csv
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.console import Console
 from amask_solo.comparison.records import read_record
 from amask_solo.comparison.report import write_report
 from amask_solo.comparison.statistics import compare
-from amask_solo.comparison.tables import console_table
+from amask_solo.comparison.tables import difference_table
 from amask_solo.errors import UserError
 from tests.comparison.folder import EPOCHS, LINEAR, SEEDS, make_comparison, make_run, read_all, record
 
@@ -36,11 +37,11 @@ def section(report, title):
     return report.split(f"## {title}\n", 1)[1].split("\n## ")[0]
 
 
-def table(report, title):
-    """Return the cells of a section's first table, by its first two columns."""
-    lines = [line for line in section(report, title).splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return {tuple(row[:2]): row[2:] for row in cells[2:]}
+def table(report, title, place=0, keys=2):
+    """Return the cells of one of a section's tables, by its first columns."""
+    tables = [part for part in section(report, title).strip().split("\n\n") if part.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in tables[place].splitlines()]
+    return {tuple(row[:keys]): row[keys:] for row in cells[2:]}
 
 
 def test_the_sections_stand_in_order(report):
@@ -80,11 +81,14 @@ def test_the_report_says_on_which_images_the_runs_were_scored(report, tmp_path):
 
 def test_the_accuracy_table_has_known_numbers(report):
     rows = table(report, "By linear accuracy")
-    assert rows["byol", "stock"] == ["61.0 ± 1.0", "", "", "3"]
-    differences = ["-2.0 [-2.2, -1.8] [-3.0, -1.0]", "-2.3 [-3.9, -0.7] [-8.5, 3.9]"]
-    assert rows["byol", "adios"] == ["59.0 ± 1.1", *differences, "3"]
-    assert rows["all bases", "random"] == ["-", "+0.3 [-0.2, 0.8] [-0.7, 1.3]", "", "6 pairs"]
-    assert len(rows) == len(LINEAR) + 3
+    assert rows["byol", "stock"] == ["61.0 ± 1.0", "3"]
+    assert rows["byol", "adios"] == ["59.0 ± 1.1", "3"]
+    assert len(rows) == len(LINEAR)
+    rows = table(report, "By linear accuracy", 1, keys=3)
+    assert rows["byol", "adios", "stock"] == ["-2.0", "[-2.2, -1.8]", "[-3.0, -1.0]", "3"]
+    assert rows["byol", "adios", "random"] == ["-2.3", "[-3.9, -0.7]", "[-8.5, 3.9]", "3"]
+    assert rows["all bases", "random", "stock"] == ["+0.3", "[-0.2, 0.8]", "[-0.7, 1.3]", "6"]
+    assert "| base | arm | against | difference | 95 % interval | corrected | pairs |" in report
     assert table(report, "By kNN accuracy")["byol", "stock"][0] == "56.0 ± 1.0"
 
 
@@ -92,6 +96,51 @@ def test_the_words_hold_for_as_many_differences_as_a_table_shows(report):
     shown = section(report, "By linear accuracy").split("\nPercent;")[0].count("[")
     # Each has a plain interval and a corrected one.
     assert f"up to {shown // 2} here" in report
+
+
+def test_intervals_over_images_stand_beside_those_over_seeds_and_the_first_lines_say_what_each_covers(folder, tmp_path):
+    records = read_all(folder)
+    assert "**Intervals over seeds do not cover the choice of the images.** Other images" in head(records, tmp_path)
+    chance = np.random.default_rng(0)
+    told = [replace(r, right={"linear/acc1": chance.random(50) < r.scores["linear/acc1"] / 100}) for r in records]
+    for made in told:
+        made.summary["val_images"] = 50
+    text = head(told, tmp_path)
+    assert "Those over images do (a paired bootstrap)" in text
+    assert "one of 50 is 2.0 points" in text
+    report = (tmp_path / "report.md").read_text()
+    assert "| corrected | over images | pairs |" in report
+    assert re.fullmatch(r"\[.+, .+\]", table(report, "By linear accuracy", 1, keys=3)["byol", "random", "stock"][3])
+
+
+def head(records, folder):
+    return write_report(records, folder, **ASKED).read_text().split("\n## ")[0]
+
+
+@pytest.mark.parametrize(
+    ("images", "kind"),
+    [
+        ({"_target_": "amask_solo.data.load_cifar10"}, "test"),
+        ({"_target_": "amask_solo.data.load_image_folder", "val_path": "birds/val"}, "validation"),
+        ({"_target_": "amask_solo.data.load_image_folder", "val_path": "birds/test"}, "test"),
+        ({"_target_": "amask_solo.data.load_image_folder", "val_path": None}, "validation"),
+        ({}, "validation"),
+    ],
+)
+def test_the_report_says_whether_images_are_for_validation_or_for_the_test(folder, tmp_path, images, kind):
+    text = head([replace(r, images=images) for r in read_all(folder)[:6]], tmp_path)
+    assert f"{kind} images (`split=confirm`)" in text
+    assert "validation or test" not in text
+
+
+def test_the_tables_are_there_for_a_paper_and_the_plots_too(report, folder):
+    text = (folder / "report.tex").read_text()
+    assert r"60.8 $\pm$" not in text
+    assert r"byol & stock & 61.0 $\pm$ 1.0 & 3 \\" in text
+    assert r"base & arm & against & difference & 95 \% interval & corrected & pairs \\" in text
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == text.count(r"\caption") == 7
+    for name in ("accuracy_time", "curves", "differences"):
+        assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_costs_are_medians_relative_to_stock_of_the_same_base(report):
@@ -204,8 +253,8 @@ def test_the_table_for_the_terminal_has_the_same_numbers():
     runs = [record("byol", arm, seed, LINEAR["byol", arm][seed]) for arm in ("stock", "adios") for seed in SEEDS]
     console = Console(width=100)
     with console.capture() as captured:
-        console.print(console_table(compare(runs, "linear/acc1"), "linear/acc1"))
-    assert "-2.0 [-2.2, -1.8]" in captured.get()
+        console.print(difference_table(compare(runs, "linear/acc1")).console("linear accuracy"))
+    assert re.search(r"-2\.0 +│ +\[-2\.2, -1\.8\]", captured.get())
     assert "linear accuracy" in captured.get()
 
 

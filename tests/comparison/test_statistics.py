@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from amask_solo.comparison.statistics import POOLED, compare, paired_difference
+from amask_solo.comparison.statistics import POOLED, compare, image_interval, paired_difference
 from tests.comparison.folder import LINEAR, SEEDS, record
 
 METRIC = "linear/acc1"
@@ -142,3 +142,33 @@ def test_swapping_the_arms_turns_the_sign(pairs):
     assert math.isclose(forth.mean, -back.mean, abs_tol=1e-12)
     if forth.interval:
         assert forth.interval == pytest.approx((-back.interval[1], -back.interval[0]), abs=1e-9)
+
+
+def test_the_interval_over_images_is_that_of_the_paired_differences_of_images():
+    chance = np.random.default_rng(1)
+    reference = chance.random(2000) < 0.6
+    arm = np.where(chance.random(2000) < 0.1, ~reference, reference)
+    low, high = image_interval([(arm, reference)])
+    differences = 100 * (arm.astype(float) - reference)
+    half = 1.96 * differences.std() / math.sqrt(2000)
+    assert (low, high) == pytest.approx((differences.mean() - half, differences.mean() + half), abs=0.15)
+    # Unpaired, it would be more than three times as wide.
+    assert high - low < 3
+
+
+def test_seeds_share_their_images_so_more_of_them_do_not_make_the_interval_over_images_vanish():
+    right, wrong = np.array([True] * 6 + [False] * 4), np.array([True] * 5 + [False] * 5)
+    assert image_interval([(right, wrong)] * 50) == image_interval([(right, wrong)])
+
+
+def test_identical_runs_have_no_width_and_other_images_no_interval():
+    right = np.array([True, False, True])
+    assert image_interval([(right, right)]) == (0.0, 0.0)
+    assert image_interval([(right, right[:2])]) is None
+    assert image_interval([]) is None
+
+
+def test_differences_that_are_all_alike_have_no_interval_that_decides():
+    difference = paired_difference({0: 60.1, 1: 65.1}, {0: 55.1, 1: 60.1})
+    assert difference.interval[0] == difference.interval[1]
+    assert difference.counts is None

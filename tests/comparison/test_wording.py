@@ -2,7 +2,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from amask_solo.comparison.statistics import POOLED, Difference, Row, compare
@@ -30,6 +30,13 @@ NUMBERS = st.floats(-100, 100, allow_nan=False)
         (Difference(1.2, None, 1), "one seed: 1.2 points above, no interval"),
         (Difference(-1.2, None, 1), "one seed: 1.2 points below, no interval"),
         (Difference(0.0, None, 1), "one seed: 0.0 points apart, no interval"),
+        (
+            Difference(1.9, (0.6, 3.2), 3, images=(-0.4, 4.2)),
+            "higher by 1.9 points on these images, 95 % interval [0.6, 3.2], over images [-0.4, 4.2], 3 seeds",
+        ),
+        (Difference(0.0, (0.0, 0.0), 3), "no difference seen: identical scores in 3 seeds, no interval"),
+        (Difference(-5.0, (-5.0, -5.0), 2), "too few images to say: 5.0 points below in each of 2 seeds, no interval"),
+        (Difference(0.02, (-0.02, 0.04), 3), "no difference seen: +0.02 points, 95 % interval [-0.02, 0.04], 3 seeds"),
         (None, "no two runs with the same seed"),
     ],
 )
@@ -46,6 +53,7 @@ def test_an_interval_that_is_printed_with_an_end_at_zero_covers_zero(ends):
 
 @given(NUMBERS, NUMBERS, st.integers(2, 9))
 def test_the_verdict_can_be_checked_from_the_printed_interval(a, b, count):
+    assume(abs(a - b) > 0.01)
     said = verdict(Difference((a + b) / 2, (min(a, b), max(a, b)), count))
     low, high = map(float, re.search(r"\[(.+), (.+)\]", said).groups())
     kind = "no difference seen" if low <= 0 <= high else "higher by" if low > 0 else "lower by"
@@ -120,7 +128,8 @@ def test_without_runs_or_without_a_pair_of_arms_there_is_no_answer():
 
 
 def test_the_words_are_said_to_hold_for_all_differences_of_a_metric():
-    rows = rows_of(*[("byol", arm, seed, 60 + seed) for arm in ("stock", "random", "adios") for seed in (0, 1)])
+    scores = {"stock": (60, 61), "random": (60, 63), "adios": (60, 62.5)}
+    rows = rows_of(*[("byol", arm, seed, scores[arm][seed]) for arm in scores for seed in (0, 1)])
     assert "up to 3 here" in caution([rows, rows])
     assert "the first, chosen before the runs" in caution([rows, rows])
     assert "the first" not in caution([rows])

@@ -13,7 +13,6 @@ from amask_solo.constraints import (
     Smoothness,
     WeightedSum,
 )
-from amask_solo.constraints.sparsity import inverse_sine
 
 
 @pytest.fixture
@@ -70,7 +69,7 @@ def test_the_gradient_of_the_sparsity_pushes_away_from_the_corners(dtype):
 
 
 def test_full_masks_are_never_rewarded():
-    full = [inverse_sine(torch.ones(1, 1, side, side), 1e-6) for side in (3, 32, 100)]
+    full = [InverseSine(1e-6)(torch.ones(1, 1, side, side)) for side in (3, 32, 100)]
     assert min(full) > 1e5
 
 

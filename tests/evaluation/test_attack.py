@@ -77,10 +77,23 @@ def test_the_attack_finds_the_corner_and_random_masks_do_not():
 
 
 def test_a_masker_that_plays_its_best_response_leaves_no_gap():
-    found = Attack(**QUICK)(subject(Corner()))
+    found = Attack(**{**QUICK, "area": 1 / 16})(subject(Corner()))
     assert found["gap"] == pytest.approx(1, abs=0.1)
     assert found["advantage_own"] > 3
     assert found["acc1_own"] < 60
+
+
+def test_there_is_no_gap_to_an_attack_of_another_area_than_the_runs_own():
+    found = Attack(**{**QUICK, "steps": 2, "area": [0.5, 1 / 16]})(subject(Corner()))
+    assert "gap" not in found
+    assert found["lift_own"] > 0
+
+
+def test_which_images_survive_is_kept_for_the_first_area():
+    made = subject()
+    found = Attack(**{**QUICK, "steps": 2, "area": [0.5, 0.125]})(made)
+    for name in ("acc1", "acc1_attack", "acc1_worst"):
+        assert 100 * made.right[name].float().mean().item() == pytest.approx(found[name])
 
 
 def test_a_masker_that_never_hides_what_counts_is_far_from_it():

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amask_solo.evaluation.backgrounds import (
+from amask_solo.evaluation.disturbances import (
     draw_partners,
     mean_background,
     remove_backgrounds,

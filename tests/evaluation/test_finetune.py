@@ -8,8 +8,8 @@ from amask_solo.data import ArrayImages, ImageData, make_shapes
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.classifier import Classifier, train_classifier
-from amask_solo.evaluation.finetune import FineTune
 from amask_solo.evaluation.protocol import Subject
+from amask_solo.evaluation.trained import FineTune
 
 
 class Watched(ArrayImages):

@@ -13,8 +13,8 @@ from amask_solo.data import ArrayImages, ImageData, make_shapes
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.classifier import Classifier, train_classifier
-from amask_solo.evaluation.host_linear import HostLinear
 from amask_solo.evaluation.protocol import Subject
+from amask_solo.evaluation.trained import HostLinear
 
 STATS = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 

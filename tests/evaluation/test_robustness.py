@@ -9,9 +9,8 @@ from torch import nn
 from amask_solo.data import ArrayImages, ImageData, make_shapes
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
-from amask_solo.evaluation.corruptions import CORRUPTIONS, STRENGTHS
+from amask_solo.evaluation.disturbances import CORRUPTIONS, STRENGTHS, load_occluders, pasted
 from amask_solo.evaluation.linear import Linear
-from amask_solo.evaluation.occluders import load_occluders, pasted
 from amask_solo.evaluation.protocol import Subject
 from amask_solo.evaluation.robustness import Robustness
 

@@ -13,7 +13,8 @@ CURVES = {"byol": {"stock": [[(1, 10.0), (2, 20.0)], [(1, 12.0), (2, 26.0)]], "r
 
 
 def series(axis):
-    return {line.get_label(): [tuple(map(float, xy)) for xy in line.get_xydata()] for line in axis.lines}
+    lines = (line for line in axis.lines if not line.get_label().startswith("_"))
+    return {line.get_label(): [tuple(map(float, xy)) for xy in line.get_xydata()] for line in lines}
 
 
 def test_each_base_has_a_panel_and_each_run_a_point():
@@ -22,6 +23,15 @@ def test_each_base_has_a_panel_and_each_run_a_point():
     assert series(byol) == {"stock": [(60.0, 61.0), (66.0, 62.0)], "random": [(90.0, 63.0)]}
     assert series(simclr) == {"stock": [(30.0, 71.0)], "random": []}
     assert byol.get_ylabel() == "linear accuracy (%)"
+
+
+def test_the_mean_of_several_runs_has_error_bars_of_their_standard_deviation():
+    byol, simclr = accuracy_against_time(POINTS, label="linear accuracy").axes
+    (bars,) = byol.containers
+    across, up = (lines.get_segments()[0].tolist() for lines in bars.lines[2])
+    assert up == [[63.0, pytest.approx(61.5 - 0.5**0.5)], [63.0, pytest.approx(61.5 + 0.5**0.5)]]
+    assert across == [[pytest.approx(63.0 - 18**0.5), 61.5], [pytest.approx(63.0 + 18**0.5), 61.5]]
+    assert not simclr.containers
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,182 @@
+"""How the values of files become pixels: which bands, and which values are black and white."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from amask_solo.data.values import UnsupportedImageError, Values, is_gray, is_plain, opened, read_values
+from amask_solo.errors import UserError
+
+Range = tuple[float, float]
+"""The values that become black and white."""
+
+Pixels8 = UInt8[np.ndarray, "_ _ _"]
+"""Height, width and channels."""
+
+MEASURED = 64
+"""How many files, evenly spread, are measured."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the values of a file become 8 bits a channel.
+
+    Attributes:
+        value_range: The values that become black and white. Unless it is for all files, files of 8 bits have their own,
+            0 and 255. ``None`` is the full range of a file's type of number.
+        for_all: Whether the range was given, so that it is for files of 8 bits too.
+        bands: The bands to take, counted from 1; ``None`` takes those that there are.
+        channels: How many there have to be; ``None`` makes RGB of one or three.
+    """
+
+    value_range: Range | None = None
+    for_all: bool = False
+    bands: tuple[int, ...] | None = None
+    channels: int | None = None
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether plain files become RGB as Pillow makes it."""
+        return self.bands is None and self.channels is None and not self.for_all
+
+    def select(self, values: Values, path: Path) -> Values:
+        """Return the bands to take; a single one three times if RGB is wanted.
+
+        Raises:
+            UnsupportedImageError: If there are too few bands, or it is open which to take.
+        """
+        found = values.shape[2]
+        if self.bands is not None:
+            if max(self.bands) > found:
+                raise UnsupportedImageError(
+                    f"data.bands={[*self.bands]} asks for more than the {found} bands of '{path}'."
+                )
+            values = values[..., [band - 1 for band in self.bands]]
+        elif self.channels is None and found not in (1, 3):
+            raise UnsupportedImageError(
+                f"Expected images of one band or three, but '{path}' has {found}; choose three (or one) by "
+                "data.bands=[1,2,3], or train on all of them with data.channels=keep."
+            )
+        if self.channels is None:
+            return np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values
+        if self.channels not in (0, values.shape[2]):
+            raise UnsupportedImageError(
+                f"Expected {self.channels} bands in every image, as in others of this set, but '{path}' has "
+                f"{values.shape[2]}; choose some by data.bands, or leave out data.channels=keep."
+            )
+        return values
+
+    def to_bytes(self, values: Values, path: Path) -> Pixels8:
+        """Return values on the scale from 0 to 255; what is beyond the range becomes black or white.
+
+        Raises:
+            UserError: If values with a point have no range.
+        """
+        if values.dtype == np.uint8 and not self.for_all:
+            return values
+        if values.dtype == np.bool_:
+            values = values.astype(np.uint8)
+        whole = np.issubdtype(values.dtype, np.integer)
+        if self.value_range is None and not whole:
+            raise UserError(f"'{path}' holds numbers with a point, unlike others; give data.value_range=[BLACK,WHITE].")
+        low, high = self.value_range or _full(values)
+        levels = (values.astype(np.float64) - low) * (255 / (high - low))
+        return np.nan_to_num(levels, nan=0.0, posinf=255.0, neginf=0.0).round().clip(0, 255).astype(np.uint8)
+
+
+USUAL = Reading()
+"""RGB, of the full range of each file's type of number."""
+
+
+def _full(values: Values) -> tuple[int, int]:
+    # Pillow gives gray of 16 bits as 32 bits with sign in some formats.
+    info = np.iinfo(np.uint16 if values.dtype == np.int32 and values.min() >= 0 else values.dtype)
+    return int(info.min), int(info.max)
+
+
+class _Found(NamedTuple):
+    """What was found in a file: its lowest and highest value, unless it is plain, and its bands."""
+
+    kind: str
+    low: float
+    high: float
+    channels: int
+    path: Path
+
+
+def make_reading(
+    files: Sequence[Path],
+    *,
+    value_range: Sequence[float] | str | None,
+    bands: Sequence[int] | None,
+    channels: str | None,
+) -> Reading:
+    """Return how to read a set of files; what is open is measured over a sample of them.
+
+    Args:
+        files: The training images.
+        value_range: The values that become black and white, for all files; ``auto`` or ``None`` measures those of files
+            that are deeper than 8 bits.
+        bands: One band, or three, or any number with ``channels=keep``, counted from 1.
+        channels: ``rgb`` or ``None`` for RGB; ``keep`` for as many as the files have.
+
+    Raises:
+        UserError: If files cannot be read alike.
+        ValueError: If a setting is out of range.
+    """
+    given = _check(value_range, bands, channels)
+    keeps = channels == "keep"
+    reading = Reading(given, given is not None, tuple(bands) if bands else None, 0 if keeps else None)
+    found = [one for file in files[:: -(-len(files) // MEASURED)] if (one := _survey(file, reading))]
+    if keeps and found:
+        reading = replace(reading, channels=found[0].channels)
+    deep = [one for one in found if one.kind != "plain" and one.low <= one.high]
+    if not deep or given is not None:
+        return reading
+    others = [one for one in deep if one.kind != deep[0].kind]
+    if others:
+        raise UserError(
+            f"'{deep[0].path}' holds {deep[0].kind}, but '{others[0].path}' {others[0].kind}, so they have no range in "
+            "common; give data.value_range=[BLACK,WHITE], or convert one kind."
+        )
+    low, high = min(one.low for one in deep), max(one.high for one in deep)
+    return replace(reading, value_range=(low, high if high > low else low + 1))
+
+
+def _check(value_range: Any, bands: Any, channels: Any) -> Range | None:
+    if channels not in (None, "rgb", "keep"):
+        raise ValueError(f"Expected channels to be 'rgb' or 'keep', but got {channels!r}.")
+    if bands is not None and (not bands or not all(type(band) is int and band >= 1 for band in bands)):
+        raise ValueError(f"Expected bands as whole numbers from 1, as [3,2,1], but got {bands!r}.")
+    if bands is not None and channels != "keep" and len(bands) not in (1, 3):
+        raise ValueError(f"Expected one or three bands, but got {bands}; channels=keep takes any number.")
+    if value_range in (None, "auto"):
+        return None
+    if isinstance(value_range, str) or len(value_range) != 2 or not value_range[0] < value_range[1]:
+        raise ValueError(f"Expected value_range as 'auto' or [BLACK, WHITE], rising, but got {value_range!r}.")
+    return float(value_range[0]), float(value_range[1])
+
+
+def _survey(path: Path, reading: Reading) -> _Found | None:
+    """Return what a file holds; ``None`` if it is broken, which its decoding will say."""
+    try:
+        with opened(path) as image:
+            if image is not None and is_plain(image) and not reading.bands:
+                # Only the header is read.
+                return _Found("plain", 0, 255, 1 if is_gray(image) else 3, path)
+            every = read_values(path, image, alpha=reading.bands is not None)
+    except UnsupportedImageError:
+        raise
+    except UserError:
+        return None
+    values = reading.select(every, path)
+    if values.dtype == np.uint8:
+        return _Found("plain", 0, 255, values.shape[2], path)
+    finite = values[np.isfinite(values)] if np.issubdtype(values.dtype, np.floating) else values
+    kind = "whole numbers" if np.issubdtype(values.dtype, np.integer) else "numbers with a point"
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (1.0, 0.0)
+    return _Found(kind, low, high, values.shape[2], path)

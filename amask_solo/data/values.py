@@ -1,0 +1,185 @@
+"""The values of image files, of any depth and any number of bands."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from amask_solo.errors import UserError
+
+Values = Shaped[np.ndarray, "_ _ _"]
+"""What a file holds, upright, in its own type of number: height, width and bands."""
+
+_NO_PICTURES = frozenset(
+    (".bufr", ".emf", ".eps", ".grib", ".h5", ".hdf", ".iim", ".mpeg", ".mpg", ".ps", ".wmf")
+)  # endings that Pillow recognises, but whose content it leaves to other programs
+
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+BITS, PHOTOMETRIC, ORIENTATION, SAMPLES, EXTRA_SAMPLES, SAMPLE_FORMAT = 258, 262, 274, 277, 338, 339  # tags of TIFF
+SEPARATED = 5  # the photometric interpretation of CMYK
+UNSIGNED = 1
+ALPHA = (1, 2)
+TRANSPOSED = range(5, 9)
+"""Values of the orientation tag that exchange width and height."""
+
+
+class UnsupportedImageError(UserError):
+    """A file that is sound, but cannot be used as it is: an option or a library is missing. Never skipped."""
+
+
+def image_suffixes() -> frozenset[str]:
+    """Return the endings, in lower case, of all files that Pillow can read."""
+    Image.init()
+    known = Image.registered_extensions().items()
+    return frozenset(suffix.lower() for suffix, kind in known if kind in Image.OPEN) - _NO_PICTURES
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image | None]:
+    """Yield a file as Pillow opens it, or ``None`` for a TIFF that Pillow does not know; close it afterwards.
+
+    Raises:
+        UnsupportedImageError: If the file is sound, but of a kind that cannot be read here.
+        UserError: If the file cannot be read to its end.
+    """
+    try:
+        try:
+            image = Image.open(path)
+        except UnidentifiedImageError:
+            with path.open("rb") as file:
+                if file.read(4) not in TIFF_MAGIC:
+                    raise
+            yield None
+        else:
+            with image:
+                yield image
+    except UnsupportedImageError:
+        raise
+    except Exception as error:  # The decoders raise anything from OSError to struct.error.
+        raise UserError(
+            f"Cannot read the image '{path}' ({error}); repair or remove it. "
+            "data=image_folder can leave it out: data.on_error=skip."
+        ) from error
+
+
+def is_plain(image: Image.Image | None) -> bool:
+    """Tell whether Pillow's conversion to RGB keeps all of a file: 8 bits of gray or color, and perhaps alpha.
+
+    Pillow cuts 16 bits of color to the upper 8, and bands beyond the third off.
+    """
+    if image is None or image.mode == "F" or image.mode.startswith("I"):
+        return False
+    if image.format != "TIFF":
+        return not any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+    tags: Any = getattr(image, "tag_v2", {})
+    bands = tags.get(SAMPLES, 1) - sum(kind in ALPHA for kind in tags.get(EXTRA_SAMPLES, ()))
+    colors = 4 if tags.get(PHOTOMETRIC) == SEPARATED else 3
+    is_deep = max(tags.get(BITS, (1,))) > 8 or {*tags.get(SAMPLE_FORMAT, ())} - {UNSIGNED}
+    return not is_deep and bands in (1, colors) and not (bands == 1 and _has_pages(image))
+
+
+def _has_pages(image: Any) -> bool:
+    return getattr(image, "n_frames", 1) > 1
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return a plain image upright and in RGB; gray has three equal channels, and alpha is ignored."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def is_gray(image: Image.Image) -> bool:
+    """Tell whether a plain image has a single band beside alpha."""
+    return image.mode in ("1", "L", "LA", "La")
+
+
+def read_values(path: Path, image: Image.Image | None, *, alpha: bool) -> Values:
+    """Return all that a file holds.
+
+    Args:
+        path: The file.
+        image: The file as :func:`opened` yields it.
+        alpha: Whether alpha counts as a band; else it is left out.
+
+    Raises:
+        UnsupportedImageError: If a library is missing for it.
+    """
+    if image is not None and is_plain(image):
+        mode = "L" if is_gray(image) else "RGB"
+        mode = {"L": "LA", "RGB": "RGBA"}[mode] if alpha and image.mode in ("LA", "RGBA") else mode
+        upright = ImageOps.exif_transpose(image)
+        values = np.asarray(to_rgb(image) if mode == "RGB" else upright.convert(mode))
+    elif image is not None and image.mode.startswith(("F", "I")) and not _has_pages(image) and not _is_unsigned(image):
+        values = np.asarray(ImageOps.exif_transpose(image))
+    elif image is not None and image.format != "TIFF":
+        values = _read_deep_color(path, alpha=alpha)
+    else:
+        values = _read_tiff(path, alpha=alpha)
+    return values[..., None] if values.ndim == 2 else values
+
+
+def _is_unsigned(image: Any) -> bool:
+    """Tell whether a TIFF holds 32 bits without sign, which Pillow takes for signed."""
+    tags = getattr(image, "tag_v2", {})
+    return 32 in tags.get(BITS, ()) and UNSIGNED in tags.get(SAMPLE_FORMAT, (UNSIGNED,))
+
+
+def _read_deep_color(path: Path, *, alpha: bool) -> np.ndarray:
+    from torchvision.io import ImageReadMode, decode_image, read_file
+
+    content = read_file(str(path))
+    values = decode_image(content, ImageReadMode.UNCHANGED, apply_exif_orientation=True).permute(1, 2, 0).numpy()
+    return values if alpha else values[..., : 1 if values.shape[2] <= 2 else 3]
+
+
+def _tifffile(path: Path) -> Any:
+    try:
+        import tifffile
+    except ImportError as error:
+        raise UnsupportedImageError(
+            f"'{path}' is a TIFF of a kind that Pillow does not read whole (many bands, pages, or more than 8 bits of "
+            "color); install a reader with: pip install 'amask-solo[tiff]'."
+        ) from error
+    return tifffile
+
+
+def _read_tiff(path: Path, *, alpha: bool) -> np.ndarray:
+    """Read the first picture of a TIFF; pages of one band each and equal shape are its bands."""
+    with _tifffile(path).TiffFile(path) as file:
+        series, page = file.series[0], file.pages[0]
+        try:
+            values, axes = (series.asarray(), series.axes) if page.samplesperpixel == 1 else (page.asarray(), page.axes)
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            raise UnsupportedImageError(
+                f"'{path}' is compressed in a way that needs one more library; install it with: "
+                "pip install 'amask-solo[tiff]'."
+            ) from error
+        left_out = 0 if alpha else sum(int(kind) in ALPHA for kind in page.extrasamples)
+    # Whatever is neither height nor width counts as bands.
+    values = np.moveaxis(values, (axes.index("Y"), axes.index("X")), (0, 1)).reshape(
+        values.shape[axes.index("Y")], values.shape[axes.index("X")], -1
+    )
+    return values[..., : values.shape[2] - left_out]
+
+
+def shown_size(path: Path) -> tuple[int, int]:
+    """Return the width and height at which a file is shown.
+
+    Raises:
+        UserError: If the file cannot be read.
+    """
+    with opened(path) as image:
+        if image is None:
+            with _tifffile(path).TiffFile(path) as file:
+                page = file.pages[0]
+                return page.imagewidth, page.imagelength
+        width, height = image.size
+        return (height, width) if image.getexif().get(ORIENTATION) in TRANSPOSED else (width, height)

@@ -27,6 +27,11 @@ SHOWN = {
 PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
 
 
+def tell(line: str) -> None:
+    """Print a line about the run."""
+    Console().print(line, **PLAIN)
+
+
 def progress_bar() -> ProgressBar:
     """Return a bar for a terminal, or a callback that prints one line for each epoch, which suits a log file.
 

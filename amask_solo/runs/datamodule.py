@@ -11,6 +11,7 @@ from amask_solo._random import stream
 from amask_solo._types import Images
 from amask_solo.augment.views import Pixels, Views, evaluation_view
 from amask_solo.data import ImageData, ImageSet, make_loader
+from amask_solo.data.base import describe_change
 from amask_solo.data.loaders import stays
 from amask_solo.errors import UserError
 from amask_solo.hosts.repairs import STATE
@@ -137,11 +138,9 @@ class ResumeWithinEpoch(Callback):
 
 def check_same_images(checkpoint: Path, images: ImageData) -> None:
     """Raise a ``UserError`` that says what changed if a run would be resumed with other images than it began with."""
-    from amask_solo.data.base import describe_change
-
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    before = saved.get(STATE, {}).get("images", {}).get("fingerprint")
-    if before and (change := describe_change(before, images.fingerprint)):
+    before, now = saved.get(STATE, {}).get("images", {}).get("fingerprint"), images.fingerprint
+    if before and (change := describe_change(before, now)):
         raise UserError(
             f"The images have changed since the run began: {change}. Resume it with the same, or start a new run from "
             "its weights by init=..."

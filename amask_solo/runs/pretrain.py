@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
-from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,7 +20,7 @@ from amask_solo.callbacks.game_monitor import GameMonitor
 from amask_solo.callbacks.loggers import finish
 from amask_solo.callbacks.online_knn import OnlineKNN
 from amask_solo.callbacks.panels import HardViewPanels, MaskPanels
-from amask_solo.callbacks.progress import Beginning, progress_bar
+from amask_solo.callbacks.progress import Beginning, progress_bar, tell
 from amask_solo.callbacks.signals import EndAtSignal
 from amask_solo.callbacks.summary import Summary
 from amask_solo.checkpoints.last import find_checkpoint
@@ -75,7 +74,9 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
     model = _build(method, host_config(cfg, images, views, devices=trainer.world_size))
     first = trainer.is_global_zero
     if cfg.get("init") and checkpoint is None:
-        rank_zero_info(start_from(model, find_checkpoint(cfg.init)))
+        said = start_from(model, find_checkpoint(cfg.init))
+        if first:
+            tell(said)
     try:
         with hold(folder) if first else nullcontext():
             _train(cfg, folder, checkpoint, trainer=trainer, model=model, data=data)

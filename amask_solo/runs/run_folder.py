@@ -16,15 +16,14 @@ from omegaconf import DictConfig, OmegaConf
 from amask_solo.checkpoints.last import find_checkpoint, last_whole
 from amask_solo.checkpoints.stored import read_stored
 from amask_solo.errors import UserError
-from amask_solo.evaluation.results import read_results
+from amask_solo.evaluation.results import EVALUATION, read_results
 from amask_solo.files import PART, cannot_write, check_place, write_whole
 from amask_solo.layout import CHECKPOINTS, CONFIG, LAST, METRICS, PREVIOUS, SUMMARY
 from amask_solo.runs.lock import check_free
 from amask_solo.settings.pretraining import OBSERVERS
 
-RESULTS = "evaluation.json"
 NAMED = ("report.html", "evaluation", "comparison.json", "masks", "wandb")
-WRITTEN = (CONFIG, METRICS, SUMMARY, RESULTS, CHECKPOINTS, *NAMED)
+WRITTEN = (CONFIG, METRICS, SUMMARY, EVALUATION, CHECKPOINTS, *NAMED)
 """The files that a run and its evaluation write, and that ``overwrite`` deletes; other files in the folder stay."""
 
 MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "save_every", "run_folder", "name", *OBSERVERS)
@@ -171,7 +170,7 @@ def find_places(cfg: DictConfig) -> Places:
         UserError: If there is no checkpoint, or the results cannot be written.
     """
     given, file = Path(cfg.ckpt).expanduser(), find_checkpoint(cfg.ckpt)
-    beside = given / RESULTS if given.is_dir() else file.with_name(f"{file.stem}_evaluation.json")
+    beside = given / EVALUATION if given.is_dir() else file.with_name(f"{file.stem}_evaluation.json")
     path = Path(cfg.output).expanduser() if cfg.output else beside
     check_place(path, "output")
     read_results(path)

@@ -141,7 +141,7 @@ def test_a_run_goes_on_for_longer_as_a_new_one_with_its_heads_teacher_and_masker
                     "adversary.optimizer.lr=0", "momentum.base_tau=1", f"init={first}", f"run_folder={second}",
                     cwd=tmp_path)  # fmt: skip
     assert said.code == 0, said.err
-    assert "Started from" in said.err
+    assert f"Started from {first}" in said.out
     before, after = (torch.load(f / "checkpoints" / "last.ckpt", weights_only=True) for f in (first, second))
     networks = [n for n in before["state_dict"] if n.endswith("weight") and "classifier" not in n]
     assert any(name.startswith("adversary.") for name in networks)

@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from amask_solo.data.values import UnsupportedImageError, Values, is_gray, is_plain, opened, read_values
+from amask_solo.data.values import (
+    UnsupportedImageError,
+    Values,
+    ignored_warnings,
+    is_gray,
+    is_plain,
+    opened,
+    read_values,
+)
 from amask_solo.errors import UserError
 
 Range = tuple[float, float]
@@ -134,7 +142,8 @@ def make_reading(
     keeps = channels == "keep"
     within = given is not None and given[0] >= 0 and given[1] <= 255
     reading = Reading(given, within, tuple(bands) if bands else None, 0 if keeps else None)
-    found = [one for file in files[:: -(-len(files) // MEASURED)] if (one := _survey(file, reading))]
+    with ignored_warnings():
+        found = [one for file in files[:: -(-len(files) // MEASURED)] if (one := _survey(file, reading))]
     if keeps and found:
         reading = replace(reading, channels=found[0].channels)
     deep = [one for one in found if one.kind != "plain" and one.low <= one.high]

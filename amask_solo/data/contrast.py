@@ -3,6 +3,8 @@
 import warnings
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from amask_solo.data.base import ImageSet
 from amask_solo.errors import UserError
@@ -10,8 +12,10 @@ from amask_solo.errors import UserError
 LOOKED_AT = 32
 """How many images, evenly spread, are looked at."""
 
-FLAT = 2.5
-"""Below this standard deviation, in levels of 255, nothing is to be seen."""
+FLAT = 5
+"""Nothing is to be seen where 99 % of the pixels lie within so many levels of 255."""
+
+PIXELS = 2**16  # of an image, at most
 
 
 def warn_if_flat(images: ImageSet) -> None:
@@ -23,14 +27,15 @@ def warn_if_flat(images: ImageSet) -> None:
     sample = []
     for index in range(0, len(images), -(-len(images) // LOOKED_AT)):
         try:
-            sample.append(images.image(index).flatten(1).float())
+            pixels = images.image(index).flatten(1).float()
+            sample.append(pixels[:, :: -(-pixels.shape[1] // PIXELS)])
         except UserError:  # a broken file, which is named when it is needed
             continue
     if len(sample) < 2:
         return
-    pixels = torch.stack(sample)  # (n, channels, pixels)
+    pixels = torch.stack(sample)  # (images, channels, pixels)
     low, high = int(pixels.min()), int(pixels.max())
-    flat = int((pixels.std(dim=2).amax(dim=1) < FLAT).sum())
+    flat = int((_spread(pixels).amax(dim=1) < FLAT).sum())
     if 2 * flat > len(sample):
         warnings.warn(
             f"{flat} of {len(sample)} images are nearly constant as they were decoded, with levels from {low} to {high}"
@@ -39,10 +44,16 @@ def warn_if_flat(images: ImageSet) -> None:
             stacklevel=3,
         )
         return
-    spread = pixels.transpose(0, 1).flatten(1).std(dim=1)
-    if empty := [str(number) for number, std in enumerate(spread.tolist(), start=1) if std < FLAT]:
+    spread = _spread(pixels.transpose(0, 1).flatten(1)).tolist()
+    if empty := [str(number) for number, levels in enumerate(spread, start=1) if levels < FLAT]:
         warnings.warn(
             f"Channel {', '.join(empty)} of {images.channels} is nearly constant in all images as they were decoded. "
             "Likely, a band is empty, or its values are far smaller than those of others; choose by data.bands.",
             stacklevel=3,
         )
+
+
+def _spread(pixels: Float[Tensor, "*any pixels"]) -> Float[Tensor, "*any"]:
+    """Return within how many levels 99 % of the pixels lie; a few extreme ones do not count."""
+    low, high = torch.quantile(pixels, torch.tensor([0.005, 0.995]), dim=-1)
+    return high - low

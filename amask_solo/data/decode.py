@@ -1,10 +1,8 @@
 """Image files of any kind to square uint8 tensors."""
 
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +15,7 @@ from rich.progress import track
 from torch import Tensor
 
 from amask_solo.data.reading import USUAL, Pixels8, Reading
-from amask_solo.data.values import UnsupportedImageError, is_plain, opened, read_values, to_rgb
+from amask_solo.data.values import UnsupportedImageError, ignored_warnings, is_plain, opened, read_values, to_rgb
 from amask_solo.errors import UserError
 
 _PROGRESS_FROM = 5000  # files; fewer are read before a progress bar would help
@@ -38,20 +36,8 @@ def decode_image(path: Path, *, size: int, reading: Reading = USUAL) -> UInt8[Te
     Raises:
         UserError: If the file cannot be read to its end.
     """
-    with _ignored_warnings():
+    with ignored_warnings():
         return _decode(path, size=size, reading=reading)
-
-
-@contextmanager
-def _ignored_warnings() -> Iterator[None]:
-    """Pass over warnings about broken metadata: the pixels decide.
-
-    Do not enter it inside a thread: Python keeps one list of filters for all threads, and two that overlap leave it
-    changed for good.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _decode(path: Path, *, size: int, reading: Reading) -> UInt8[Tensor, "c s s"]:
@@ -110,7 +96,7 @@ def map_files(function: Callable[[Path], T], paths: Sequence[Path], *, what: str
     Many files show a progress bar.
     """
     workers = min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    with _ignored_warnings(), ThreadPoolExecutor(workers) as pool:
+    with ignored_warnings(), ThreadPoolExecutor(workers) as pool:
         yield from track(
             _in_order(pool, function, paths, ahead=64 * workers),
             description=what,

@@ -1,6 +1,5 @@
 """Any folder of images, with or without labels."""
 
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +42,7 @@ class FolderImages(ImageSet):
     @property
     def names(self) -> list[str]:  # type: ignore[override]
         """The paths of the files below their folder."""
-        return [os.path.relpath(file, self.root) for file in self.files]
+        return [str(file).removeprefix(f"{self.root}/") for file in self.files]
 
     def image(self, index: int) -> UInt8[Tensor, "c s s"]:
         """Decode one image."""

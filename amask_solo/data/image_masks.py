@@ -13,7 +13,7 @@ from amask_solo.data.mask_files import MaskValues, read_masks
 from amask_solo.data.reading import make_reading
 from amask_solo.data.sizes import check_image_size, resolve_image_size
 from amask_solo.data.subsets import balanced_subset, stratified_split
-from amask_solo.data.values import shown_size
+from amask_solo.data.values import ignored_warnings, shown_size
 from amask_solo.errors import UserError
 
 FOLDERS = ("images_path", "masks_path")
@@ -81,7 +81,8 @@ def load_image_masks(
     images = decode_all(tree.files, size=image_size, reading=reading)
     partners = [masks[file] for file in tree.files]
     objects, void = read_masks(partners, size=image_size, values=mask_values)
-    _check_masks(partners, tree.files, found=bool(objects.any()))
+    with ignored_warnings():
+        _check_masks(partners, tree.files, found=bool(objects.any()))
     every = ArrayImages(images, all_labels, objects, void, [str(file.relative_to(tree.root)) for file in tree.files])
     warn_if_flat(every)
     train, val = (every.select(picks) for picks in stratified_split(all_labels, val_fraction, seed=seed))

@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from amask_solo.data.values import UnsupportedImageError, Values, is_gray, is_plain, opened, read_values
+from amask_solo.data.values import (
+    UnsupportedImageError,
+    Values,
+    ignored_warnings,
+    is_gray,
+    is_plain,
+    opened,
+    read_values,
+)
 from amask_solo.errors import UserError
 
 Range = tuple[float, float]
@@ -16,6 +24,8 @@ Range = tuple[float, float]
 
 Pixels8 = UInt8[np.ndarray, "_ _ _"]
 """Height, width and channels."""
+
+POINT = "numbers with a point"
 
 MEASURED = 64
 """How many files, evenly spread, are measured."""
@@ -28,7 +38,7 @@ class Reading:
     Attributes:
         value_range: The values that become black and white. Unless it is for all files, files of 8 bits have their own,
             0 and 255. ``None`` is the full range of a file's type of number.
-        for_all: Whether the range was given, so that it is for files of 8 bits too.
+        for_all: Whether the range was given and lies within 0 and 255, so that it is for files of 8 bits too.
         bands: The bands to take, counted from 1; ``None`` takes those that there are.
         channels: How many there have to be; ``None`` makes RGB of one or three.
     """
@@ -119,8 +129,8 @@ def make_reading(
 
     Args:
         files: The training images.
-        value_range: The values that become black and white, for all files; ``auto`` or ``None`` measures those of files
-            that are deeper than 8 bits.
+        value_range: The values that become black and white, in files of 8 bits only if they lie within 0 and 255;
+            ``auto`` or ``None`` measures those of files that are deeper than 8 bits.
         bands: One band, or three, or any number with ``channels=keep``, counted from 1.
         channels: ``rgb`` or ``None`` for RGB; ``keep`` for as many as the files have.
 
@@ -130,18 +140,21 @@ def make_reading(
     """
     given = _check(value_range, bands, channels)
     keeps = channels == "keep"
-    reading = Reading(given, given is not None, tuple(bands) if bands else None, 0 if keeps else None)
-    found = [one for file in files[:: -(-len(files) // MEASURED)] if (one := _survey(file, reading))]
+    within = given is not None and given[0] >= 0 and given[1] <= 255
+    reading = Reading(given, within, tuple(bands) if bands else None, 0 if keeps else None)
+    with ignored_warnings():
+        found = [one for file in files[:: -(-len(files) // MEASURED)] if (one := _survey(file, reading))]
     if keeps and found:
         reading = replace(reading, channels=found[0].channels)
     deep = [one for one in found if one.kind != "plain" and one.low <= one.high]
     if not deep or given is not None:
         return reading
-    others = [one for one in deep if one.kind != deep[0].kind]
-    if others:
+    with_point = [one for one in deep if one.kind == POINT]
+    others = [one for one in found if one.kind != POINT]
+    if with_point and others:
         raise UserError(
-            f"'{deep[0].path}' holds {deep[0].kind}, but '{others[0].path}' {others[0].kind}, so they have no range in "
-            "common; give data.value_range=[BLACK,WHITE], or convert one kind."
+            f"'{with_point[0].path}' holds {POINT}, but '{others[0].path}' whole ones, so they have no range of values "
+            "in common; convert one kind."
         )
     low, high = min(one.low for one in deep), max(one.high for one in deep)
     return replace(reading, value_range=(low, high if high > low else low + 1))
@@ -177,6 +190,6 @@ def _survey(path: Path, reading: Reading) -> _Found | None:
     if values.dtype == np.uint8:
         return _Found("plain", 0, 255, values.shape[2], path)
     finite = values[np.isfinite(values)] if np.issubdtype(values.dtype, np.floating) else values
-    kind = "whole numbers" if np.issubdtype(values.dtype, np.integer) else "numbers with a point"
+    kind = "deep" if np.issubdtype(values.dtype, np.integer) else POINT
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (1.0, 0.0)
     return _Found(kind, low, high, values.shape[2], path)

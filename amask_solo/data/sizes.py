@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from amask_solo.data.values import shown_size
+from amask_solo.data.values import ignored_warnings, shown_size
 from amask_solo.errors import UserError
 
 AUTO_AT_MOST = 224
@@ -48,7 +48,8 @@ def resolve_image_size(image_size: int | Literal["auto"], files: Sequence[Path])
 
 def sampled_sizes(files: Sequence[Path]) -> list[tuple[int, int] | None]:
     """Return width and height of some files, evenly spread over all; ``None`` for one that cannot be read."""
-    return [_file_size(file) for file in files[:: -(-len(files) // _SAMPLE)]]
+    with ignored_warnings():
+        return [_file_size(file) for file in files[:: -(-len(files) // _SAMPLE)]]
 
 
 def _file_size(file: Path) -> tuple[int, int] | None:

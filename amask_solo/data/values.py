@@ -1,5 +1,6 @@
 """The values of image files, of any depth and any number of bands."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,18 @@ def image_suffixes() -> frozenset[str]:
 
 
 @contextmanager
+def ignored_warnings() -> Iterator[None]:
+    """Pass over warnings about broken metadata: the pixels decide.
+
+    Do not enter it inside a thread: Python keeps one list of filters for all threads, and two that overlap leave it
+    changed for good.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
 def opened(path: Path) -> Iterator[Image.Image | None]:
     """Yield a file as Pillow opens it, or ``None`` for a TIFF that Pillow does not know; close it afterwards.
 
@@ -57,7 +70,7 @@ def opened(path: Path) -> Iterator[Image.Image | None]:
         else:
             with image:
                 yield image
-    except UnsupportedImageError:
+    except UserError:
         raise
     except Exception as error:  # The decoders raise anything from OSError to struct.error.
         raise UserError(

@@ -97,6 +97,9 @@ class Transfer(Protocol):
             seed=subject.seed,
             mean=subject.data.mean,
             std=subject.data.std,
+            value_range=subject.data.value_range,
+            bands=subject.data.bands,
+            channels="rgb" if len(subject.data.mean) == 3 else "keep",
             name=name,
         )
 

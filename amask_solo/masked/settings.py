@@ -106,7 +106,7 @@ def _told(node: Any, pixels: Mapping[str, list[Any]], where: str) -> Any:
         return node
     node = {key: _told(child, pixels, where) for key, child in node.items()}
     takes = target_arguments(node["_target_"], where).names if "_target_" in node else ()
-    if "channels" in takes and "mean" in pixels:
+    if "channels" in takes and len(pixels.get("mean", "rgb")) != 3:
         node = {"channels": len(pixels["mean"]), **node}
     return {**pixels, **node} if {"mean", "std"} <= set(takes) else node
 

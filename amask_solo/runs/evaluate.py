@@ -152,8 +152,10 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         backbone = load_teacher(checkpoint, arch, image_size=size)
     masker = _masker(checkpoint, run, partial(load_teacher, checkpoint, arch, image_size=size))
     tell("reading the images")
+    if images.get("value_range") == "auto":  # a backbone expects the range that it was trained with
+        images.value_range = checkpoint.get(STATE, {}).get("images", {}).get("value_range") or "auto"
     data, normalized_by = _as_trained(instantiate(images, "data"), images, cfg.get("data"), run, checkpoint)
-    check_size(backbone, data.image_size)
+    check_size(backbone, data.image_size, len(data.mean))
     subject = Subject(
         backbone=backbone.to(device),
         data=data,

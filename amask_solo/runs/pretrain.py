@@ -208,6 +208,10 @@ def _named(backbone: DictConfig) -> str:
     return " ".join([backbone.name, *(f"{key}={value}" for key, value in (backbone.get("kwargs") or {}).items())])
 
 
+READ = ("value_range", "bands", "object_share", "fingerprint")
+"""What a summary says of the images if it is known."""
+
+
 def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:
     return {
         "method": cfg.method,
@@ -218,6 +222,7 @@ def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:
         "image_size": images.image_size,
         "mean": images.mean,
         "std": images.std,
+        **{key: found for key in READ if (found := getattr(images, key)) is not None},
         "backbone": _named(cfg.backbone),
         "epochs": cfg.max_epochs,
         "batch_size": cfg.optimizer.batch_size,

@@ -126,6 +126,8 @@ def check_same_run(folder: Path, cfg: DictConfig) -> None:
     settle(cfg, {key: stored.data[key] for key in MEASURED if key in stored.get("data", ())})
     before = _flat(OmegaConf.to_container(stored))
     now = _flat(OmegaConf.to_container(cfg, resolve=True))
+    # An older version had no such key, and its images were of 8 bits or took the full range.
+    before = {key: "auto" for key in ["data.value_range"] if now.get(key) == "auto"} | before
     changed = sorted(
         key
         for key in before.keys() | now.keys()

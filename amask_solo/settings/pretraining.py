@@ -62,6 +62,13 @@ IF_THERE = {
         "a whole number of at least 1, or auto", lambda value: value == "auto" or rules.whole(1).holds(value)
     ),
     "data.max_images": rules.or_null(rules.whole(1)),
+    "data.value_range": rules.Rule(
+        "[BLACK,WHITE] or auto",
+        lambda value: value in (None, "auto") or (len(value) == 2 and all(map(rules.is_number, value))),
+    ),
+    "data.bands": rules.or_null(rules.several(rules.whole(1))),
+    "data.channels": rules.one_of(None, "rgb", "keep"),
+    "data.mask_values": rules.one_of("auto", "index", "brightness"),
     "data.tune_fraction": rules.Rule(
         "a number from 0 to below 1", lambda value: rules.SHARE.holds(value) and value < 1
     ),

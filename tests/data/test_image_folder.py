@@ -205,6 +205,7 @@ def test_the_stack_holds_the_images_in_order(tmp_path):
     assert torch.equal(train.stack(), torch.stack([train[i][1] for i in range(len(train))]))
 
 
+@pytest.mark.filterwarnings("ignore:2 of 2 images are nearly constant")
 def test_statistics_are_measured_over_the_training_images(tmp_path):
     save(Image.new("RGB", (16, 16), (255, 0, 51)), tmp_path / "a.png")
     save(Image.new("RGB", (16, 16), (0, 0, 51)), tmp_path / "b.png")

@@ -49,7 +49,7 @@ ROOMS = {
     # The host, and the game in it.
     "hosts": {"_types", "_modes", "errors", "layout", "neighbors", "schedules"},
     "callbacks": {"_types", "_random", "_modes", "errors", "files", "layout", "augment", "data", "evaluation.knn"}
-    | {"game", "maskers.none", "visualization"},
+    | {"game", "maskers.random", "visualization"},
     "masked": {"_types", "_random", "errors", "layout", "configuration", "callbacks", "game", "hosts", "occlusion"}
     | {"localisers.backbone"},
     # Runs, from the refusal of settings to the folder.

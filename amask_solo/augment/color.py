@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Bool, Float
 from kornia.enhance import adjust_brightness_accumulative
 from kornia.enhance import equalize as kornia_equalize
-from kornia.enhance import solarize as kornia_solarize
 from torch import Tensor
 
 from amask_solo._types import Images
@@ -190,7 +189,7 @@ def blur(images: Images, sigma: Draws) -> Images:
 
 def solarize(images: Images) -> Images:
     """Invert the pixels from 128 of 255 up. The threshold lies between 127 and 128."""
-    return kornia_solarize(images, 0.5)
+    return torch.where(images < 0.5, images, 1 - images)  # Kornia copies its threshold to the device, and waits
 
 
 def equalize(images: Images) -> Images:

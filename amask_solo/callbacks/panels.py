@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
 from amask_solo.augment.views import Filter
-from amask_solo.maskers.none import NoMasks
+from amask_solo.maskers.random import NoMasks
 from amask_solo.visualization import denormalize, hard_view_panel, mask_panel, save_panel
 
 MAX_UPLOADS = 20

@@ -12,7 +12,7 @@ from rich.console import Console
 from amask_solo.callbacks.online_knn import OnlineKNN
 from amask_solo.callbacks.summary import device_name
 
-LOSS = re.compile(r"(train_)?(?!class_)\w+_(loss|cos_sim)")
+LOSS = re.compile(r"(?!val_|\w*class_)\w+_(loss|cos_sim)")
 """The host's names of the losses of its methods, the first of which is the whole; at the end of an epoch, its mean."""
 
 SHOWN = {
@@ -60,9 +60,13 @@ class Beginning(Callback):
         Console().print(f"{line}{processes}; {trainer.num_training_batches} steps an epoch", **PLAIN)
 
 
+def _callbacks(trainer: Trainer) -> list[Callback]:
+    return trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it where no type checker looks
+
+
 def _shown(trainer: Trainer) -> dict[str, str]:
     metrics = trainer.callback_metrics
-    stale = [c for c in trainer.callbacks if isinstance(c, OnlineKNN) and not c.is_due(trainer)]
+    stale = [c for c in _callbacks(trainer) if isinstance(c, OnlineKNN) and not c.is_due(trainer)]
     loss = dict.fromkeys([*filter(LOSS.fullmatch, metrics)][:1], "loss")
     names = {name: label for name, label in (loss | SHOWN).items() if not (stale and label == "knn")}
     return {label: f"{float(metrics[n]):.3g}" for n, label in names.items() if n in metrics}

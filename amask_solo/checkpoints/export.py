@@ -76,8 +76,8 @@ def export_backbone(
         UserError: If there is no backbone, or if it does not fit ``arch`` or the format.
     """
     check_format(format)
-    path, checkpoint = Path(path), read(source)
-    checkpoint = with_teacher(checkpoint) if which == "teacher" else checkpoint
+    path, found = Path(path), read(source)
+    checkpoint = with_teacher(found) if which == "teacher" else found
     view_filter = recorded_filter(checkpoint)
     state = {k: v.detach().cpu().clone().contiguous() for k, v in backbone_state(checkpoint).items()}
     plan = saved_blueprint(checkpoint, arch) or Blueprint(find_arch(state) or "unknown")

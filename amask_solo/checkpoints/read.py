@@ -66,8 +66,11 @@ def read(source: str | Path | Checkpoint) -> dict[str, Any]:
         known = {} if isinstance(source, Mapping) else read_metadata(Path(source))
         checkpoint = {"state_dict": dict(flat(checkpoint)), **({STATE: known} if known else {})}
     state = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
-    by_name = isinstance(state, Mapping) and all(isinstance(key, str) for key in state)
-    if not by_name or not any(isinstance(value, Tensor) for value in state.values()):
+    if (
+        not isinstance(state, Mapping)
+        or not all(isinstance(key, str) for key in state)
+        or not any(isinstance(value, Tensor) for value in state.values())
+    ):
         where = "the mapping" if isinstance(source, Mapping) else f"'{source}'"
         raise UserError(f"Found no tensors in {where}; expected a checkpoint or a state_dict.")
     return dict(checkpoint)

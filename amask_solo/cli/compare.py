@@ -10,13 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from amask_solo.cli.comparison import (
-    check_comparison,
-    check_scorable,
-    chosen_protocols,
-    make_runs,
-    sort_arguments,
-)
+from amask_solo.cli.comparison import check_comparison, check_scorable, chosen_protocols, make_runs, sort_arguments
 from amask_solo.cli.composed import composed
 from amask_solo.cli.following import runs_end_first
 from amask_solo.cli.main import launch, session

@@ -31,7 +31,9 @@ def _run(rows: Rows, cfg: DictConfig) -> None:
         from amask_solo.runs.evaluate import evaluate
 
         outcome = evaluate(cfg, places, partial(_tell, console, status))
-    main_scores = {f"{r['protocol']}/{name}": value for r in outcome.results for name, value in _first(r)}
+    main_scores: dict[str, Any] = {
+        f"{r['protocol']}/{name}": value for r in outcome.results for name, value in _first(r)
+    }
     rows.append({"checkpoint": str(cfg.ckpt)} | main_scores)
     if outcome.results:
         console.print(_table(outcome.results))

@@ -67,7 +67,7 @@ def runs_end_first(folders: Sequence[Path]) -> Iterator[None]:
         latest = time.monotonic() + PATIENCE
         while any(map(lives, runs)) and time.monotonic() < latest:
             time.sleep(0.1)
-        if callable(handler := before[number]):
+        if callable(handler := before[signal.Signals(number)]):
             handler(number, frame)
 
     def restore() -> None:

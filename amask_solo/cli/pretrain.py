@@ -38,7 +38,7 @@ def _run(rows: Rows, cfg: DictConfig) -> Any:
         rows.append({"run": str(folder)} | {name.replace("_", " "): summary.get(name) for name in shown})
         Console().print(_table(summary, folder))
         Console(highlight=False, soft_wrap=True).print(
-            next_steps(cfg, folder, labeled=bool(summary["classes"])), markup=False
+            next_steps(cfg, folder, labeled=bool(summary.get("classes", 1))), markup=False
         )
     return summary.get("knn_acc1")
 

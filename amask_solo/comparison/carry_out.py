@@ -80,9 +80,9 @@ def call(command: str, arguments: Sequence[str], *, log: Path) -> None:
 
 def _context() -> Any:
     known = multiprocessing.get_all_start_methods()
-    if multiprocessing.get_start_method() not in known:
+    if multiprocessing.get_start_method(allow_none=True) not in (None, "fork", "spawn", "forkserver"):
         # A worker of joblib has a default of its own that the new process would not know.
-        multiprocessing.set_start_method(known[0], force=True)
+        multiprocessing.set_start_method("fork" if "fork" in known else "spawn", force=True)
     if "forkserver" not in known:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

@@ -203,7 +203,8 @@ def _results(shown: Mapping[str, Sequence[Table]]) -> Iterator[str]:
 def _picture_sections(records: Sequence[Record], tables: Mapping[str, Sequence[Row]], folder: Path) -> Iterator[str]:
     if tables:
         name = draw_accuracy_against_time(records, next(iter(tables)), folder)
-        yield _section("Accuracy against time", f"![Accuracy against training time]({name})", "One point a run.")
+        text = "One point a run, and the mean of each arm's runs with error bars of a standard deviation."
+        yield _section("Accuracy against time", f"![Accuracy against training time]({name})", text)
     if name := draw_training_curves(records, folder):
         text = "Mean over seeds, in the band from the lowest to the highest run."
         yield _section("Training curves", f"![Online kNN accuracy by epoch]({name})", text)

@@ -1,9 +1,9 @@
 """Image sets as uint8 tensors, and loaders that keep small ones on the device.
 
 What must be known of a set before it is made, its module says itself, in plain values that the commands read in its
-source: ``FOLDERS``, the arguments that name a folder of images, ``OBJECTS``, whether there are object masks, and
-``SCORED_ON``, what reports call the validation images. One without an argument ``labels`` has labels, and
-``labels=none`` says that there are none.
+source: ``FOLDERS``, the arguments that name a folder of images, ``HOLDS``, what torchvision has in such a folder,
+``OBJECTS``, whether there are object masks, and ``SCORED_ON``, what reports call the validation images. One without an
+argument ``labels`` has labels, and ``labels=none`` says that there are none.
 """
 
 from amask_solo.data.base import ArrayImages, ImageData, ImageSet, channel_statistics

@@ -64,5 +64,14 @@ def assemble(
     """
     mean, std = resolve_statistics(parts[0], mean=mean, std=std)
     names = list(class_names)
-    read = {"value_range": reading.value_range, "bands": reading.bands}
-    return ImageData(*parts, max(1, len(names)), names, mean, std, image_size, name, **read)
+    return ImageData(
+        *parts,
+        max(1, len(names)),
+        names,
+        mean,
+        std,
+        image_size,
+        name,
+        value_range=reading.value_range,
+        bands=reading.bands,
+    )

@@ -122,8 +122,6 @@ def load_marked_folder(
         std=std,
         name=name,
     )
-    train, val = (
-        images and MarkedImages(images, mark=mark, name=split, seed=seed)
-        for split, images in (("train", plain.train), ("val", plain.val))
-    )
+    train = MarkedImages(plain.train, mark=mark, name="train", seed=seed)
+    val = None if plain.val is None else MarkedImages(plain.val, mark=mark, name="val", seed=seed)
     return replace(plain, train=train, val=val, variants={"unmarked": plain})

@@ -67,12 +67,11 @@ def make_two_digits(
     train = _draw_set("train", num_train, sizes, image_size=image_size, seed=seed)
     val = _draw_set("val", num_val, sizes, image_size=image_size, seed=seed) if num_val else None
     pairs = tuning_split(train, val, tune_fraction, seed=seed)
-    options = {"mean": mean, "std": std, "image_size": image_size}
-    tens, ones = (
-        assemble((_relabeled(pairs[0], place), pairs[1] and _relabeled(pairs[1], place)), NAMES, name=name, **options)
-        for place, name in ((KINDS, "two_digits"), (1, "two_digits, small"))
+    by_large, by_small = (
+        (_relabeled(pairs[0], place), None if pairs[1] is None else _relabeled(pairs[1], place)) for place in (KINDS, 1)
     )
-    return replace(tens, variants={"small": ones})
+    data = assemble(by_large, NAMES, mean=mean, std=std, image_size=image_size, name="two_digits")
+    return replace(data, variants={"small": replace(data, train=by_small[0], val=by_small[1])})
 
 
 def _writings(split: str) -> Writings:

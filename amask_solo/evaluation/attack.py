@@ -18,6 +18,7 @@ from amask_solo.evaluation.attackers import (
     lift,
     make_attacker,
     random_tries,
+    strength,
     survivors,
     train_attacker,
 )
@@ -101,8 +102,7 @@ class Attack(Protocol):
           share. With several networks, ``lift_unet`` and ``lift_patches`` belong to the strongest of each.
         - ``lift_own``, ``advantage_own``: the same for the run's own masks, unchanged and averaged, compared with
           random blocks of their areas; ``lift_own_1`` ... by mask. ``gap`` is ``lift / lift_own``, the exploitability:
-          how far the game is from its best response; 1 is the best response. It is left out if the attack hides
-          another area than the run's masks.
+          how far the game is from its best response, which is 1. There is none for another area than the run's.
         - ``acc1``, ``acc1_attack``, ``acc1_random``, ``acc1_own``: the accuracy of a linear probe, fitted on clean
           images, in percent, if there are labels. ``acc1_search`` counts images that are right under all tried
           rectangles, and ``acc1_worst`` those that are right under these and under every attacker.
@@ -137,11 +137,11 @@ class Attack(Protocol):
     def _against(self, subject: Subject, pool: Pool, probe: nn.Module | None, area: float) -> dict[str, float]:
         """Return the scores for one area."""
         attackers = {name: list(self._attackers(subject, pool, name, area)) for name in self.networks}
-        strength = {attacker: _strength(subject, pool, attacker) for some in attackers.values() for attacker in some}
-        strongest = {name: max(some, key=strength.__getitem__) for name, some in attackers.items()}
-        best = max(strongest.values(), key=strength.__getitem__)
+        lifts = {attacker: strength(subject, pool, attacker) for some in attackers.values() for attacker in some}
+        strongest = {name: max(some, key=lifts.__getitem__) for name, some in attackers.items()}
+        best = max(strongest.values(), key=lifts.__getitem__)
         kinds = {"": best} | {f"_{name}": attacker for name, attacker in strongest.items() if len(strongest) > 1}
-        return self._scores(subject, kinds, list(strength), probe, area)
+        return self._scores(subject, kinds, list(lifts), probe, area)
 
     def _attackers(self, subject: Subject, pool: Pool, network: str, area: float) -> Iterator[Masker]:
         for restart in range(self.restarts):
@@ -209,17 +209,6 @@ def _own_area(subject: Subject, pool: Pool) -> float:
     draw = stream("attack/area", seed=subject.seed, rank=0, step=0, device=subject.device)
     masks = subject.masker(subject.view(pool.pixels[: subject.batch_size]), generator=draw)
     return masks.float().mean().item()
-
-
-@torch.no_grad()
-def _strength(subject: Subject, pool: Pool, attacker: Masker) -> float:
-    """Return the mean lift of an attacker's binary masks on training images."""
-    total = 0.0
-    for pixels, clean in zip(*(part.split(subject.batch_size) for part in (pool.pixels, pool.clean)), strict=True):
-        views = subject.view(pixels)
-        hidden = hide(views, cut(attacker(views)).float())
-        total += float(lift(clean, embed(subject, encode(subject, hidden))).sum())
-    return total / len(pool.pixels)
 
 
 Hits = Callable[[Tensor], Tensor] | None

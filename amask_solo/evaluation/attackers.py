@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from amask_solo._random import stream
 from amask_solo._types import Images, OneMask
 from amask_solo.data.base import Pixels
+from amask_solo.evaluation.masks import cut
 from amask_solo.evaluation.protocol import Subject
 from amask_solo.maskers import PatchHead, RandomMasker, SimultaneousMasker, UNet
 from amask_solo.maskers.base import Masker
@@ -121,6 +122,17 @@ def train_attacker(
             parameter.grad = gradient
         optimizer.step()
     return attacker.eval()
+
+
+@torch.no_grad()
+def strength(subject: Subject, pool: Pool, attacker: Masker) -> float:
+    """Return the mean lift of an attacker's binary masks on training images."""
+    total = 0.0
+    for pixels, clean in zip(*(part.split(subject.batch_size) for part in (pool.pixels, pool.clean)), strict=True):
+        views = subject.view(pixels)
+        hidden = hide(views, cut(attacker(views)).float())
+        total += float(lift(clean, embed(subject, encode(subject, hidden))).sum())
+    return total / len(pool.pixels)
 
 
 def random_tries(views: Images, *, area: float, tries: int, generator: torch.Generator) -> Iterator[OneMask]:

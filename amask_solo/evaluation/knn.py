@@ -107,8 +107,8 @@ class KNN(Protocol):
         It is the one that classifies a tenth of the training images best by the others, the first of equals.
         """
         classes = subject.data.num_classes
-        features, labels = subject.features("val")
-        predictions = _predictions(subject.features("train"), features, self.settings, num_classes=classes)
+        train, (features, labels) = subject.features("train"), subject.features("val")
+        predictions = _predictions(train, features, self.settings, num_classes=classes)
         scores = {setting: accuracy(found, labels, num_classes=classes) for setting, found in predictions.items()}
         chosen = self._choose(subject)
         subject.right["acc1"] = predictions[chosen] == labels

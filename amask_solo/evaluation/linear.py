@@ -106,9 +106,9 @@ class Linear(Protocol):
         features, labels = subject.features("val")
         scores = val_accuracy(subject, classifier(features), labels)
         for name, data in subject.data.variants.items():
-            other = replace(subject, data=data, right={}, _features={})
-            scores[f"acc1_{name}"] = self(other)["acc1"]
-            subject.right[f"acc1_{name}"] = other.right["acc1"]
+            variant = replace(subject, data=data, right={}, _features={})
+            scores[f"acc1_{name}"] = self(variant)["acc1"]
+            subject.right[f"acc1_{name}"] = variant.right["acc1"]
         return scores
 
     def fit(self, subject: Subject) -> nn.Linear:

@@ -96,7 +96,10 @@ def unpack(kept: Mapping[str, Any]) -> Right:
         >>> unpack({"images": 3, "bits": "oA=="})
         array([ True, False,  True])
     """
-    return np.unpackbits(np.frombuffer(b64decode(kept["bits"]), np.uint8), count=kept["images"]).astype(bool)
+    count, packed = kept["images"], np.frombuffer(b64decode(kept["bits"], validate=True), np.uint8)
+    if len(packed) != -(-count // 8):
+        raise ValueError(f"Expected bits of {count} images, but got {len(packed)} bytes.")
+    return np.unpackbits(packed, count=count).astype(bool)
 
 
 def _plain(value: Any) -> Any:

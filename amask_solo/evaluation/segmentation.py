@@ -85,9 +85,10 @@ class Segmentation(Protocol):
         maps = feature_maps(subject, "train")
         mean, std = maps.mean(dim=(0, 2, 3), keepdim=True), maps.std(dim=(0, 2, 3), keepdim=True).clamp_min(1e-6)
         parts = -(-self.resolution // min(maps.shape[-2:]))
-        covered = F.adaptive_avg_pool2d(objects.float(), (parts * maps.shape[-2], parts * maps.shape[-1]))
+        grid = (parts * maps.shape[-2], parts * maps.shape[-1])
+        covered = F.adaptive_avg_pool2d(objects.float(), grid)
         features = ((maps - mean) / std).movedim(1, -1).flatten(0, 2)
-        shares = F.adaptive_avg_pool2d(known_pixels(subject, "train").float(), covered.shape[-2:])
+        shares = F.adaptive_avg_pool2d(known_pixels(subject, "train").float(), grid)
         targets, counted = (F.pixel_unshuffle(x, parts).movedim(1, -1).flatten(0, 2) for x in (covered, shares))
         weight, bias = self._fit(features, targets, counted)
         seen = (feature_maps(subject, "val") - mean) / std

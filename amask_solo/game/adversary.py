@@ -172,10 +172,6 @@ class Adversary(nn.Module):
         """Return the effect of the present masker and hard views on some views, without a host.
 
         Without an objective, an attack does not get beyond its starting point.
-
-        Args:
-            images: Normalized views.
-            generator: Source of randomness, on the device of ``images``.
         """
         masks = self.masker(images, generator=generator)
         shown = self.game.show(masks, generator=generator)

@@ -73,10 +73,7 @@ def _set_aside(leaves: Sequence[Tensor]) -> Iterator[Sequence[Tensor]]:
 def made_anew(propose: Callable[..., Masks], view: Images, *, generator: torch.Generator | None = None) -> Masks:
     """Return masks without keeping their graph; the backward pass makes them again from the same random numbers.
 
-    Args:
-        propose: Makes the masks of a view.
-        view: The view.
-        generator: Source of randomness; it advances as if the masks were made once.
+    The generator advances as if the masks were made once.
     """
     again = None if generator is None else generator.clone_state()
     sources = iter([generator])

@@ -78,11 +78,7 @@ def mask_statistics(masks: Masks) -> dict[str, Scalar]:
     - ``similarity``: the highest :math:`\sum \min(m_i, m_j) / \sum \max(m_i, m_j)` of two masks of an image, mean over
       images; 1 if two masks are identical, however soft. Not given for a single mask.
 
-    Args:
-        masks: Masks in [0, 1]; 1 hides.
-
-    Returns:
-        Scalars on the device of the masks, in float32.
+    They are scalars on the device of the masks, in float32.
 
     Example:
         >>> halves = torch.zeros(1, 2, 4, 4)
@@ -95,18 +91,14 @@ def mask_statistics(masks: Masks) -> dict[str, Scalar]:
     areas = masks.mean(dim=(-2, -1))  # (B, N)
     statistics = {"area": areas.mean(), "area_min": areas.min(), "area_max": areas.max()}
     statistics |= {f"area_{n}": area for n, area in enumerate(areas.mean(dim=0), start=1)}
-    statistics["entropy"] = _entropy(masks).mean()
+    # Rounding may leave a mask slightly outside of [0, 1], where the entropy is minus infinity.
+    hidden = masks.clamp(0, 1)
+    statistics["entropy"] = (torch.special.entr(hidden) + torch.special.entr(1 - hidden)).mean() / log(2)
     if len(masks) > 1:
         statistics["diversity"] = masks.std(dim=0, correction=0).mean()
     if masks.shape[1] > 1:
         statistics |= _pairs(masks)
     return statistics
-
-
-def _entropy(masks: Masks) -> Masks:
-    # Rounding may leave a mask slightly outside of [0, 1], where the entropy is minus infinity.
-    hidden = masks.clamp(0, 1)
-    return (torch.special.entr(hidden) + torch.special.entr(1 - hidden)) / log(2)
 
 
 def _pairs(masks: Masks) -> dict[str, Scalar]:
@@ -138,7 +130,7 @@ def diagnose(statistics: Mapping[str, Scalar | float]) -> list[Finding]:
     values = {name: float(value) for name, value in statistics.items()}
     if not all(isfinite(value) for value in values.values()):
         return [_finding("nan")]
-    areas = _areas(values)
+    areas = {int(name[5:]): area for name, area in values.items() if name.startswith("area_") and name[5:].isdecimal()}
     empty = [n for n, area in areas.items() if area < EMPTY]
     full = [n for n, area in areas.items() if area > FULL]
     findings = [_finding(kind, _named(n, areas)) for kind, n in (("empty", empty), ("full", full)) if n]
@@ -154,14 +146,6 @@ def diagnose(statistics: Mapping[str, Scalar | float]) -> list[Finding]:
 def _finding(kind: str, number: str = "") -> Finding:
     what, cause, remedy = FAILURES[kind]
     return Finding(kind, what.format(number), cause, remedy)
-
-
-def _areas(values: Mapping[str, float]) -> dict[int, float]:
-    return {
-        int(name.removeprefix("area_")): value
-        for name, value in values.items()
-        if name.removeprefix("area_").isdecimal()
-    }
 
 
 def _named(numbers: list[int], areas: Mapping[int, float]) -> str:

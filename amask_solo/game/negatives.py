@@ -43,13 +43,7 @@ class HardNegatives(nn.Module):
 
     @torch.no_grad()
     def views(self, view: Images, fill: Fill, *, generator: torch.Generator | None = None) -> Images:
-        """Return a view with its object hidden.
-
-        Args:
-            view: The clean view of the keys.
-            fill: Makes the content that shows where the view is hidden.
-            generator: Source of randomness, on the device of the view.
-        """
+        """Return the clean view of the keys with its object hidden."""
         mask = self.masker.draw_one(view, generator=generator)
         return occlude(view, mask, fill(view, generator=generator))
 

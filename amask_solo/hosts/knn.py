@@ -56,9 +56,8 @@ class WeightedKNN(Metric):
             (test_features, test_targets, self.test_features, self.test_targets),
         ):
             if features is not None and targets is not None:
-                labeled = targets >= 0
-                kept.append(features.detach()[labeled].float())
-                wanted.append(targets.detach()[labeled])
+                kept.append(features.detach().float())
+                wanted.append(targets.detach())
 
     @contextmanager
     def sync_context(self, *args: Any, **options: Any) -> Iterator[None]:
@@ -71,9 +70,14 @@ class WeightedKNN(Metric):
     def compute(self) -> tuple[float, float]:
         """Return top-1 and top-5 accuracy in percent, or -1 without features."""
         collected = (self.train_features, self.train_targets, self.test_features, self.test_targets)
-        if not all(len(state) and len(dim_zero_cat(state)) for state in collected):
+        if not all(len(state) for state in collected):
             return -1.0, -1.0
         train, train_targets, test, targets = (dim_zero_cat(state) for state in collected)
+        # Samples are left out here, once, since a boolean index waits for the device.
+        train, train_targets = train[train_targets >= 0], train_targets[train_targets >= 0]
+        test, targets = test[targets >= 0], targets[targets >= 0]
+        if len(train) == 0 or len(test) == 0:
+            return -1.0, -1.0
         classes = int(torch.cat([train_targets, targets]).max()) + 1
         hits = torch.zeros(2, device=test.device)
         chunk = max(1, 5_000_000 // len(train))  # about so many distances at a time, as in the host

@@ -59,8 +59,9 @@ class CholeskyWhitening(nn.Module):
             centered = (features - features.mean(dim=0)).float()
             covariance = centered.T @ centered / (len(centered) - 1)
             identity = torch.eye(len(covariance), device=covariance.device)
-            factor = torch.linalg.cholesky((1 - self.eps) * covariance + self.eps * identity)
-            return torch.linalg.solve_triangular(factor, centered.T, upper=False).T
+            # `cholesky` would wait for the device to check a matrix that is positive definite by construction.
+            factor = torch.linalg.cholesky_ex((1 - self.eps) * covariance + self.eps * identity)
+            return torch.linalg.solve_triangular(factor.L, centered.T, upper=False).T
 
 
 class ReleaseRepairs(Repairs):

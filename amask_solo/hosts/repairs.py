@@ -73,6 +73,7 @@ class Repairs(LightningModule):
     num_classes: int
     momentum_classifier: nn.Module | None
     momentum_updater: Any
+    assignments: Tensor
 
     momentum_forward_name: str
     blueprint: Blueprint
@@ -129,6 +130,18 @@ class Repairs(LightningModule):
             "acc5": everything[None],
         }
         return _without_labels(out, targets)
+
+    def on_train_epoch_start(self) -> None:
+        """Let DeepCluster v2 cluster on the device of its memory.
+
+        The host makes the assignments on the CPU and indexes them by tensors of the device. With several processes, it
+        takes those to the CPU too.
+        """
+        alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
+        with torch.device(self.device if alone else "cpu"):
+            super().on_train_epoch_start()
+        if hasattr(self, "assignments"):
+            self.assignments = self.assignments.to(self.device)
 
     def on_train_start(self) -> None:
         """Restore the buffers of a resumed run that the host's ``on_train_start`` makes anew."""

@@ -134,16 +134,16 @@ def _substitute(changed: list[Tensor | None], cache: EncodeOnce, stand_in: int) 
 
 
 def _leave_out(changed: list[Tensor | None], targets: Tensor) -> Callable:
-    """Return a forward pre-hook for the kNN that leaves out the features of changed samples."""
+    """Return a forward pre-hook for the kNN that takes changed samples their labels, so that it leaves them out."""
     labeled = targets != -1
     keep = torch.cat([labeled if rows is None else ~rows & labeled for rows in changed])
 
     def hook(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple:
         if "train_features" in kwargs:
             # The current host has dropped unlabeled rows by now; the release has not.
-            rows = len(kwargs["train_features"])
-            kept = keep if rows == len(keep) else keep[labeled.repeat(len(changed))]
-            kwargs |= {name: kwargs[name][kept] for name in ("train_features", "train_targets")}
+            known = kwargs["train_targets"]
+            kept = keep if len(known) == len(keep) else keep[labeled.repeat(len(changed))]
+            kwargs |= {"train_targets": torch.where(kept, known, -1)}
         return args, kwargs
 
     return hook

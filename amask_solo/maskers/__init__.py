@@ -1,14 +1,12 @@
 """Maskers: which parts of a view to hide."""
 
 from amask_solo.maskers.base import Masker
+from amask_solo.maskers.learned import SequentialMasker, SimultaneousMasker
 from amask_solo.maskers.mixture import MixtureMasker
 from amask_solo.maskers.networks import PatchHead, UNet
-from amask_solo.maskers.none import NoMasks
 from amask_solo.maskers.patterns import AnyOf, BandNoise, Block, Centered, Disk, Focal, Grid, random_blocks
-from amask_solo.maskers.random import RandomMasker
+from amask_solo.maskers.random import NoMasks, RandomMasker
 from amask_solo.maskers.saliency import SaliencyMasker
-from amask_solo.maskers.sequential import SequentialMasker
-from amask_solo.maskers.simultaneous import SimultaneousMasker
 
 __all__ = [
     "AnyOf",

@@ -33,15 +33,7 @@ class Masker(nn.Module, ABC):
         """
 
     def draw_one(self, images: Images, *, generator: torch.Generator | None = None) -> OneMask:
-        """Propose one mask for each image, drawn from all of its masks; a masker need not make the others.
-
-        Args:
-            images: As in :meth:`forward`.
-            generator: Source of randomness, on the device of ``images``.
-
-        Returns:
-            Masks of shape ``(B, 1, H, W)``, otherwise as those of :meth:`forward`.
-        """
+        """Propose one of the masks of each image, ``(B, 1, H, W)``; a masker need not make the others."""
         return draw_one(self(images, generator=generator), generator=generator)
 
 

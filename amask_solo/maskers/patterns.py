@@ -211,10 +211,6 @@ def random_blocks(masks: Masks, *, generator: torch.Generator | None = None) -> 
 
     These are masks that hide as much, but do not know the image. A mask that hides less than half a pixel gets none.
 
-    Args:
-        masks: Masks in [0, 1], soft or not.
-        generator: Source of randomness on their device.
-
     Example:
         >>> blocks = random_blocks(torch.full((1, 1, 8, 8), 0.25), generator=torch.Generator().manual_seed(0))
         >>> blocks.mean(), sorted(blocks.unique().tolist())

@@ -38,3 +38,13 @@ class RandomMasker(Masker):
         canvas = Canvas(batch * self.num_masks, (height, width), images.device, generator)
         masks = self.pattern(self.area, canvas)
         return masks.unflatten(0, (batch, self.num_masks)).to(images.dtype)
+
+
+class NoMasks(Masker):
+    """Hide nothing, for hard views alone: without these, the method is the stock method."""
+
+    num_masks = 1
+
+    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:  # noqa: ARG002
+        """Return one mask of zeros."""
+        return images.new_zeros(len(images), 1, *images.shape[-2:])

@@ -1,10 +1,9 @@
 """Projections: from logits to masks, with hard limits on what the adversary may hide."""
 
 from amask_solo.projections.area import AreaBudget, area_budget
-from amask_solo.projections.base import Projection
+from amask_solo.projections.base import Projection, Sigmoid, Softmax
 from amask_solo.projections.combined import Binary, Disjoint, Standardized
 from amask_solo.projections.patches import GumbelTopK, Patches
-from amask_solo.projections.pixelwise import Sigmoid, Softmax
 
 __all__ = [
     "AreaBudget",

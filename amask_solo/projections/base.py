@@ -1,4 +1,4 @@
-"""The base class of projections from logits to masks.
+"""The base class of projections from logits to masks, and those that project each pixel by itself.
 
 A projection maps logits, and the part that earlier masks hide, to masks in [0, 1]. It computes in float32 or better, so
 that budgets also hold under bf16. Projections are plain classes, because OmegaConf would take a dataclass in a list of
@@ -36,14 +36,9 @@ class Projection(ABC):
         """
 
     def decide(self, masks: Masks, room: OneMask | None) -> Masks:
-        """Return binary masks: by default, pixels are hidden if more than half of their room is.
+        """Return zeros and ones for the masks of :meth:`within`; ones may be where there is no room.
 
-        Args:
-            masks: The result of :meth:`within`.
-            room: The argument of :meth:`within`.
-
-        Returns:
-            Zeros and ones; ones may be where there is no room.
+        By default, pixels are hidden if more than half of their room is.
         """
         return (masks > (0.5 if room is None else room / 2)).to(masks.dtype)
 
@@ -81,3 +76,39 @@ def times(masks: Masks, room: OneMask | None) -> Masks:
 def wide(logits: Logits) -> Logits:
     """Return the logits in float32 or better."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+class Sigmoid(Projection):
+    """Hide each pixel independently of all others; nothing limits the area."""
+
+    def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:  # noqa: ARG002
+        """Return the sigmoid of the logits, times the room."""
+        return times(torch.sigmoid(wide(logits)), room)
+
+
+class Softmax(Projection):
+    """Divide each pixel among the N masks, which sum to one everywhere.
+
+    References:
+        Shi et al., `Adversarial Masking for Self-Supervised Learning
+        <https://arxiv.org/abs/2201.13100>`_, ICML 2022.
+    """
+
+    shares_out = True
+
+    def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:  # noqa: ARG002
+        """Return the softmax over the masks, times the room.
+
+        Raises:
+            ValueError: If there is only one mask, which would hide everything.
+        """
+        if logits.shape[1] < 2:
+            raise ValueError(
+                "Expected two masks or more to share the pixels out, but got 1, which would hide everything; "
+                "take a larger num_masks, or the projection Sigmoid or AreaBudget."
+            )
+        return times(torch.softmax(wide(logits), dim=1), room)
+
+    def decide(self, masks: Masks, room: OneMask | None) -> Masks:  # noqa: ARG002
+        """Give each pixel to the mask with the largest share of it."""
+        return torch.zeros_like(masks).scatter(1, masks.argmax(dim=1, keepdim=True), 1.0)

@@ -99,7 +99,7 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
                 logger.log_metrics({f"{name}/{k}": score for k, score in result["scores"].items()}, facts["epochs"])
     finally:
         finish(loggers)
-    if outcome.results and path.parent == file.parent.parent and path.name == EVALUATION:
+    if outcome.results and path.absolute() == file.absolute().parent.parent / EVALUATION:
         _add_to_page(path.parent)
     return outcome
 
@@ -201,7 +201,11 @@ def _as_trained(
             known = {"mean": own.mean, "std": own.std}
         except UserError as error:
             warnings.warn(f"The images of the run cannot be measured, so those of data are. {error}", stacklevel=1)
-    return (replace(data, **known), "the run's images") if known else (data, f"the images of '{data.name}'")
+    if not known:
+        return data, f"the images of '{data.name}'"
+    mean, std = known["mean"], known["std"]
+    variants = {name: replace(variant, mean=mean, std=std) for name, variant in data.variants.items()}
+    return replace(data, variants=variants, mean=mean, std=std), "the run's images"
 
 
 def trained_statistics(run: DictConfig | None, checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:
@@ -209,7 +213,7 @@ def trained_statistics(run: DictConfig | None, checkpoint: Checkpoint) -> dict[s
     for said in (checkpoint.get(STATE, {}).get("images", {}), run.data if run is not None else {}):
         found = {key: said.get(key) for key in ("mean", "std")}
         if all(value is not None and not isinstance(value, str) for value in found.values()):
-            return {key: tuple(map(float, value)) for key, value in found.items()}
+            return {key: tuple(map(float, value or ())) for key, value in found.items()}
     return {}
 
 

@@ -57,14 +57,11 @@ def accuracy_against_time(points: Points, *, label: str) -> Figure:
     figure, panels = _panels(points, f"training time ({unit})", f"{label} (%)")
     for arms, axis in panels:
         for name, (color, marker, _) in _styles(points).items():
-            x, y = zip(*arms.get(name, ()), strict=True) if arms.get(name) else ((), ())
-            x = [value / seconds for value in x]
+            x, y = [time / seconds for time, _ in arms.get(name, ())], [height for _, height in arms.get(name, ())]
             dots: Any = {"linestyle": "none", "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.6}
             axis.plot(x, y, marker=marker, color=color, alpha=0.6, label=name, **dots)
             if len(y) > 1:
-                center, spread = [(fmean(values), stdev(values)) for values in (x, y)], {"capsize": 3, "linewidth": 1.2}
-                (x_mean, x_std), (y_mean, y_std) = center
-                axis.errorbar(x_mean, y_mean, y_std, x_std, color=color, **spread)
+                axis.errorbar(fmean(x), fmean(y), stdev(y), stdev(x), color=color, capsize=3, linewidth=1.2)
         axis.set_xlim(left=0)
         axis.margins(y=0.12)
     return _with_legend(figure)

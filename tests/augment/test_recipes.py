@@ -6,6 +6,7 @@ import torch
 import yaml
 from hydra import compose, initialize_config_dir
 
+import amask_solo.configuration  # noqa: F401 - for the resolver of sizes
 from amask_solo.augment.views import Views
 from tests.augment.inputs import PLAIN, noise, seeded
 
@@ -15,11 +16,12 @@ RECIPES = sorted(path.stem for path in (ROOT / "configs" / "augmentations").glob
 
 @pytest.mark.parametrize("size", [32, 96])
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_composes_and_makes_two_views_of_one_size(name, size):
+def test_every_recipe_composes_and_makes_two_views_of_one_size_and_perhaps_small_ones(name, size):
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
         cfg = compose(overrides=[f"+augmentations={name}", f"+data.image_size={size}"])
     views = Views(cfg.augmentations, **PLAIN)(noise(2, 40), generator=seeded())
-    assert [view.shape[-1] for view in views] == [size, size]
+    small = {"multicrop": 6 * [round(0.43 * size)]}
+    assert [view.shape[-1] for view in views] == [size, size, *small.get(name, [])]
     assert all(torch.isfinite(view).all() for view in views)
 
 

@@ -1,6 +1,7 @@
 """Callbacks on real runs of real methods."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from amask_solo.callbacks.checkpoints import checkpoints
 from amask_solo.callbacks.game_monitor import GameMonitor
 from amask_solo.callbacks.loggers import MetricsFile, csv, wandb
 from amask_solo.callbacks.panels import HardViewPanels
-from amask_solo.callbacks.progress import progress_bar
+from amask_solo.callbacks.progress import Beginning, progress_bar
 from amask_solo.callbacks.summary import Summary
 from amask_solo.layout import LAST
 from amask_solo.maskers import NoMasks
@@ -246,4 +247,16 @@ def test_without_a_terminal_progress_is_a_line_an_epoch(capsys):
     fit(masked(), callbacks=[GameMonitor(), knn(), progress_bar()], enable_progress_bar=True)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
     assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
-    assert all("knn 100" in line and "area" in line for line in lines)
+    assert all("knn 100" in line and "area" in line and re.search(r"  loss -?\d", line) for line in lines)
+
+
+def test_a_stock_run_shows_its_loss_and_a_score_only_in_the_epoch_that_measured_it(capsys):
+    model = build("simclr")
+    scores, facts = knn(), {"train_images": 16, "val_images": 8, "classes": 2, "image_size": 32, "backbone": "resnet18"}
+    scores.every_n_epochs = 2
+    fit(model, callbacks=[GameMonitor(), scores, Beginning(facts), progress_bar()], enable_progress_bar=True)
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.startswith("16 images (8 more to validate), 2 classes, 32 px; resnet18, ")
+    assert re.search(r"million parameters .*; cpu .*; \d+ steps an epoch$", first)
+    assert ["knn" in line for line in lines] == [False, True]
+    assert all(re.search(r"  loss -?\d", line) for line in lines)

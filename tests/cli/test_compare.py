@@ -137,7 +137,7 @@ def test_images_that_no_protocol_can_score_are_refused_before_the_first_run(tmp_
     for folder in folders:
         (tmp_path / "photos" / folder).mkdir(parents=True)
         for n in range(8):
-            Image.new("RGB", (32, 32), (9 * n, 0, 0)).save(tmp_path / "photos" / folder / f"{n}.png")
+            Image.effect_noise((32, 32), 60 + n).convert("RGB").save(tmp_path / "photos" / folder / f"{n}.png")
     images = ["data=image_folder", "data.train_path=photos", "optimizer.batch_size=4", "trainer=cpu", *more]
     said = compare(*images, "arms=[stock,random]", "seed=[0]", "folder=out", "protocol=[knn]", cwd=tmp_path)
     assert said.code == 2

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from amask_solo.cli.comparison import check_comparison, make_runs, sort_arguments
 from amask_solo.cli.composed import composed
 from amask_solo.cli.next_steps import shell
-from amask_solo.cli.overrides import searched
+from amask_solo.cli.overrides import checked, searched
 from amask_solo.errors import UserError
 from tests.cli.command import BARE, SMALL, TINY, call, pretrain
 from tests.data.pictures import labeled_tree
@@ -24,7 +24,7 @@ KINDS = {
     "own masker": ["masker=simultaneous", "adversary.masker.num_masks=2", "constraint=smooth", "fill=blur"],
     "projection": ["adversary.masker.projection={_target_:amask_solo.projections.Sigmoid}", "adversary.draw=one"],
     "stock": ["method=byol"],
-    "own constraint": ["adversary.constraint={_target_: amask_solo.constraints.TotalVariation}"],
+    "own constraint": ["adversary.constraint={_target_: amask_solo.constraints.Smoothness}"],
     "own folder": ["--config-dir", "mine", "masker=single"],
 }
 
@@ -48,10 +48,10 @@ def test_the_comparison_after_a_run_has_the_runs_own_arm(kind, mine, monkeypatch
     monkeypatch.chdir(mine)
     cfg = composed("compare", sort_arguments(searched(offered[1:])))
     check_comparison(cfg)
-    made = {run.arm: composed("pretrain", run.settings) for run in make_runs(cfg)}
+    made = {run.arm: composed("pretrain", checked("pretrain", run.settings)) for run in make_runs(cfg)}
     trained = OmegaConf.load(mine / "my run (1)" / "config.yaml")
     arm = made.pop("stock" if kind == "stock" else "mine")
-    for key in ("adversary", "method", "method_kwargs", "optimizer", "data", "max_epochs", "stem"):
+    for key in ("adversary", "method", "method_kwargs", "optimizer", "max_epochs", "stem"):
         assert OmegaConf.select(arm, key) == trained.get(key), key
     assert kind == "stock" or set(made) == {"stock"}
 

@@ -109,7 +109,7 @@ def test_the_command_tells_what_one_may_do_next_in_words_that_work(finished):
     following = finished.said.out.partition("Next\n")[2]
     assert "masks/epoch_0002.png" in following
     offered = {line.split()[0]: shlex.split(line)[1:] for line in following.splitlines() if line}
-    assert offered["compare"][:2] == ["amask-compare", "base=[byol]"]
+    assert offered["compare"][:4] == ["amask-compare", "base=[byol]", "arms=[stock,mine]", "+definitions.mine={}"]
     assert make_runs(composed("compare", sort_arguments(offered["compare"][1:])))
     for name in ("evaluate", "export"):
         said = call(name, *offered[name][1:], cwd=finished.folder.parent.parent)
@@ -125,6 +125,7 @@ def test_what_one_may_do_next_finds_the_users_own_configuration_files(named, tmp
     said = pretrain(*SMALL, *BARE, *named, "masker=none_of_theirs", cwd=tmp_path)
     assert said.code == 0, said.err
     assert f"  compare   {shlex.join(['amask-compare', *named])} 'base=[byol]'" in said.out
+    assert "'+definitions.mine={masker: none_of_theirs}'" in said.out
 
 
 # ---------------------------------------------------------------------- other runs

@@ -1,10 +1,12 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from amask_solo.comparison.records import read_record
 from amask_solo.errors import UserError
+from amask_solo.evaluation.results import pack
 from tests.comparison.folder import EPOCHS, PROTOCOLS, STEPS, make_run, record
 
 
@@ -97,3 +99,25 @@ def test_scores_by_area_are_a_curve_from_nothing_hidden():
     assert made.by_area("acc1") == [(0, 50), (10, 45), (50, 20)]
     assert made.by_area("acc1_worst") == [(0, 51), (25, 5)]
     assert made.by_area("acc1_search") == []
+
+
+def test_which_images_were_right_and_what_they_were_is_read_with_the_scores(run):
+    assert read(run).right == {}
+    kept = json.loads((run / "comparison.json").read_text())
+    kept["results"][0] |= {
+        "correct": {"acc1": pack(np.array([True, False, True]))},
+        "images": {"val_path": "birds/test"},
+    }
+    (run / "comparison.json").write_text(json.dumps(kept))
+    found = read(run)
+    assert found.right["linear/acc1"].tolist() == [True, False, True]
+    assert found.images == {"val_path": "birds/test"}
+
+
+@pytest.mark.parametrize("bits", ["?", "", "AAAA"])
+def test_broken_bits_are_named_with_their_file(run, bits):
+    kept = json.loads((run / "comparison.json").read_text())
+    kept["results"][0]["correct"] = {"acc1": {"images": 3, "bits": bits}}
+    (run / "comparison.json").write_text(json.dumps(kept))
+    with pytest.raises(UserError, match="is not what amask-evaluate writes"):
+        read(run)

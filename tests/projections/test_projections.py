@@ -1,9 +1,11 @@
+from unittest import mock
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from amask_solo.projections import AreaBudget, Disjoint, Sigmoid, Softmax, area_budget
+from amask_solo.projections import AreaBudget, Disjoint, Sigmoid, Softmax, area, area_budget
 
 SHAPES = ["normal", "constant", "two values", "one pixel", "ramp"]
 areas = st.floats(0.02, 0.98)
@@ -53,6 +55,18 @@ def test_the_budget_is_met_exactly(shape, scale, area, bf16, seed):
     assert masks.min() >= 0
     assert masks.max() <= 1
     torch.testing.assert_close(area_of(masks), torch.full((3, 2), area), atol=1e-3, rtol=0)
+
+
+@settings(deadline=None, max_examples=120)
+@given(st.sampled_from(SHAPES), scales, areas, areas, st.sampled_from([None, 0.3, 5.0, 1e3]), st.integers(0, 9))
+def test_a_device_s_few_steps_meet_the_budget_as_the_halvings_of_a_cpu_do(shape, scale, one, other, earlier, seed):
+    logits, bounds = make_logits(shape, scale, seed=seed), sorted((one, other))
+    room = None if earlier is None else 1 - Sigmoid()(make_logits("normal", earlier, seed=seed + 10, masks=1))
+    for low, high in (bounds, bounds[:1] * 2):
+        halved = area_budget(logits, low, high, room=room)
+        with mock.patch.object(area, "_shift_by_halving", area._shift_by_rank):
+            stepped = area_budget(logits, low, high, room=room)
+        torch.testing.assert_close(area_of(stepped), area_of(halved), atol=1e-3, rtol=0)
 
 
 @settings(deadline=None, max_examples=40)

@@ -2,6 +2,7 @@
 
 import inspect
 from pkgutil import resolve_name
+from types import SimpleNamespace
 
 import pytest
 from omegaconf import OmegaConf
@@ -99,6 +100,21 @@ def test_most_methods_take_two_views(method):
             check(cfg(method, large=large, small=small))
     check(cfg("amask_byol", large=2, small=4))
     check(cfg(method, large=3), many_views=True)
+
+
+@pytest.mark.parametrize(("generation", "allowed"), [("current", True), ("release", False)])
+@pytest.mark.parametrize("method", ["swav", "amask_dino"])
+def test_small_views_are_for_the_host_that_takes_them(method, generation, allowed, monkeypatch):
+    monkeypatch.setattr("amask_solo.hosts.installed.load_host", lambda: SimpleNamespace(generation=generation))
+    made = cfg(method, large=2, small=6)
+    if allowed:
+        check(made, batch=None)
+    else:
+        with pytest.raises(UserError, match="small ones only in solo-learn's GitHub version") as refused:
+            check(made, batch=None)
+        assert "swav," not in str(refused.value).partition("choose")[2]
+    with pytest.raises(UserError, match="exactly two views"):
+        check(cfg(method, large=3), batch=None)
 
 
 def test_a_single_large_view_is_too_few():

@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 import amask_solo
 from amask_solo.cli.composed import composed
 from amask_solo.errors import UserError
-from amask_solo.settings.pretraining import check_imported, check_values_and_names
-from amask_solo.settings.trainer import ACCELERATORS, PRECISIONS, SET_BY_US, STRATEGIES
+from amask_solo.settings.pretraining import check_downloaded, check_imported, check_values_and_names
+from amask_solo.settings.trainer import ACCELERATORS, PRECISIONS, SET_BY_US, STRATEGIES, check_device
 
 ROOT = str(Path(amask_solo.__file__).parents[1])
 ASK = """
@@ -102,6 +102,10 @@ def test_what_works_passes(changes):
         ((*VIT, "data.image_size=40"), "40 px are no multiple of 16"),
         ((*VIT, "masker=sequential_patches", "++backbone.kwargs.patch_size=8"), "patch_size=8, as the backbone's"),
         (("backbone.name=resnet34",), "If timm has it, then .*timm/resnet34"),
+        (("data.num_train=16", "optimizer.batch_size=32"), "num_train of at least optimizer.batch_size=32"),
+        (("++trainer.overfit_batches=2",), "data.max_images=N trains on few"),
+        (("++trainer.enable_checkpointing=false",), "save_every=N"),
+        (("trainer.limit_train_batches=0",), "limit_train_batches to be a number above 0"),
         (("masker=sequential_patches",), "resnet18 has none"),
         (("masker=sequential_patches", "backbone.name=timm/resnet18"), "timm/resnet18 has none"),
         ((*OF_TIMM, "data.image_size=40"), "40 px are no multiple of 16"),
@@ -152,6 +156,25 @@ def test_what_only_a_library_knows_is_refused_when_it_is_imported(changes, words
     check_values_and_names(cfg)
     with pytest.raises(UserError, match=words):
         check_imported(cfg)
+
+
+def test_a_machine_without_the_accelerator_is_refused(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(UserError, match=r"trainer\.accelerator=gpu, but torch finds none"):
+        check_device(OmegaConf.create({"accelerator": "gpu"}))
+    check_device(OmegaConf.create({"accelerator": "cpu"}))
+    check_device(OmegaConf.create({}))
+
+
+@pytest.mark.parametrize(("name", "folder"), [("cifar10", "cifar-10-batches-py"), ("stl10", "stl10_binary")])
+def test_a_set_that_was_not_downloaded_is_refused_with_the_command_that_does_it(name, folder, tmp_path):
+    data = composed("pretrain", [f"data={name}", f"data.root={tmp_path}"]).data
+    with pytest.raises(UserError, match=f"in its folder '{folder}'.*download=True"):
+        check_downloaded(data)
+    (tmp_path / folder).mkdir()
+    check_downloaded(data)
+    check_downloaded(composed("pretrain", ["data=shapes"]).data)
 
 
 def test_a_warm_up_longer_than_the_training_is_refused():

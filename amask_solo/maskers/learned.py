@@ -1,4 +1,4 @@
-"""One mask after another, each knowing what is hidden already."""
+"""Learned masks: one after another, each knowing what is hidden already, or all at once."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,13 @@ from amask_solo._types import Images, Logits, Masks, OneMask
 from amask_solo.maskers.base import Masker
 from amask_solo.maskers.networks import NetworkFactory, SmallImages, UNet, check_resolution, enlarge, shrink
 from amask_solo.occlusion import occlude
-from amask_solo.projections import AreaBudget, Disjoint, Projection
+from amask_solo.projections import AreaBudget, Disjoint, Projection, Softmax
 
 Sight = Float[Tensor, "b 4 small_h small_w"]
 """What a step looks at: the small view without what is hidden, and what is hidden."""
 
 _QUARTER = Disjoint(AreaBudget(0.25))
+_SHARED_OUT = Softmax()
 
 
 class SequentialMasker(Masker):
@@ -27,22 +28,19 @@ class SequentialMasker(Masker):
 
         m_n = P_n(g((1 - h_{n-1}) \, x, \; h_{n-1})), \qquad h_n = 1 - (1 - h_{n-1}) (1 - m_n).
 
-    This is **our reading** of sequential adversarial masking: of that work only the abstract was at
-    hand, which says that masks are generated one after another under different constraints on the
-    adversary. How a mask depends on the earlier ones, that the steps share a network, and what the
-    constraints are, is ours.
+    This is **our reading** of sequential adversarial masking: of that work only the abstract was at hand, which says
+    that masks are generated one after another under different constraints on the adversary. How a mask depends on the
+    earlier ones, that the steps share a network, and what the constraints are, is ours.
 
     Args:
         num_masks: How many masks.
-        network: Builds the network: the view's channels and what is hidden, one map of scores
-            out.
+        network: Builds the network: the view's channels and what is hidden in, one map of scores out.
         projection: Turns scores into a mask; one for all steps, or a list with one for each. By default a quarter of
             the image that no earlier mask hides: without that, nothing keeps the masks from being the same.
-        resolution: The share of height and width that the network works at. The scores are enlarged
-            before they are projected, so budgets hold at full size.
-        through_earlier: Whether the gradient of a mask also flows into the earlier masks that it
-            has seen. If not, each mask is trained by what it itself hides.
-
+        resolution: The share of height and width that the network works at. The scores are enlarged before they are
+            projected, so budgets hold at full size.
+        through_earlier: Whether the gradient of a mask also flows into the earlier masks that it has seen. If not,
+            each mask is trained by what it itself hides.
         channels: Of the images. A run fills in those of its data.
 
     Raises:
@@ -54,8 +52,8 @@ class SequentialMasker(Masker):
         tensor([0.2500, 0.2500, 0.2500], grad_fn=<SelectBackward0>)
 
     References:
-        Sam et al., `Improving self-supervised representation learning via sequential adversarial
-        masking <https://arxiv.org/abs/2212.08277>`_, 2022 (the abstract).
+        Sam et al., `Improving self-supervised representation learning via sequential adversarial masking
+        <https://arxiv.org/abs/2212.08277>`_, 2022 (the abstract).
     """
 
     def __init__(
@@ -72,9 +70,8 @@ class SequentialMasker(Masker):
         projections = list(projection) if isinstance(projection, Sequence) else [projection] * num_masks
         if num_masks < 1 or len(projections) != num_masks:
             raise ValueError(
-                "Expected num_masks of 1 or more and one projection for each, but got "
-                f"{num_masks} masks and {len(projections)} projections; "
-                "a single one, not in a list, serves all steps."
+                f"Expected num_masks of 1 or more and one projection for each, but got {num_masks} masks and "
+                f"{len(projections)} projections; a single one, not in a list, serves all steps."
             )
         _check(projections)
         self.num_masks = num_masks
@@ -85,8 +82,7 @@ class SequentialMasker(Masker):
 
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
         """Return the masks in the order in which they were made; only a projection may draw at random."""
-        # The view is shrunk once; what is hidden is removed from the small view, which costs a
-        # fraction.
+        # The view is shrunk once; what is hidden is removed from the small view, which costs a fraction.
         view, size = shrink(images, self.resolution), images.shape[-2:]
         hidden = torch.zeros_like(images[:, :1], dtype=torch.float32)
         # Soft masks are disjoint if their sum is at most one; their union would be less than that.
@@ -156,3 +152,51 @@ def _check(projections: Sequence[Projection]) -> None:
 
 def _hide(hidden: OneMask, taken: OneMask, mask: OneMask) -> tuple[OneMask, OneMask]:
     return torch.lerp(hidden, torch.ones_like(hidden), mask), (taken + mask).clamp(max=1)
+
+
+class SimultaneousMasker(Masker):
+    """Score all N masks in one pass; by default they share the image out between them, as in ADIOS.
+
+    Args:
+        num_masks: How many masks.
+        network: Builds the network: the view's channels in, one map of scores a mask out.
+        projection: Turns the scores of all masks into masks.
+        resolution: The share of height and width that the network works at. The scores are enlarged before they are
+            projected, so budgets hold at full size.
+        channels: Of the images. A run fills in those of its data.
+
+    Raises:
+        ValueError: If there is no mask, or a single one that shares the image out, or the resolution is not in (0, 1].
+
+    Example:
+        >>> SimultaneousMasker()(torch.randn(2, 3, 32, 32)).sum(dim=1).allclose(torch.ones(()))
+        True
+
+    References:
+        Shi et al., `Adversarial Masking for Self-Supervised Learning
+        <https://arxiv.org/abs/2201.13100>`_, ICML 2022; with a network of our own.
+    """
+
+    def __init__(
+        self,
+        num_masks: int = 4,
+        *,
+        network: NetworkFactory = UNet,
+        projection: Projection = _SHARED_OUT,
+        resolution: float = 0.5,
+        channels: int = 3,
+    ) -> None:
+        super().__init__()
+        if num_masks < 1:
+            raise ValueError(f"Expected num_masks of 1 or more, but got {num_masks}.")
+        # The projection refuses a single mask if it shares the pixels out.
+        projection(torch.zeros(1, num_masks, 1, 1), generator=torch.Generator())
+        self.num_masks = num_masks
+        self.resolution = check_resolution(resolution)
+        self.projection = projection
+        self.network = network(in_channels=channels, out_channels=num_masks)
+
+    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
+        """Return the masks; only a projection may draw at random."""
+        logits = enlarge(self.network(shrink(images, self.resolution)), images.shape[-2:])
+        return self.projection(logits, generator=generator).to(images.dtype)

@@ -1,0 +1,90 @@
+"""Count the operations that a training step starts, relative to the stock method's: on a GPU, the launches.
+
+Small steps of a GPU are bound by launches, not by arithmetic, and a count needs no GPU: every operation of torch that
+makes or changes a tensor counts once, views do not. Optimizers work on all tensors at once, as they do on a GPU by
+default. The batch and the size of the images change nothing. `tests/test_count_ops.py` holds the limits.
+
+    python scripts/count_ops.py
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+sys.path.append(str(Path(__file__).parent))
+
+from benchmarking.interleaved import Run, SameBatch
+from benchmarking.models import ALL_OF_FOUR, Setting, build
+
+from amask_solo.projections import area
+
+ARMS = {
+    "random blocks": ["masker=random_block"],
+    "one sequential mask": ["adversary.masker.num_masks=1"],
+    "three, one drawn (the default)": [],
+    "simultaneous, one drawn": ["masker=simultaneous"],
+    "N = 4, all shown": ALL_OF_FOUR,
+}
+METHODS = ("simclr", "byol")
+LIMITS = {"one sequential mask": 1.28, "three, one drawn (the default)": 1.52, "simultaneous, one drawn": 1.2}
+"""What a step of SimCLR may start at most, relative to stock's."""
+
+SETTING = Setting(torch.device("cpu"), "resnet18", 32, 8, 0)
+
+
+class Operations(TorchDispatchMode):
+    """Count operations by name while the context lasts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        """Count one operation; neither a view nor an empty tensor launches anything."""
+        if not func.is_view and func.name() not in ("aten::empty.memory_format", "aten::_unsafe_view"):
+            self.counts[func.name()] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def as_on_a_gpu() -> Iterator[None]:
+    """Let optimizers and the area budget choose what they choose for tensors of a GPU."""
+    with (
+        mock.patch("torch.optim.sgd._default_to_fused_or_foreach", return_value=(False, True)),
+        mock.patch("torch.optim.adam._default_to_fused_or_foreach", return_value=(False, True)),
+        mock.patch.object(area, "_shift_by_halving", area._shift_by_rank),
+    ):
+        yield
+
+
+def count(method: str, overrides: Sequence[str] = ()) -> Counter[str]:
+    """Return how often a warm step calls each operation."""
+    operations = Operations()
+    with as_on_a_gpu():
+        data = {"train_dataloaders": SameBatch(SETTING.views())}
+        run = Run(build(SETTING, method, overrides), data, accelerator="cpu")
+        run.turn(2)
+        run.turn(1, operations)
+        run.stop()
+    return operations.counts
+
+
+def main() -> None:
+    """Print the table."""
+    print("| | " + " | ".join(METHODS) + " |\n| --- |" + " --- |" * len(METHODS))
+    stock = {method: count(method) for method in METHODS}
+    print(f"| the stock method, operations | {' | '.join(str(stock[m].total()) for m in METHODS)} |")
+    for arm, overrides in ARMS.items():
+        ratios = [count(f"amask_{method}", overrides).total() / stock[method].total() for method in METHODS]
+        print(f"| {arm} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

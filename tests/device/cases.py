@@ -34,7 +34,7 @@ from tests.contracts.configs import build, names
 from tests.device.pretended import TYPE, Waits, elsewhere, install, pretended
 from tests.tiny import thin_networks, tiny_cfg
 
-DEVICE = install()
+DEVICE = f"{TYPE}:0"
 
 COLOR = {"prob": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.2, "hue": 0.1}
 FULL = {"rrc": {"crop_min_scale": 0.2}, "color_jitter": COLOR, "grayscale": {"prob": 0.2}, "crop_size": 32}
@@ -127,7 +127,7 @@ class NoAccelerator(Accelerator):
 
     @staticmethod
     def get_parallel_devices(devices: Any) -> list[torch.device]:
-        return [DEVICE]
+        return [torch.device(DEVICE)]
 
     @staticmethod
     def auto_device_count() -> int:
@@ -197,7 +197,7 @@ def fit(model: Any, waits: Waits, *, low: bool = False, accumulate: int = 1) -> 
     """Train for two epochs and return what should lie on the device."""
     trainer = Trainer(
         max_epochs=2,
-        strategy=Strategy(device=DEVICE, accelerator=NoAccelerator()),
+        strategy=Strategy(device=torch.device(DEVICE), accelerator=NoAccelerator()),
         callbacks=[Watch(waits), GameMonitor(), AdvantageMonitor()],
         plugins=[MixedPrecision("bf16-mixed", TYPE)] if low else [],
         accumulate_grad_batches=accumulate,
@@ -265,4 +265,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
+    install()
     main()

@@ -28,8 +28,8 @@ WAITING = {"aten::_linalg_check_errors", "aten::unique_dim", "aten::_unique2", "
 WAITING |= {"aten::repeat_interleave.Tensor", "aten::equal", "aten::nonzero", "aten::_local_scalar_dense"}
 ROOT = Path(__file__).parents[2]
 
-_AUTOCAST = torch.library.Library("_", "IMPL", "AutocastPrivateUse1")
-"""What it registers lives as long as it does."""
+_kept: list[torch.library.Library] = []
+"""What a library registers lives as long as it does."""
 
 
 class Backend(backend_registration._DummyBackendModule):
@@ -70,17 +70,17 @@ class Generator(torch.Generator):
         return Generator(self.place)
 
 
-def install() -> torch.device:
-    """Add the device to torch, for good, and return it."""
+def install() -> None:
+    """Add the device to torch, for good."""
     backend_registration._setup_privateuseone_for_python_backend(TYPE, backend_module=Backend())
-    _AUTOCAST.fallback(torch.library.fallthrough_kernel)
+    _kept.append(torch.library.Library("_", "IMPL", "AutocastPrivateUse1"))
+    _kept[0].fallback(torch.library.fallthrough_kernel)
     fake_tensor.init_gpu_context = lambda device: None
     FakeTensor.numpy = lambda self: np.zeros(tuple(self.shape), dtype=np.int64)
     FakeTensor.__deepcopy__ = lambda self, memo: self.detach().clone().requires_grad_(self.requires_grad)
     FakeTensor.data_ptr = lambda self: self.untyped_storage()._cdata + self.storage_offset()
     torch.Generator = Generator
     torch.random.fork_rng = lambda *_, **__: contextlib.nullcontext()
-    return torch.device(TYPE, 0)
 
 
 class Calls(TorchFunctionMode):

@@ -156,7 +156,7 @@ def partition(masks: Masks) -> Parts:
     return torch.cat([none, masks], dim=1).argmax(dim=1)
 
 
-def adjusted_rand_index(parts: Parts, others: Parts, known: Parts | None = None) -> Scores:
+def adjusted_rand_index(parts: Parts, others: Parts, known: Bool[Tensor, "b h w"] | None = None) -> Scores:
     """Return the agreement of two ways to divide each image, or its known pixels: 1 = the same, 0 = by chance.
 
     References:

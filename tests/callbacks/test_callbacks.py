@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from PIL import Image
 
 from amask_solo.callbacks.advantage_monitor import AdvantageMonitor
@@ -17,6 +18,7 @@ from amask_solo.callbacks.game_monitor import GameMonitor
 from amask_solo.callbacks.loggers import MetricsFile, csv, wandb
 from amask_solo.callbacks.panels import HardViewPanels
 from amask_solo.callbacks.progress import Beginning, progress_bar
+from amask_solo.callbacks.signals import EndAtSignal
 from amask_solo.callbacks.summary import Summary
 from amask_solo.layout import LAST
 from amask_solo.maskers import NoMasks
@@ -34,19 +36,19 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path, ctrl_c, batch):
     def run(**arguments):
         return fit(masked(), batches=3, epochs=3, logger=csv(tmp_path, "run"), **ON, **arguments)
 
-    with pytest.raises(SystemExit):
-        run(callbacks=[*checkpoints(tmp_path), At(batch, interrupt)])
+    with pytest.raises(SIGTERMException):
+        run(callbacks=[*checkpoints(tmp_path), At(batch, interrupt), EndAtSignal(tmp_path / LAST)])
     saved = torch.load(tmp_path / LAST, weights_only=True)
-    assert saved["global_step"] == batch
+    assert saved["global_step"] == batch + 1, "the step in which Ctrl-C comes is finished"
     model = masked()
     seen = []
     trainer = Trainer(
         max_epochs=3, accelerator="cpu", log_every_n_steps=1, logger=csv(tmp_path, "run"),
-        callbacks=[*checkpoints(tmp_path), At(batch, lambda model: seen.append(model.global_step))],
+        callbacks=[*checkpoints(tmp_path), At(batch + 1, lambda model: seen.append(model.global_step))],
         enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     trainer.fit(model, *tiny_loaders(3), ckpt_path=tmp_path / LAST)
-    assert seen == [batch]
+    assert seen == [batch + 1]
     assert trainer.global_step == 9
     assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == 9
     steps = [int(row["step"]) for row in rows(tmp_path)]
@@ -57,19 +59,19 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path, ctrl_c, batch):
 class InValidation(Callback):
     def on_validation_batch_start(self, trainer, *_) -> None:
         if trainer.global_step == 3:
-            raise KeyboardInterrupt
+            interrupt()
 
 
 class BetweenEpochs(Callback):
     def on_train_epoch_start(self, trainer, *_) -> None:
         if trainer.global_step == 3:
-            raise KeyboardInterrupt
+            interrupt()
 
 
 @pytest.mark.parametrize("moment", [InValidation, BetweenEpochs])
 def test_an_interruption_around_the_end_of_an_epoch_repeats_no_step_and_leaves_none_out(tmp_path, ctrl_c, moment):
-    with pytest.raises(SystemExit):
-        fit(masked(), batches=3, callbacks=[*checkpoints(tmp_path), moment()], **ON)
+    with pytest.raises(SIGTERMException):
+        fit(masked(), batches=3, callbacks=[*checkpoints(tmp_path), moment(), EndAtSignal(tmp_path / LAST)], **ON)
     callbacks = [*checkpoints(tmp_path)]
     trainer = Trainer(
         max_epochs=2,
@@ -194,8 +196,9 @@ def test_the_seconds_of_an_interrupted_run_are_counted_when_it_goes_on(tmp_path)
 def test_an_interrupted_run_is_saved_with_the_seconds_until_then(tmp_path, ctrl_c):
     resumed = Summary(tmp_path, {})
     resumed.load_state_dict({"seconds": 1000.0})
-    with pytest.raises(SystemExit):
-        fit(masked(), callbacks=[resumed, *checkpoints(tmp_path), At(3, interrupt)], **ON)
+    callbacks = [resumed, *checkpoints(tmp_path), At(2, interrupt), EndAtSignal(tmp_path / LAST)]
+    with pytest.raises(SIGTERMException):
+        fit(masked(), callbacks=callbacks, **ON)
     state = torch.load(tmp_path / LAST, weights_only=True)["callbacks"]["Summary"]
     assert round(state["seconds"], 1) == json.loads((tmp_path / "summary.json").read_text())["seconds"] > 1000
 

@@ -1,6 +1,7 @@
 """Runs that something happens to, and what watches them."""
 
 import csv as csv_format
+import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -28,8 +29,9 @@ class At(Callback):
             self.action(model)
 
 
-def interrupt(model) -> None:
-    raise KeyboardInterrupt
+def interrupt(*_) -> None:
+    """Press Ctrl-C."""
+    signal.raise_signal(signal.SIGINT)
 
 
 def stumble(model) -> None:

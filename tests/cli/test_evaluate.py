@@ -251,7 +251,7 @@ def test_several_checkpoints_in_one_call(run, stock, evaluate):
 def test_a_protocol_that_refuses_is_one_line(argv, words, run, evaluate, tmp_path):
     (tmp_path / "plain").mkdir()
     for number in range(8):
-        Image.new("RGB", (40, 40), (0, 30 * number, 0)).save(tmp_path / "plain" / f"{number}.png")
+        Image.linear_gradient("L").resize((40 + number, 40)).convert("RGB").save(tmp_path / "plain" / f"{number}.png")
     said = evaluate(f"ckpt={run}", *(text.format(tmp=tmp_path) for text in argv))
     assert said.code == 2
     assert (said.out, said.err.count("\n")) == ("", 1), said.err

@@ -32,7 +32,7 @@ def load_image_masks(
     seed: int = 0,
     mean: Sequence[float] | str = "auto",
     std: Sequence[float] | str = "auto",
-    value_range: Sequence[float] | str | None = None,
+    value_range: Sequence[int | float] | str | None = None,
     bands: Sequence[int] | None = None,
     channels: Literal["rgb", "keep"] | None = None,
     mask_values: MaskValues = "auto",

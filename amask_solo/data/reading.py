@@ -121,7 +121,7 @@ class _Found(NamedTuple):
 def make_reading(
     files: Sequence[Path],
     *,
-    value_range: Sequence[float] | str | None,
+    value_range: Sequence[int | float] | str | None,
     bands: Sequence[int] | None,
     channels: str | None,
 ) -> Reading:

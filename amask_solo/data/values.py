@@ -128,19 +128,20 @@ def read_values(path: Path, image: Image.Image | None, *, alpha: bool) -> Values
         mode = {"L": "LA", "RGB": "RGBA"}[mode] if alpha and image.mode in ("LA", "RGBA") else mode
         upright = ImageOps.exif_transpose(image)
         values = np.asarray(to_rgb(image) if mode == "RGB" else upright.convert(mode))
-    elif image is not None and image.mode.startswith(("F", "I")) and not _has_pages(image) and not _is_unsigned(image):
-        values = np.asarray(ImageOps.exif_transpose(image))
-    elif image is not None and image.format != "TIFF":
-        values = _read_deep_color(path, alpha=alpha)
-    else:
+    elif image is None or (image.format == "TIFF" and _is_beyond_pillow(image)):
         values = _read_tiff(path, alpha=alpha)
+    elif image.mode.startswith(("F", "I")):
+        values = np.asarray(ImageOps.exif_transpose(image))
+    else:
+        values = _read_deep_color(path, alpha=alpha)
     return values[..., None] if values.ndim == 2 else values
 
 
-def _is_unsigned(image: Any) -> bool:
-    """Tell whether a TIFF holds 32 bits without sign, which Pillow takes for signed."""
-    tags = getattr(image, "tag_v2", {})
-    return 32 in tags.get(BITS, ()) and UNSIGNED in tags.get(SAMPLE_FORMAT, (UNSIGNED,))
+def _is_beyond_pillow(image: Any) -> bool:
+    """Tell whether a TIFF that is not plain has more than one deep band, or 32 bits without sign."""
+    tags = image.tag_v2
+    is_unsigned = 32 in tags.get(BITS, ()) and UNSIGNED in tags.get(SAMPLE_FORMAT, (UNSIGNED,))
+    return image.mode[0] not in "FI" or tags.get(SAMPLES, 1) > 1 or _has_pages(image) or is_unsigned
 
 
 def _read_deep_color(path: Path, *, alpha: bool) -> np.ndarray:

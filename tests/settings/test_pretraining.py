@@ -105,7 +105,7 @@ def test_what_works_passes(changes):
         (("data.num_train=16", "optimizer.batch_size=32"), "num_train of at least optimizer.batch_size=32"),
         (("++trainer.overfit_batches=2",), "data.max_images=N trains on few"),
         (("++trainer.enable_checkpointing=false",), "save_every=N"),
-        (("trainer.limit_train_batches=0",), "limit_train_batches to be a number above 0"),
+        (("++trainer.limit_train_batches=0",), "limit_train_batches to be a number above 0"),
         (("masker=sequential_patches",), "resnet18 has none"),
         (("masker=sequential_patches", "backbone.name=timm/resnet18"), "timm/resnet18 has none"),
         ((*OF_TIMM, "data.image_size=40"), "40 px are no multiple of 16"),

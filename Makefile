@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 QUIET := $(shell test -t 2 || echo --quiet)
 
-.PHONY: install pretrain test docs clean
+.PHONY: install pretrain test nightly docs clean
 
 install: $(STAMP)
 
@@ -29,6 +29,9 @@ test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2
+
+nightly: $(STAMP)
+	$(BIN)/python -m pytest -m nightly
 
 docs: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs build

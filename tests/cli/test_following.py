@@ -21,6 +21,7 @@ ARGV = [*TINY, *SMALL[:1], *BARE, "advantage=0", "backbone.name=timm/resnet18", 
 ARGV += ["max_epochs=100000", "save_every=100000", "arms=[stock,random]", "seed=[0]", "folder=out", "protocol=[knn]"]
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 PATIENCE = 90
+NIGHTLY = (pytest.mark.slow, pytest.mark.nightly)
 
 
 def until(is_so: Callable[[], bool], command: subprocess.Popen | None = None) -> None:
@@ -35,11 +36,11 @@ def until(is_so: Callable[[], bool], command: subprocess.Popen | None = None) ->
     ("number", "more"),
     [
         (signal.SIGTERM, []),
-        pytest.param(signal.SIGHUP, [], marks=pytest.mark.slow),
-        pytest.param(signal.SIGKILL, [], marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, JOBLIB, marks=pytest.mark.slow),
-        pytest.param(signal.SIGINT, JOBLIB, marks=pytest.mark.slow),
-        pytest.param(signal.SIGKILL, JOBLIB, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, [], marks=NIGHTLY),
+        pytest.param(signal.SIGKILL, [], marks=NIGHTLY),
+        pytest.param(signal.SIGTERM, JOBLIB, marks=NIGHTLY),
+        pytest.param(signal.SIGINT, JOBLIB, marks=NIGHTLY),
+        pytest.param(signal.SIGKILL, JOBLIB, marks=NIGHTLY),
     ],
 )
 def test_a_comparison_that_ends_ends_its_runs_which_save(tmp_path, number, more):
@@ -49,12 +50,15 @@ def test_a_comparison_that_ends_ends_its_runs_which_save(tmp_path, number, more)
             words, cwd=tmp_path, env={**os.environ, "PYTHONPATH": PATH, COMMAND: ""}, stdout=out, stderr=out
         )
         folder = tmp_path / "out" / "runs" / "byol_stock_seed0"
-        until((folder / "metrics.csv").exists, command)
-        run = holder(folder)
-        assert run is not None
-        assert run != command.pid
-        command.send_signal(number)
-        code = command.wait(PATIENCE)
+        try:
+            until((folder / "metrics.csv").exists, command)
+            run = holder(folder)
+            assert run is not None
+            assert run != command.pid
+            command.send_signal(number)
+            code = command.wait(PATIENCE)
+        finally:
+            command.kill()
     assert code == (-number if number == signal.SIGKILL else 128 + number)
     until(lambda: not lives(run))
     check_free(folder)
@@ -63,6 +67,7 @@ def test_a_comparison_that_ends_ends_its_runs_which_save(tmp_path, number, more)
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_mistake_in_a_launched_job_gives_the_command_the_code_of_mistakes(tmp_path):
     words = [sys.executable, "-m", "amask_solo.cli.pretrain", *TINY, *SMALL, *BARE, "trainer.accelerator=tpu", "-m"]
     how = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": PATH, COMMAND: ""}, "capture_output": True}

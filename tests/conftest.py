@@ -44,6 +44,14 @@ def _quiet_lightning() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _signals_arrive() -> None:
+    """Undo what a shell does to background jobs and `nohup`, which everything that the tests start would inherit."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
+
+
 @pytest.fixture
 def double() -> Iterator[None]:
     """Some hosts make layers inside their losses, in the default type."""

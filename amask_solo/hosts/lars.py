@@ -7,12 +7,16 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-Number = int | float
-"""Configurations may write 0 for 0.0."""
-
 
 def lars_direction(
-    weight: Tensor, grad: Tensor, *, lr: Number, weight_decay: Number, eta: Number, eps: Number, clip_lr: bool
+    weight: Tensor,
+    grad: Tensor,
+    *,
+    lr: int | float,
+    weight_decay: int | float,
+    eta: int | float,
+    eps: int | float,
+    clip_lr: bool,
 ) -> Tensor:
     r"""Return the gradient of one layer, with weight decay, rescaled to the size of the layer.
 
@@ -59,13 +63,13 @@ class LARS(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: Number,
+        lr: int | float,
         *,
-        momentum: Number = 0.0,
-        weight_decay: Number = 0.0,
+        momentum: int | float = 0.0,
+        weight_decay: int | float = 0.0,
         nesterov: bool = False,
-        eta: Number = 1e-3,
-        eps: Number = 1e-8,
+        eta: int | float = 1e-3,
+        eps: int | float = 1e-8,
         clip_lr: bool = False,
         exclude_bias_n_norm: bool = False,
     ) -> None:

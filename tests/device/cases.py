@@ -25,6 +25,7 @@ from amask_solo.callbacks.advantage_monitor import AdvantageMonitor
 from amask_solo.callbacks.game_monitor import GameMonitor
 from amask_solo.game.monitor import mask_statistics
 from amask_solo.hosts.installed import load_host
+from amask_solo.hosts.methods import by_class
 from amask_solo.localisers import lend_backbone, lend_clock
 from amask_solo.masked.method import wrap
 from amask_solo.maskers import PatchHead, SequentialMasker, SimultaneousMasker
@@ -46,7 +47,7 @@ PROJECTIONS = {
     "sigmoid": Sigmoid(),
     "softmax": Softmax(),
     "binary range": Binary(AreaBudget([0.1, 0.4])),
-    "standardized": Standardized(AreaBudget(0.25, sharpness=3)),
+    "standardized": Standardized(AreaBudget(0.25, sharpness=3.0)),
     "patches": Patches(Binary(AreaBudget(0.25)), patch_size=8),
     "gumbel": GumbelTopK(0.25),
 }
@@ -149,7 +150,7 @@ class Strategy(SingleDeviceStrategy):
 class Images(ViewsData):
     """Batches of images on the device, of which views are made there."""
 
-    def __init__(self, batches: int = 4) -> None:
+    def __init__(self, batches: int = STEADY + 1) -> None:
         LightningDataModule.__init__(self)
         pixels = torch.randint(0, 255, (8, 3, 40, 40), dtype=torch.uint8, device=DEVICE)
         self.batch = [torch.arange(8, device=DEVICE), pixels, torch.arange(8, device=DEVICE) % 4]
@@ -194,9 +195,9 @@ def method(name: str, adversary: dict[str, Any], **more: Any) -> Any:
 
 
 def fit(model: Any, waits: Waits, *, low: bool = False, accumulate: int = 1) -> Any:
-    """Train for two epochs and return what should lie on the device."""
+    """Train through the first epoch of the game and return what should lie on the device."""
     trainer = Trainer(
-        max_epochs=2,
+        max_epochs=by_class(model.stock).first_epoch + 1,
         strategy=Strategy(device=torch.device(DEVICE), accelerator=NoAccelerator()),
         callbacks=[Watch(waits), GameMonitor(), AdvantageMonitor()],
         plugins=[MixedPrecision("bf16-mixed", TYPE)] if low else [],

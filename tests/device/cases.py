@@ -150,7 +150,7 @@ class Strategy(SingleDeviceStrategy):
 class Images(ViewsData):
     """Batches of images on the device, of which views are made there."""
 
-    def __init__(self, batches: int = STEADY + 1) -> None:
+    def __init__(self, batches: int = STEADY + 2) -> None:
         LightningDataModule.__init__(self)
         pixels = torch.randint(0, 255, (8, 3, 40, 40), dtype=torch.uint8, device=DEVICE)
         self.batch = [torch.arange(8, device=DEVICE), pixels, torch.arange(8, device=DEVICE) % 4]

@@ -69,7 +69,7 @@ def test_a_run_that_is_interrupted_after_its_last_step_ends_as_if_nothing_had_be
     with monkeypatch.context() as patch:
         patch.setattr(OnlineKNN, moment, interrupt)
         said = pretrain(*argv, cwd=tmp_path)
-    assert said.code == 1
+    assert said.code == 130
     assert summary(tmp_path / "run")["status"] == "interrupted"
     said = pretrain(*argv, "resume=true", cwd=tmp_path)
     assert said.code == 0, said.err

@@ -130,11 +130,12 @@ def test_a_run_does_not_go_on_with_epochs_of_another_length(tmp_path, monkeypatc
 
 
 def test_wandb_without_an_account_is_one_line_and_leaves_the_folder_free(tmp_path, monkeypatch):
-    pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb")
     for name in ("WANDB_API_KEY", "WANDB_MODE", "NETRC"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_SILENT", "true")
+    wandb.teardown()  # it remembers the mode of earlier runs of this process
     folder = tmp_path / "run"
     said = pretrain(*THREE, "logger=wandb", f"run_folder={folder}", cwd=tmp_path)
     assert said.code == 2

@@ -35,7 +35,8 @@ def by_children(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors of a ResNet that is a sequence of its children with the ResNet's own names.
 
     Example:
-        >>> list(by_children({"backbone.0.weight": None, "backbone.4.1.bn1.bias": None, "head.bias": None}))
+        >>> names = ("backbone.0.weight", "backbone.4.1.bn1.bias", "head.bias")
+        >>> list(by_children(dict.fromkeys(names, torch.zeros(1))))
         ['backbone.conv1.weight', 'backbone.layer1.1.bn1.bias', 'head.bias']
     """
     named = {name: PLACE.match(name) for name in state}

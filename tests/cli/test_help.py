@@ -37,7 +37,8 @@ def test_the_protocols_are_listed_where_they_are_chosen(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "other"), [("pretrain", "export"), ("export", "pretrain"), ("evaluate", "pretrain")])
-def test_a_page_has_two_examples_and_the_other_command(name, other, tmp_path):
+def test_a_page_has_two_examples_and_the_other_command(name, other, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     said = call(name, "--help", cwd=tmp_path)
     examples = said.out.partition("Examples")[2].splitlines()
     assert len([line for line in examples if line.strip().startswith(f"amask-{name} ")]) == 2

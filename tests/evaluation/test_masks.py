@@ -286,7 +286,7 @@ def test_scores_of_a_square_are_known():
     objects[..., 4:12, 4:12] = True
     mask = torch.zeros(1, 1, 16, 16)
     mask[..., 4:12, 8:16] = 1
-    scores = match(mask, objects)
+    scores = match(mask, objects, torch.ones_like(objects))
     assert scores["iou"].item() == pytest.approx(1 / 3)
     assert scores["pointing"].item() in (0, 1)
-    assert match(objects.float(), objects)["pointing"].item() == 1
+    assert match(objects.float(), objects, torch.ones_like(objects))["pointing"].item() == 1

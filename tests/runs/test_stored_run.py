@@ -92,8 +92,9 @@ def test_it_goes_on_and_ends_as_it_would_have(runs):
     resumed, finished = (runs / "runs" / name for name in ("killed", "finished"))
     assert json.loads((resumed / "summary.json").read_text())["status"] == "finished"
     found, expected = (_rows(folder) for folder in (resumed, finished))
-    assert [row.keys() for row in found] == [row.keys() for row in expected]
     for row, wanted in zip(found, expected, strict=True):
+        row.pop("lr", None)  # 0.8 did not write it
+        assert row.keys() == wanted.keys()
         assert row == pytest.approx(wanted, rel=1e-3, abs=1e-4, nan_ok=True)
     found, expected = (
         torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in (resumed, finished)

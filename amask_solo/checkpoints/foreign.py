@@ -36,7 +36,7 @@ def by_children(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Example:
         >>> names = ("backbone.0.weight", "backbone.4.1.bn1.bias", "head.bias")
-        >>> list(by_children(dict.fromkeys(names, torch.zeros(1))))
+        >>> list(by_children(dict.fromkeys(names, Tensor([0.0]))))
         ['backbone.conv1.weight', 'backbone.layer1.1.bn1.bias', 'head.bias']
     """
     named = {name: PLACE.match(name) for name in state}

@@ -238,6 +238,7 @@ def test_wandb_works_offline_and_gets_the_pictures(tmp_path, monkeypatch):
     run = Path(next((tmp_path / "wandb").glob("offline-run-*")))
     assert len(list(run.glob("files/media/images/masks/*.png"))) == 3
     again = wandb(tmp_path, "run", mode="offline")[1]
+    again.experiment.finish()  # it would take up the next run of this process
     assert again.version == mirror.version
 
 

@@ -41,6 +41,7 @@ def test_after_three_kills_one_of_them_while_saving_the_run_ends_as_if_nothing_h
     assert report["differences"] == []
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_killed_process_of_two_takes_the_other_down_and_both_go_on(tmp_path):
     report = soak("--kills", "1", "--processes", "2", out=tmp_path)

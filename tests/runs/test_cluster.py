@@ -201,6 +201,7 @@ def test_a_job_that_is_preempted_is_queued_again_and_goes_on(alone, tmp_path):
     assert differences(undisturbed, folder) == []
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_comparison_whose_job_is_preempted_goes_on(tmp_path):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")

@@ -14,7 +14,7 @@ from amask_solo.data.base import ImageData, ImageSet, Labels, Pixels
 from amask_solo.data.contrast import warn_if_flat
 from amask_solo.data.decode import decode_all, decode_image, map_files, readable
 from amask_solo.data.folder_tree import FolderTree, scan_folder
-from amask_solo.data.reading import USUAL, Reading, make_reading
+from amask_solo.data.reading import USUAL, Ranges, Reading, make_reading
 from amask_solo.data.sizes import check_image_size, resolve_image_size, sampled_sizes
 from amask_solo.data.subsets import Picks, balanced_subset, stratified_split
 from amask_solo.errors import UserError
@@ -72,7 +72,7 @@ def load_image_folder(
     seed: int = 0,
     mean: Sequence[float] | str = "auto",
     std: Sequence[float] | str = "auto",
-    value_range: Sequence[int | float] | str | None = None,
+    value_range: Ranges | Sequence[int | float] | str | None = None,
     bands: Sequence[int] | None = None,
     channels: Literal["rgb", "keep"] | None = None,
     name: str | None = None,
@@ -98,7 +98,8 @@ def load_image_folder(
         mean: Channel means, or ``auto`` to measure them.
         std: Channel standard deviations, or ``auto`` to measure them.
         value_range: The values of the files that are black and white; ``auto`` or ``None`` measures the lowest and the
-            highest one over a sample of the training images, for files that are deeper than 8 bits.
+            highest one over a sample of the training images, for files that are deeper than 8 bits. Ranges by the kind
+            of numbers, as :attr:`ImageData.reading` has them, are for files of that kind, and others are measured.
         bands: Which bands of the files to take, from 1: three, or one for gray; any number with ``channels=keep``.
         channels: ``rgb``, or ``keep`` for as many channels as the files have, for a backbone that takes them.
         name: What the set is called in summaries; by default as its folder, or as the one around ``train``.
@@ -133,7 +134,7 @@ def load_image_folder(
         for split, tree in folders.items()
         if tree.files
     }
-    warn_if_flat(sets["train"])
+    warn_if_flat(sets["train"], folders["train"].files, reading)
     parts = tuning_split(sets["train"], sets.get("val"), tune_fraction, seed=seed)
     name = name or _name(Path(train_path).expanduser().resolve())
     return assemble(parts, class_names, mean=mean, std=std, image_size=image_size, name=name, reading=reading)

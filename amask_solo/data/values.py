@@ -134,6 +134,8 @@ def read_values(path: Path, image: Image.Image | None, *, alpha: bool) -> Values
         values = np.asarray(ImageOps.exif_transpose(image))
     else:
         values = _read_deep_color(path, alpha=alpha)
+    if np.iscomplexobj(values):
+        raise UnsupportedImageError(f"'{path}' holds complex numbers; save their magnitude or phase instead.")
     return values[..., None] if values.ndim == 2 else values
 
 

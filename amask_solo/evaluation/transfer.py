@@ -1,10 +1,15 @@
 """Score the features on other data sets than the one they were learned from."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
+import torch
+from torch import Tensor
+
 from amask_solo.data import ImageData, load_image_folder
+from amask_solo.data.reading import describe_range
 from amask_solo.errors import UserError
 from amask_solo.evaluation.disturbances import occluded
 from amask_solo.evaluation.knn import KNN
@@ -19,7 +24,8 @@ _VALIDATION = ("val", "valid", "validation", "test")
 class Transfer(Protocol):
     """Nearest neighbors and logistic regression on frozen features of other data sets.
 
-    Images are normalized with the statistics of the subject's data, as in its training.
+    Images are read and normalized as those of the training: with its bands, mean and standard deviation, and with its
+    range of values where files hold the same kind of numbers. Others have their own range, and a warning says so.
 
     Args:
         folders: Folders of data sets. Each has one sub-folder for each class, or ``train`` and one of ``val``,
@@ -60,16 +66,21 @@ class Transfer(Protocol):
         for name, path in zip(_unique([path.name for path in paths]), paths, strict=True):
             other = self.subject_on(subject, path, name=name)
             scores[f"{name}/knn_acc1"] = KNN()(other)["acc1"]
+            subject.right[f"{name}/knn_acc1"] = other.right["acc1"]
             scores |= {f"{name}/{score}": value for score, value in self._linear(other).items()}
+            subject.right |= {f"{name}/{score}": right for score, right in other.right.items()}
         kinds = ("linear_acc1", *(["linear_acc1_occluded"] if self.occluded else []))
-        return scores | {
-            f"mean_{kind}": fmean(v for k, v in scores.items() if k.endswith(f"/{kind}")) for kind in kinds
-        }
+        for kind in kinds:
+            of_kind = [score for score in scores if score.endswith(f"/{kind}")]
+            subject.right[f"mean_{kind}"] = _weighted([subject.right[score] for score in of_kind])
+            scores[f"mean_{kind}"] = fmean(scores[score] for score in of_kind)
+        return scores
 
     def _linear(self, subject: Subject) -> dict[str, float]:
         classifier, images = Linear().fit(subject), subject.labeled("val")
         features, labels = subject.features("val")
         scores = {"linear_acc1": val_accuracy(subject, classifier(features), labels)["acc1"]}
+        subject.right["linear_acc1"] = subject.right["acc1"]
         if self.occluded:
             views = occluded(subject, images, self.occluded)
             scores |= acc1_on(subject, classifier, images, views, score="linear_acc1_occluded")
@@ -89,7 +100,8 @@ class Transfer(Protocol):
     def _load(self, subject: Subject, path: Path, *, name: str) -> ImageData:
         val_path = next((path / part for part in _VALIDATION if (path / part).is_dir()), None)
         split = val_path is not None and (path / "train").is_dir()
-        return load_image_folder(
+        reading = subject.reading or subject.data.reading
+        data = load_image_folder(
             train_path=str(path / "train" if split else path),
             val_path=str(val_path) if split else None,
             val_fraction=0.2,
@@ -97,11 +109,19 @@ class Transfer(Protocol):
             seed=subject.seed,
             mean=subject.data.mean,
             std=subject.data.std,
-            value_range=subject.data.value_range,
-            bands=subject.data.bands,
-            channels="rgb" if len(subject.data.mean) == 3 else "keep",
             name=name,
+            **reading,
         )
+        if data.reading["value_range"] != reading["value_range"]:
+            said = describe_range(data.value_range, data.numbers, reading["value_range"])
+            warnings.warn(f"{name}: {said}", stacklevel=2)
+        return data
+
+
+def _weighted(rights: Sequence[Tensor]) -> Tensor:
+    """Return which images of several sets are right, with weights by which the mean over all is that over sets."""
+    total = sum(map(len, rights))
+    return torch.cat([right.double() * (total / (len(rights) * len(right))) for right in rights])
 
 
 def _existing(folder: str) -> Path:

@@ -1,5 +1,6 @@
 """The values of image files, of any depth and any number of bands."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,14 +42,20 @@ def image_suffixes() -> frozenset[str]:
 
 @contextmanager
 def ignored_warnings() -> Iterator[None]:
-    """Pass over warnings about broken metadata: the pixels decide.
+    """Pass over warnings about broken metadata, since the pixels decide, and about TIFFs that tifffile reads instead.
 
     Do not enter it inside a thread: Python keeps one list of filters for all threads, and two that overlap leave it
     changed for good.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    log = logging.getLogger("PIL.TiffImagePlugin")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 @contextmanager

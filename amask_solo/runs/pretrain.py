@@ -157,13 +157,6 @@ def lightning_errors(*more: type[Exception]) -> Iterator[None]:
 def _build(method: type[LightningModule], cfg: DictConfig) -> LightningModule:
     try:
         model = method(cfg)
-    except OSError as error:
-        if not cfg.backbone.kwargs.get("pretrained"):
-            raise
-        raise UserError(
-            f"backbone.kwargs.pretrained=true: cannot load the weights of {cfg.backbone.name} ({error}). Without a "
-            "network, give a file that is here already by init=PATH."
-        ) from error
     except TypeError as error:
         unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         for node in ("backbone.kwargs", "method_kwargs"):

@@ -137,7 +137,7 @@ def check_same_run(folder: Path, cfg: DictConfig) -> None:
         shown = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed[:5])
         raise UserError(
             f"The run in {folder} had other settings ({shown}). Resume it with its own, which are in "
-            f"{folder / CONFIG}, or start a new run under another name=..."
+            f"{folder / CONFIG}, or start a new run under another name=..., from its weights by init={folder}."
         )
 
 

@@ -136,7 +136,7 @@ def test_the_positions_of_a_vit_are_resized_to_the_grid_of_the_views(vit):
 def test_a_method_says_that_it_resized_the_positions(tmp_path, vit):
     torch.save({"model": vit}, tmp_path / "vit.pth")
     kwargs = {"img_size": 48, "patch_size": 8}
-    cfg = tiny_cfg("mocov3", **{"backbone": {"name": "vit_tiny", "kwargs": kwargs}})
+    cfg = tiny_cfg("mocov3", backbone={"name": "vit_tiny", "kwargs": kwargs})
     host = load_host()
     said = start_from(host.adapt(host.stock("mocov3"))(cfg), tmp_path / "vit.pth")
     assert f"vit.pth: the backbone (pos_embed resized), {host.momentum_backbone} as a copy" in said

@@ -18,7 +18,7 @@ def table_at_the_end() -> Iterator[Rows]:
         yield rows
     finally:
         if len(rows) > 1:
-            Console(highlight=False).print(sweep_table(rows))
+            Console(markup=False, highlight=False).print(sweep_table(rows))
 
 
 def sweep_table(rows: Rows) -> Table:

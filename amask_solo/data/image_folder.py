@@ -18,6 +18,7 @@ from amask_solo.data.reading import USUAL, Ranges, Reading, make_reading
 from amask_solo.data.sizes import check_image_size, resolve_image_size, sampled_sizes
 from amask_solo.data.subsets import Picks, balanced_subset, stratified_split
 from amask_solo.errors import UserError
+from amask_solo.files import expanded
 
 FOLDERS = ("train_path", "val_path")
 
@@ -136,7 +137,7 @@ def load_image_folder(
     }
     warn_if_flat(sets["train"], folders["train"].files, reading)
     parts = tuning_split(sets["train"], sets.get("val"), tune_fraction, seed=seed)
-    name = name or _name(Path(train_path).expanduser().resolve())
+    name = name or _name(expanded(train_path).resolve())
     return assemble(parts, class_names, mean=mean, std=std, image_size=image_size, name=name, reading=reading)
 
 

@@ -15,6 +15,7 @@ from amask_solo.data.sizes import check_image_size, resolve_image_size
 from amask_solo.data.subsets import balanced_subset, stratified_split
 from amask_solo.data.values import ignored_warnings, shown_size
 from amask_solo.errors import UserError
+from amask_solo.files import expanded
 
 FOLDERS = ("images_path", "masks_path")
 OBJECTS = True
@@ -87,7 +88,7 @@ def load_image_masks(
     warn_if_flat(every, tree.files, reading)
     train, val = (every.select(picks) for picks in stratified_split(all_labels, val_fraction, seed=seed))
     parts = tuning_split(train, val if len(val) else None, tune_fraction, seed=seed)
-    name = name or Path(images_path).expanduser().resolve().name
+    name = name or expanded(images_path).resolve().name
     return assemble(parts, classes, mean=mean, std=std, image_size=image_size, name=name, reading=reading)
 
 

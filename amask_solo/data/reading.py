@@ -196,9 +196,7 @@ def describe_range(own: Range | None, numbers: str | None, trained: Ranges) -> s
     """
     kind = " and ".join(trained) or EIGHT
     if own is None:
-        return f"Values from 0 to 255 became black to white, since the range of the training is of {kind}." * bool(
-            trained
-        )
+        return f"Values of 8 bits were taken as they are; the range of the training is of {kind}." if trained else ""
     words = f"Values from {own[0]:g} to {own[1]:g} became black to white"
     if numbers in trained and tuple(trained[numbers]) == tuple(own):
         return f"{words}, as in training."

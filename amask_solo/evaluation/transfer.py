@@ -16,6 +16,7 @@ from amask_solo.evaluation.knn import KNN
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import acc1_on, val_accuracy
+from amask_solo.files import expanded
 from amask_solo.rules import BETWEEN, TEXT, one_or_several, or_null, table, whole
 
 _VALIDATION = ("val", "valid", "validation", "test")
@@ -125,7 +126,7 @@ def _weighted(rights: Sequence[Tensor]) -> Tensor:
 
 
 def _existing(folder: str) -> Path:
-    path = Path(folder).expanduser().resolve()
+    path = expanded(folder).resolve()
     if not path.is_dir():
         raise UserError(f"Expected a folder of images in protocol.transfer.folders at {folder}; check the path.")
     return path

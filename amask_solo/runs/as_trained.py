@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.checkpoints.read import Checkpoint, images_of
-from amask_solo.configuration import instantiate
+from amask_solo.configuration import instantiate, node_arguments
 from amask_solo.data import ImageData
 from amask_solo.data.reading import describe_range
 from amask_solo.errors import UserError
-from amask_solo.signatures import read_arguments
 
 Stat = tuple[float, ...]
 
@@ -51,7 +50,7 @@ def load_as_trained(
     Raises:
         UserError: If they cannot be loaded, or have another number of channels than those of the training.
     """
-    known = read_arguments(node["_target_"])
+    known = node_arguments(node, "data")
     reading = trained_reading(checkpoint)
     taken = {
         key: value

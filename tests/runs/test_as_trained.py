@@ -21,6 +21,7 @@ def trained(**said):
 
 
 def images(root, top, kind=np.uint16, shape=(SIZE, SIZE), **options):
+    root.mkdir(exist_ok=True)
     return tiffs(root / "set", lambda seed: values(*shape, top=top, seed=seed, kind=kind), **options)
 
 
@@ -102,5 +103,5 @@ def test_the_runs_own_images_of_two_depths_are_read_again_as_they_were(tmp_path)
     node = OmegaConf.create({"_target_": FOLDER, "train_path": root, "image_size": SIZE, "load_size": SIZE})
     first = load_as_trained(node, None, None, {"state_dict": {}})
     node.value_range = list(first.data.value_range)  # as config.yaml has it
-    again = load_as_trained(node, {}, None, trained(value_range=(0, 100), numbers="whole numbers"))
+    again = load_as_trained(node, None, None, trained(value_range=(0, 100), numbers="whole numbers"))
     assert again.data.train.stack().equal(first.data.train.stack())

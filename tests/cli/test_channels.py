@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from amask_solo.checkpoints.networks import load_backbone
 from amask_solo.data import load_image_folder
+from amask_solo.hosts.repairs import STATE
 from tests.cli.command import BARE, SMALL, call
 from tests.data.test_pixels import tiffs, values
 
@@ -38,7 +39,7 @@ def run(request, tmp_path_factory):
 
 
 def test_what_was_measured_is_written_everywhere(run):
-    stored = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["amask_solo"]["images"]
+    stored = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)[STATE]["images"]
     summary, cfg = json.loads((run / "summary.json").read_text()), OmegaConf.load(run / "config.yaml")
     assert list(stored["value_range"]) == summary["value_range"] == list(cfg.data.value_range) == [0, TOP]
     assert list(stored["mean"]) == summary["mean"] == list(cfg.data.mean)

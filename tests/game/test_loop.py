@@ -52,14 +52,14 @@ def by_hand(encoder, adversary, views, alternating):
     gains = torch.autograd.grad(price(masks) - value, list(masker.parameters()))
     with torch.no_grad():
         for parameter, step in zip(encoder.parameters(), steps, strict=True):
-            parameter -= 0.1 * step
+            parameter.sub_(0.1 * step)
     if alternating:
         masks = masker(views[1])
         value = loss([views[0], occlude(views[1], masks, torch.zeros_like(views[1]))])
         gains = torch.autograd.grad(price(masks) - value, list(masker.parameters()))
     with torch.no_grad():
         for parameter, gain in zip(masker.parameters(), gains, strict=True):
-            parameter -= 0.1 * gain
+            parameter.sub_(0.1 * gain)
 
 
 @pytest.mark.parametrize("update", UPDATES)
@@ -89,7 +89,8 @@ def test_every_and_steps_hold_as_they_do_in_a_run(update):
         loss = distance(encoder)
         adversary.play(two_views(), lambda views, loss=loss, calls=calls: calls.append(len(views[0])) or loss(views))
         adversary.step()
-        moved.append((len(calls), any(not torch.equal(a, b) for a, b in zip(before, copied(adversary.masker), strict=True))))
+        after = copied(adversary.masker)
+        moved.append((len(calls), any(not torch.equal(*pair) for pair in zip(before, after, strict=True))))
     with_moves = 3 if update is Reversal else 4
     # The first turn of `Reversal` has given the masker no gradient here, because nothing was sent backwards.
     assert [calls for calls, _ in moved] == [with_moves, 1, with_moves]

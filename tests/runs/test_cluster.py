@@ -81,8 +81,6 @@ def test_a_lost_node_takes_the_other_with_it_and_both_go_on(undisturbed, tmp_pat
     assert differences(undisturbed / "run", folder) == []
 
 
-# Since signals wait for the step, four logged means of an interrupted epoch differ; the weights do not. To be mended.
-@pytest.mark.nightly
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_tasks_of_srun_that_are_told_end_after_the_same_step_and_go_on(undisturbed, tmp_path, number):
     folder = tmp_path / "run"

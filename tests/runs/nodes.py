@@ -40,6 +40,7 @@ TWO = [
     "trainer.accelerator=cpu",
     "trainer.sync_batchnorm=false",
     "trainer.num_nodes=2",
+    "trainer.log_every_n_steps=1",
     "trainer.devices=1",
 ]
 PATIENCE = 240

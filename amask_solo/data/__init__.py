@@ -7,7 +7,8 @@ argument ``labels`` has labels, and ``labels=none`` says that there are none.
 """
 
 from amask_solo.data.base import ArrayImages, ImageData, ImageSet, channel_statistics
-from amask_solo.data.image_folder import FolderImages, load_image_folder
+from amask_solo.data.file_images import FolderImages
+from amask_solo.data.image_folder import load_image_folder
 from amask_solo.data.image_masks import load_image_masks
 from amask_solo.data.loaders import ResidentLoader, make_loader
 from amask_solo.data.marks import MarkedImages, load_marked_folder

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Int64, UInt8
@@ -22,6 +22,9 @@ ObjectMasks = Bool[Tensor, "n 1 s s"]
 
 Stat = tuple[float, ...]
 """One number for each channel, on the scale where white is 1."""
+
+Metric = Literal["accuracy", "mean_per_class"]
+"""What a set is scored by: the share of images that are right, or the mean of these shares over the classes."""
 
 UNLABELED = -1
 
@@ -122,6 +125,10 @@ class ImageData:
             their names; and ``names``, a hash of the names of all images, or of their labels where they have none.
         variants: Other versions of the same images, by name: with other labels, or changed. The linear protocol scores
             the backbone on each of them as well.
+        gaps: Name -> two variants, the difference of whose accuracies is scored too.
+        metric: What the papers about the set score.
+        counts_as: Of a variant with coarser classes: for each class of the set that it is one of, the class here as
+            which a prediction of it counts. None if the classes are the same.
     """
 
     train: ImageSet
@@ -135,6 +142,9 @@ class ImageData:
     value_range: tuple[float, float] | None = None
     bands: tuple[int, ...] | None = None
     variants: Mapping[str, "ImageData"] = field(default_factory=dict)
+    gaps: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    metric: Metric = "accuracy"
+    counts_as: tuple[int, ...] | None = None
     fingerprint: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -9,14 +9,19 @@ from amask_solo.data.file_images import Files, load_files
 from amask_solo.data.folder_tree import FolderTree, scan_folder
 from amask_solo.errors import UserError
 
-FOLDERS = ("train_path", "val_path")
+LISTS = Path(__file__).parent / "lists"
+"""Facts about published data sets: their classes."""
+
+FOLDERS = ("train_path", "val_path", "root")
 
 
 def load_image_folder(
     *,
-    train_path: str,
+    train_path: str | None = None,
     image_size: int | Literal["auto"] = "auto",
     val_path: str | None = None,
+    root: str | None = None,
+    classes: str | None = None,
     val_fraction: float = 0.1,
     labels: Literal["auto", "none"] = "auto",
     load_size: int | None = None,
@@ -34,10 +39,12 @@ def load_image_folder(
     """Take the images below a folder, at any depth.
 
     Args:
-        train_path: The folder to learn from.
+        train_path: The folder to learn from, unless ``root`` is given.
         image_size: Height and width of the views, or ``auto``: the median of the shorter sides of the files, at most
             224; see :func:`~amask_solo.data.sizes.resolve_image_size`.
         val_path: The folder to validate on; its classes are some of the training folder's.
+        root: A folder with ``train`` and ``val``, as ImageNet's, in place of the two paths.
+        classes: Which sub-folders of these to take: ``imagenet100``, or a text file of their names; by default all.
         val_fraction: Without ``val_path``, this share of each class is held out; 0, or no labels, holds out nothing.
         labels: ``auto`` takes the sub-folders as classes if there are at least two, and no image may lie beside them;
             ``none`` takes no labels.
@@ -61,11 +68,17 @@ def load_image_folder(
         UserError: If a folder is missing or empty, or a file cannot be read.
         ValueError: If a setting is out of range.
     """
-    folders = {"train": scan_folder(train_path, labels=labels, key="data.train_path")}
-    if val_path is not None:
-        among = folders["train"].class_names
-        folders["val"] = scan_folder(val_path, labels=labels, key="data.val_path", among=among)
+    keys = {"train": "data.train_path", "val": "data.val_path"}
+    if root is not None:
+        train_path, val_path, keys = f"{root}/train", f"{root}/val", dict.fromkeys(keys, "data.root")
+    if train_path is None:
+        raise UserError("Expected data.root=DIR, a folder with train and val in it, or data.train_path=DIR.")
+    # Folders that somebody has sorted out have the classes that they have.
+    only = read_classes(classes) if root is not None and classes else None
+    folders = {"train": scan_folder(train_path, labels=labels, key=keys["train"], only=only)}
     class_names = folders["train"].class_names
+    if val_path is not None:
+        folders["val"] = scan_folder(val_path, labels=labels, key=keys["val"], among=class_names, only=only)
     _check_agreement(folders)
     return load_files(
         {split: Files(tree.files, tree.labels(class_names), tree.root) for split, tree in folders.items()},
@@ -84,6 +97,21 @@ def load_image_folder(
         bands=bands,
         channels=channels,
     )
+
+
+def read_classes(classes: str) -> list[str]:
+    """Return the names in a text file, or in a published list of this package; what follows a # is not read.
+
+    Raises:
+        UserError: If there is no such list.
+    """
+    file = Path(classes).expanduser()
+    published = LISTS / f"{classes}.txt"
+    if not file.is_file() and not published.is_file():
+        known = ", ".join(sorted(file.stem for file in LISTS.glob("imagenet???.txt")))
+        raise UserError(f"Expected data.classes to be a text file or {known}, but got {classes!r}.")
+    lines = (file if file.is_file() else published).read_text().splitlines()
+    return [name for line in lines for name in line.partition("#")[0].split()]
 
 
 def _name(folder: Path) -> str:

@@ -21,13 +21,13 @@ class Listing(NamedTuple):
         class_names: Names in the order of the class numbers.
     """
 
-    samples: list[tuple[str | Path, int]]
+    samples: list[tuple[Path, int]]
     class_names: list[str]
 
     def files(self, root: Path) -> Files:
         """Return the files, with a folder around them."""
         paths, labels = zip(*self.samples, strict=True)
-        return Files([Path(path) for path in paths], torch.tensor(labels), root)
+        return Files([*paths], torch.tensor(labels), root)
 
 
 def list_split(kind: str, root: Path, split: Mapping[str, Any], *, download: bool = False) -> Listing:
@@ -97,7 +97,8 @@ def _of_torchvision(kind: str) -> Callable[..., Listing]:
     make = getattr(datasets, kind)
 
     def lister(root: Path, **split: Any) -> Listing:
-        given = {"loader": _itself} if "loader" in signature(make).parameters else {}
+        # A loader that returns its argument: the path is what is asked for, not the image.
+        given = {"loader": Path} if "loader" in signature(make).parameters else {}
         data = make(root, **split, **given)
         names = data.categories if isinstance(data, datasets.Caltech101) else data.classes
         return Listing(_samples(data, bool(given)), list(names))
@@ -105,14 +106,9 @@ def _of_torchvision(kind: str) -> Callable[..., Listing]:
     return lister
 
 
-def _itself(path: str) -> str:
-    """Stand in for a loader of images: the path is what is asked for."""
-    return path
-
-
-def _samples(data: Any, by_loader: bool) -> list[tuple[str | Path, int]]:
+def _samples(data: Any, by_loader: bool) -> list[tuple[Path, int]]:
     if by_loader:
-        return [data[place] for place in range(len(data))]
+        return [(path, int(label)) for path, label in (data[place] for place in range(len(data)))]
     if isinstance(data, datasets.Caltech101):
         folder, names = Path(data.root, "101_ObjectCategories"), data.categories
         pairs = zip(data.y, data.index, strict=True)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from scipy.io import savemat
 
 from tests.data.pictures import noise, save
@@ -146,3 +147,23 @@ LAYOUTS = {
     ]
 }
 """Name of the configuration -> what writes the set below a folder."""
+
+
+def voc(root: Path) -> None:
+    """Files with a palette: a square of class 15, a person, with a void border, on the background."""
+    base = root / "VOCdevkit" / "VOC2012"
+    for folder in ("ImageSets/Segmentation", "JPEGImages", "SegmentationClass", "Annotations"):
+        (base / folder).mkdir(parents=True)
+    for split, numbers in (("train", range(8)), ("val", range(8, 12))):
+        names = [f"2007_{number:06d}" for number in numbers]
+        (base / "ImageSets/Segmentation" / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
+        _images(base / "JPEGImages", [f"{name}.jpg" for name in names])
+        for name in names:
+            classes = np.zeros((20, 24), dtype=np.uint8)
+            classes[4:16, 6:18], classes[6:14, 8:16] = 255, 15
+            picture = Image.fromarray(classes).convert("P")
+            picture.putpalette([level for index in range(256) for level in (index, 7 * index % 256, 0)])
+            save(picture, base / "SegmentationClass" / f"{name}.png")
+            (base / "Annotations" / f"{name}.xml").write_text(
+                "<annotation><object><name>person</name></object></annotation>"
+            )

@@ -15,6 +15,7 @@ from amask_solo.data.image_folder import read_classes
 from amask_solo.errors import UserError
 from amask_solo.runs.datamodule import ViewsData
 from amask_solo.settings.pretraining import check_downloaded
+from tests.data.pictures import labeled_tree
 from tests.data.published import LAYOUTS, NINE, imagenet
 from tests.tiny import thin_networks, tiny_cfg, tiny_trainer
 
@@ -33,8 +34,9 @@ SIZES = {  # images to learn from, images to score, classes
 }
 
 
-def settings(name, root, **changes):
-    return OmegaConf.merge(OmegaConf.load(config_folder() / "data" / f"{name}.yaml"), {"root": str(root), **changes})
+def settings(config, root, **changes):
+    node = OmegaConf.load(config_folder() / "data" / f"{config}.yaml")
+    return OmegaConf.create({**node, "root": str(root), **changes})
 
 
 @pytest.fixture
@@ -47,7 +49,8 @@ def without_checksums(monkeypatch):
 @pytest.fixture
 def published(tmp_path, without_checksums):
     def published(name, **changes) -> ImageData:
-        LAYOUTS[name](tmp_path)
+        if not any(tmp_path.iterdir()):
+            LAYOUTS[name](tmp_path)
         return instantiate(settings(name, tmp_path, image_size=32, **changes), "data")
 
     return published
@@ -84,9 +87,9 @@ def test_a_method_learns_from_the_files_as_their_archives_unpack(name, published
     ],
 )
 def test_a_file_to_score_has_the_class_that_the_lists_say(name, file, kind, published):
-    val = published(name).val
-    data = dict(zip(val.names, val.labels.tolist(), strict=True))
-    assert published(name).class_names[data[file]] == kind
+    data = published(name)
+    labels = dict(zip(data.val.names, data.val.labels.tolist(), strict=True))
+    assert data.class_names[labels[file]] == kind
 
 
 def test_of_caltech_thirty_random_images_a_class_are_learned_from(published):
@@ -139,8 +142,6 @@ def test_mistakes_in_a_set_of_ones_own_are_one_line(changes, said, tmp_path):
 
 def test_another_set_of_torchvision_needs_settings_alone(tmp_path):
     classes = {"AnnualCrop": 5, "River": 5}
-    from tests.data.pictures import labeled_tree
-
     labeled_tree(tmp_path / "eurosat" / "2750", classes=classes)
     changes = {"kind": "EuroSAT", "name": "eurosat", "holds": ["eurosat/2750"], "train": {}, "val": None}
     data = instantiate(settings("food101", tmp_path, **changes), "data")

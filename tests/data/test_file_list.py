@@ -40,7 +40,7 @@ def test_paths_alone_have_no_labels_even_with_spaces(photos):
 
 
 def test_labels_that_are_numbers_are_in_the_order_of_numbers(photos):
-    data = load_file_list(list=written(photos, "\n".join(rows(range(8), classes=("10", "9")))), val_fraction=0)
+    data = load_file_list(list=written(photos, "\n".join(rows(range(8), classes=("10", "9")))), val_fraction=0.0)
     assert data.class_names == ["9", "10"]
     assert data.train.labels.tolist() == [1, 0] * 4
 

@@ -35,7 +35,7 @@ SIZES = {  # images to learn from, images to score, classes
 
 
 def settings(config, root, **changes):
-    node = OmegaConf.load(config_folder() / "data" / f"{config}.yaml")
+    node = OmegaConf.to_container(OmegaConf.load(config_folder() / "data" / f"{config}.yaml"))
     return OmegaConf.create({**node, "root": str(root), **changes})
 
 

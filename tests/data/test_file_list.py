@@ -36,7 +36,7 @@ def test_a_text_file_has_a_path_and_a_label_on_each_line(photos, join):
 def test_paths_alone_have_no_labels_even_with_spaces(photos):
     data = load_file_list(list=written(photos, "\n".join(f"a photo/{n}.png" for n in range(8))))
     assert (data.labeled, data.val, data.train.labels.tolist()) == (False, None, [-1] * 8)
-    assert torch.equal(data.train.stack()[3], torch.tensor(data.train.image(3)))
+    assert torch.equal(data.train.stack()[3], data.train.image(3))
 
 
 def test_labels_that_are_numbers_are_in_the_order_of_numbers(photos):

@@ -187,7 +187,7 @@ def test_a_checkpoint_says_what_the_network_was_built_from(host):
         ({"name": "timm/resnet18", "kwargs": [1]}, "keys below it"),
         (
             {"name": "timm/test_vit4", "kwargs": {"pretrained": True}},
-            "which failed .* init=FILE",
+            "which failed .* init=PATH",
         ),
     ],
     ids=str,

@@ -65,9 +65,9 @@ def warn_if_flat(images: ImageSet, files: Sequence[Path], reading: Reading) -> N
             stacklevel=3,
         )
     elif reading.value_range and _lost(files, reading):
-        low, high = reading.value_range
+        black, white = reading.value_range
         warnings.warn(
-            f"Hardly any values of the images are told apart, as {low:g} became black and {high:g} white. Likely, "
+            f"Hardly any values of the images are told apart, as {black:g} became black and {white:g} white. Likely, "
             "extreme values, such as those of missing pixels, are among them. Give data.value_range=[BLACK,WHITE].",
             stacklevel=3,
         )

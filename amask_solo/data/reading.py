@@ -148,7 +148,7 @@ def make_reading(
         UserError: If files cannot be read alike.
         ValueError: If a setting is out of range.
     """
-    given = _check(value_range, bands, channels)
+    given: Any = _check(value_range, bands, channels)
     keeps = channels == "keep"
     reading = Reading(bands=tuple(bands) if bands else None, channels=0 if keeps else None)
     with ignored_warnings():

@@ -178,7 +178,7 @@ class Attack(Protocol):
                 found[name] = found.get(name, 0) + value / 100
             if probe is not None:
                 draw = stream("attack/search", seed=subject.seed, rank=0, step=step, device=views.device)
-                tries = {"area": area, "tries": self.search, "generator": draw}
+                tries: dict[str, Any] = {"area": area, "tries": self.search, "generator": draw}
                 left = left_right(views, classifies(subject, probe, labels), attackers, **tries)
                 found |= left
                 for name, right in left.items():

@@ -57,8 +57,10 @@ def load_as_trained(
         for key, value in reading.items()
         if value is not None and known is not None and key in known.names and (given or {}).get(key) in (None, "auto")
     }
-    data = instantiate(OmegaConf.create({**_plain(node), **taken}), "data")
-    settings = {**_plain(node), **taken, "image_size": data.image_size}
+    settings: dict[str, Any] = {**_plain(node), **taken}
+    asked: Any = OmegaConf.create(settings)
+    data = instantiate(asked, "data")
+    settings["image_size"] = data.image_size
     if "value_range" in taken:
         settings["value_range"] = list(data.value_range or ()) or "auto"
     data, normalized_by = _normalized(data, node, given, run, checkpoint)
@@ -67,7 +69,7 @@ def load_as_trained(
             f"The backbone was trained on images of {len(data.mean)} channel(s), but those of '{data.name}' have "
             f"{data.train.channels}; choose as many by data.bands."
         )
-    said = [f"Took the bands {', '.join(map(str, data.bands))}, as in training."] if "bands" in taken else []
+    said = [f"Took the bands {', '.join(map(str, taken['bands']))}, as in training."] if "bands" in taken else []
     if "value_range" in taken:
         said.append(describe_range(data.value_range, data.numbers, taken["value_range"]))
     return AsTrained(data, settings, normalized_by, " ".join(filter(None, said)), reading or data.reading)

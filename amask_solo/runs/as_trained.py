@@ -57,12 +57,10 @@ def load_as_trained(
         for key, value in reading.items()
         if value is not None and known is not None and key in known.names and (given or {}).get(key) in (None, "auto")
     }
-    settings: dict[str, Any] = {**_plain(node), **taken}
-    asked: Any = OmegaConf.create(settings)
+    asked: Any = OmegaConf.create({**_plain(node), **taken})
     data = instantiate(asked, "data")
-    settings["image_size"] = data.image_size
-    if "value_range" in taken:
-        settings["value_range"] = list(data.value_range or ()) or "auto"
+    found = {"image_size": data.image_size} | ({"value_range": list(data.value_range)} if data.value_range else {})
+    settings = {**_plain(node), **{key: value for key, value in taken.items() if key != "value_range"}, **found}
     data, normalized_by = _normalized(data, node, given, run, checkpoint)
     if data.train.channels != len(data.mean):
         raise UserError(

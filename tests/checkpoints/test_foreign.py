@@ -12,10 +12,8 @@ from amask_solo.checkpoints.read import backbone_state
 from amask_solo.checkpoints.start import start_from
 from amask_solo.errors import UserError
 from amask_solo.hosts.architectures import resize_positions
-from amask_solo.hosts.installed import load_host
 from tests.cli.command import BARE, SMALL, pretrain
 from tests.players import OneConvolution, build, masker_node
-from tests.tiny import tiny_cfg
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +131,10 @@ def test_the_positions_of_a_vit_are_resized_to_the_grid_of_the_views(vit):
     assert resized[:, 0].equal(vit["pos_embed"][:, 0])
 
 
-def test_a_method_says_that_it_resized_the_positions(tmp_path, vit):
+def test_a_method_says_that_it_resized_the_positions(tmp_path, vit, host):
     torch.save({"model": vit}, tmp_path / "vit.pth")
-    kwargs = {"img_size": 48, "patch_size": 8}
-    cfg = tiny_cfg("mocov3", backbone={"name": "vit_tiny", "kwargs": kwargs})
-    host = load_host()
-    said = start_from(host.adapt(host.stock("mocov3"))(cfg), tmp_path / "vit.pth")
+    backbone = {"name": "timm/vit_tiny_patch16_224", "kwargs": {"img_size": 48, "patch_size": 8}}
+    said = start_from(build("byol", backbone=backbone), tmp_path / "vit.pth")
     assert f"vit.pth: the backbone (pos_embed resized), {host.momentum_backbone} as a copy" in said
 
 

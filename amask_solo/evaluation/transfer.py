@@ -132,17 +132,20 @@ class Transfer(Protocol):
         val_path = next((path / part for part in _VALIDATION if (path / part).is_dir()), None)
         split = val_path is not None and (path / "train").is_dir()
         reading = subject.reading or subject.data.reading
-        data = load_image_folder(
-            train_path=str(path / "train" if split else path),
-            val_path=str(val_path) if split else None,
-            val_fraction=0.2,
-            image_size=self.image_size or subject.data.image_size,
-            seed=subject.seed,
-            mean=subject.data.mean,
-            std=subject.data.std,
-            name=name,
-            **reading,
-        )
+        try:
+            data = load_image_folder(
+                train_path=str(path / "train" if split else path),
+                val_path=str(val_path) if split else None,
+                val_fraction=0.2,
+                image_size=self.image_size or subject.data.image_size,
+                seed=subject.seed,
+                mean=subject.data.mean,
+                std=subject.data.std,
+                name=name,
+                **reading,
+            )
+        except ValueError as error:
+            raise UserError(f"'{name}' cannot be read as the images of the training were: {error}") from error
         if data.reading["value_range"] != reading["value_range"]:
             said = describe_range(data.value_range, data.numbers, reading["value_range"])
             warnings.warn(f"{name}: {said}", stacklevel=2)

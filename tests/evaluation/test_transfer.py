@@ -109,6 +109,12 @@ def test_values_are_those_of_the_training_or_it_is_said(tmp_path, subject):
         assert Transfer("unused").subject_on(subject, tmp_path / "deep", name="deep").data.value_range == (300, 1000)
 
 
+def test_images_of_other_channels_than_those_of_the_training_are_refused(tmp_path, subject):
+    gray = replace(subject, data=replace(subject.data, mean=(0.5,), std=(0.5,)))
+    with pytest.raises(UserError, match="'paints' cannot be read as the images of the training were: Expected mean"):
+        Transfer(str(paint(tmp_path / "paints")))(gray)
+
+
 def test_the_subject_and_its_features_are_as_before(tmp_path, subject):
     features = subject.features("train")
     before = {name: tensor.clone() for name, tensor in subject.backbone.state_dict().items()}

@@ -44,7 +44,9 @@ ROOMS = {
     "augment": {"_types", "errors", "blur"},
     "data": {"_random", "errors", "files"},
     "visualization": {"_types", "files"},
+    # The configuration, for data sets by name.
     "evaluation": {"_types", "_random", "errors", "files", "rules", "signatures", "augment", "data", "maskers"}
+    | {"configuration"}
     | {"blur", "lightning_logs", "neighbors", "occlusion", "projections", "localisers"},
     # The host, and the game in it.
     "hosts": {"_types", "_modes", "errors", "layout", "neighbors", "schedules"},

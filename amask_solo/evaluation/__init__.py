@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from amask_solo.evaluation.protocol import Protocol, Subject
     from amask_solo.evaluation.robustness import Robustness
     from amask_solo.evaluation.segmentation import Segmentation
+    from amask_solo.evaluation.segmenter import FineTuneSegmentation
     from amask_solo.evaluation.trained import FineTune, HostLinear
     from amask_solo.evaluation.transfer import Transfer
 
@@ -24,6 +25,7 @@ __all__ = [
     "Backbone",
     "Clustering",
     "FineTune",
+    "FineTuneSegmentation",
     "HostLinear",
     "Linear",
     "MaskMatch",

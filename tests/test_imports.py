@@ -44,7 +44,9 @@ ROOMS = {
     "augment": {"_types", "errors", "blur"},
     "data": {"_random", "errors", "files"},
     "visualization": {"_types", "files"},
+    # The configuration, for data sets by name.
     "evaluation": {"_types", "_random", "errors", "files", "rules", "signatures", "augment", "data", "maskers"}
+    | {"configuration"}
     | {"blur", "lightning_logs", "neighbors", "occlusion", "projections", "localisers"},
     # The host, and the game in it.
     "hosts": {"_types", "_modes", "errors", "layout", "neighbors", "schedules"},
@@ -105,7 +107,8 @@ LIBRARIES = {
     "lightning": {"hosts", "callbacks", "masked", "checkpoints", "runs", "evaluation"},
     "pytorch_lightning": set(),
     "wandb": {"callbacks"},
-    "timm": {"hosts"},
+    # timm groups the layers of its networks, which evaluated backbones are.
+    "timm": {"hosts", "evaluation"},
     "safetensors": {"localisers", "checkpoints"},
     "hydra": {"configuration", "cli", "settings", "checkpoints"},
     "omegaconf": {"configuration", "cli", "hosts", "masked", "settings", "checkpoints", "runs"},

@@ -7,8 +7,9 @@ from sklearn.preprocessing import StandardScaler
 
 from amask_solo.data import make_shapes
 from amask_solo.evaluation.backbone import Backbone
-from amask_solo.evaluation.linear import Linear, fit_linear
+from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Subject
+from amask_solo.evaluation.regression import fit_linear
 from amask_solo.evaluation.scores import accuracy
 from tests.evaluation.features import clouds, subject_of
 

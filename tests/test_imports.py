@@ -47,7 +47,7 @@ ROOMS = {
     # The configuration, for data sets by name.
     "evaluation": {"_types", "_random", "errors", "files", "rules", "signatures", "augment", "data", "maskers"}
     | {"configuration"}
-    | {"blur", "lightning_logs", "neighbors", "occlusion", "projections", "localisers"},
+    | {"blur", "lightning_logs", "neighbors", "occlusion", "projections", "localisers", "visualization"},
     # The host, and the game in it.
     "hosts": {"_types", "_modes", "errors", "layout", "neighbors", "schedules"},
     "callbacks": {"_types", "_random", "_modes", "errors", "files", "layout", "augment", "data", "evaluation.knn"}

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from amask_solo.evaluation.attack import Attack
     from amask_solo.evaluation.backbone import Backbone
     from amask_solo.evaluation.clustering import Clustering
+    from amask_solo.evaluation.embeddings import Embeddings
     from amask_solo.evaluation.knn import KNN, weighted_knn
     from amask_solo.evaluation.linear import Linear
     from amask_solo.evaluation.masks import MaskMatch
@@ -24,6 +25,7 @@ __all__ = [
     "Attack",
     "Backbone",
     "Clustering",
+    "Embeddings",
     "FineTune",
     "FineTuneSegmentation",
     "HostLinear",

@@ -51,9 +51,7 @@ class Embeddings(Protocol):
 
     rules = table(splits=several(one_of("train", "val")), method=one_of("auto", "umap", "pca"), most=whole(3))
 
-    def __init__(
-        self, *, splits: Sequence[Split] = ("train", "val"), method: str = "auto", most: int = 2000
-    ) -> None:
+    def __init__(self, *, splits: Sequence[Split] = ("train", "val"), method: str = "auto", most: int = 2000) -> None:
         if method == "umap" and not find_spec("umap"):
             raise UserError('method=umap needs umap-learn: pip install "amask-solo[umap]"; or method=pca.')
         self.splits, self.most = list(splits), most
@@ -73,7 +71,11 @@ class Embeddings(Protocol):
         if len(picks) < 3:
             raise UserError(f"Expected at least 3 validation images for a map, but got {len(picks)}.")
         features = _features(subject, "val")[picks].numpy()
-        points = _umap(features, subject.seed) if self.method == "umap" else PCA(2, svd_solver="full").fit_transform(features)
+        points = (
+            _umap(features, subject.seed)
+            if self.method == "umap"
+            else PCA(2, svd_solver="full").fit_transform(features)
+        )
         title = f"{'UMAP' if self.method == 'umap' else 'Principal components'} of {subject.data.name}"
         figure = embedding_map(points, images.labels[picks].numpy(), subject.data.class_names, title=title)
         save_panel(figure, subject.place(f"{stem}.png"))

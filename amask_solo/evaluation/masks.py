@@ -131,7 +131,9 @@ def _draw(subject: Subject, find: Callable[..., Masks], picks: Tensor, *, genera
     masks = find(views, generator=generator).float()
     left = occlude(views, masks[:, :1], torch.zeros_like(views))
     images, hidden = (denormalize(x, data.mean, data.std) for x in (views, left))
-    save_panel(mask_panel(images, masks, hidden, title=f"masks on {data.name}"), subject.place(f"masks_{data.name}.png"))
+    save_panel(
+        mask_panel(images, masks, hidden, title=f"masks on {data.name}"), subject.place(f"masks_{data.name}.png")
+    )
 
 
 def _foreground(masker: SaliencyMasker, views: Images, *, generator: torch.Generator) -> Masks:  # noqa: ARG001

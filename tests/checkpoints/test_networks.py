@@ -228,7 +228,9 @@ def test_the_positions_of_a_vit_are_resampled_for_images_of_another_size(build):
     with torch.no_grad():
         first, second = backbone(small), larger(F.interpolate(small, scale_factor=2))
     assert first.shape == second.shape
-    assert all(v.equal(larger.model.state_dict()[k]) for k, v in backbone.model.state_dict().items() if k != "pos_embed")
+    assert all(
+        v.equal(larger.model.state_dict()[k]) for k, v in backbone.model.state_dict().items() if k != "pos_embed"
+    )
 
 
 def test_a_swin_says_which_images_it_takes():

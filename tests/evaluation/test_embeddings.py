@@ -37,7 +37,9 @@ def test_features_labels_and_names_are_in_the_files(tmp_path):
     assert scores["images"] == 30
     assert scores["dimensions"] == 3
     assert 80 < scores["trustworthiness"] <= 100
-    assert [file.name for file in seen.written] == [f"embeddings_four_px_small{end}" for end in ("_train.npz", "_val.npz", ".png")]
+    assert [file.name for file in seen.written] == [
+        f"embeddings_four_px_small{end}" for end in ("_train.npz", "_val.npz", ".png")
+    ]
     for split, images, count in (("train", seen.data.train, 20), ("val", seen.data.val, 30)):
         with np.load(tmp_path / f"embeddings_four_px_small_{split}.npz") as held:
             expected = seen.encode(seen.view(images.stack()))
@@ -53,7 +55,9 @@ def test_features_labels_and_names_are_in_the_files(tmp_path):
 def test_images_without_labels_have_features_too(tmp_path):
     scores = Embeddings(splits=["val"], method="pca", most=12)(subject(tmp_path, labels=False))
     assert scores["images"] == 12
-    assert sorted(file.name for file in tmp_path.iterdir()) == [f"embeddings_four_px_small{end}" for end in (".png", "_val.npz")]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        f"embeddings_four_px_small{end}" for end in (".png", "_val.npz")
+    ]
 
 
 def test_umap_draws_the_map_if_it_is_installed(tmp_path):

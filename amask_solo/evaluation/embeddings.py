@@ -71,12 +71,9 @@ class Embeddings(Protocol):
         if len(picks) < 3:
             raise UserError(f"Expected at least 3 validation images for a map, but got {len(picks)}.")
         features = _features(subject, "val")[picks].numpy()
-        points = (
-            _umap(features, subject.seed)
-            if self.method == "umap"
-            else PCA(2, svd_solver="full").fit_transform(features)
-        )
-        title = f"{'UMAP' if self.method == 'umap' else 'Principal components'} of {subject.data.name}"
+        name, draw = MAPS[self.method]
+        points = draw(features, subject.seed)
+        title = f"{name} of the features of {subject.data.name}"
         figure = embedding_map(points, images.labels[picks].numpy(), subject.data.class_names, title=title)
         save_panel(figure, subject.place(f"{stem}.png"))
         kept = trustworthiness(features, points, n_neighbors=min(NEIGHBORS, (len(points) - 1) // 2))
@@ -105,3 +102,10 @@ def _umap(features: np.ndarray, seed: int) -> np.ndarray:
     from umap import UMAP
 
     return UMAP(n_neighbors=min(15, len(features) - 1), random_state=seed, n_jobs=1).fit_transform(features)
+
+
+def _pca(features: np.ndarray, _: int) -> np.ndarray:
+    return PCA(2, svd_solver="full").fit_transform(features)
+
+
+MAPS = {"umap": ("UMAP", _umap), "pca": ("Principal components", _pca)}

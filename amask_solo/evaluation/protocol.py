@@ -77,9 +77,7 @@ class Subject:
             UserError: If there is no folder for files.
         """
         if self.folder is None:
-            raise UserError(
-                "This protocol writes files, but the subject names no folder for them: Subject(folder=...)."
-            )
+            raise UserError("This protocol writes files, but there is no folder for them: Subject(folder=...).")
         self.written.append(self.folder / re.sub(r"[^\w.-]", "_", name))
         return self.written[-1]
 

@@ -14,6 +14,7 @@ from amask_solo.checkpoints.export import export_backbone
 from amask_solo.errors import UserError
 from amask_solo.hosts.architectures import find_arch
 from amask_solo.hosts.installed import load_host
+from amask_solo.hosts.repairs import STATE
 from tests.tiny import tiny_loaders, tiny_trainer
 
 VIT = {"backbone": {"name": "vit_tiny", "kwargs": {"img_size": 64, "patch_size": 16}}}
@@ -185,8 +186,8 @@ def test_a_vit_is_exported_for_images_of_another_size(tmp_path, monkeypatch):
 
 def test_timms_own_vit_is_exported_for_images_of_another_size(build, host, tmp_path, monkeypatch):
     network = {"name": "timm/test_vit", "kwargs": {"img_size": 32, "global_pool": "avg"}}
-    checkpoint = {"state_dict": build("byol", backbone=network).state_dict(), "amask_solo": {}}
-    checkpoint["amask_solo"] = {"backbone": network["name"], "backbone_kwargs": network["kwargs"]}
+    known = {"backbone": network["name"], "backbone_kwargs": network["kwargs"]}
+    checkpoint = {"state_dict": build("byol", backbone=network).state_dict(), STATE: known}
     result = export_backbone(checkpoint, tmp_path / "vit.pth", format="timm", image_size=64)
     assert json.loads(result.metadata["kwargs"]) == {"img_size": 64, "global_pool": "avg"}
     monkeypatch.chdir(tmp_path)

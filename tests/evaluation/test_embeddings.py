@@ -12,6 +12,8 @@ from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.embeddings import Embeddings
 from amask_solo.evaluation.protocol import Subject
 
+STEM = "embeddings_four_px_small"
+
 
 class Mean(nn.Module):
     num_features = 3
@@ -37,27 +39,23 @@ def test_features_labels_and_names_are_in_the_files(tmp_path):
     assert scores["images"] == 30
     assert scores["dimensions"] == 3
     assert 80 < scores["trustworthiness"] <= 100
-    assert [file.name for file in seen.written] == [
-        f"embeddings_four_px_small{end}" for end in ("_train.npz", "_val.npz", ".png")
-    ]
+    assert [file.name for file in seen.written] == [f"{STEM}{end}" for end in ("_train.npz", "_val.npz", ".png")]
     for split, images, count in (("train", seen.data.train, 20), ("val", seen.data.val, 30)):
-        with np.load(tmp_path / f"embeddings_four_px_small_{split}.npz") as held:
+        with np.load(tmp_path / f"{STEM}_{split}.npz") as held:
             expected = seen.encode(seen.view(images.stack()))
             assert held["features"].shape == (count, 3)
             np.testing.assert_allclose(held["features"], expected.numpy(), rtol=1e-5)
             assert held["labels"].tolist() == images.labels.tolist()
             assert held["names"].tolist() == images.names
             assert held["class_names"].tolist() == ["a", "b", "c"]
-    with Image.open(tmp_path / "embeddings_four_px_small.png") as picture:
+    with Image.open(tmp_path / f"{STEM}.png") as picture:
         assert picture.width > 300
 
 
 def test_images_without_labels_have_features_too(tmp_path):
     scores = Embeddings(splits=["val"], method="pca", most=12)(subject(tmp_path, labels=False))
     assert scores["images"] == 12
-    assert sorted(file.name for file in tmp_path.iterdir()) == [
-        f"embeddings_four_px_small{end}" for end in (".png", "_val.npz")
-    ]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [f"{STEM}{end}" for end in (".png", "_val.npz")]
 
 
 def test_umap_draws_the_map_if_it_is_installed(tmp_path):

@@ -67,7 +67,7 @@ ROOMS = {
     }
     | {"hosts", "masked"},
     "checkpoints": {"_types", "errors", "files", "layout", "configuration", "augment.views", "evaluation.backbone"}
-    | {"game.game", "hosts", "masked.settings", "maskers.base", "settings"},
+    | {"game.game", "hosts", "masked.settings", "maskers", "projections", "settings"},
     "runs": {
         "_types",
         "_random",

@@ -14,6 +14,7 @@ from torch import nn
 
 from amask_solo.callbacks.loggers import finish
 from amask_solo.callbacks.summary import device_name, versions
+from amask_solo.checkpoints.adios import load_adios_masker
 from amask_solo.checkpoints.heads import load_head
 from amask_solo.checkpoints.networks import (
     config_of,
@@ -167,7 +168,7 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         images.value_range = checkpoint.get(STATE, {}).get("images", {}).get("value_range") or "auto"
     data, normalized_by = _as_trained(instantiate(images, "data"), images, cfg.get("data"), run, checkpoint)
     before = fit_size(backbone, data.image_size, len(data.mean))
-    masker = _masker(checkpoint, run, partial(_teacher, checkpoint, arch, data.image_size))
+    masker = _masker(file, checkpoint, run, partial(_teacher, checkpoint, arch, data.image_size))
     subject = Subject(
         backbone=backbone.to(device),
         data=data,
@@ -236,9 +237,11 @@ def trained_statistics(run: DictConfig | None, checkpoint: Checkpoint) -> dict[s
     return {}
 
 
-def _masker(checkpoint: Checkpoint, run: DictConfig | None, teacher: Callable[[], Backbone]) -> Masker | None:
+def _masker(
+    file: Path, checkpoint: Checkpoint, run: DictConfig | None, teacher: Callable[[], Backbone]
+) -> Masker | None:
     try:
-        masker = load_masker(checkpoint, run)
+        masker = load_masker(checkpoint, run) or load_adios_masker(checkpoint, file)
     except UserError as error:
         # The backbone is intact, and most protocols need no masker.
         warnings.warn(f"Evaluated without its masker. {error}", stacklevel=1)

@@ -24,9 +24,8 @@ def published(depth=4, *, masks=3, norm="gn", seed=0):
         for level, (given, out) in enumerate(pairs):
             name = f"mask_encoder.{half}.{level}"
             shapes[f"{name}.0.weight"] = (out, given, 3, 3)
-            shapes |= (
-                {f"{name}.0.bias": (out,)} if norm == "no" else {f"{name}.1.{k}": (out,) for k in ("weight", "bias")}
-            )
+            scaled = ["0.bias"] if norm == "no" else ["1.weight", "1.bias"]
+            shapes |= {f"{name}.{end}": (out,) for end in scaled}
     flat = 2 * c * SIDE**2
     for place, size in zip((1, 3, 5), [(128, flat), (128, 128), (flat, 128)], strict=True):
         shapes |= {f"mask_encoder.mlp.{place}.weight": size, f"mask_encoder.mlp.{place}.bias": size[:1]}
@@ -39,14 +38,8 @@ def their_masks(state, images, depth=4, norm="gn"):
 
     def level(x, name):
         x = F.conv2d(x, get(f"{name}.0.weight"), state.get(f"mask_encoder.{name}.0.bias"), padding=1)
-        scale = [get(f"{name}.1.{k}") for k in ("weight", "bias")] if norm != "no" else []
-        x = (
-            F.group_norm(x, 8, *scale)
-            if norm == "gn"
-            else F.instance_norm(x, weight=scale[0], bias=scale[1])
-            if norm == "in"
-            else x
-        )
+        if norm != "no":
+            x = F.group_norm(x, 8 if norm == "gn" else x.shape[1], *(get(f"{name}.1.{k}") for k in ("weight", "bias")))
         return x.relu()
 
     x, kept = images, []

@@ -50,7 +50,7 @@ def list_split(kind: str, root: Path, split: Mapping[str, Any], *, download: boo
         more["download"] = True
     try:
         listing = lister(root, **more)
-    except (RuntimeError, OSError, KeyError, ValueError, TypeError) as error:
+    except (RuntimeError, OSError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"Cannot read the lists of {kind} in {root} with {dict(split)}: {error}.") from error
     if not listing.samples:
         raise UserError(f"Expected images of {kind} in {root} with {dict(split)}, but there are none.")
@@ -91,17 +91,17 @@ LISTERS: dict[str, Callable[..., Listing]] = {"coco": coco, "tiny_imagenet": tin
 
 
 def _of_torchvision(kind: str) -> Callable[..., Listing]:
-    if kind not in datasets.__all__:
+    make = getattr(datasets, kind) if kind in datasets.__all__ else None
+    if not isinstance(make, type):
         close = nearest(kind, [*LISTERS, *datasets.__all__])
         raise UserError(f"Expected data.kind to be a class in torchvision.datasets, but got {kind!r}{close}")
-    make = getattr(datasets, kind)
 
     def lister(root: Path, **split: Any) -> Listing:
         # A loader that returns its argument: the path is what is asked for, not the image.
         given = {"loader": Path} if "loader" in signature(make).parameters else {}
         data = make(root, **split, **given)
-        names = data.categories if isinstance(data, datasets.Caltech101) else data.classes
-        return Listing(_samples(data, bool(given)), list(names))
+        samples = _samples(data, bool(given))
+        return Listing(samples, list(data.categories if isinstance(data, datasets.Caltech101) else data.classes))
 
     return lister
 

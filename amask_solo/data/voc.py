@@ -28,7 +28,7 @@ CLASSES = (
 def load_voc(
     *,
     root: str,
-    year: str = "2012",
+    year: int = 2012,
     train: str = "train",
     val: str = "val",
     holds: Sequence[str] = (),

@@ -33,7 +33,7 @@ class Transfer(Protocol):
         occluded: If given, also score images in which a random rectangle of this area, in (0, 1), is hidden.
 
     Raises:
-        ValueError: If there is neither a folder nor a set, ``image_size`` is not positive, or the area is not in (0, 1).
+        ValueError: If there is neither a folder nor a set, ``image_size`` is not positive, or the area not in (0, 1).
     """
 
     rules = table(folders=or_null(one_or_several(TEXT)), image_size=or_null(whole(1)), occluded=or_null(BETWEEN))

@@ -27,11 +27,9 @@ def test_a_text_file_has_a_path_and_a_label_on_each_line(photos, join):
     data = load_file_list(list=written(photos, "\n".join(rows(range(8), join=join))), val_fraction=0.25)
     assert (len(data.train), len(data.val)) == (6, 2)
     assert (data.class_names, data.name, data.image_size) == (["fox", "owl"], "train", 16)
-    known = {
-        name: label
-        for part in (data.train, data.val)
-        for name, label in zip(part.names, part.labels.tolist(), strict=True)
-    }
+    known = {}
+    for part in (data.train, data.val):
+        known |= dict(zip(part.names, part.labels.tolist(), strict=True))
     assert known == {f"a photo/{number}.png": number % 2 for number in range(8)}
 
 

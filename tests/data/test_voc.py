@@ -42,7 +42,7 @@ def test_a_missing_set_says_what_is_expected_where(tmp_path):
         with pytest.raises(UserError, match=r"voc in data.root=.*VOC2012/SegmentationClass, but .* is missing"):
             check(settings(tmp_path))
     with pytest.raises(UserError, match=r"Cannot read VOC 2011 in data\.root"):
-        instantiate(settings(tmp_path, year="2011", holds=[]), "data")
+        instantiate(settings(tmp_path, year=2011, holds=[]), "data")
 
 
 def test_it_has_objects_and_no_labels():

@@ -72,20 +72,19 @@ class Recipe:
         scale = batch_size / 256
         groups: list[dict[str, Any]] = [{"params": head.parameters(), "lr": self.head_lr * scale}]
         if self.backbone_lr > 0:
-            lr = self.backbone_lr * scale
-            groups += [{**group, "lr": lr * group.pop("lr_scale", 1.0)} for group in self._layers(backbone)]
+            groups += self._layers(backbone, self.backbone_lr * scale)
         optimizer = OPTIMIZERS[self.optimizer](groups, weight_decay=self.weight_decay)
         return [optimizer], [self.schedule(optimizer)]
 
-    def _layers(self, backbone: Backbone) -> list[dict[str, Any]]:
+    def _layers(self, backbone: Backbone, lr: float) -> list[dict[str, Any]]:
         if self.layer_decay is None:
-            return [{"params": backbone.parameters()}]
+            return [{"params": backbone.parameters(), "lr": lr}]
         undecayed = getattr(backbone.model, "no_weight_decay", set)()
         found = param_groups_layer_decay(
             backbone.model, self.weight_decay, no_weight_decay_list=undecayed, layer_decay=self.layer_decay
         )
-        # What is said for readers alone may differ from group to group, which an optimizer refuses.
-        return [{key: group[key] for key in ("params", "weight_decay", "lr_scale")} for group in found]
+        decay = "weight_decay"
+        return [{"params": group["params"], decay: group[decay], "lr": lr * group["lr_scale"]} for group in found]
 
 
 class Classifier(LightningModule):

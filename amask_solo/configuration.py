@@ -66,9 +66,10 @@ def instantiate_choice(group: str, name: str, where: str, **changes: Any) -> Any
     Raises:
         UserError: If there is no such file, or its object cannot be built.
     """
-    node = read_choice(group, name, where)
+    node: Any = OmegaConf.to_container(read_choice(group, name, where))
     takes = target_arguments(node["_target_"], where)
-    return instantiate(OmegaConf.create({**node, **{k: v for k, v in changes.items() if k in takes.names}}), where)
+    taken = {key: value for key, value in changes.items() if key in takes.names}
+    return instantiate(OmegaConf.create({**node, **taken}), where)
 
 
 def instantiate(node: DictConfig, where: str, **more: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from amask_solo.data.base import ImageData
 from amask_solo.data.image_folder import LISTS, load_image_folder
-from amask_solo.data.published import Split, add_variants, list_variants
+from amask_solo.data.published import Split, add_variants, list_splits
 from amask_solo.errors import UserError
 from amask_solo.files import check_holds
 
@@ -61,7 +61,7 @@ def load_imagenet_backgrounds(
     folder = Path(root).expanduser()
     check_holds(name, folder, holds, source=source, can_download=False)
     nine = read_nine()
-    names, files = list_variants("ImageFolder", folder, variants)
+    names, files = list_splits("ImageFolder", folder, variants)
     if names != [f"{number:02d}_{kind}" for number, kind in enumerate(nine)]:
         raise UserError(f"Expected the nine classes {', '.join(nine)} in {folder}, but got {', '.join(names)}.")
     data = load_image_folder(

@@ -32,6 +32,11 @@ class Files(NamedTuple):
     labels: Labels
     root: Path
 
+    @classmethod
+    def joined(cls, parts: Sequence["Files"]) -> "Files":
+        """Return the files of several parts below the same folder, one after another."""
+        return cls([file for part in parts for file in part.files], torch.cat([p.labels for p in parts]), parts[0].root)
+
     def select(self, picks: Picks) -> "Files":
         """Return some of the files, in the order of the picks."""
         return Files([self.files[pick] for pick in picks.tolist()], self.labels[picks], self.root)

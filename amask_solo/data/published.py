@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 from amask_solo.data.base import ImageData, Metric
 from amask_solo.data.file_images import Files, FolderImages, choose, load_files
-from amask_solo.data.listings import Listing, list_split
+from amask_solo.data.listings import list_split
 from amask_solo.data.subsets import first_of_each
 from amask_solo.errors import UserError
 from amask_solo.files import check_holds
@@ -78,12 +77,11 @@ def load_published(
     if not download:
         check_holds(name, folder, holds, source=source, can_download=download is not None)
     splits = [train] if isinstance(train, Mapping) else list(train)
-    listings = [list_split(kind, folder, split, download=bool(download)) for split in splits]
-    names = listings[0].class_names
-    parts = {"train": Listing(list(chain(*(listing.samples for listing in listings))), names).files(folder)}
+    named = {f"train {number}": split for number, split in enumerate(splits)}
+    names, found = list_splits(kind, folder, named, download=bool(download))
+    parts = {"train": Files.joined([*found.values()])}
     if val is not None:
-        _, found = list_variants(kind, folder, {"val": val}, names)
-        parts |= found
+        parts |= list_splits(kind, folder, {"val": val}, names)[1]
     elif train_per_class is not None:
         picks = first_of_each(parts["train"].labels, train_per_class, seed=seed)
         parts = {split: parts["train"].select(part) for split, part in zip(("train", "val"), picks, strict=True)}
@@ -104,21 +102,21 @@ def load_published(
     data = replace(data, metric=metric)
     if not variants or tune_fraction:
         return data
-    _, others = list_variants(kind, folder, variants, names)
+    others = list_splits(kind, folder, variants, names)[1]
     return add_variants(data, others, gaps or {}, max_images=max_images, seed=seed)
 
 
-def list_variants(
-    kind: str, folder: Path, variants: Mapping[str, Split], names: Sequence[str] | None = None
+def list_splits(
+    kind: str, folder: Path, splits: Mapping[str, Split], names: Sequence[str] | None = None, *, download: bool = False
 ) -> tuple[list[str], dict[str, Files]]:
-    """Return the names of the classes, those given or of the first variant, and the files of each variant.
+    """Return the names of the classes, those given or of the first split, and the files of each split.
 
     Raises:
-        UserError: If a variant is missing or has other classes.
+        UserError: If a split is missing or has other classes.
     """
     found = {}
-    for name, split in variants.items():
-        listing = list_split(kind, folder, split)
+    for name, split in splits.items():
+        listing = list_split(kind, folder, split, download=download)
         names = names or listing.class_names
         if listing.class_names != list(names):
             raise UserError(

@@ -83,8 +83,10 @@ class Recipe:
         found = param_groups_layer_decay(
             backbone.model, self.weight_decay, no_weight_decay_list=undecayed, layer_decay=self.layer_decay
         )
+        # timm's last layer is the classifier, which here is a head of its own: the one before it comes first.
+        behind = lr * self.layer_decay
         decay = "weight_decay"
-        return [{"params": group["params"], decay: group[decay], "lr": lr * group["lr_scale"]} for group in found]
+        return [{"params": group["params"], decay: group[decay], "lr": behind * group["lr_scale"]} for group in found]
 
 
 class Classifier(LightningModule):

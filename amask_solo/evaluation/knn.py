@@ -88,9 +88,8 @@ def _predictions(
         most = max((setting.k for setting in by_it), default=0)
         for closeness, index in nearest(features, test_features, most, distance=distance, chunk=chunk) if most else ():
             for setting in by_it:
-                near = closeness[:, : setting.k]
-                by_angle = setting.temperature is not None
-                weights = cosine_weights(near, setting.temperature) if by_angle else distance_weights(near)
+                near, tau = closeness[:, : setting.k], setting.temperature
+                weights = distance_weights(near) if tau is None else cosine_weights(near, tau)
                 voted = votes(weights, labels[index[:, : setting.k]], num_classes=num_classes)
                 predictions[setting].append(voted.argmax(dim=1))
     return {setting: torch.cat(parts) for setting, parts in predictions.items()}
@@ -145,6 +144,7 @@ class KNN(Protocol):
         Raises:
             UserError: If the run has no projector of which features are asked for.
         """
+        subject.features("train")  # the first to say what is missing
         _, labels = subject.features("val")
         predictions = self._predict(subject, self.settings)
         chosen = self._choose(subject)

@@ -12,12 +12,12 @@ from amask_solo._random import stream
 from amask_solo.data import ImageData, ImageSet
 from amask_solo.data.subsets import Picks, balanced_subset
 from amask_solo.errors import UserError
-from amask_solo.evaluation.protocol import Features, Protocol, Subject
+from amask_solo.evaluation.protocol import Features, Protocol, Split, Subject
 from amask_solo.evaluation.regression import Axes, Settings, solve
 from amask_solo.evaluation.scores import accuracy, hold_out, val_accuracy
 from amask_solo.rules import AT_LEAST_0, BETWEEN, PART, TEXT, either, one_of, one_or_several, table, whole
 
-Share = float | str
+Share = float | int | str
 """A share of the labels, or a file with the names of the images that have one."""
 
 
@@ -99,7 +99,7 @@ class Linear(Protocol):
 
     def _on_variant(self, subject: Subject, data: ImageData, name: str, classifier: nn.Linear) -> float:
         shared = data.train is subject.data.train
-        known = {"train": subject.features("train")} if shared else {}
+        known: dict[Split, Features] = {"train": subject.features("train")} if shared else {}
         variant = replace(subject, data=data, right={}, _features=known)
         classifier = classifier if shared else self.fit(variant)
         features, labels = variant.features("val")

@@ -69,9 +69,10 @@ class Transfer(Protocol):
         Raises:
             UserError: If a folder or set is missing or has no classes.
         """
-        places = [*(_existing(folder) for folder in self.folders), *self.sets.items()]
-        names = _unique([place.name if isinstance(place, Path) else place[0] for place in places])
-        scores = {}
+        folders = [_existing(folder) for folder in self.folders]
+        places: list[Path | tuple[str, str]] = [*folders, *self.sets.items()]
+        names = _unique([*(folder.name for folder in folders), *self.sets])
+        scores: dict[str, float] = {}
         for name, place in zip(names, places, strict=True):
             other = self.subject_on(subject, place, name=name)
             nearest = KNN()(other)

@@ -194,17 +194,23 @@ def test_timms_own_vit_is_exported_for_images_of_another_size(build, host, tmp_p
     assert features(loaded(result.metadata["load"])).shape == (2, 64)
 
 
-@pytest.mark.parametrize("make", [small_vit, lambda: timm.create_model("resnet10t", num_classes=0).eval()])
-def test_onnx_computes_what_the_backbone_does_for_any_number_of_images(make, tmp_path, monkeypatch):
+OF_ONNX = [DEEP_STEM, pytest.param({"name": "timm/test_vit", "kwargs": {"depth": 2}}, marks=pytest.mark.nightly)]
+
+
+@pytest.mark.parametrize("network", OF_ONNX, ids=["resnet", "vit"])
+def test_onnx_computes_what_the_backbone_does_for_any_number_of_images(network, tmp_path, monkeypatch):
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
-    model = make()
-    network = None if isinstance(model, timm.models.VisionTransformer) else "timm/resnet10t"
-    result = export_backbone(saved(model), tmp_path / "b.onnx", format="onnx", arch=network, image_size=32)
+    torch.manual_seed(0)
+    model = timm.create_model(network["name"].removeprefix("timm/"), num_classes=0, **network["kwargs"]).eval()
+    known = {"backbone": network["name"], "backbone_kwargs": network["kwargs"]}
+    checkpoint = {"state_dict": saved(model), STATE: known}
+    result = export_backbone(checkpoint, tmp_path / "b.onnx", format="onnx", image_size=64)
+    getattr(model, "set_input_size", lambda **_: None)(img_size=64)
     monkeypatch.chdir(tmp_path)
     run = loaded(result.metadata["load"])
     for count in (1, 3):
-        images = torch.randn(count, 3, 32, 32)
+        images = torch.randn(count, 3, 64, 64)
         with torch.no_grad():
             torch.testing.assert_close(torch.from_numpy(run(images)), model(images), rtol=1e-3, atol=1e-4)
 

@@ -36,11 +36,11 @@ def test_a_text_file_has_a_path_and_a_label_on_each_line(photos, join):
 def test_paths_alone_have_no_labels_even_with_spaces(photos):
     data = load_file_list(list=written(photos, "\n".join(f"a photo/{n}.png" for n in range(8))))
     assert (data.labeled, data.val, data.train.labels.tolist()) == (False, None, [-1] * 8)
-    assert torch.equal(data.train.stack()[3], torch.tensor(data.train.image(3)))
+    assert torch.equal(data.train.stack()[3], data.train.image(3))
 
 
 def test_labels_that_are_numbers_are_in_the_order_of_numbers(photos):
-    data = load_file_list(list=written(photos, "\n".join(rows(range(8), classes=("10", "9")))), val_fraction=0)
+    data = load_file_list(list=written(photos, "\n".join(rows(range(8), classes=("10", "9")))), val_fraction=0.0)
     assert data.class_names == ["9", "10"]
     assert data.train.labels.tolist() == [1, 0] * 4
 

@@ -35,7 +35,7 @@ SIZES = {  # images to learn from, images to score, classes
 
 
 def settings(config, root, **changes):
-    node = OmegaConf.load(config_folder() / "data" / f"{config}.yaml")
+    node = OmegaConf.to_container(OmegaConf.load(config_folder() / "data" / f"{config}.yaml"))
     return OmegaConf.create({**node, "root": str(root), **changes})
 
 
@@ -118,11 +118,12 @@ def test_a_set_that_is_there_in_part_says_what_is_missing(tmp_path):
         check_downloaded(settings("flowers102", tmp_path))
 
 
-def test_only_the_named_split_may_lack_classes(published, tmp_path):
+def test_splits_with_other_classes_are_refused(tmp_path):
     LAYOUTS["food101"](tmp_path)
     (tmp_path / "food-101/meta/test.json").write_text(json.dumps({"waffles": ["waffles/4"]}))
-    with pytest.raises(UserError, match="2 classes of the other splits, but it has 1"):
-        instantiate(settings("food101", tmp_path), "data")
+    for changes in ({}, {"train": [{"split": "train"}, {"split": "test"}], "val": None}):
+        with pytest.raises(UserError, match="2 classes of the other splits, but it has 1"):
+            instantiate(settings("food101", tmp_path, **changes), "data")
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ def test_a_network_without_strides_to_remove_is_refused():
 
 
 def test_a_trained_head_learns_the_classes():
-    found = FineTuneSegmentation(head="linear", dilated=False, lr=0, head_lr=8.0, epochs=12)(with_classes())
+    found = FineTuneSegmentation(head="linear", dilated=False, lr=0.0, head_lr=8.0, epochs=12)(with_classes())
     assert found["miou"] > 70
     assert set(found) == {"miou", "pixel_acc"}
 

@@ -47,7 +47,7 @@ ROOMS = {
     # The configuration, for data sets by name.
     "evaluation": {"_types", "_random", "errors", "files", "rules", "signatures", "augment", "data", "maskers"}
     | {"configuration"}
-    | {"blur", "lightning_logs", "neighbors", "occlusion", "projections", "localisers"},
+    | {"blur", "lightning_logs", "neighbors", "occlusion", "projections", "localisers", "visualization"},
     # The host, and the game in it.
     "hosts": {"_types", "_modes", "errors", "layout", "neighbors", "schedules"},
     "callbacks": {"_types", "_random", "_modes", "errors", "files", "layout", "augment", "data", "evaluation.knn"}
@@ -67,7 +67,7 @@ ROOMS = {
     }
     | {"hosts", "masked"},
     "checkpoints": {"_types", "errors", "files", "layout", "configuration", "augment.views", "evaluation.backbone"}
-    | {"game.game", "hosts", "masked.settings", "maskers.base", "settings"},
+    | {"game.game", "hosts", "masked.settings", "maskers", "projections", "settings"},
     "runs": {
         "_types",
         "_random",
@@ -107,7 +107,8 @@ LIBRARIES = {
     "lightning": {"hosts", "callbacks", "masked", "checkpoints", "runs", "evaluation"},
     "pytorch_lightning": set(),
     "wandb": {"callbacks"},
-    "timm": {"hosts"},
+    # timm groups the layers of its networks, which evaluated backbones are.
+    "timm": {"hosts", "evaluation"},
     "safetensors": {"localisers", "checkpoints"},
     "hydra": {"configuration", "cli", "settings", "checkpoints"},
     "omegaconf": {"configuration", "cli", "hosts", "masked", "settings", "checkpoints", "runs"},

@@ -1,5 +1,6 @@
 """Maskers: which parts of a view to hide."""
 
+from amask_solo.maskers.adios import AdiosUNet
 from amask_solo.maskers.base import Masker
 from amask_solo.maskers.learned import SequentialMasker, SimultaneousMasker
 from amask_solo.maskers.mixture import MixtureMasker
@@ -9,6 +10,7 @@ from amask_solo.maskers.random import NoMasks, RandomMasker
 from amask_solo.maskers.saliency import SaliencyMasker
 
 __all__ = [
+    "AdiosUNet",
     "AnyOf",
     "BandNoise",
     "Block",

@@ -175,7 +175,7 @@ class Adversary(nn.Module):
         """
         masks = self.masker(images, generator=generator)
         shown = self.game.show(masks, generator=generator)
-        *_, last = self.game.entries([images], shown, [0], _no_objective, generator=generator)
+        *_, last = self.game.harder([images], shown, [0], _no_objective, generator=generator)
         return Preview(masks, pixels(last.views[last.side]))
 
 

@@ -104,6 +104,10 @@ class Game(nn.Module):
                 raise ValueError(f"Expected {name} to be one of {known}, but got {value!r}.")
         if not 0 < share <= 1:
             raise ValueError(f"Expected share to be in (0, 1], but got {share}.")
+        if masker.channelwise and (drop_tokens or apply == "cumulative"):
+            raise ValueError(
+                "Masks of single channels do not go with drop_tokens or apply=cumulative; leave these out."
+            )
         if drop_tokens and (share < 1 or apply == "cumulative" or not hard_views.idle):
             raise ValueError(
                 "drop_tokens leaves equally many patches out of each masked view, so it takes share=1, apply=each and "
@@ -125,7 +129,7 @@ class Game(nn.Module):
     @property
     def num_shown(self) -> int:
         """The number of masks of an image that are shown in turn."""
-        return 1 if self.draw == "one" else self.masker.num_masks
+        return 1 if self.draw == "one" or self.masker.channelwise else self.masker.num_masks
 
     @property
     def num_entries(self) -> int:
@@ -137,7 +141,7 @@ class Game(nn.Module):
     def propose(self, view: Images, *, generator: torch.Generator | None = None) -> Masks:
         """Return all N masks, or one drawn mask for each image if neither constraint nor occlusion needs the others."""
         alone = self.draw == "one" and self.apply_ == "each" and len(self.sides) < 2
-        if alone and self.constraint.free:
+        if alone and self.constraint.free and not self.masker.channelwise:
             return self.masker.draw_one(view, generator=generator)
         return self.masker(view, generator=generator)
 
@@ -164,7 +168,7 @@ class Game(nn.Module):
         if self.share < 1:
             occluded = torch.rand(len(masks), generator=generator, device=masks.device) < self.share
             masks = masks * occluded[:, None, None, None]
-        if self.draw == "all" or masks.shape[1] == 1:
+        if self.draw == "all" or masks.shape[1] == 1 or self.masker.channelwise:
             return masks
         return draw_one(masks, generator=generator)
 
@@ -209,7 +213,7 @@ class Game(nn.Module):
                 statistics and queues in the wrong call, since it does so in the last one.
         """
         occluded = self.occluded(views, shown, sides, generator=generator)
-        expected, made = shown.shape[1] * self.hard_views.num_entries, 0
+        expected, made = self.num_shown * self.hard_views.num_entries, 0
         for made, entry in enumerate(self.hard_views(occluded, loss, generator=generator), start=1):  # noqa: B007
             yield entry
         if made != expected:
@@ -224,9 +228,11 @@ class Game(nn.Module):
         """Yield the entries before hard views, one for each mask; the arguments are those of :meth:`entries`."""
         seen = masked_views(views, sides)
         content = self.fill(seen, generator=generator)
-        weight = 1.0 if self.reduction == "sum" else 1 / shown.shape[1]
-        for mask in shown.split(1, dim=1):
-            occluded = occlude(seen, mask, content)
+        channelwise = self.masker.channelwise
+        masks = shown.split(seen.shape[1] if channelwise else 1, dim=1)
+        weight = 1.0 if self.reduction == "sum" else 1 / len(masks)
+        for mask in masks:
+            occluded = occlude(seen, mask, content, channelwise=channelwise)
             occluded = carry(occluded, mask) if self.drop_tokens else occluded
             hard = dict(zip(sides, occluded.chunk(len(sides)), strict=True))
             yield WeightedViews(tuple(hard.get(n, view) for n, view in enumerate(views)), weight, sides[-1])

@@ -28,7 +28,7 @@ from amask_solo.hosts.directions import directed_loss
 from amask_solo.hosts.installed import load_host
 from amask_solo.hosts.methods import by_class
 from amask_solo.hosts.refusals import refuse_side, refuse_unmaskable
-from amask_solo.localisers.backbone import lend_backbone, lend_clock
+from amask_solo.localisers.backbone import lend_backbone, lend_clock, lend_localiser
 from amask_solo.masked.clean_view import encode_once, in_memory_format
 from amask_solo.masked.distributed import average_gradients, same_on_all_ranks
 from amask_solo.masked.loss import HostLoss, Step
@@ -80,6 +80,7 @@ class Masked(LightningModule):
             directed_loss(self.stock)
         if self.adversary.game.negatives is not None:
             refuse_negatives(self)
+            lend_localiser(self.adversary.game.negatives, self.adversary.masker)
         # DDP must not wait for gradients of a masker that does not move in every step; see `distributed`.
         self._ddp_params_and_buffers_to_ignore = [f"adversary.{name}" for name in self.adversary.state_dict()]
 

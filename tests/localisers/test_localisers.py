@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import uniform_filter
+from torch import nn
 
 from amask_solo.errors import UserError
 from amask_solo.hosts.blueprint import Blueprint
@@ -12,10 +13,12 @@ from amask_solo.localisers import (
     BackboneMap,
     Everywhere,
     Handover,
+    Shared,
     SpectralResidual,
     Weights,
     lend_backbone,
     lend_clock,
+    lend_localiser,
 )
 from tests.localisers.exported import export
 

@@ -24,8 +24,8 @@ References:
     <https://arxiv.org/abs/2212.08277>`_, 2022.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -35,7 +35,7 @@ from amask_solo._types import BaseLoss, Images, Masks, Scalar, Views, WeightedVi
 from amask_solo.constraints.base import Constraint
 from amask_solo.fills.base import Fill
 from amask_solo.game.negatives import HardNegatives
-from amask_solo.game.pairs import PAIRS, Pairs, check_pairs, masked_pairs, paired
+from amask_solo.game.pairs import PAIRS, check_pairs, masked_pairs, paired
 from amask_solo.hard_views.base import Chain, HardView
 from amask_solo.maskers.base import Masker, draw_one
 from amask_solo.occlusion import carry, occlude
@@ -88,7 +88,7 @@ class Game(nn.Module):
         draw: Draw = "one",
         apply: Apply = "each",
         reduction: Reduction = "mean",
-        pairs: Pairs | None = None,
+        pairs: Mapping[str, Any] | None = None,
         share: float = 1.0,
         negatives: HardNegatives | None = None,
         hard_views: HardView = _NOTHING_MORE,
@@ -194,7 +194,7 @@ class Game(nn.Module):
             ValueError: As :meth:`harder`.
         """
         harder = self.harder(views, shown, sides, loss, generator=generator)
-        total = self.num_shown if self.reduction == "sum" else 1.0
+        total = float(self.num_shown) if self.reduction == "sum" else 1.0
         return paired(harder, views, self.pairs, total=total) if self.pairs else harder
 
     def harder(

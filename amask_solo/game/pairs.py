@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from types import NoneType
+from typing import Any
 
 from amask_solo._types import Views, WeightedViews
 
@@ -13,15 +13,13 @@ Pairs = Mapping[str, float]
 """The name of a pair -> its weight."""
 
 
-def check_pairs(pairs: Pairs | None) -> dict[str, float]:
+def check_pairs(pairs: Mapping[str, Any] | None) -> dict[str, float]:
     """Return the pairs that have a weight; none for ``None``.
 
     Raises:
-        ValueError: If they are no mapping, a name is unknown, a weight is not a number of 0 or more, or no pair with a
+        ValueError: If a name is unknown, a weight is not a number of 0 or more, or no pair with a
             weight has a mask.
     """
-    if not isinstance(pairs, Mapping | NoneType):
-        raise ValueError(f"Expected pairs to have names and weights, as {{both: 1}}, but got {pairs!r}.")
     for name, weight in (pairs or {}).items():
         if name not in PAIRS:
             raise ValueError(f"Expected pairs to be among {', '.join(PAIRS)}, but got {name!r}.")

@@ -48,15 +48,7 @@ def build_settings(cfg: DictConfig) -> Settings:
     """
     node = OmegaConf.select(cfg, "adversary") or {}
     check_keys(node, "adversary")
-    side, loud, symmetric = node.get("side"), node.get("loud", "masked"), node.get("symmetric", True)
-    if side not in (None, 0, 1, "both"):
-        raise UserError(f"Expected adversary.side to be 0, 1, both or null, but got {side!r}.")
-    if loud not in ("masked", "clean"):
-        raise UserError(f"Expected adversary.loud to be 'masked' or 'clean', but got {loud!r}.")
-    if not isinstance(symmetric, bool):
-        raise UserError(f"Expected adversary.symmetric to be true or false, but got {symmetric!r}.")
-    if node.get("pairs") and side is not None:
-        raise UserError("adversary.pairs says which views are masked; leave adversary.side out.")
+    side, loud, symmetric = _host_side(node)
 
     # The random state must be that of a stock run, so that both see the same data in the same order.
     with torch.random.fork_rng(devices=[]):
@@ -76,6 +68,22 @@ def build_settings(cfg: DictConfig) -> Settings:
             return Settings(Adversary(game=game, **rest), side, loud, symmetric)
         except ValueError as error:
             raise UserError(f"adversary: {error}") from error
+
+
+def _host_side(node: DictConfig | Mapping) -> tuple[Any, Any, bool]:
+    """Return side, loud and symmetric; raise a ``UserError`` if one of them, or pairs, is wrong."""
+    side, loud, symmetric = node.get("side"), node.get("loud", "masked"), node.get("symmetric", True)
+    if side not in (None, 0, 1, "both"):
+        raise UserError(f"Expected adversary.side to be 0, 1, both or null, but got {side!r}.")
+    if loud not in ("masked", "clean"):
+        raise UserError(f"Expected adversary.loud to be 'masked' or 'clean', but got {loud!r}.")
+    if not isinstance(symmetric, bool):
+        raise UserError(f"Expected adversary.symmetric to be true or false, but got {symmetric!r}.")
+    if not isinstance(node.get("pairs") or {}, Mapping):
+        raise UserError(f"Expected adversary.pairs to have names and weights, as {{both: 1}}, but got {node.pairs!r}.")
+    if node.get("pairs") and side is not None:
+        raise UserError("adversary.pairs says which views are masked; leave adversary.side out.")
+    return side, loud, symmetric
 
 
 def check_precision(adversary: Adversary, precision: str) -> None:

@@ -80,7 +80,9 @@ def _host_side(node: DictConfig | Mapping) -> tuple[Any, Any, bool]:
     if not isinstance(symmetric, bool):
         raise UserError(f"Expected adversary.symmetric to be true or false, but got {symmetric!r}.")
     if not isinstance(node.get("pairs") or {}, Mapping):
-        raise UserError(f"Expected adversary.pairs to have names and weights, as {{both: 1}}, but got {node.pairs!r}.")
+        raise UserError(
+            f"Expected adversary.pairs to have names and weights, as {{both: 1}}, but got {node['pairs']!r}."
+        )
     if node.get("pairs") and side is not None:
         raise UserError("adversary.pairs says which views are masked; leave adversary.side out.")
     return side, loud, symmetric

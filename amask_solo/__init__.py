@@ -1,24 +1,72 @@
-"""Adversarial masking for any self-supervised method of solo-learn.
+"""Adversarial masking for any self-supervised method of solo-learn, and for a training loop of your own.
 
-Importing this package registers ``amask_<name>`` beside every method of the host and loads nothing heavy.
+Importing this package registers ``amask_<name>`` beside every method of the host and loads nothing heavy. The names
+below are stable, and all but ``load_host``, ``register`` and ``wrap`` need neither solo-learn nor Lightning nor Hydra.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amask_solo.masked.registry import register, register_when_imported
+
+if TYPE_CHECKING:
+    from amask_solo.constraints import WeightedSum
+    from amask_solo.fills import Zero
+    from amask_solo.game.advantage import measure_advantage
+    from amask_solo.game.adversary import Adversary
+    from amask_solo.game.game import Game
+    from amask_solo.game.monitor import diagnose, mask_statistics
+    from amask_solo.game.updates import Alternating, Reversal, Turn
+    from amask_solo.hosts.installed import load_host
+    from amask_solo.masked.method import wrap
+    from amask_solo.maskers import RandomMasker, SequentialMasker, SimultaneousMasker
+    from amask_solo.occlusion import occlude
+    from amask_solo.visualization.panels import mask_panel, save_panel
 
 __version__ = "0.9.0"
 
 _LAZY = {
     "Adversary": "amask_solo.game.adversary",
+    "Alternating": "amask_solo.game.updates",
     "Game": "amask_solo.game.game",
+    "RandomMasker": "amask_solo.maskers",
+    "Reversal": "amask_solo.game.updates",
+    "SequentialMasker": "amask_solo.maskers",
+    "SimultaneousMasker": "amask_solo.maskers",
+    "Turn": "amask_solo.game.updates",
+    "WeightedSum": "amask_solo.constraints",
+    "Zero": "amask_solo.fills",
+    "diagnose": "amask_solo.game.monitor",
     "load_host": "amask_solo.hosts.installed",
+    "mask_panel": "amask_solo.visualization.panels",
+    "mask_statistics": "amask_solo.game.monitor",
+    "measure_advantage": "amask_solo.game.advantage",
     "occlude": "amask_solo.occlusion",
+    "save_panel": "amask_solo.visualization.panels",
     "wrap": "amask_solo.masked.method",
 }
 
-__all__ = ["Adversary", "Game", "load_host", "occlude", "register", "wrap"]
+__all__ = [
+    "Adversary",
+    "Alternating",
+    "Game",
+    "RandomMasker",
+    "Reversal",
+    "SequentialMasker",
+    "SimultaneousMasker",
+    "Turn",
+    "WeightedSum",
+    "Zero",
+    "diagnose",
+    "load_host",
+    "mask_panel",
+    "mask_statistics",
+    "measure_advantage",
+    "occlude",
+    "register",
+    "save_panel",
+    "wrap",
+]
 
 register_when_imported()
 

@@ -12,7 +12,7 @@ of these masks, and
 A value of 1 is chance: random blocks, or the masks of another image, do as well as the image's own masks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import nan, sqrt
 from typing import NamedTuple
 
@@ -105,6 +105,23 @@ def advantage_statistics(lifts: Lifts) -> dict[str, float]:
         found |= {key: known.value for key, known in ratios.items()}
         found |= {f"{key}_error": known.error for key, known in ratios.items()}
     return found
+
+
+def measure_advantage(
+    game: Game, loss: BaseLoss, batches: Iterable[Views], *, side: int = 1, generator: torch.Generator | None = None
+) -> dict[str, float]:
+    """Return the :func:`advantage_statistics` of present masks on several batches, in a loop without a host.
+
+    Args:
+        game: Makes the masks and the fill.
+        loss: The objective as a function of the views, without side effects: take a network in evaluation mode.
+        batches: The clean views of each batch, of at least two images; at least two batches, since a standard error is
+            part of the result.
+        side: The index of the masked view.
+        generator: Source of randomness for masks, fill and random blocks.
+    """
+    lifts = [measure_lifts(game, loss, views, side, generator=generator) for views in batches]
+    return advantage_statistics(torch.stack(lifts))
 
 
 def diagnose_advantage(statistics: Mapping[str, float]) -> list[Finding]:

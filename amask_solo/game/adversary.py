@@ -1,15 +1,16 @@
 """The masker's side of the game: its turns and its private optimizer."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from math import nan
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from amask_solo._types import Images, Masks, Scalar, Views
+from amask_solo._types import BaseLoss, Images, Masks, Scalar, Views
 from amask_solo.game.game import Game
-from amask_solo.game.updates import Reversal, UpdateRule
+from amask_solo.game.updates import Board, Reversal, Turn, UpdateRule
 from amask_solo.occlusion import pixels
 from amask_solo.schedules import Schedule, schedule_factor
 
@@ -25,6 +26,10 @@ def _refuse_optimizer(make: OptimizerFactory) -> None:
         make([nn.Parameter(torch.zeros(1))])
     except (ValueError, TypeError) as error:
         raise ValueError(f"optimizer: {error}") from error
+
+
+def _step(optimizer: torch.optim.Optimizer) -> None:
+    optimizer.step()
 
 
 def part_size(share: float, batch: int) -> int:
@@ -44,6 +49,16 @@ class Adversary(nn.Module):
 
     The optimizer is private: the host's optimizer, schedule and step counter never see it. It also trains the
     parameters of the constraint, if there are any.
+
+    A masked method of the host calls the smaller methods; a training loop of your own calls two of them, :meth:`play`
+    and :meth:`step`, and needs no host::
+
+        for x1, x2 in loader:                                           # two views of a batch, (B, C, H, W) each
+            turn = adversary.play([x1, x2], loss)                       # loss: views -> scalar
+            optimizer.zero_grad()
+            turn.objective.backward()
+            optimizer.step()
+            adversary.step()
 
     Args:
         game: The game.
@@ -98,6 +113,8 @@ class Adversary(nn.Module):
         self.optimizer: torch.optim.Optimizer | None = None
         self._make_optimizer = optimizer
         self._resumed: dict[str, Any] | None = None
+        self._played = 0
+        self._board: Board | None = None
 
     @property
     def masker(self) -> nn.Module:
@@ -144,13 +161,61 @@ class Adversary(nn.Module):
             if gradient is not None:
                 parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
-    def step(self, progress: float, apply: Callable[[torch.optim.Optimizer], Any]) -> None:
-        """Update the masker by its accumulated gradients.
+    def play(
+        self, views: Views, loss: BaseLoss, *, sides: Sequence[int] = (1,), generator: torch.Generator | None = None
+    ) -> Turn:
+        """Play the encoder's turn in a training loop without a host: descend on ``turn.objective``.
+
+        The objective is all that the encoder has to descend on; with :class:`~amask_solo.game.updates.Reversal` its
+        backward pass also gives the masker its gradients. Let :meth:`step` follow the step of the encoder's optimizer.
+        In epochs without masks, leave both out.
 
         Args:
-            progress: The share of all optimizer steps taken so far; NaN if training has no set end.
+            views: The clean views, ``(B, C, H, W)`` each, on the device of the adversary.
+            loss: The objective as a function of the views. It is called once for each entry of the game's sum, and
+                again in each turn of the masker's own; batch statistics see every call.
+            sides: The indexes of the masked views.
+            generator: Source of randomness for masks and fill, on that device.
+
+        Raises:
+            ValueError: If a setting takes a method of the host: hard negatives, ``drop_tokens``, ``memory_efficient``
+                or ``start_epoch``.
+        """
+        game = self.game
+        if game.negatives is not None or game.drop_tokens or self.memory_efficient or self.start_epoch:
+            raise ValueError(
+                "Expected an adversary without negatives, drop_tokens, memory_efficient and start_epoch, which take a "
+                "method of solo-learn; a loop of your own decides itself in which epochs it calls play."
+            )
+        if self.optimizer is None:
+            self.start()
+        moves = self.moves(self._played)
+        self._played += 1
+        board = Board(game, views, sides, loss, generator)
+        self._board = board if moves else None
+        return self.update.encoder_turn(board, moves=moves)
+
+    def step(self, progress: float = nan, apply: Callable[[torch.optim.Optimizer], Any] = _step) -> None:
+        """Move the masker after :meth:`play` and the encoder's step, by turns of its own too where its settings say so.
+
+        Args:
+            progress: The share of training that is over, for ``schedule`` and ``warmup``; NaN if it has no set end.
             apply: Steps an optimizer, for example through a gradient scaler.
         """
+        board, self._board = self._board, None
+        if board is None:
+            return
+        if self.two_turns:
+            self.gather(self.update.masker_turn(board).objective)
+        self.move(progress, apply)
+        part = part_size(self.part, len(board.views[0]))
+        board = board._replace(views=[view[:part] for view in board.views])
+        for _ in range(1, self.steps):
+            self.gather(self.update.masker_turn(board).objective)
+            self.move(progress, apply)
+
+    def move(self, progress: float, apply: Callable[[torch.optim.Optimizer], Any]) -> None:
+        """Update the masker by its accumulated gradients; the arguments are those of :meth:`step`."""
         if self.optimizer is None or all(p.grad is None for p in self.learned()):
             return
         factor = schedule_factor(progress, schedule=self.schedule, warmup=self.warmup)

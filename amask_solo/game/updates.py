@@ -49,7 +49,17 @@ class Board(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """The result of one pass through the game: the objective to minimize, its terms, the masked view and its masks."""
+    """The result of one pass through the game.
+
+    Attributes:
+        objective: What to descend on. With :class:`Reversal` it contains the penalty, and its backward pass gives both
+            players their gradients: descend on ``loss`` instead, and the constraint vanishes.
+        loss: The weighted sum of the host's losses.
+        penalty: The constraint's price of all proposed masks.
+        view: The clean masked view.
+        masks: The proposed masks.
+        shown: The masks that are shown.
+    """
 
     objective: Scalar
     loss: Scalar

@@ -150,7 +150,7 @@ class Masked(LightningModule):
         steps = self.trainer.estimated_stepping_batches
         progress = self.global_step / steps if 0 < steps < math.inf else math.nan
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-        self.adversary.step(progress, scaler.step if scaler else lambda o: o.step())
+        self.adversary.move(progress, scaler.step if scaler else lambda o: o.step())
 
     def _board(self, loss: HostLoss, name: str) -> Board:
         shared = loss.shared() if self.adversary.memory_efficient else None

@@ -6,7 +6,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-BESIDE = ("results/**/*.md", "results/**/*.png", "results/**/*.csv", "benchmarks/*.json")
+BESIDE = ("results/**/*.md", "results/**/*.png", "results/**/*.csv", "results/loop/*.json", "benchmarks/*.json")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -90,7 +90,7 @@ def test_one_optimizer_trains_both_until_scattered_masks_become_shapes(prior):
     adversary.start()
     for _ in range(120):
         adversary.gather(game.constraint(game.masker(torch.zeros(4, 3, 16, 16))))
-        adversary.step(0.0, lambda optimizer: optimizer.step())
+        adversary.move(0.0, lambda optimizer: optimizer.step())
     masks = game.masker(torch.zeros(4, 3, 16, 16))
     order = torch.randperm(256, generator=torch.Generator().manual_seed(0))
     scattered = masks.flatten(2)[..., order].view_as(masks)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.docs.pages import TUTORIALS, write_files
 
-MODULES = ("alignment", "centered", "spotlight")
+MODULES = ("alignment", "centered", "simclr", "spotlight")
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def test_the_pages_load_nothing_from_elsewhere(site):
 def test_the_front_page_is_the_readme_with_its_formula(site):
     text = (site / "index.html").read_text()
     assert "<munder><mo>max</mo>" in text
-    assert "Two commands on a fresh machine" in text
+    assert "Two commands, in a clone" in text
     assert "README:" not in text
 
 

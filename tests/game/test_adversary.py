@@ -29,7 +29,7 @@ def move(player, progress=0.0):
     player.gather(
         player.masker(torch.zeros(2, 3, 16, 16)).square().mean() + player.game.constraint(torch.ones(1, 1, 2, 2))
     )
-    player.step(progress, lambda optimizer: optimizer.step())
+    player.move(progress, lambda optimizer: optimizer.step())
 
 
 class Frozen(Constraint):

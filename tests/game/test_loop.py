@@ -1,0 +1,114 @@
+"""The game in a training loop without a host: one call a step, and the two players' gradients are right."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import amask_solo
+from amask_solo import Adversary, Alternating, Game, Reversal, SequentialMasker, WeightedSum, Zero, occlude
+from amask_solo.constraints import AreaTarget
+from amask_solo.projections import Sigmoid
+
+UPDATES = [Reversal, Alternating]
+
+
+def networks(update, **settings):
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 14 * 14, 5)).double()
+    masker = SequentialMasker(num_masks=1, projection=Sigmoid(), resolution=0.5)
+    price = WeightedSum({"area": AreaTarget(0.25)}, {"area": 3.0})
+    adversary = Adversary(Game(masker, Zero(), price), update=update(), optimizer=plain_sgd, **settings)
+    return encoder, adversary.double()
+
+
+def plain_sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.1)
+
+
+def two_views():
+    return list(torch.randn(2, 4, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+
+
+def distance(encoder):
+    return lambda views: F.mse_loss(encoder(views[0]), encoder(views[1]))
+
+
+def copied(module):
+    return [p.detach().clone() for p in module.parameters()]
+
+
+def by_hand(encoder, adversary, views, alternating):
+    """Write the step of both players down, without the package's game."""
+    masker, price = adversary.masker, adversary.game.constraint
+    loss = distance(encoder)
+    masks = masker(views[1])
+    value = loss([views[0], occlude(views[1], masks, torch.zeros_like(views[1]))])
+    steps = torch.autograd.grad(value, list(encoder.parameters()), retain_graph=True)
+    gains = torch.autograd.grad(price(masks) - value, list(masker.parameters()))
+    with torch.no_grad():
+        for parameter, step in zip(encoder.parameters(), steps, strict=True):
+            parameter.sub_(0.1 * step)
+    if alternating:
+        masks = masker(views[1])
+        value = loss([views[0], occlude(views[1], masks, torch.zeros_like(views[1]))])
+        gains = torch.autograd.grad(price(masks) - value, list(masker.parameters()))
+    with torch.no_grad():
+        for parameter, gain in zip(masker.parameters(), gains, strict=True):
+            parameter.sub_(0.1 * gain)
+
+
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.usefixtures("double")
+def test_a_step_is_the_one_that_is_written_by_hand(update):
+    encoder, adversary = networks(update)
+    optimizer = plain_sgd(encoder.parameters())
+    turn = adversary.play(two_views(), distance(encoder))
+    turn.objective.backward()
+    optimizer.step()
+    adversary.step()
+    twin, opponent = networks(update)
+    by_hand(twin, opponent, two_views(), alternating=update is Alternating)
+    for found, wanted in ((encoder, twin), (adversary, opponent)):
+        for a, b in zip(copied(found), copied(wanted), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.usefixtures("double")
+def test_every_and_steps_hold_as_they_do_in_a_run(update):
+    encoder, adversary = networks(update, every=2, steps=3)
+    moved = []
+    for _ in range(3):
+        before = copied(adversary.masker)
+        calls = []
+        loss = distance(encoder)
+        adversary.play(two_views(), lambda views, loss=loss, calls=calls: calls.append(len(views[0])) or loss(views))
+        adversary.step()
+        after = copied(adversary.masker)
+        moved.append((len(calls), any(not torch.equal(*pair) for pair in zip(before, after, strict=True))))
+    with_moves = 3 if update is Reversal else 4
+    # The first turn of `Reversal` has given the masker no gradient here, because nothing was sent backwards.
+    assert [calls for calls, _ in moved] == [with_moves, 1, with_moves]
+    assert [has_moved for _, has_moved in moved] == [True, False, True]
+
+
+def test_what_takes_a_host_is_refused():
+    adversary = Adversary(Game(SequentialMasker(), Zero(), WeightedSum()), start_epoch=1)
+    with pytest.raises(ValueError, match="start_epoch"):
+        adversary.play(two_views(), lambda views: views[0].sum())
+
+
+def test_the_loop_needs_neither_host_nor_lightning_nor_hydra():
+    names = set(amask_solo.__all__) - {"load_host", "register", "wrap"}
+    code = (
+        f"import sys; from amask_solo import {', '.join(sorted(names))};"
+        "print([m for m in ('solo', 'lightning', 'hydra', 'omegaconf', 'timm', 'sklearn', 'rich') if m in sys.modules])"
+    )
+    root = Path(amask_solo.__file__).parents[1]
+    said = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"

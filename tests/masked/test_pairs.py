@@ -3,8 +3,12 @@
 import pytest
 import torch
 
+from amask_solo.constraints import InverseSine
 from amask_solo.errors import UserError
+from amask_solo.fills import Zero
+from amask_solo.game.adversary import Adversary
 from amask_solo.game.game import Game
+from amask_solo.game.updates import Alternating, Reversal
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.clean_view import in_memory_format
 from tests.players import OneConvolution, attach, batch_of, build, fit, masker_node
@@ -139,3 +143,21 @@ def test_a_game_without_pairs_masks_what_the_method_says():
     assert Game.__init__.__kwdefaults__["pairs"] is None
     assert played("simsiam").sides == [1]
     assert played("simsiam", pairs={"first": 1}).sides == [0]
+
+
+@pytest.mark.parametrize("update", [Reversal(), Alternating()])
+def test_a_loop_without_a_host_plays_the_pairs(update):
+    game = Game(OneConvolution(num_masks=2), Zero(), InverseSine(), draw="all", pairs={"both": 1, "neither": 0.5})
+    adversary, seen = Adversary(game, update=update), []
+
+    def loss(views):
+        seen.append([(view == 1).all().item() for view in views])
+        return torch.stack([view.mean() for view in views]).sum()
+
+    before = [p.clone() for p in adversary.learned()]
+    turn = adversary.play([torch.ones(4, 3, 8, 8)] * 2, loss)
+    assert seen == [[True, True], [False, False], [False, False]]
+    if turn.objective.requires_grad:
+        turn.objective.backward()
+    adversary.step()
+    assert all(bool((a != b).any()) for a, b in zip(before, adversary.learned(), strict=True))

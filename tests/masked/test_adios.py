@@ -74,6 +74,9 @@ def played(recipe: str):
             setattr(model, name, seeded(part, seed))
     model.classifier = nn.Linear(WIDTH, 4)
     seeded(model.adversary.masker, 6)
+    weights = model.adversary.game.constraint.weights
+    if "evenness" in weights:  # theirs is summed over the batch, so the recipe's weight is for as many images as it has
+        weights["evenness"] *= BATCH / cfg.optimizer.batch_size
     attach(model)
     return model.double()
 

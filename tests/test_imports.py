@@ -51,7 +51,7 @@ ROOMS = {
     # The host, and the game in it.
     "hosts": {"_types", "_modes", "errors", "layout", "neighbors", "schedules"},
     "callbacks": {"_types", "_random", "_modes", "errors", "files", "layout", "augment", "data", "evaluation.knn"}
-    | {"game", "maskers.random", "visualization"},
+    | {"game", "maskers.random", "maskers.objects", "visualization"},
     "masked": {"_types", "_random", "errors", "layout", "configuration", "callbacks", "game", "hosts", "occlusion"}
     | {"localisers.backbone"},
     # Runs, from the refusal of settings to the folder.
@@ -81,8 +81,16 @@ ROOMS = {
         "data",
         "evaluation",
     }
-    | {"visualization", "localisers.base", "localisers.backbone", "maskers.base", "hosts", "callbacks", "masked"}
-    | {"settings", "checkpoints"},
+    | {
+        "visualization",
+        "localisers.base",
+        "localisers.backbone",
+        "maskers.base",
+        "maskers.objects",
+        "hosts",
+        "callbacks",
+    }
+    | {"masked", "settings", "checkpoints"},
     "comparison": {"curves", "errors", "files", "layout", "signatures", "configuration", "hosts.methods"}
     | {"visualization", "evaluation.results"},
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}

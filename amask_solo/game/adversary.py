@@ -174,7 +174,7 @@ class Adversary(nn.Module):
             views: The clean views, ``(B, C, H, W)`` each, on the device of the adversary.
             loss: The objective as a function of the views. It is called once for each entry of the game's sum, and
                 again in each turn of the masker's own; batch statistics see every call.
-            sides: The indexes of the masked views.
+            sides: The indexes of the masked views, unless the game has pairs, which say it.
             generator: Source of randomness for masks and fill, on that device.
 
         Raises:
@@ -191,7 +191,7 @@ class Adversary(nn.Module):
             self.start()
         moves = self.moves(self._played)
         self._played += 1
-        board = Board(game, views, sides, loss, generator)
+        board = Board(game, views, game.sides or sides, loss, generator)
         self._board = board if moves else None
         return self.update.encoder_turn(board, moves=moves)
 
@@ -240,7 +240,7 @@ class Adversary(nn.Module):
         """
         masks = self.masker(images, generator=generator)
         shown = self.game.show(masks, generator=generator)
-        *_, last = self.game.entries([images], shown, [0], _no_objective, generator=generator)
+        *_, last = self.game.harder([images], shown, [0], _no_objective, generator=generator)
         return Preview(masks, pixels(last.views[last.side]))
 
 

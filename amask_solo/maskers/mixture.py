@@ -38,11 +38,13 @@ class MixtureMasker(Masker):
             raise ValueError(f"Expected share to be in (0, 1), but got {share}; leave the mixture out for 0 or 1.")
         self.masker, self.other = masker, other
         self.share = share
-        self.num_masks = masker.num_masks
+        self.num_masks, self.channelwise = masker.num_masks, masker.channelwise
 
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
         """Return all N masks of one masker or the other for each image."""
         masks = self.masker(images, generator=generator)
+        if self.channelwise:  # the other masker hides all channels alike
+            return self._mixed(masks, self.other.draw_one(images, generator=generator).expand_as(masks), generator)
         others = torch.cat([self.other.draw_one(images, generator=generator) for _ in range(self.num_masks)], dim=1)
         return self._mixed(masks, others, generator)
 

@@ -57,7 +57,8 @@ class Game(nn.Module):
         apply: ``"each"`` mask alone, or ``"cumulative"``: the n-th occlusion hides what masks 1 to n hide.
         reduction: ``"mean"`` weighs N entries by 1/N, so that N does not change the size of a step; ``"sum"`` weighs
             each by 1, as the reference code of ADIOS does.
-        share: The share of the images that is occluded, drawn anew in each step; the others are shown whole (ours).
+        share: The share of the images that is occluded, in (0, 1], drawn anew in each step; the others are shown
+            whole (ours).
         negatives: Hard negatives, which become a part of :math:`L`; ``None`` leaves the host's loss as it is.
         hard_views: Makes the occluded views harder.
         drop_tokens: Whether a masked view carries its mask along (:func:`~amask_solo.occlusion.carry`), for a vision

@@ -12,7 +12,7 @@ from amask_solo.signatures import read_arguments
 from tests.docs.pages import ROOT
 
 pytest.importorskip("griffe")
-from docs._site import keys
+from docs._site import keys, sources
 
 CONFIGS = ROOT / "configs"
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != "hydra")
@@ -48,13 +48,13 @@ def targets() -> set[str]:
 
 @pytest.mark.parametrize("target", sorted(targets()))
 def test_every_argument_of_a_constructor_has_a_row(target):
-    assert read_arguments(target).names - set(keys.FILLED_IN) - {"name"} <= NAMES
+    assert read_arguments(target).names - set(sources.FILLED_IN) - {"name"} <= NAMES
 
 
 def test_every_key_of_the_primary_configurations_has_a_row():
     for name in ("pretrain", "evaluate", "compare", "export"):
         content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-        found = {key for key, _, _ in keys._lines(CONFIGS / f"{name}.yaml")}
+        found = {key for key, _, _ in sources.read_lines(CONFIGS / f"{name}.yaml")}
         assert {key.partition(".")[0] for key in found} == content.keys() - {"defaults", "hydra", "definitions"} - {
             key for key, value in content.items() if value == {} and key not in found
         }

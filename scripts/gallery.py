@@ -110,7 +110,7 @@ class Gallery:
     def train(self, masker: str) -> Adversary:
         """Return the adversary of a masker, trained against a copy of the encoder, which goes on learning."""
         price = ["constraint=inverse_sine"] if masker.startswith("simultaneous") else []
-        adversary = self.adversary(f"masker={masker}", *price, "adversary.optimizer.lr=3e-3")
+        adversary = self.adversary(f"masker={masker}", *price, "+adversary.optimizer.lr=3e-3")
         encoder = deepcopy(self.encoder)
         optimizer = torch.optim.AdamW(encoder.parameters(), lr=1e-3)
         for views in self.views(STEPS["masker"]):

@@ -6,7 +6,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-BESIDE = ("results/**/*.md", "results/**/*.png", "results/**/*.csv", "results/**/*.json", "benchmarks/*.json")
+BESIDE = ("results/**/*.md", "results/**/*.png", "results/**/*.csv", "results/**/*.yaml", "benchmarks/*.json")
 PAGES = {
     "install": "index.md#install",
     "use": "use.md",
@@ -35,7 +35,13 @@ def on_page_markdown(markdown: str, config: MkDocsConfig, **_: object) -> str:
     if re.match(r"# .+\n\n<!-- README: (?!top)", markdown):  # a page of its own: its headings are one level higher
         filled = re.sub(r"^##(#+ )", r"#\1", filled, flags=re.MULTILINE)
     filled = re.sub(r"(\d\]) (\[-?\d)", r"\1 \\\2", filled)  # two intervals are no link
+    # Folders have no page here: their name takes the place of the link.
+    filled = re.sub(r"\[([^]]+)\]\((?:\.\./)*(results/[\w/]+)\)", _folder, filled)
     return re.sub(r"\]\(\.\./((?:\.\./)*(?:results|benchmarks)/)", r"](\1", filled)
+
+
+def _folder(link: re.Match[str]) -> str:
+    return f"`{link[2]}`" if link[1] == link[2] else f"{link[1]} (`{link[2]}`)"
 
 
 def section(readme: str, heading: str) -> str:

@@ -34,6 +34,7 @@ def soak(*arguments: str, out: Path) -> dict:
     return json.loads((out / "it.json").read_text())
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_after_three_kills_one_of_them_while_saving_the_run_ends_as_if_nothing_had_been(tmp_path):
     report = soak("--kills", "3", out=tmp_path)

@@ -185,6 +185,7 @@ def test_another_process_than_the_first_does_not_ask_whether_the_folder_is_taken
 # ---------------------------------------------------------------------- launched by submitit
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_job_that_is_preempted_is_queued_again_and_goes_on(alone, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")

@@ -7,8 +7,8 @@ LACKING = [name for name in ("hydra", "lightning", "rich", "torchvision") if fin
 if LACKING:
     # Only a command imports these modules, and they need the packages from their first line on.
     print(  # noqa: T201
-        f"Error: the commands need packages that are not installed ({', '.join(LACKING)}); install them by "
-        "`pip install 'amask-solo[run]' einops` and `pip install --no-deps solo-learn==1.0.2`. "
+        f"Error: the commands need packages that are not installed ({', '.join(LACKING)}); in a clone of this project, "
+        "`pip install '.[run]' einops` and `pip install --no-deps solo-learn==1.0.2` install them. "
         "A training loop of your own needs neither: `from amask_solo import Adversary`.",
         file=sys.stderr,
     )

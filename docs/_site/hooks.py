@@ -6,8 +6,8 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-BESIDE = ("results/**/*.md", "results/**/*.png", "results/**/*.csv", "results/**/*.yaml", "results/loop/*.json")
-BESIDE += ("benchmarks/*.json",)
+BESIDE = ("results/**/*.md", "results/**/*.png", "results/**/*.csv", "results/**/*.yaml")
+BESIDE += ("results/loop/*.json", "benchmarks/*.json")
 PAGES = {
     "install": "index.md#install",
     "use": "use.md",

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from urllib.parse import unquote
 
 import pytest
 
@@ -49,12 +50,14 @@ def test_sections_of_the_readme_are_pages(site, page, part):
 
 
 def test_every_link_leads_to_a_file_and_a_heading(site):
-    for page in site.rglob("*.html"):
-        for link in re.findall(r'<a [^>]*href="([^":]+)"', page.read_text()):
+    texts = {page: page.read_text() for page in site.rglob("*.html") if page.name != "404.html"}
+    anchors = {page: set(re.findall(r' (?:id|name)="([^"]+)"', text)) for page, text in texts.items()}
+    for page, text in texts.items():
+        for link in set(re.findall(r'<a [^>]*href="([^":]+)"', text)):
             path, _, anchor = link.partition("#")
-            target = (page.parent / path) if path else page
+            target = (page.parent / path).resolve() if path else page
             assert target.exists(), (page.name, link)
-            assert not anchor or f'id="{anchor}"' in target.read_text(), (page.name, link)
+            assert not anchor or unquote(anchor) in anchors[target], (page.name, link)
 
 
 @pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")

@@ -32,8 +32,8 @@ from amask_solo.maskers import Block, RandomMasker
 from amask_solo.visualization.panels import GRAY, denormalize, overlay
 
 OUT = Path(__file__).parents[1] / "results" / "gallery"
-SIZE, BATCH, SHOWN, SEED = 64, 48, 5, 0
-STEPS = {"encoder": 200, "masker": 120}
+SIZE, BATCH, SHOWN, SEED = 64, 32, 5, 0
+STEPS = {"encoder": 150, "masker": 100}
 ENLARGED = 2
 COLORS = 96
 GAP = 2

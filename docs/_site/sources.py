@@ -100,6 +100,8 @@ def shown(value: Any) -> str:
         return REQUIRED
     if isinstance(value, dict) and "_target_" in value:
         value = value["_target_"].rpartition(".")[2]
+    elif isinstance(value, dict):
+        value = "{" + ", ".join(f"{name}: {shown(entry).strip('`')}" for name, entry in value.items()) + "}"
     if isinstance(value, list | tuple):
         value = "[" + ", ".join(shown(entry).strip("`") for entry in value) + "]"
     plain = {None: "null", True: "true", False: "false"}

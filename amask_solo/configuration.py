@@ -47,6 +47,31 @@ def read_target(group: str, name: str) -> str | None:
     return OmegaConf.select(OmegaConf.load(file), "_target_") if name and file.is_file() else None
 
 
+def read_choice(group: str, name: str, where: str) -> DictConfig:
+    """Return the content of a configuration file of this package.
+
+    Raises:
+        UserError: If there is no such file; the message names the nearest one, and ``where`` it was asked for.
+    """
+    names = sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+    if name not in names:
+        raise unknown_key(name, names, where)
+    node: Any = OmegaConf.load(config_folder() / group / f"{name}.yaml")
+    return node
+
+
+def instantiate_choice(group: str, name: str, where: str, **changes: Any) -> Any:
+    """Build the object of a configuration file, with changes of which those are taken that it has arguments for.
+
+    Raises:
+        UserError: If there is no such file, or its object cannot be built.
+    """
+    node: Any = OmegaConf.to_container(read_choice(group, name, where))
+    takes = target_arguments(node["_target_"], where)
+    taken = {key: value for key, value in changes.items() if key in takes.names}
+    return instantiate(OmegaConf.create({**node, **taken}), where)
+
+
 def instantiate(node: DictConfig, where: str, **more: Any) -> Any:
     """Build the object that a node describes by its ``_target_`` and arguments, which may be such nodes themselves.
 

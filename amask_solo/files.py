@@ -1,6 +1,7 @@
 """Write files so that each exists whole or not at all, even if the process dies or the disk fills up meanwhile."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -60,6 +61,24 @@ def missing_set(name: str, root: Path, folder: str) -> UserError:
         f"Expected {name} in data.root={root}, in its folder '{folder}', but it is missing or incomplete; download it "
         f"with: python -c \"from torchvision.datasets import {name}; {name}('{root}', download=True)\""
     )
+
+
+def check_holds(name: str, root: Path, holds: Sequence[str], *, source: str | None, can_download: bool) -> None:
+    """Raise a ``UserError`` if a published data set is not in ``data.root``; it names what is expected there.
+
+    Args:
+        name: The name of the set.
+        root: The folder that should hold it.
+        holds: Paths below it that should exist.
+        source: Where to get the set.
+        can_download: Whether ``data.download=true`` would get it.
+    """
+    if missing := [path for path in holds if not (root / path).exists()]:
+        places = [*(["data.download=true"] if can_download else []), *([source] if source else [])]
+        raise UserError(
+            f"Expected {name} in data.root={root}, as {', '.join(holds)}, but {missing[0]} is missing"
+            f"{'; get it by ' if places else ''}{', or from '.join(places)}."
+        )
 
 
 def check_place(path: Path, key: str) -> None:

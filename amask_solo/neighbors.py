@@ -7,6 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+EPS = 1e-5
+"""Keeps the weight of a neighbor at distance 0 finite; solo-learn's."""
+
 
 def nearest(
     train_features: Float[Tensor, "n d"],
@@ -35,6 +38,15 @@ def cosine_weights(similarity: Float[Tensor, "m k"], temperature: float) -> Floa
     The common factor changes no decision and keeps the exponential from overflowing.
     """
     return ((similarity - similarity[:, :1]) / temperature).exp()
+
+
+def distance_weights(closeness: Float[Tensor, "m k"]) -> Float[Tensor, "m k"]:
+    """Return the weights of the votes by Euclidean distance, its inverse, as in solo-learn.
+
+    Args:
+        closeness: Negative distances, as :func:`nearest` yields them.
+    """
+    return 1 / (EPS - closeness)
 
 
 def votes(

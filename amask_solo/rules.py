@@ -68,6 +68,11 @@ def or_null(rule: Rule) -> Rule:
     return Rule(f"{rule.what}, or null", lambda value: value is None or rule.holds(value), rule.known)
 
 
+def either(first: Rule, second: Rule) -> Rule:
+    """Return a rule that allows what one of two rules allows."""
+    return Rule(f"{first.what}, or {second.what}", lambda value: first.holds(value) or second.holds(value))
+
+
 def several(rule: Rule, *, least: int = 1) -> Rule:
     """Return the rule for a list of values."""
     some = "a list" if least else "a list, perhaps an empty one"

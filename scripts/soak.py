@@ -8,8 +8,9 @@ Usage::
     python scripts/soak.py --kills 8 --name ddp --processes 2
     python scripts/soak.py --kills 8 --name interrupted --by INT accumulate_grad_batches=2 loader.num_workers=2
 
-Each kill is a SIGKILL, or by ``--by`` another signal (INT2: Ctrl-C twice): in turn right after a checkpoint, while the
-next one is being written, and at a random moment. Then the same command continues with ``resume=true``. At the end each
+Each kill is a SIGKILL: in turn right after a checkpoint, while the next one is being written, and at a random moment. By
+``--by`` it is another signal (INT2: Ctrl-C twice), after which a run ends by itself, and which comes at random moments
+of steps instead of while a checkpoint is being written. Then the same command continues with ``resume=true``. At the end each
 number of the last checkpoint (networks, optimizers, schedulers, random numbers, progress) must be the same to the last
 bit, and so must ``metrics.csv`` and the pictures of the masks. If there are several processes, one is killed, and the
 others must be gone within a minute.
@@ -192,7 +193,7 @@ def soak(run: Run, unbroken: Path, *, kills: int) -> list[dict[str, Any]]:
     for number in range(kills):
         pids = run.start()
         # The kills come in turn: right after a checkpoint, while the next one is being written, at a random moment.
-        writing, delay = number % 3 == 1, random.uniform(0, epoch) if number % 3 else 0.0
+        writing, delay = run.by == "KILL" and number % 3 == 1, random.uniform(0, epoch) if number % 3 else 0.0
         gone = run.kill(pids, delay=delay, writing=writing)
         moment = "writing" if run.is_writing else "training"
         done.append({"moment": moment, "delay": round(delay, 3), "seconds": round(gone, 2)})

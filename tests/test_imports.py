@@ -44,7 +44,9 @@ ROOMS = {
     "augment": {"_types", "errors", "blur"},
     "data": {"_random", "errors", "files"},
     "visualization": {"_types", "files"},
+    # The configuration, for data sets by name.
     "evaluation": {"_types", "_random", "errors", "files", "rules", "signatures", "augment", "data", "maskers"}
+    | {"configuration"}
     | {"blur", "lightning_logs", "neighbors", "occlusion", "projections", "localisers"},
     # The host, and the game in it.
     "hosts": {"_types", "_modes", "errors", "layout", "neighbors", "schedules"},
@@ -86,7 +88,7 @@ ROOMS = {
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
     | {"lightning_logs", "visualization", "checkpoints", "runs", "comparison"},
     "_hydra": {"masked.registry"},
-    "__init__": {"masked", "hosts.installed", "game", "occlusion"},
+    "__init__": {"masked", "hosts.installed", "game", "occlusion", "maskers", "constraints", "fills", "visualization"},
 }
 """Room -> what it may import of this package beside itself: a room, or one module of it."""
 

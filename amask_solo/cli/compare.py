@@ -1,6 +1,5 @@
 """amask-compare: stock against masked methods at an equal budget."""
 
-import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from amask_solo.cli.comparison import check_comparison, check_scorable, chosen_p
 from amask_solo.cli.composed import composed
 from amask_solo.cli.following import runs_end_first
 from amask_solo.cli.main import launch, session
+from amask_solo.cli.next_steps import shell
 from amask_solo.cli.overrides import checked, searched
 from amask_solo.comparison.carry_out import LAST_CHECKPOINT, evaluate, pretrain
 from amask_solo.comparison.plan import Run, as_arguments, progress
@@ -50,7 +50,7 @@ def main() -> None:
             with runs_end_first([run.folder for run in plan]):
                 launch("compare", ["--multirun", *arguments, f"run={','.join(left)}"], _carry_out, mistakes)
         unfinished = _unfinished(plan, protocols)
-        _report(plan, cfg, protocols, unfinished, command="amask-compare " + shlex.join(typed))
+        _report(plan, cfg, protocols, unfinished, command=shell(["amask-compare", *typed]))
         if unfinished and not mistakes:
             raise UserError(f"Not finished: {', '.join(unfinished)}. The same command makes them.")
 

@@ -34,7 +34,7 @@ def _run(rows: Rows, cfg: DictConfig) -> None:
     main_scores: dict[str, Any] = {
         f"{r['protocol']}/{name}": value for r in outcome.results for name, value in _first(r)
     }
-    rows.append({"checkpoint": str(cfg.ckpt)} | main_scores)
+    rows.add({"checkpoint": str(cfg.ckpt)} | main_scores)
     if outcome.results:
         console.print(_table(outcome.results))
         console.print(outcome.said, markup=False)

@@ -38,7 +38,7 @@ def next_steps(cfg: DictConfig, folder: Path, *, labeled: bool) -> str:
             steps["compare"] = shell(compare)
     steps["export"] = shell(["amask-export", f"ckpt={folder}", f"format={'timm' if known else 'safetensors'}"])
     if not labeled:
-        steps["evaluate"] = "amask-evaluate --help  (it scores on labeled images, which data=... names)"
+        steps["evaluate"] = "amask-evaluate --help  # it scores on labeled images, which data=... names"
     return "Next\n" + "\n".join(f"  {name:<10}{what}" for name, what in steps.items())
 
 

@@ -35,7 +35,7 @@ def _run(rows: Rows, cfg: DictConfig) -> Any:
     summary = pretrain(cfg, folder, checkpoint)
     if summary:
         shown = ("status", "knn_acc1", "linear_acc1", "seconds_per_step")
-        rows.append({"run": str(folder)} | {name.replace("_", " "): summary.get(name) for name in shown})
+        rows.add({"run": str(folder)} | {name.replace("_", " "): summary.get(name) for name in shown})
         Console().print(_table(summary, folder))
         Console(highlight=False, soft_wrap=True).print(
             next_steps(cfg, folder, labeled=bool(summary.get("classes", 1))), markup=False

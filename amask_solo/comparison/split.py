@@ -30,14 +30,15 @@ MEANING = {
 def scored_kind(images: Mapping[str, Any]) -> str:
     """Return what the images that runs are scored on are called: ``validation`` or ``test``.
 
-    A data set of this package says it itself; images of a folder are what its name says.
+    A data set of this package says it itself; otherwise they are what the name of their folder or split says.
 
     Example:
         >>> scored_kind({"_target_": "amask_solo.data.load_image_folder", "val_path": "birds/test"})
         'test'
     """
     declared = read_declared(images["_target_"], "SCORED_ON") if "_target_" in images else None
-    return declared or ("test" if "test" in Path(images.get("val_path") or "").name.lower() else "validation")
+    named = str(images.get("val") or Path(images.get("val_path") or "").name)
+    return declared or ("test" if "test" in named.lower() else "validation")
 
 
 def split_settings(split: str) -> list[str]:

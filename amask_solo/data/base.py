@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Int64, UInt8
@@ -20,8 +20,17 @@ Labels = Int64[Tensor, " n"]
 ObjectMasks = Bool[Tensor, "n 1 s s"]
 """Where the labelled object is, or where nobody can tell."""
 
+Segments = UInt8[Tensor, "n 1 s s"]
+"""The class of each pixel: 0 for the background, :data:`VOID` where nobody can tell."""
+
+VOID = 255
+"""The number of pixels of which nobody can tell what they show, as in Pascal VOC."""
+
 Stat = tuple[float, ...]
 """One number for each channel, on the scale where white is 1."""
+
+Metric = Literal["accuracy", "mean_per_class"]
+"""What a set is scored by: the share of images that are right, or the mean of these shares over the classes."""
 
 UNLABELED = -1
 
@@ -35,6 +44,7 @@ class ImageSet(Dataset[tuple[int, UInt8[Tensor, "c s s"], int]], ABC):
         channels: How many channels they have.
         masks: Where the labelled objects are, or None if nobody knows.
         void: Where nobody can tell, such as at the borders of objects; no score counts these pixels. None if nowhere.
+        segments: The class of each pixel, or None if nobody knows.
         names: What the images are called, in the order of the indexes; None if they have no names.
     """
 
@@ -43,6 +53,7 @@ class ImageSet(Dataset[tuple[int, UInt8[Tensor, "c s s"], int]], ABC):
     channels: int = 3
     masks: ObjectMasks | None = None
     void: ObjectMasks | None = None
+    segments: Segments | None = None
     names: Sequence[str] | None = None
 
     @abstractmethod
@@ -84,8 +95,11 @@ class ArrayImages(ImageSet):
         masks: ObjectMasks | None = None,
         void: ObjectMasks | None = None,
         names: Sequence[str] | None = None,
+        *,
+        segments: Segments | None = None,
     ) -> None:
         self.images, self.labels, self.masks, self.void, self.names = images, labels, masks, void, names
+        self.segments = segments
         self.channels, self.size = images.shape[1], images.shape[-1]
 
     def image(self, index: int) -> UInt8[Tensor, "c s s"]:
@@ -98,9 +112,10 @@ class ArrayImages(ImageSet):
 
     def select(self, picks: Int64[Tensor, " m"]) -> "ArrayImages":
         """Return some of the images, in the order of the picks."""
-        masks, void = (None if where is None else where[picks] for where in (self.masks, self.void))
+        kept = (self.masks, self.void, self.segments)
+        masks, void, segments = (None if where is None else where[picks] for where in kept)
         names = None if self.names is None else [self.names[pick] for pick in picks.tolist()]
-        return ArrayImages(self.images[picks], self.labels[picks], masks, void, names)
+        return ArrayImages(self.images[picks], self.labels[picks], masks, void, names, segments=segments)
 
 
 @dataclass(frozen=True)
@@ -122,6 +137,11 @@ class ImageData:
             their names; and ``names``, a hash of the names of all images, or of their labels where they have none.
         variants: Other versions of the same images, by name: with other labels, or changed. The linear protocol scores
             the backbone on each of them as well.
+        gaps: Name -> two variants, the difference of whose accuracies is scored too.
+        metric: What the papers about the set score.
+        counts_as: Of a variant with coarser classes: for each class of the set that it is one of, the class here as
+            which a prediction of it counts. None if the classes are the same.
+        segment_names: Names in the order of the numbers in ``segments``, the background first; empty without these.
     """
 
     train: ImageSet
@@ -135,6 +155,10 @@ class ImageData:
     value_range: tuple[float, float] | None = None
     bands: tuple[int, ...] | None = None
     variants: Mapping[str, "ImageData"] = field(default_factory=dict)
+    gaps: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    metric: Metric = "accuracy"
+    counts_as: tuple[int, ...] | None = None
+    segment_names: Sequence[str] = ()
     fingerprint: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:

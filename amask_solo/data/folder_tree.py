@@ -61,7 +61,12 @@ class FolderTree:
 
 
 def scan_folder(
-    root: str | Path, *, labels: Literal["auto", "none"], key: str, among: Collection[str] = ()
+    root: str | Path,
+    *,
+    labels: Literal["auto", "none"],
+    key: str,
+    among: Collection[str] = (),
+    only: Collection[str] | None = None,
 ) -> FolderTree:
     """Find the images below a folder, at any depth.
 
@@ -74,17 +79,19 @@ def scan_folder(
             with a warning; ``none`` takes no labels.
         key: The setting that named the folder, for error messages.
         among: The classes of the training images, of which validation images may have a single one.
+        only: The sub-folders to take; no other is looked at.
 
     Raises:
-        UserError: If the folder is missing, has no images, holds splits instead of classes, or images beside classes.
+        UserError: If the folder is missing, has no images, holds splits instead of classes, or images beside classes,
+            or if one of the sub-folders to take is missing.
         ValueError: If ``labels`` is neither of the two.
     """
     if labels not in ("auto", "none"):
         raise ValueError(f"Expected labels to be 'auto' or 'none', but got {labels!r}.")
     root = check_image_folder(root, key)
-    files = _images_below(root, key)
-    if labels == "none":
-        return FolderTree(root, files, [], root)
+    files = _images_below(root, key, only)
+    if labels == "none" or only is not None:
+        return FolderTree(root, files, [] if labels == "none" else sorted(only or ()), root)
     base, classes = _find_classes(files, root, among)
     if split := next((name for name in base.relative_to(root).parts if name.lower() in _SPLITS), None):
         inside = Path(root, *base.relative_to(root).parts[: base.relative_to(root).parts.index(split) + 1])
@@ -108,10 +115,16 @@ def scan_folder(
     return FolderTree(root, files, classes, base)
 
 
-def _images_below(root: Path, key: str) -> list[Path]:
+def _images_below(root: Path, key: str, only: Collection[str] | None = None) -> list[Path]:
     """Return the images in the order of their names, and count what else there is."""
     known = image_suffixes()
-    every = sorted(file for file in _files_below(root) if not file.name.startswith("."))
+    folders = [root] if only is None else [root / name for name in only]
+    if absent := [folder.name for folder in folders if not folder.is_dir()]:
+        raise UserError(
+            f"Expected a folder for each of {len(folders)} classes in {key}={root}, but {len(absent)} are missing: "
+            f"{_some(absent)}."
+        )
+    every = sorted(file for folder in folders for file in _files_below(folder) if not file.name.startswith("."))
     files = [file for file in every if file.suffix.lower() in known]
     endings = Counter(file.suffix.lower() or "without ending" for file in every if file.suffix.lower() not in known)
     others = {ending: count for ending, count in endings.most_common() if ending not in _NOTES}

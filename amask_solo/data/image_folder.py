@@ -1,68 +1,27 @@
 """Any folder of images, with or without labels."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import torch
-from jaxtyping import UInt8
-from torch import Tensor
-
-from amask_solo.data.assemble import assemble, tuning_split
-from amask_solo.data.base import ImageData, ImageSet, Labels, Pixels
-from amask_solo.data.contrast import warn_if_flat
-from amask_solo.data.decode import decode_all, decode_image, map_files, readable
+from amask_solo.data.base import ImageData
+from amask_solo.data.file_images import Files, load_files
 from amask_solo.data.folder_tree import FolderTree, scan_folder
-from amask_solo.data.reading import USUAL, Reading, make_reading
-from amask_solo.data.sizes import check_image_size, resolve_image_size, sampled_sizes
-from amask_solo.data.subsets import Picks, balanced_subset, stratified_split
 from amask_solo.errors import UserError
 
-FOLDERS = ("train_path", "val_path")
+LISTS = Path(__file__).parent / "lists"
+"""Facts about published data sets: their classes."""
 
-
-class FolderImages(ImageSet):
-    """Image files that are decoded when they are asked for.
-
-    Args:
-        files: The files.
-        labels: Their class numbers.
-        size: Height and width to decode them to.
-        reading: What becomes of bands and values.
-        root: A folder around the files, below which they have their names.
-    """
-
-    def __init__(
-        self, files: Sequence[Path], labels: Labels, *, size: int, reading: Reading = USUAL, root: Path = Path("/")
-    ) -> None:
-        self.files, self.labels, self.size = list(files), labels, size
-        self.reading, self.root, self.channels = reading, root, reading.channels or 3
-
-    @property
-    def names(self) -> list[str]:  # type: ignore[override]
-        """The paths of the files below their folder."""
-        return [str(file).removeprefix(f"{self.root}/") for file in self.files]
-
-    def image(self, index: int) -> UInt8[Tensor, "c s s"]:
-        """Decode one image."""
-        return decode_image(self.files[index], size=self.size, reading=self.reading)
-
-    def stack(self) -> Pixels:
-        """Decode all images, in parallel."""
-        return decode_all(self.files, size=self.size, reading=self.reading)
-
-    def select(self, picks: Picks) -> "FolderImages":
-        """Return some of the images, in the order of the picks."""
-        files, labels = [self.files[pick] for pick in picks.tolist()], self.labels[picks]
-        return FolderImages(files, labels, size=self.size, reading=self.reading, root=self.root)
+FOLDERS = ("train_path", "val_path", "root")
 
 
 def load_image_folder(
     *,
-    train_path: str,
+    train_path: str | None = None,
     image_size: int | Literal["auto"] = "auto",
     val_path: str | None = None,
+    root: str | None = None,
+    classes: str | None = None,
     val_fraction: float = 0.1,
     labels: Literal["auto", "none"] = "auto",
     load_size: int | None = None,
@@ -80,10 +39,12 @@ def load_image_folder(
     """Take the images below a folder, at any depth.
 
     Args:
-        train_path: The folder to learn from.
+        train_path: The folder to learn from, unless ``root`` is given.
         image_size: Height and width of the views, or ``auto``: the median of the shorter sides of the files, at most
             224; see :func:`~amask_solo.data.sizes.resolve_image_size`.
         val_path: The folder to validate on; its classes are some of the training folder's.
+        root: A folder with ``train`` and ``val``, as ImageNet's, in place of the two paths.
+        classes: Which sub-folders of these to take: ``imagenet100``, or a text file of their names; by default all.
         val_fraction: Without ``val_path``, this share of each class is held out; 0, or no labels, holds out nothing.
         labels: ``auto`` takes the sub-folders as classes if there are at least two, and no image may lie beside them;
             ``none`` takes no labels.
@@ -107,36 +68,50 @@ def load_image_folder(
         UserError: If a folder is missing or empty, or a file cannot be read.
         ValueError: If a setting is out of range.
     """
-    check_image_size(image_size)
-    if load_size is not None and load_size < 1:
-        raise ValueError(f"Expected load_size to be at least 1, but got {load_size}.")
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"Expected on_error to be 'raise' or 'skip', but got {on_error!r}.")
-    folders = {"train": scan_folder(train_path, labels=labels, key="data.train_path")}
-    if val_path is not None:
-        among = folders["train"].class_names
-        folders["val"] = scan_folder(val_path, labels=labels, key="data.val_path", among=among)
+    keys = {"train": "data.train_path", "val": "data.val_path"}
+    if root is not None:
+        train_path, val_path, keys = f"{root}/train", f"{root}/val", dict.fromkeys(keys, "data.root")
+    if train_path is None:
+        raise UserError("Expected data.root=DIR, a folder with train and val in it, or data.train_path=DIR.")
+    # Folders that somebody has sorted out have the classes that they have.
+    only = read_classes(classes) if root is not None and classes else None
+    folders = {"train": scan_folder(train_path, labels=labels, key=keys["train"], only=only)}
     class_names = folders["train"].class_names
+    if val_path is not None:
+        folders["val"] = scan_folder(val_path, labels=labels, key=keys["val"], among=class_names, only=only)
     _check_agreement(folders)
-    for split, tree in folders.items():
-        kept = _drop_unreadable(tree) if on_error == "skip" else tree
-        folders[split] = kept.select(balanced_subset(kept.labels(class_names), max_images, seed=seed))
-    if val_path is None and class_names:
-        tree = folders["train"]
-        picks = stratified_split(tree.labels(class_names), val_fraction, seed=seed)
-        folders = {split: tree.select(part) for split, part in zip(("train", "val"), picks, strict=True)}
-    image_size = resolve_image_size(image_size, folders["train"].files)
-    size = load_size or _guess_load_size(folders["train"].files, image_size)
-    reading = make_reading(folders["train"].files, value_range=value_range, bands=bands, channels=channels)
-    sets = {
-        split: FolderImages(tree.files, tree.labels(class_names), size=size, reading=reading, root=tree.root)
-        for split, tree in folders.items()
-        if tree.files
-    }
-    warn_if_flat(sets["train"])
-    parts = tuning_split(sets["train"], sets.get("val"), tune_fraction, seed=seed)
-    name = name or _name(Path(train_path).expanduser().resolve())
-    return assemble(parts, class_names, mean=mean, std=std, image_size=image_size, name=name, reading=reading)
+    return load_files(
+        {split: Files(tree.files, tree.labels(class_names), tree.root) for split, tree in folders.items()},
+        class_names,
+        image_size=image_size,
+        name=name or _name(Path(train_path).expanduser().resolve()),
+        load_size=load_size,
+        val_fraction=val_fraction,
+        max_images=max_images,
+        tune_fraction=tune_fraction,
+        on_error=on_error,
+        seed=seed,
+        mean=mean,
+        std=std,
+        value_range=value_range,
+        bands=bands,
+        channels=channels,
+    )
+
+
+def read_classes(classes: str) -> list[str]:
+    """Return the names in a text file, or in a published list of this package; what follows a # is not read.
+
+    Raises:
+        UserError: If there is no such list.
+    """
+    file = Path(classes).expanduser()
+    published = LISTS / f"{classes}.txt"
+    if not file.is_file() and not published.is_file():
+        known = ", ".join(sorted(file.stem for file in LISTS.glob("imagenet???.txt")))
+        raise UserError(f"Expected data.classes to be a text file or {known}, but got {classes!r}.")
+    lines = (file if file.is_file() else published).read_text().splitlines()
+    return [name for line in lines for name in line.partition("#")[0].split()]
 
 
 def _name(folder: Path) -> str:
@@ -155,21 +130,3 @@ def _check_agreement(folders: dict[str, FolderTree]) -> None:
             "folder; sort its images into them, or set data.labels=none."
         )
     val.labels(train.class_names)
-
-
-def _drop_unreadable(tree: FolderTree) -> FolderTree:
-    good = torch.tensor(list(map_files(readable, tree.files, what="Checking images")))
-    bad = [str(tree.files[place]) for place in (~good).nonzero()[:, 0].tolist()]
-    if not good.any():
-        raise UserError(f"None of the {len(bad)} images below '{tree.root}' can be read; check the files.")
-    if bad:
-        listed = ", ".join(bad[:10]) + (f" and {len(bad) - 10} more" if len(bad) > 10 else "")
-        warnings.warn(f"Skipped {len(bad)} unreadable of {len(tree.files)} images: {listed}.", stacklevel=4)
-    return tree.select(good.nonzero()[:, 0])
-
-
-def _guess_load_size(files: Sequence[Path], image_size: int) -> int:
-    """Return 8/7 of the image size, or the size itself if a sample of the files has it."""
-    if all(size == (image_size, image_size) for size in sampled_sizes(files)):
-        return image_size
-    return round(image_size * 256 / 224)

@@ -10,16 +10,13 @@ import torch
 from jaxtyping import Bool
 from PIL import Image, ImageOps
 
-from amask_solo.data.base import ObjectMasks
+from amask_solo.data.base import VOID, ObjectMasks, Segments
 from amask_solo.data.decode import map_files
 from amask_solo.data.reading import USUAL
 from amask_solo.data.values import UnsupportedImageError, is_plain, opened, read_values, to_rgb
 from amask_solo.errors import UserError
 
 MaskValues = Literal["auto", "index", "brightness"]
-
-VOID = 255
-"""The index of pixels of which nobody can tell what they show, as in Pascal VOC."""
 
 HALF = 127
 COLORFUL = 16
@@ -64,6 +61,23 @@ def read_masks(paths: Sequence[Path], *, size: int, values: MaskValues) -> tuple
     objects, void, _ = zip(*read, strict=True)
     objects, void = (torch.from_numpy(np.stack(where))[:, None] for where in (objects, void))
     return objects & ~void, void if void.any() else None
+
+
+def read_segments(paths: Sequence[Path], *, size: int) -> Segments:
+    """Return the indexes of the pixels of files with a palette, cropped as the images are, each that of the nearest.
+
+    Raises:
+        UserError: If a file cannot be read.
+    """
+
+    def read(path: Path) -> Image.Image:
+        with opened(path) as image:
+            if image is None or image.mode not in ("P", "L"):
+                raise UnsupportedImageError(f"Expected a file of 8 bits with a class for each pixel, but got '{path}'.")
+            return ImageOps.fit(Image.fromarray(np.asarray(image)), (size, size), Image.Resampling.NEAREST)
+
+    found = [np.asarray(image) for image in map_files(read, paths, what="Reading classes of pixels")]
+    return torch.from_numpy(np.stack(found))[:, None]
 
 
 def _read(path: Path, *, size: int, values: MaskValues) -> _Mask:

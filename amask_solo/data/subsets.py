@@ -64,6 +64,24 @@ def stratified_split(labels: Labels, fraction: float, *, seed: int) -> tuple[Pic
     return order[cut:].sort().values, order[:cut].sort().values
 
 
+def first_of_each(labels: Labels, count: int, *, seed: int) -> tuple[Picks, Picks]:
+    """Split items into ``count`` random ones of each class, or all if there are fewer, and the others.
+
+    Raises:
+        ValueError: If ``count`` is not positive.
+
+    Example:
+        >>> labels = torch.tensor([0] * 9 + [1] * 5 + [2] * 2)
+        >>> first, second = first_of_each(labels, 3, seed=0)
+        >>> labels[first].bincount(), labels[second].bincount()
+        (tensor([3, 3, 2]), tensor([6, 2]))
+    """
+    if count < 1:
+        raise ValueError(f"Expected at least one image of each class, but got {count}.")
+    rank, _ = _ranks_within_classes(labels, seed)
+    return (rank < count).nonzero()[:, 0], (rank >= count).nonzero()[:, 0]
+
+
 def _ranks_within_classes(labels: Labels, seed: int) -> tuple[Labels, Labels]:
     """Return each item's place in a shuffle of its own class, and how large that class is."""
     shuffle = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))

@@ -1,88 +1,63 @@
 """A linear classifier on frozen features, fitted once they are known: seconds, not epochs of images."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from amask_solo._random import stream
-from amask_solo._types import Scalar
-from amask_solo.evaluation.protocol import Protocol, Subject
+from amask_solo.data import ImageData, ImageSet
+from amask_solo.data.subsets import Picks, balanced_subset
+from amask_solo.errors import UserError
+from amask_solo.evaluation.protocol import Features, Protocol, Split, Subject
+from amask_solo.evaluation.regression import Axes, Settings, solve
 from amask_solo.evaluation.scores import accuracy, hold_out, val_accuracy
-from amask_solo.rules import AT_LEAST_0, BETWEEN, check_values, one_of, one_or_several, table, whole
+from amask_solo.rules import AT_LEAST_0, BETWEEN, PART, TEXT, either, one_of, one_or_several, table, whole
 
-Loss = Callable[[Tensor, Tensor], Scalar]
-
-
-def fit_linear(
-    features: Float[Tensor, "n d"],
-    labels: Int[Tensor, " n"],
-    *,
-    num_classes: int,
-    weight_decay: float,
-    solver: str = "lbfgs",
-    epochs: int = 30,
-    generator: torch.Generator | None = None,
-) -> nn.Linear:
-    r"""Fit a multinomial logistic regression.
-
-    With standardized features :math:`x_i`, weights :math:`W` and biases :math:`b`, it minimizes
-
-    .. math:: \frac{1}{n} \sum_{i=1}^{n} \mathrm{CE}(W x_i + b, y_i) + \frac{\lambda}{2} \lVert W \rVert^2.
-
-    Args:
-        features: One feature vector an image, on the device that does the work; not standardized.
-        labels: Class ids from 0.
-        num_classes: Number of classes.
-        weight_decay: The :math:`\lambda` above.
-        solver: ``lbfgs`` takes steps on all features until it has converged; ``sgd`` takes a fixed number of steps on
-            256 of them, so that logits and gradients need little memory.
-        epochs: How often ``sgd`` sees each feature vector.
-        generator: Shuffles the features for ``sgd``, on the CPU; a fixed one by default.
-
-    Returns:
-        The classifier of raw features: logits ``(B, num_classes)``. Standardization is folded into its weights.
-
-    Raises:
-        ValueError: If ``weight_decay`` is negative or ``solver`` unknown.
-
-    Example:
-        >>> x = torch.tensor([[0.0], [1.0], [4.0], [5.0]])
-        >>> classifier = fit_linear(x, torch.tensor([0, 0, 1, 1]), num_classes=2, weight_decay=0.01)
-        >>> classifier(torch.tensor([[2.0], [3.0]])).argmax(dim=1)
-        tensor([0, 1])
-    """
-    check_values({"solver": solver}, Linear.rules)
-    settings = _Settings(num_classes, solver, epochs, generator or torch.Generator().manual_seed(0))
-    axes = _Axes.of(features)
-    return axes.classifier(*_solve(axes, labels, settings, weight_decay=weight_decay))
+Share = float | int | str
+"""A share of the labels, or a file with the names of the images that have one."""
 
 
 class Linear(Protocol):
-    """The accuracy of logistic regression on frozen features of images as they are; see :func:`fit_linear`.
+    """The accuracy of logistic regression on frozen features of images as they are.
 
-    The weight decay is the best on a held-out part of the training images, or the strongest of equals; the classifier
-    is then fitted on all training images. Validation images choose nothing. Published linear evaluations train on
-    augmented images instead, and usually score a little higher.
+    :func:`~amask_solo.evaluation.regression.fit_linear` fits it. The weight decay is the best on a held-out part of the
+    training images, or the strongest of equals; the classifier is then fitted on all training images. Validation images
+    choose nothing. Published linear evaluations train on augmented images instead, and usually score a little higher.
+
+    If the data have variants, each is scored too: those with the same training images by the same classifier, such as
+    other backgrounds, and the others by one of their own.
 
     Args:
         solver: ``lbfgs`` or ``sgd``.
         weight_decay: The strengths to choose from, in any order.
         held_out: The share of each class that chooses, in (0, 1).
         epochs: How often ``sgd`` sees each image.
+        fraction: How many labels are used. A share in (0, 1] is drawn as by
+            :class:`~amask_solo.evaluation.trained.FineTune`. A text file, such as the published ones of 1 % and 10 % of
+            ImageNet, has the names of the images, one a line, with or without their folders.
 
     Raises:
         ValueError: If a setting is out of range.
     """
 
     needs = ("labels",)
-    words = table(acc1_small="accuracy on small digits", acc1_unmarked="accuracy on unmarked images")
+    words = table(
+        acc1_small="accuracy on small digits",
+        acc1_unmarked="accuracy on unmarked images",
+        acc1_mixed_same="accuracy before backgrounds of the same class",
+        acc1_mixed_rand="accuracy before random backgrounds",
+        bg_gap="gap between backgrounds of the same class and random ones",
+    )
     rules = table(
-        solver=one_of("lbfgs", "sgd"), weight_decay=one_or_several(AT_LEAST_0), held_out=BETWEEN, epochs=whole(1)
+        solver=one_of("lbfgs", "sgd"),
+        weight_decay=one_or_several(AT_LEAST_0),
+        held_out=BETWEEN,
+        epochs=whole(1),
+        fraction=one_or_several(either(PART, TEXT)),
     )
 
     def __init__(
@@ -92,151 +67,107 @@ class Linear(Protocol):
         *,
         held_out: float = 0.1,
         epochs: int = 30,
+        fraction: Share | Sequence[Share] = 1.0,
     ) -> None:
         strengths = [weight_decay] if isinstance(weight_decay, (int, float)) else list(weight_decay)
         self.solver, self.held_out, self.epochs = solver, held_out, epochs
         self.weight_decay = sorted(strengths, reverse=True)
+        self.fraction = [fraction] if isinstance(fraction, (int, float, str)) else list(fraction)
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return ``acc1`` and, of more than 5 classes, ``acc5`` of the validation images.
 
-        If the data have variants, ``acc1_NAME`` is the accuracy of a classifier fitted and scored on each.
+        If papers score the data by the mean over its classes, ``mean_per_class`` is given too. Of several fractions,
+        the last one gives these; each that is not all has scores such as ``acc1_fraction0.1``.
+
+        If the data have variants, ``acc1_NAME`` is the accuracy on each, and each of the gaps of the data is the
+        difference between two of them, in points.
         """
-        classifier = self.fit(subject)
-        features, labels = subject.features("val")
-        scores = val_accuracy(subject, classifier(features), labels)
+        named: dict[str, float] = {}
+        for share in self.fraction:
+            classifier = self.fit(subject, share)
+            features, labels = subject.features("val")
+            scores = val_accuracy(subject, classifier(features), labels)
+            if share != 1:
+                said = Path(share).stem if isinstance(share, str) else f"{share:g}"
+                named |= {f"{name}_fraction{said}": value for name, value in scores.items()}
+        scores |= named
         for name, data in subject.data.variants.items():
-            variant = replace(subject, data=data, right={}, _features={})
-            scores[f"acc1_{name}"] = self(variant)["acc1"]
-            subject.right[f"acc1_{name}"] = variant.right["acc1"]
-        return scores
+            scores[f"acc1_{name}"] = self._on_variant(subject, data, name, classifier)
+        gaps = subject.data.gaps.items()
+        return scores | {gap: scores[f"acc1_{first}"] - scores[f"acc1_{second}"] for gap, (first, second) in gaps}
 
-    def fit(self, subject: Subject) -> nn.Linear:
-        """Return the classifier of raw features, with the weight decay that held-out training images choose."""
+    def _on_variant(self, subject: Subject, data: ImageData, name: str, classifier: nn.Linear) -> float:
+        shared = data.train is subject.data.train
+        known: dict[Split, Features] = {"train": subject.features("train")} if shared else {}
+        variant = replace(subject, data=data, right={}, _features=known)
+        classifier = classifier if shared else self.fit(variant)
+        features, labels = variant.features("val")
+        score = val_accuracy(variant, coarsen(classifier(features), data), labels)["acc1"]
+        subject.right[f"acc1_{name}"] = variant.right["acc1"]
+        return score
+
+    def fit(self, subject: Subject, share: Share | None = None) -> nn.Linear:
+        """Return the classifier of raw features, with the weight decay that held-out training images choose.
+
+        Args:
+            subject: Gives the features.
+            share: Which training images are used; by default the last of the fractions.
+
+        Raises:
+            UserError: If the share is a list of which no training image is part.
+        """
         features, labels = subject.features("train")
+        share = self.fraction[-1] if share is None else share
+        if share != 1:
+            picks = pick_share(subject.labeled("train"), share, seed=subject.seed).to(labels.device)
+            features, labels = features[picks], labels[picks]
         generator = stream("linear", seed=subject.seed, rank=0, step=0, device="cpu")
-        settings = _Settings(subject.data.num_classes, self.solver, self.epochs, generator)
-        swept = len(self.weight_decay) > 1
-        strength = self._choose(subject, settings) if swept else self.weight_decay[0]
-        axes = _Axes.of(features)
-        return axes.classifier(*_solve(axes, labels, settings, weight_decay=strength))
+        settings = Settings(subject.data.num_classes, self.solver, self.epochs, generator)
+        strength = self.weight_decay[0]
+        if len(self.weight_decay) > 1:
+            strength = self._choose((features, labels), settings, seed=subject.seed)
+        axes = Axes.of(features)
+        return axes.classifier(*solve(axes, labels, settings, weight_decay=strength))
 
-    def _choose(self, subject: Subject, settings: "_Settings") -> float:
+    def _choose(self, given: Features, settings: Settings, *, seed: int) -> float:
         """Return the best weight decay; each fit starts where a stronger one ended, and the strongest is fastest."""
-        features, labels = subject.features("train")
-        train, held = hold_out(labels, self.held_out, seed=subject.seed)
-        axes, found, scores = _Axes.of(features[train]), None, {}
+        features, labels = given
+        train, held = hold_out(labels, self.held_out, seed=seed)
+        axes, found, scores = Axes.of(features[train]), None, {}
         for strength in self.weight_decay:
-            found = _solve(axes, labels[train], settings, weight_decay=strength, start=found)
+            found = solve(axes, labels[train], settings, weight_decay=strength, start=found)
             logits = axes.classifier(*found)(features[held]).detach()
             scores[strength] = accuracy(logits, labels[held], num_classes=settings.num_classes)["acc1"]
         return max(scores, key=scores.__getitem__)
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """What all fits of a sweep share."""
+def coarsen(logits: Float[Tensor, "n c"], data: ImageData) -> Float[Tensor, "n k"]:
+    """Return scores of the classes of a variant, the highest of the classes that count as each.
 
-    num_classes: int
-    solver: str
-    epochs: int
-    generator: torch.Generator
-
-
-@dataclass(frozen=True)
-class _Axes:
-    """Standardized features, turned onto the axes of their covariance.
-
-    A rotation changes neither the optimum nor the penalty, and shows how steep the loss is along each axis.
-
-    Attributes:
-        x: The features on these axes ``(n, d)``.
-        variance: Their mean squares ``(d,)``.
-        mean: Means of the raw features ``(d,)``.
-        to_axes: Takes raw features without their means to the axes ``(d, d)``.
+    So the class with the highest score is the one as which the prediction itself counts.
     """
-
-    x: Tensor
-    variance: Tensor
-    mean: Tensor
-    to_axes: Tensor
-
-    @classmethod
-    def of(cls, features: Float[Tensor, "n d"]) -> "_Axes":
-        features = features.detach().float()
-        mean = features.mean(dim=0)
-        centered = features - mean
-        std = centered.square().mean(dim=0).sqrt()
-        # A feature that moves only by rounding would be blown up where it does move; an infinite unit drops it.
-        moves = (std > 1e-5 * mean.abs()) & (std > 1e-6 * std.max())
-        scale = std.where(moves, torch.inf)
-        standardized = centered / scale
-        variance, axes = torch.linalg.eigh(standardized.T @ standardized / len(features))
-        return cls(standardized @ axes, variance.clamp(min=0), mean, axes / scale[:, None])
-
-    def classifier(self, weight: Float[Tensor, "c d"], bias: Float[Tensor, " c"]) -> nn.Linear:
-        """Return the classifier of raw features that weights on these axes stand for."""
-        raw = weight @ self.to_axes.T
-        classifier = nn.utils.skip_init(nn.Linear, raw.shape[1], raw.shape[0], device=raw.device)
-        with torch.no_grad():
-            classifier.weight.copy_(raw)
-            classifier.bias.copy_(bias - raw @ self.mean)
-        return classifier
+    if data.counts_as is None:
+        return logits
+    places = torch.tensor(data.counts_as, device=logits.device).expand_as(logits)
+    lowest = logits.new_full((len(logits), data.num_classes), -torch.inf)
+    return lowest.scatter_reduce(1, places, logits, "amax")
 
 
-def _solve(
-    axes: _Axes, labels: Tensor, settings: _Settings, *, weight_decay: float, start: tuple[Tensor, Tensor] | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return weights on the axes and biases.
+def pick_share(images: ImageSet, share: Share, *, seed: int) -> Picks:
+    """Return which of the training images have their labels used: a balanced share, or those in a list of files.
 
-    Cross entropy bends by at most half the variance along an axis (Böhning, 1992). Steps along each axis are as long as
-    that allows. Plain steps would crawl, since features of a network vary a thousand times more along some axes.
+    Raises:
+        UserError: If the list is missing or has none of the images.
     """
-    if weight_decay < 0:
-        raise ValueError(f"Expected weight_decay to be at least 0, but got {weight_decay}.")
-    steepest = axes.variance.max().item()
-    unit = (axes.variance / 2 + weight_decay + 1e-6 * steepest + 1e-12).rsqrt()
-    if start is None:
-        start = (axes.x.new_zeros(settings.num_classes, len(unit)), axes.x.new_zeros(settings.num_classes))
-    steps, bias = (start[0] / unit).requires_grad_(), start[1].clone().requires_grad_()
-
-    def loss(x: Tensor, y: Tensor) -> Scalar:
-        weight = steps * unit
-        return F.cross_entropy(x @ weight.T + bias, y) + weight_decay / 2 * weight.square().sum()
-
-    with torch.enable_grad():
-        _SOLVERS[settings.solver]([steps, bias], axes.x, labels, loss, settings)
-    return steps.detach() * unit, bias.detach()
-
-
-def _lbfgs(parameters: list[Tensor], x: Tensor, y: Tensor, loss: Loss, settings: _Settings) -> None:  # noqa: ARG001
-    tolerances = {"tolerance_grad": 1e-4, "tolerance_change": 1e-7}
-    minimize(lambda: loss(x, y), parameters, max_iter=200, history_size=20, **tolerances)
-
-
-def minimize(loss: Callable[[], Scalar], parameters: list[Tensor], **settings: Any) -> None:
-    """Lower a smooth loss by L-BFGS with a line search; the settings are those of :class:`torch.optim.LBFGS`."""
-    optimizer = torch.optim.LBFGS(parameters, line_search_fn="strong_wolfe", **settings)
-
-    def closure() -> Scalar:
-        optimizer.zero_grad()
-        value = loss()
-        value.backward()
-        return value
-
-    optimizer.step(closure)
-
-
-def _sgd(parameters: list[Tensor], x: Tensor, y: Tensor, loss: Loss, settings: _Settings) -> None:
-    # The whole set allows steps of 1 on the axes' own scale; 256 of 2048 dimensions are up to 15 times as steep.
-    optimizer = torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs)
-    for _ in range(settings.epochs):
-        for batch in torch.randperm(len(x), generator=settings.generator).to(x.device).split(256):
-            optimizer.zero_grad()
-            loss(x[batch], y[batch]).backward()
-            optimizer.step()
-        schedule.step()
-
-
-_SOLVERS = {"lbfgs": _lbfgs, "sgd": _sgd}
+    if not isinstance(share, str):
+        classes = len(images.labels.unique())
+        return balanced_subset(images.labels, max(classes, round(share * len(images))), seed=seed)
+    file = Path(share).expanduser()
+    if not file.is_file():
+        raise UserError(f"Expected fraction to be a share above 0, up to 1, or a list of files, but got {share!r}.")
+    listed = {Path(line.strip()).name for line in file.read_text().splitlines()} - {""}
+    picks = [place for place, name in enumerate(images.names or ()) if Path(name).name in listed]
+    if not picks:
+        raise UserError(f"None of the {len(listed)} files in '{file}' is among the {len(images)} training images.")
+    return torch.tensor(picks)

@@ -144,7 +144,9 @@ class Protocol(ABC):
     stand_in: ClassVar[str | None] = None
     shared: ClassVar[Mapping[str, Any]] = table()
     own_images: ClassVar[bool] = False
-    words: ClassVar[Mapping[str, str]] = table(acc1="accuracy", acc5="top-5 accuracy")
+    words: ClassVar[Mapping[str, str]] = table(
+        acc1="accuracy", acc5="top-5 accuracy", mean_per_class="mean accuracy of the classes"
+    )
 
     def __new__(cls, *args: Any, **settings: Any) -> "Protocol":
         """Compare the settings with the rules.

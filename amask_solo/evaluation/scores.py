@@ -39,10 +39,24 @@ def accuracy(
 
 
 def val_accuracy(subject: Subject, logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> dict[str, float]:
-    """Return the accuracies on the labeled validation images, and tell the subject which ones are right."""
+    """Return the scores on the labeled validation images, and tell the subject which ones are right."""
     logits = logits.detach()
-    subject.right["acc1"] = logits.argmax(dim=1) == labels
-    return accuracy(logits, labels, num_classes=subject.data.num_classes)
+    predicted = logits.argmax(dim=1)
+    subject.right["acc1"] = predicted == labels
+    scores = accuracy(logits, labels, num_classes=subject.data.num_classes)
+    return scores | per_class(subject, predicted, labels)
+
+
+def per_class(subject: Subject, predicted: Int[Tensor, " n"], labels: Int[Tensor, " n"]) -> dict[str, float]:
+    """Return ``mean_per_class``, the mean of the accuracies of the classes that occur, if papers score the data by it.
+
+    The value is in percent.
+    """
+    if subject.data.metric != "mean_per_class":
+        return {}
+    counts, right = labels.bincount(minlength=1), labels[predicted == labels]
+    shares = right.bincount(minlength=len(counts))[counts > 0] / counts[counts > 0]
+    return {"mean_per_class": 100 * shares.mean().item()}
 
 
 @torch.no_grad()

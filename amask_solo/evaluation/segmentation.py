@@ -11,8 +11,8 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 from amask_solo._types import Scalar
 from amask_solo.data import ImageSet
 from amask_solo.errors import UserError
-from amask_solo.evaluation.linear import minimize
 from amask_solo.evaluation.protocol import Protocol, Split, Subject
+from amask_solo.evaluation.regression import minimize
 from amask_solo.rules import AT_LEAST_0, table, whole
 
 Maps = Float[Tensor, "n d i j"]

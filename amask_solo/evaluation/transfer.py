@@ -1,9 +1,10 @@
 """Score the features on other data sets than the one they were learned from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from amask_solo.configuration import instantiate_choice
 from amask_solo.data import ImageData, load_image_folder
 from amask_solo.errors import UserError
 from amask_solo.evaluation.disturbances import occluded
@@ -13,6 +14,7 @@ from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import acc1_on, val_accuracy
 from amask_solo.rules import BETWEEN, TEXT, one_or_several, or_null, table, whole
 
+METRICS = ("acc1", "mean_per_class")
 _VALIDATION = ("val", "valid", "validation", "test")
 
 
@@ -25,14 +27,16 @@ class Transfer(Protocol):
         folders: Folders of data sets. Each has one sub-folder for each class, or ``train`` and one of ``val``,
             ``valid``, ``validation`` and ``test`` with the classes in them. Without such a split, a fifth of the images
             of each class is for validation.
+        sets: Published data sets, the name of each with the folder that holds it: ``{flowers102: data, dtd: data}``.
+            Names are those of ``configs/data``; see :func:`~amask_solo.data.load_published`.
         image_size: Height and width of the views; by default that of the subject.
         occluded: If given, also score images in which a random rectangle of this area, in (0, 1), is hidden.
 
     Raises:
-        ValueError: If there is no folder, ``image_size`` is not positive, or the area is not in (0, 1).
+        ValueError: If there is neither a folder nor a set, ``image_size`` is not positive, or the area not in (0, 1).
     """
 
-    rules = table(folders=one_or_several(TEXT), image_size=or_null(whole(1)), occluded=or_null(BETWEEN))
+    rules = table(folders=or_null(one_or_several(TEXT)), image_size=or_null(whole(1)), occluded=or_null(BETWEEN))
     words = table(
         mean_linear_acc1="linear accuracy, mean over folders",
         mean_linear_acc1_occluded="linear accuracy with a part hidden, mean over folders",
@@ -40,26 +44,39 @@ class Transfer(Protocol):
     own_images = True
 
     def __init__(
-        self, folders: str | Sequence[str], image_size: int | None = None, *, occluded: float | None = None
+        self,
+        folders: str | Sequence[str] | None = None,
+        image_size: int | None = None,
+        *,
+        sets: Mapping[str, str] | None = None,
+        occluded: float | None = None,
     ) -> None:
-        self.occluded = occluded
-        self.folders = [folders] if isinstance(folders, str) else list(folders)
+        self.occluded, self.sets = occluded, dict(sets or {})
+        self.folders = [folders] if isinstance(folders, str) else list(folders or ())
+        if not self.folders and not self.sets:
+            raise ValueError("Give protocol.transfer.folders=[DIR] or protocol.transfer.sets={NAME:DIR}.")
         self.image_size = image_size
 
     def __call__(self, subject: Subject) -> dict[str, float]:
-        """Return ``NAME/knn_acc1`` and ``NAME/linear_acc1`` of each folder, and ``mean_linear_acc1``.
+        """Return ``NAME/knn_acc1`` and ``NAME/linear_acc1`` of each folder and set, and ``mean_linear_acc1``.
+
+        Sets that papers score by the mean over their classes have ``NAME/knn_mean_per_class`` and
+        ``NAME/linear_mean_per_class`` too.
 
         With ``occluded``, ``NAME/linear_acc1_occluded`` and ``mean_linear_acc1_occluded`` are the scores of the same
         classifier on images with a hidden part.
 
         Raises:
-            UserError: If a folder is missing or has no classes.
+            UserError: If a folder or set is missing or has no classes.
         """
-        paths = [_existing(folder) for folder in self.folders]
-        scores = {}
-        for name, path in zip(_unique([path.name for path in paths]), paths, strict=True):
-            other = self.subject_on(subject, path, name=name)
-            scores[f"{name}/knn_acc1"] = KNN()(other)["acc1"]
+        folders = [_existing(folder) for folder in self.folders]
+        places: list[Path | tuple[str, str]] = [*folders, *self.sets.items()]
+        names = _unique([*(folder.name for folder in folders), *self.sets])
+        scores: dict[str, float] = {}
+        for name, place in zip(names, places, strict=True):
+            other = self.subject_on(subject, place, name=name)
+            nearest = KNN()(other)
+            scores |= {f"{name}/knn_{metric}": nearest[metric] for metric in METRICS if metric in nearest}
             scores |= {f"{name}/{score}": value for score, value in self._linear(other).items()}
         kinds = ("linear_acc1", *(["linear_acc1_occluded"] if self.occluded else []))
         return scores | {
@@ -69,21 +86,34 @@ class Transfer(Protocol):
     def _linear(self, subject: Subject) -> dict[str, float]:
         classifier, images = Linear().fit(subject), subject.labeled("val")
         features, labels = subject.features("val")
-        scores = {"linear_acc1": val_accuracy(subject, classifier(features), labels)["acc1"]}
+        found = val_accuracy(subject, classifier(features), labels)
+        scores = {f"linear_{metric}": found[metric] for metric in METRICS if metric in found}
         if self.occluded:
             views = occluded(subject, images, self.occluded)
             scores |= acc1_on(subject, classifier, images, views, score="linear_acc1_occluded")
         return scores
 
-    def subject_on(self, subject: Subject, path: Path, *, name: str) -> Subject:
-        """Return a subject with the same backbone and other data."""
+    def subject_on(self, subject: Subject, place: Path | tuple[str, str], *, name: str) -> Subject:
+        """Return a subject with the same backbone and other data: of a folder, or of a set and where it is."""
         return Subject(
             backbone=subject.backbone,
-            data=self._load(subject, path, name=name),
+            data=self._load(subject, place, name=name) if isinstance(place, Path) else self._take(subject, *place),
             device=subject.device,
             batch_size=subject.batch_size,
             seed=subject.seed,
             view_filter=subject.view_filter,
+        )
+
+    def _take(self, subject: Subject, name: str, root: str) -> ImageData:
+        return instantiate_choice(
+            "data",
+            name,
+            f"protocol.transfer.sets.{name}",
+            root=root,
+            image_size=self.image_size or subject.data.image_size,
+            seed=subject.seed,
+            mean=list(subject.data.mean),
+            std=list(subject.data.std),
         )
 
     def _load(self, subject: Subject, path: Path, *, name: str) -> ImageData:

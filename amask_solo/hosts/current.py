@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig
+from torch import Tensor, nn
 
 from amask_solo.hosts.blueprint import blueprint
 from amask_solo.hosts.refusals import check
@@ -16,6 +17,9 @@ class CurrentRepairs(Repairs):
     _BACKBONES: Mapping[str, Any]
     scheduler: str
     warmup_epochs: int | float
+    num_crops: int
+    head: nn.Module
+    dino_loss_func: Any
     momentum_forward_name = "momentum_forward"
 
     def __init__(self, cfg: DictConfig) -> None:
@@ -29,6 +33,15 @@ class CurrentRepairs(Repairs):
             super().__init__(cfg)
         self.backbone_name = cfg.backbone.name
         self.add_knn(cfg)
+        if hasattr(self, "dino_loss_func"):
+            # The loss cuts the student's outputs into so many parts, one for each view.
+            self.dino_loss_func.num_large_crops = self.num_crops
+
+    def multicrop_forward(self, X: Tensor) -> dict[str, Any]:  # noqa: N803 - the host's name
+        """Pass DINO's small views through the head, too; the host would leave them out of the loss."""
+        host: Any = super()
+        out = host.multicrop_forward(X)
+        return out | {"z": self.head(out["feats"])} if hasattr(self, "dino_loss_func") else out
 
     def configure_optimizers(self) -> Any:
         """Start each group at its own learning rate if there is no warm-up.

@@ -10,11 +10,10 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from amask_solo.neighbors import cosine_weights, nearest, votes
+from amask_solo.neighbors import cosine_weights, distance_weights, nearest, votes
 
 TEMPERATURE = 0.07
-EPS = 1e-5
-"""The host's constants: neighbors vote by ``exp(similarity / TEMPERATURE)`` or by ``1 / (distance + EPS)``."""
+"""The host's constant: neighbors vote by ``exp(similarity / TEMPERATURE)``, or by the inverse of their distance."""
 
 
 class WeightedKNN(Metric):
@@ -84,7 +83,7 @@ class WeightedKNN(Metric):
         found = nearest(train, test, self.k, distance=self.distance, chunk=chunk)
         for (closeness, index), wanted in zip(found, targets.split(chunk), strict=True):
             cosine = self.distance == "cosine"
-            weights = cosine_weights(closeness, TEMPERATURE) if cosine else 1 / (EPS - closeness)
+            weights = cosine_weights(closeness, TEMPERATURE) if cosine else distance_weights(closeness)
             ranked = votes(weights, train_targets[index], num_classes=classes).argsort(dim=1, descending=True)[:, :5]
             hit = ranked == wanted[:, None]
             hits += torch.stack([hit[:, 0].sum(), hit.sum()])

@@ -5,7 +5,7 @@ them. Nothing heavy is imported, because settings are checked against the table 
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -19,8 +19,9 @@ class Method(NamedTuple):
         base: The name of its class in the host.
         sides: The indexes of the views whose masks get a gradient. The first one is masked by default. Empty if the
             method hides parts of its input by itself.
-        many_views: Whether the method takes more than two views; the other methods unpack exactly two.
-        small_views: Whether the method of the current host takes small views beside two large ones.
+        many_views: The generations of the host whose method takes more than two large views; the others take two.
+        small_views: The generations whose method learns from small views beside large ones; the others stop, or encode
+            them for nothing.
         first_epoch: The first epoch, from 0, in which the objective has a gradient.
         until_then: What the method lacks before that epoch, in words that follow its name.
         contrast: The names of its loss function in the two generations if that is a cross-entropy over similarities;
@@ -35,8 +36,8 @@ class Method(NamedTuple):
 
     base: str
     sides: tuple[int, ...] = (1, 0)
-    many_views: bool = False
-    small_views: bool = False
+    many_views: Collection[str] = ()
+    small_views: Collection[str] = ()
     first_epoch: int = 0
     until_then: str = ""
     contrast: tuple[str, ...] = ()
@@ -47,12 +48,13 @@ class Method(NamedTuple):
     defaults: Mapping[str, Any] = MappingProxyType({})
 
 
+BOTH, CURRENT = ("release", "current"), ("current",)
 QUEUE = {"queue_size": 65536}
 INFO_NCE = ("simclr_loss_func",)
 METHODS = {
     "all4one": Method("All4One", batch="queue", only_current=True, defaults=QUEUE),
     "barlow_twins": Method("BarlowTwins", defaults={"lamb": 0.0051, "scale_loss": 0.024}),
-    "byol": Method("BYOL", many_views=True),
+    "byol": Method("BYOL", many_views=BOTH, small_views=BOTH),
     "deepclusterv2": Method(
         "DeepClusterV2",
         first_epoch=1,
@@ -62,7 +64,7 @@ METHODS = {
     ),
     "dino": Method(
         "DINO",
-        small_views=True,
+        small_views=CURRENT,
         defaults={
             "clip_grad": 0,
             "freeze_last_layer": 1,
@@ -84,12 +86,19 @@ METHODS = {
     "nnsiam": Method("NNSiam", batch="queue", defaults=QUEUE),
     # The second view passes through the teacher alone.
     "ressl": Method("ReSSL", sides=(0,), batch="queue", defaults=QUEUE),
-    "simclr": Method("SimCLR", many_views=True, contrast=INFO_NCE),
+    "simclr": Method("SimCLR", many_views=CURRENT, small_views=BOTH, contrast=INFO_NCE),
     "simsiam": Method("SimSiam"),
-    "supcon": Method("SupCon", many_views=True, contrast=INFO_NCE, option_of="simclr", defaults={"supervised": True}),
+    "supcon": Method(
+        "SupCon",
+        many_views=CURRENT,
+        small_views=BOTH,
+        contrast=INFO_NCE,
+        option_of="simclr",
+        defaults={"supervised": True},
+    ),
     "swav": Method(
         "SwAV",
-        small_views=True,
+        small_views=CURRENT,
         batch="optional queue",
         defaults={
             **QUEUE,
@@ -106,7 +115,7 @@ METHODS = {
     "wmse": Method(
         "WMSE",
         sides=(0,),
-        many_views=True,
+        many_views=BOTH,
         batch="whitening",
         defaults={"whitening_iters": 1, "whitening_size": 256, "whitening_eps": 0.0},
     ),

@@ -40,7 +40,7 @@ def no_weights(arch: str, error: Exception) -> UserError:
     """Return the error about weights that cannot be downloaded."""
     return UserError(
         f"backbone.kwargs.pretrained=true downloads the weights of {arch}, which failed ({_said(error)}). It needs the "
-        "internet, and weights that the library knows of; without it training starts from fresh weights."
+        "internet, and weights that the library knows of; a file that is here already is read by init=PATH."
     )
 
 

@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from amask_solo._types import Images
+from amask_solo._types import Images, Views
 from amask_solo.game.memory import Cut, cut
 from amask_solo.masked.side_effects import quiet, replaced
 
@@ -29,7 +29,7 @@ class EncodeOnce:
     ``grad`` says whether the remembered outputs have a graph; the masker's own turn needs none.
     """
 
-    def __init__(self, network: Callable[[Images], Tensor], views: Sequence[Images], *, grad: bool = True) -> None:
+    def __init__(self, network: Callable[[Images], Tensor], views: Views, *, grad: bool = True) -> None:
         self.network, self.views, self.grad = network, views, grad
         self.remembered: dict[int, Tensor] = {}
 
@@ -55,9 +55,7 @@ class EncodeOnce:
 
 
 @contextmanager
-def encode_once(
-    networks: Sequence[nn.Module], views: Sequence[Images], *, grad: bool = True
-) -> Iterator[list[EncodeOnce]]:
+def encode_once(networks: Sequence[nn.Module], views: Views, *, grad: bool = True) -> Iterator[list[EncodeOnce]]:
     """Let each network remember its features of the clean views while the context lasts.
 
     The online backbone is first. The views are in the memory format that the host uses, so that it does not copy them.

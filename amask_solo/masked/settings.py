@@ -6,8 +6,16 @@ from typing import Any, Literal, NamedTuple
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from amask_solo.configuration import GAME, HOST_SIDE, check_keys, config_folder, instantiate, target_arguments
-from amask_solo.errors import UserError, unknown_key
+from amask_solo.configuration import (
+    GAME,
+    HOST_SIDE,
+    check_keys,
+    config_folder,
+    instantiate,
+    read_choice,
+    target_arguments,
+)
+from amask_solo.errors import UserError
 from amask_solo.game.adversary import Adversary
 from amask_solo.game.game import Game
 from amask_solo.layout import PARTS
@@ -129,11 +137,7 @@ def described(group: str, choice: Any) -> dict[str, Any]:
 
 def _load(group: str, name: str) -> dict[str, Any]:
     """Return the content of a file, merged over the defaults that it takes from other groups."""
-    folder = config_folder() / group
-    names = sorted(path.stem for path in folder.glob("*.yaml"))
-    if name not in names:
-        raise unknown_key(name, names, f"adversary.{group}")
-    node: Any = OmegaConf.load(folder / f"{name}.yaml")
+    node = read_choice(group, name, f"adversary.{group}")
     others = OmegaConf.create({})
     for entry in node.pop("defaults", ()):
         for key, choice in entry.items() if isinstance(entry, Mapping) else ():

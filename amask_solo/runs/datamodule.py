@@ -124,8 +124,7 @@ class ResumeWithinEpoch(Callback):
         if epoch.processed or batches:
             loader.sampler.begin_with(epoch.processed, seen=batches * loader.batch_size)
             iter(loop._data_fetcher)
-        # Each process has its own sums, but a checkpoint those of the first one.
-        self._sums = self._sums if batches and trainer.world_size == 1 else {}
+        self._sums = self._sums if batches else {}
         self._results = loop.epoch_loop._results
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:  # noqa: ARG002

@@ -11,7 +11,7 @@ from amask_solo.data import ImageData
 from amask_solo.errors import UserError
 from amask_solo.hosts.blueprint import blueprint
 from amask_solo.hosts.installed import load_host
-from amask_solo.hosts.methods import by_class, by_name
+from amask_solo.hosts.methods import BOTH, by_class, by_name
 from amask_solo.hosts.names import is_timm
 from amask_solo.hosts.timm_backbones import has_fixed_size, try_views
 from amask_solo.layout import PREFIX
@@ -90,7 +90,7 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
         try_views(blueprint(made), sorted(sizes))
     row = by_name(cfg.method)
     if cfg.base_class:  # the number of views that a user's class takes is unknown
-        row = by_class(_imported(cfg.base_class))._replace(many_views=True)
+        row = by_class(_imported(cfg.base_class))._replace(many_views=BOTH, small_views=BOTH)
     check_method(made, row, images=len(images.train), devices=devices)
     return made
 

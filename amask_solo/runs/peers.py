@@ -1,4 +1,4 @@
-"""Make all processes of a run on several devices end together."""
+"""Make all processes of a run on several devices meet, and end together."""
 
 import os
 import re
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
+from amask_solo.callbacks.progress import tell
 from amask_solo.errors import UserError
 
 LOST = re.compile(r"Connection (closed|reset) by peer|Broken pipe|remote process exited")
@@ -19,6 +20,34 @@ LOST = re.compile(r"Connection (closed|reset) by peer|Broken pipe|remote process
 LOOK = 0.5  # seconds between two looks at the process that started this one
 
 DIED = "Another process of the run has died: killed, or out of memory. resume=true goes on from the last checkpoint."
+
+
+PLACE = ("MASTER_ADDR", "MASTER_PORT")
+"""The variables with the place where the processes of several nodes meet."""
+
+
+def meet(trainer: Trainer) -> None:
+    """Say for whom the processes of this node wait, if a user has started those of each node.
+
+    Raises:
+        UserError: If nothing says where they meet, so that they would wait for ever.
+    """
+    if trainer.num_nodes == 1 or not _by_lightning(trainer):
+        return
+    if not all(map(os.environ.get, PLACE)):
+        raise UserError(
+            f"trainer.num_nodes={trainer.num_nodes}, but no launcher has started this process, and nothing says where "
+            f"the others are. Start it by srun or torchrun, or on each node with {', '.join(PLACE)} and NODE_RANK set; "
+            "on a single machine leave trainer.num_nodes out."
+        )
+    if trainer.local_rank == 0:
+        place = ":".join(os.environ[name] for name in PLACE)
+        tell(f"Node {trainer.node_rank} of {trainer.num_nodes} waits at {place} for the others, by their NODE_RANK.")
+
+
+def _by_lightning(trainer: Trainer) -> bool:
+    """Return whether no other program has started the processes."""
+    return isinstance(getattr(trainer.strategy, "cluster_environment", None), LightningEnvironment)
 
 
 @contextmanager
@@ -32,8 +61,7 @@ def end_together(trainer: Trainer) -> Iterator[None]:
     Raises:
         UserError: If the connection to another process is lost.
     """
-    by_lightning = isinstance(getattr(trainer.strategy, "cluster_environment", None), LightningEnvironment)
-    if started := by_lightning and trainer.local_rank > 0:
+    if started := _by_lightning(trainer) and trainer.local_rank > 0:
         threading.Thread(target=_follow, args=(os.getppid(), trainer.local_rank), daemon=True).start()
     try:
         yield

@@ -20,6 +20,7 @@ from amask_solo.callbacks.game_monitor import GameMonitor
 from amask_solo.callbacks.loggers import finish
 from amask_solo.callbacks.online_knn import OnlineKNN
 from amask_solo.callbacks.panels import HardViewPanels, MaskPanels
+from amask_solo.callbacks.processes import OwnStates
 from amask_solo.callbacks.progress import Beginning, progress_bar, tell
 from amask_solo.callbacks.signals import EndAtSignal
 from amask_solo.callbacks.summary import Summary
@@ -38,7 +39,7 @@ from amask_solo.runs.datamodule import ResumeWithinEpoch, ViewsData, check_same_
 from amask_solo.runs.host_config import host_config, method_class
 from amask_solo.runs.lock import hold
 from amask_solo.runs.page import write_run_page
-from amask_solo.runs.peers import end_together
+from amask_solo.runs.peers import end_together, meet
 from amask_solo.runs.run_folder import MEASURED, claim, release, settle, tidy
 from amask_solo.settings.pretraining import check_views
 
@@ -141,6 +142,7 @@ def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
             environment.validate_settings(trainer.num_devices, trainer.num_nodes)
     if cfg.trainer.get("sync_batchnorm") and trainer.world_size > 1 and trainer.strategy.root_device.type == "cpu":
         raise UserError("trainer.sync_batchnorm works on GPUs only; on CPUs give trainer.sync_batchnorm=false.")
+    meet(trainer)
     return trainer
 
 
@@ -157,13 +159,6 @@ def lightning_errors(*more: type[Exception]) -> Iterator[None]:
 def _build(method: type[LightningModule], cfg: DictConfig) -> LightningModule:
     try:
         model = method(cfg)
-    except OSError as error:
-        if not cfg.backbone.kwargs.get("pretrained"):
-            raise
-        raise UserError(
-            f"backbone.kwargs.pretrained=true: cannot load the weights of {cfg.backbone.name} ({error}). Without a "
-            "network, give a file that is here already by init=PATH."
-        ) from error
     except TypeError as error:
         unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         for node in ("backbone.kwargs", "method_kwargs"):
@@ -179,7 +174,7 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
     images = data.images
     parts = [part for part in (images.train, images.val) if part is not None and len(labeled_places(part.labels))]
     measured = cfg.online_knn and images.labeled and len(parts) == 2
-    chosen: list[Callback] = [ResumeWithinEpoch(), GameMonitor()]
+    chosen: list[Callback] = [OwnStates(), ResumeWithinEpoch(), GameMonitor()]
     if cfg.advantage:
         chosen.append(AdvantageMonitor(every=cfg.advantage))
     if measured:

@@ -123,6 +123,8 @@ def check_demands(protocols: Mapping[str, Any], data: Mapping[str, Any]) -> None
             )
         if "labels" in needs and known and data.get("labels") == "none":
             raise UserError(f"protocol={name} needs labels, but data.labels is none; leave one of them out.")
+        if "labels" in needs and read_declared(data["_target_"], "LABELS") is False:
+            raise UserError(f"protocol={name} needs labels, which these images do not have; leave it out.")
 
 
 def needing_labels(protocols: Mapping[str, Any], data: str) -> list[str]:

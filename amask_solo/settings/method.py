@@ -52,20 +52,22 @@ def _check_views(cfg: DictConfig, method: Method) -> None:
     large, small = cfg.data.num_large_crops, cfg.data.num_small_crops
     if large < 2:
         raise UserError(f"Expected two views of the largest size, but augmentations make {large}; change num_crops.")
-    if (large, small) == (2, 0) or method.many_views:
+    if (large, small) == (2, 0):
         return
     from amask_solo.hosts.installed import load_host
 
-    current = load_host().generation == "current"
-    if current and method.small_views and large == 2:
+    def takes(row: Method, generation: str) -> bool:
+        return (large == 2 or generation in row.many_views) and (not small or generation in row.small_views)
+
+    here = load_host().generation
+    if takes(method, here):
         return
-    others = ", ".join(
-        name for name, row in METHODS.items() if row.many_views or (current and row.small_views and large == 2)
-    )
-    also = " here (small ones only in solo-learn's GitHub version)" if method.small_views and not current else ""
+    views = f"{large} large views" + (f" and {small} small ones" if small else "")
+    also = ", but in solo-learn's GitHub version it does" if takes(method, "current") else ""
+    others = ", ".join(name for name, row in METHODS.items() if takes(row, here))
     raise UserError(
-        f"method={cfg.method} takes exactly two views{also}, but augmentations make {large + small}; change num_crops, "
-        f"or choose one of {others}."
+        f"method={cfg.method} does not learn from {views}, which augmentations make{also}; change num_crops, or choose "
+        f"one of {others}."
     )
 
 

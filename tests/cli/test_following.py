@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,13 +69,16 @@ def test_a_comparison_that_ends_ends_its_runs_which_save(tmp_path, number, more)
 
 @pytest.mark.slow
 @pytest.mark.nightly
-def test_a_mistake_in_a_launched_job_gives_the_command_the_code_of_mistakes(tmp_path):
-    words = [sys.executable, "-m", "amask_solo.cli.pretrain", *TINY, *SMALL, *BARE, "trainer.accelerator=tpu", "-m"]
+@pytest.mark.parametrize("launcher", [[], JOBLIB, ["hydra/launcher=submitit_local"]], ids=str)
+def test_launched_jobs_end_with_a_table_and_a_mistake_in_one_with_the_code_of_mistakes(tmp_path, launcher):
+    words = [sys.executable, "-m", "amask_solo.cli.pretrain", *TINY, *SMALL[:2], *BARE, "advantage=0", "-m"]
     how = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": PATH, COMMAND: ""}, "capture_output": True}
-    said = subprocess.run([*words, "seed=0,1", *JOBLIB], check=False, text=True, **how)
+    said = subprocess.run([*words, "method=simclr,wmse,amask_simclr", *launcher], check=False, text=True, **how)
     assert said.returncode == 2, said.stderr
     assert "Traceback" not in said.stderr
-    assert "torch_xla" in said.stderr
+    assert "whitening_size" in said.stderr
+    table = said.stdout.partition("2 jobs")[2]
+    assert re.findall(r"runs/(\w+)_shapes_seed0", table) == ["simclr", "amask_simclr"]
 
 
 def test_a_process_follows_the_command_that_launched_it_alone(monkeypatch):

@@ -4,6 +4,8 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from omegaconf import OmegaConf
@@ -13,69 +15,107 @@ from amask_solo.cli.composed import composed
 from amask_solo.cli.next_steps import shell
 from amask_solo.cli.overrides import checked, searched
 from amask_solo.errors import UserError
-from tests.cli.command import BARE, SMALL, TINY, call, pretrain
+from tests.cli.command import BARE, SMALL, TINY, Said, call, pretrain
+from tests.cli.test_compare import PATH
 from tests.data.pictures import labeled_tree
 from tests.modules import write
 
+NIGHTLY = (pytest.mark.slow, pytest.mark.nightly)
 OWN = '"""Mine."""\nfrom solo.methods import SimCLR\n\n\nclass Own(SimCLR):\n    """Mine."""\n'
-QUICK = [*SMALL, *BARE, "advantage=0", "run_folder=my run (1)"]
+QUICK = [*BARE, "advantage=0", "run_folder=my run (1)", "backbone.name=timm/resnet18", "stem=auto"]
+QUICK += ["backbone.kwargs.channels=[8,8,8,8]"]
 KINDS = {
-    "the default": [],
-    "own masker": ["masker=simultaneous", "adversary.masker.num_masks=2", "constraint=smooth", "fill=blur"],
-    "projection": ["adversary.masker.projection={_target_:amask_solo.projections.Sigmoid}", "adversary.draw=one"],
-    "stock": ["method=byol"],
-    "own constraint": ["adversary.constraint={_target_: amask_solo.constraints.Smoothness}"],
-    "own folder": ["--config-dir", "mine", "masker=single"],
+    "the default": SMALL,
+    "own masker": [*SMALL, "masker=simultaneous", "adversary.masker.num_masks=2", "constraint=smooth", "fill=blur"],
+    "projection": [
+        *SMALL,
+        "adversary.masker.projection={_target_:amask_solo.projections.Sigmoid}",
+        "adversary.draw=one",
+    ],
+    "stock": [*SMALL, "method=byol"],
+    "own constraint": [*SMALL, "adversary.constraint={_target_: amask_solo.constraints.Smoothness}"],
+    "own folder": [*SMALL, "--config-dir", "mine", "masker=single"],
+    "own method": [*SMALL[:2], "method=amask_simclr", "base_class=ownmethod.Own"],
+    "wandb": [*SMALL, "logger=wandb", "logger.mode=offline"],
 }
+SAME = ("adversary", "method", "method_kwargs", "base_class", "backbone", "optimizer", "max_epochs", "stem")
 
 
-def lines(said):
-    """Return name -> words of each command after a run."""
-    assert said.code == 0, said.err
-    found = re.findall(r"^  (\w+) +(amask-.*)$", said.out.partition("Next\n")[2], re.MULTILINE)
-    return {name: shlex.split(words) for name, words in found}
+class Trained(NamedTuple):
+    """A run in a working directory, and what it printed."""
+
+    cwd: Path
+    said: Said
+
+    def lines(self) -> dict[str, list[str]]:
+        """Return name -> words of each command after the run, as a shell reads them."""
+        assert self.said.code == 0, self.said.err
+        found = re.findall(r"^  (\w+) +(amask-.*)$", self.said.out.partition("Next\n")[2], re.MULTILINE)
+        return {name: shlex.split(words, comments=True) for name, words in found}
 
 
-@pytest.fixture
-def mine(tmp_path):
-    write(tmp_path / "mine/masker/single.yaml", "# @package adversary.masker\ndefaults: [sequential]\nnum_masks: 1\n")
-    return tmp_path
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request):
+    if request.param == "wandb":
+        pytest.importorskip("wandb")
+    return request.param
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_comparison_after_a_run_has_the_runs_own_arm(kind, mine, monkeypatch):
-    offered = lines(pretrain(*QUICK, *KINDS[kind], cwd=mine))["compare"]
-    monkeypatch.chdir(mine)
+@pytest.fixture(scope="module")
+def trained(kind, tmp_path_factory):
+    cwd = tmp_path_factory.mktemp("trained")
+    write(cwd / "mine/masker/single.yaml", "# @package adversary.masker\ndefaults: [sequential]\nnum_masks: 1\n")
+    write(cwd / "ownmethod.py", OWN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(cwd)
+        patch.setenv("PYTHONPATH", PATH)
+        yield Trained(cwd, pretrain(*QUICK, *KINDS[kind], cwd=cwd))
+    sys.modules.pop("ownmethod", None)
+
+
+def test_the_comparison_after_a_run_has_the_runs_own_arm(kind, trained, monkeypatch):
+    offered = trained.lines()["compare"]
+    monkeypatch.chdir(trained.cwd)
     cfg = composed("compare", sort_arguments(searched(offered[1:])))
     check_comparison(cfg)
-    made = {run.arm: composed("pretrain", checked("pretrain", run.settings)) for run in make_runs(cfg)}
-    trained = OmegaConf.load(mine / "my run (1)" / "config.yaml")
+    runs = [run for run in make_runs(cfg) if run.seed == 0]
+    made = {run.arm: composed("pretrain", checked("pretrain", run.settings)) for run in runs}
+    stored = OmegaConf.load(trained.cwd / "my run (1)" / "config.yaml")
     arm = made.pop("stock" if kind == "stock" else "mine")
-    for key in ("adversary", "method", "method_kwargs", "optimizer", "max_epochs", "stem"):
-        assert OmegaConf.select(arm, key) == trained.get(key), key
+    for key in SAME:
+        assert OmegaConf.select(arm, key) == stored.get(key), key
     assert kind == "stock" or set(made) == {"stock"}
 
 
-def test_the_other_lines_run_as_they_are(mine):
-    said = pretrain(*QUICK, cwd=mine)
-    offered = lines(said)
-    few = ["protocol=[knn]", "device=cpu"]
-    assert call("evaluate", *offered["evaluate"][1:], *few, cwd=mine).code == 0
-    exported = call("export", *offered["export"][1:], cwd=mine)
-    assert exported.code == 0, exported.err
-    assert "knn" in (mine / "my run (1)" / "evaluation.json").read_text()
+@pytest.mark.parametrize("name", ["evaluate", "export", pytest.param("compare", marks=NIGHTLY)])
+def test_each_line_runs_as_it_is(kind, trained, name):
+    if name == "evaluate" and kind not in ("the default", "wandb", "own method"):
+        pytest.skip("it has the same words")
+    program, *words = trained.lines()[name]
+    said = call(program.removeprefix("amask-"), *words, cwd=trained.cwd)
+    assert said.code == 0, said.err
+    if name == "compare":
+        report = trained.cwd / "runs" / "compare" / "report.md"
+        program, *words = shlex.split(report.read_text().partition("```bash\n")[2].partition("\n```")[0])
+        assert program == "amask-compare"
+        again = call("compare", *words, cwd=trained.cwd)
+        assert again.code == 0, again.err
+        assert re.search(r"^(\d+) runs, \1 of them finished before", again.out)
 
 
 def test_an_own_method_without_labels_is_offered_no_scores(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     write(tmp_path / "ownmethod.py", OWN)
     images = labeled_tree(tmp_path / "día, 1", classes={"a": 16})
-    own = ["method=amask_simclr", "base_class=ownmethod.Own", *SMALL[:2], *QUICK[len(SMALL) :]]
+    own = [*KINDS["own method"], *QUICK]
     here = ["data=image_folder", f"data.train_path={images}", "data.image_size=32", "loader.num_workers=0"]
     said = call("pretrain", *own, *here, *(word for word in TINY if not word.startswith("data")), cwd=tmp_path)
-    assert set(lines(said)) == {"evaluate", "export"}
-    assert lines(said)["evaluate"][:2] == ["amask-evaluate", "--help"]
+    offered = Trained(tmp_path, said).lines()
+    assert set(offered) == {"evaluate", "export"}
+    assert offered["evaluate"] == ["amask-evaluate", "--help"]
     assert "16 images (0 more to validate), no classes, 32 px" in said.out
+    for program, *words in offered.values():
+        assert call(program.removeprefix("amask-"), *words, cwd=tmp_path).code == 0
 
 
 def test_bytes_that_are_no_text_are_typed_as_a_shell_reads_them():

@@ -100,8 +100,6 @@ def test_a_signal_in_the_last_batch_of_an_epoch_ends_the_run_after_the_epoch(und
     assert compare(folder, undisturbed("reversal")) == []
 
 
-# Alone it passes; after other tests of the same process it may see their handlers.
-@pytest.mark.nightly
 def test_twice_ctrl_c_ends_the_run_at_once_with_the_checkpoint_that_there_is(tmp_path, monkeypatch, ctrl_c):
     folder = tmp_path / "run"
     said = interrupted(folder, monkeypatch, way="reversal", hook="training_step", batch=4, times=2)

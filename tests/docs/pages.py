@@ -33,10 +33,16 @@ def blocks(page: Path) -> list[Block]:
     return [Block(*found) for found in re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)]
 
 
+def helped(program: str) -> list[list[str]]:
+    """Return the words of each example that a program's ``--help`` has."""
+    file = ROOT / "configs" / f"{program.removeprefix('amask-')}.yaml"
+    return [shlex.split(line) for line in file.read_text().partition("Examples\n")[2].partition("\n\n")[0].splitlines()]
+
+
 def commands(program: str) -> list[list[str]]:
-    """Return the arguments of each call of a program, on any page."""
-    lines = (line for page in PAGES for block in blocks(page) for line in block.commands)
-    return [line[1:] for line in lines if line[0] == program]
+    """Return the arguments of each call of a program, on any page and in its ``--help``."""
+    lines = [line for page in PAGES for block in blocks(page) for line in block.commands]
+    return [line[1:] for line in [*lines, *helped(program)] if line[0] == program]
 
 
 def write_files(page: Path, folder: Path) -> None:

@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
+from amask_solo.errors import UserError
 from amask_solo.evaluation.knn import KNN, weighted_knn
+from amask_solo.evaluation.protocol import Subject
 from tests.evaluation.features import clouds, subject_of
 
 
@@ -111,3 +113,41 @@ def test_one_number_is_a_list_of_one():
 def test_a_protocol_refuses_settings_out_of_range(wrong):
     with pytest.raises(ValueError, match="Expected"):
         KNN(**wrong)
+
+
+@pytest.fixture
+def subject() -> Subject:
+    return subject_of(clouds(80, noise=2.0), clouds(40, noise=2.0, seed=1))
+
+
+def test_by_euclidean_distance_neighbors_vote_with_its_inverse(subject):
+    (bank, labels), (queries, wanted) = subject.features("train"), subject.features("val")
+    hits = 0
+    for query, right in zip(queries, wanted, strict=True):
+        distance = (bank - query).norm(dim=1)
+        near = distance.argsort()[:7]
+        heard = [sum(1 / (distance[n] + 1e-5) for n in near if labels[n] == kind) for kind in range(4)]
+        hits += int(torch.tensor(heard).argmax() == right)
+    scores = KNN(k=7, distance="euclidean")(subject)
+    assert scores == {"acc1": pytest.approx(100 * hits / len(wanted)), "acc1_k7_euclidean": scores["acc1"]}
+
+
+def test_both_distances_and_both_features_are_scored_beside_one_another(subject):
+    subject.make_head = lambda: torch.nn.Linear(6, 2).eval()
+    scores = KNN(k=[3, 5], distance=["cosine", "euclidean"], features=["backbone", "projector"])(subject)
+    ends = ("t0.07", "euclidean", "t0.07_projector", "euclidean_projector")
+    assert set(scores) == {"acc1"} | {f"acc1_k{k}_{end}" for k in (3, 5) for end in ends}
+    assert scores["acc1_k5_t0.07"] == KNN(k=5)(subject)["acc1"]
+
+
+def test_projections_are_those_of_the_runs_head(subject):
+    subject.make_head = lambda: torch.nn.Linear(6, 2).eval()
+    projected = {split: (subject.head(subject.features(split)[0]).detach(), subject.features(split)[1])
+                 for split in ("train", "val")}  # fmt: skip
+    alone = subject_of(*projected.values())
+    assert KNN(k=5, features="projector")(subject)["acc1"] == KNN(k=5)(alone)["acc1"]
+
+
+def test_a_run_without_projector_says_so(subject):
+    with pytest.raises(UserError, match="no projector"):
+        KNN(features="projector")(subject)

@@ -1,14 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import timm
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
-from amask_solo.data import make_shapes
+from amask_solo.data import ArrayImages, make_shapes
+from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
-from amask_solo.evaluation.linear import Linear, fit_linear
+from amask_solo.evaluation.linear import Linear, coarsen, pick_share
 from amask_solo.evaluation.protocol import Subject
+from amask_solo.evaluation.regression import fit_linear
 from amask_solo.evaluation.scores import accuracy
 from tests.evaluation.features import clouds, subject_of
 
@@ -160,3 +165,80 @@ def test_settings_out_of_range_are_refused(wrong):
 def test_a_negative_weight_decay_is_refused():
     with pytest.raises(ValueError, match="at least 0"):
         fit_linear(*clouds(8), num_classes=4, weight_decay=-1.0)
+
+
+# ---------------------------------------------------------------------- shares of the labels, variants, classes
+
+
+@pytest.fixture
+def scattered() -> Subject:
+    return subject_of(clouds(400, noise=3.0), clouds(200, noise=3.0, seed=1))
+
+
+def test_the_share_of_all_labels_is_the_usual_score(scattered):
+    assert Linear(fraction=1.0)(scattered) == Linear()(scattered) == Linear(fraction=[1])(scattered)
+
+
+def test_a_share_is_balanced_and_the_same_for_every_weight_decay(scattered):
+    picks = pick_share(scattered.labeled("train"), 0.1, seed=0)
+    assert scattered.features("train")[1][picks].bincount().tolist() == [10] * 4
+    assert set(pick_share(scattered.labeled("train"), 0.001, seed=0).tolist()) <= set(picks.tolist())
+    features, labels = (part[picks] for part in scattered.features("train"))
+    alone = subject_of((features, labels), scattered.features("val"))
+    assert Linear(fraction=0.1)(scattered)["acc1"] == Linear()(alone)["acc1"]
+
+
+def test_several_shares_are_named_and_the_last_is_the_score(scattered):
+    scores = Linear(fraction=[0.02, 1.0], weight_decay=0.1)(scattered)
+    assert set(scores) == {"acc1", "acc1_fraction0.02"}
+    assert scores["acc1"] == Linear(weight_decay=0.1)(scattered)["acc1"] > scores["acc1_fraction0.02"]
+
+
+def test_a_published_list_says_which_images_have_a_label(scattered, tmp_path):
+    scattered.data.train.names = [f"n{number % 4}/n{number % 4}_{number}.JPEG" for number in range(400)]
+    (tmp_path / "1percent.txt").write_text("n0_0.JPEG\nn1_1.JPEG\nelsewhere/n2_2.JPEG\nn3_3.JPEG\nn9_9.JPEG\n")
+    protocol = Linear(fraction=str(tmp_path / "1percent.txt"), weight_decay=0.1)
+    assert pick_share(scattered.labeled("train"), protocol.fraction[0], seed=0).tolist() == [0, 1, 2, 3]
+    assert set(protocol(scattered)) == {"acc1", "acc1_fraction1percent"}
+    (tmp_path / "other.txt").write_text("cat.jpg\n")
+    for wrong, said in (("other.txt", "None of the 1 files"), ("gone.txt", "or a list of files, but got")):
+        with pytest.raises(UserError, match=said):
+            Linear(fraction=str(tmp_path / wrong))(scattered)
+
+
+def with_variants(subject: Subject, **variants) -> Subject:
+    return replace(subject, data=replace(subject.data, **variants))
+
+
+def test_variants_with_the_same_training_images_are_scored_by_the_same_classifier(scattered):
+    data = scattered.data
+    changed = ArrayImages(torch.zeros(60, 3, 4, 4, dtype=torch.uint8), torch.arange(60) % 4)
+    variants = {"same": replace(data), "changed": replace(data, val=changed)}
+    subject = with_variants(scattered, variants=variants, gaps={"gap": ("same", "changed")})
+    known = {"train": scattered.features("train"), "val": scattered.features("val")}
+    subject._features.update(known)
+    scores = Linear(weight_decay=0.1)(subject)
+    guess = Linear(weight_decay=0.1).fit(scattered)(subject.encode(subject.view(changed.stack()))).argmax(dim=1)
+    assert scores["acc1_changed"] == pytest.approx(100 * (guess == changed.labels).float().mean().item())
+    assert scores["gap"] == scores["acc1_same"] - scores["acc1_changed"]
+    assert len(subject.right["acc1_changed"]) == 60
+
+
+def test_a_prediction_counts_as_the_coarse_class_of_its_own_class():
+    data = subject_of(clouds(8), clouds(8)).data
+    coarse = replace(data, num_classes=3, class_names=["a", "b", "other"], counts_as=(0, 0, 1, 2))
+    logits = torch.tensor([[1.0, 3.0, 2.0, 0.0], [1.0, 1.5, 2.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    assert coarsen(logits, coarse).argmax(dim=1).tolist() == [0, 1, 2]
+    assert coarsen(logits, data) is logits
+
+
+def test_the_mean_over_classes_is_that_of_scikit_learn(scattered):
+    features, labels = scattered.features("val")
+    few = torch.cat([(labels != 0).nonzero()[:, 0], (labels == 0).nonzero()[:3, 0]])
+    uneven = subject_of(scattered.features("train"), (features[few], labels[few]))
+    uneven = with_variants(uneven, metric="mean_per_class")
+    classifier = Linear(weight_decay=0.1).fit(uneven)
+    guess = classifier(features[few]).argmax(dim=1)
+    scores = Linear(weight_decay=0.1)(uneven)
+    assert scores["mean_per_class"] == pytest.approx(100 * balanced_accuracy_score(labels[few], guess))
+    assert scores["mean_per_class"] != pytest.approx(scores["acc1"])

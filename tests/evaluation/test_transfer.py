@@ -9,6 +9,7 @@ from amask_solo.evaluation.knn import KNN
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Subject
 from amask_solo.evaluation.transfer import Transfer
+from tests.data.published import caltech101, food101
 from tests.evaluation.features import clouds, subject_of
 
 COLORS = {"blue": (20, 20, 200), "green": (20, 200, 20), "red": (200, 20, 20)}
@@ -109,3 +110,32 @@ def test_a_folder_without_classes_is_refused(tmp_path, subject):
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="Expected"):
         Transfer(**{"folders": ["a"], **wrong})
+
+
+def test_published_sets_have_the_metric_of_their_papers(tmp_path, subject):
+    caltech101(tmp_path / "a")
+    food101(tmp_path / "b")
+    scores = Transfer(sets={"caltech101": str(tmp_path / "a"), "food101": str(tmp_path / "b")})(subject)
+    kinds = {"knn_acc1", "linear_acc1"}
+    assert set(scores) == {
+        "mean_linear_acc1",
+        *(f"food101/{kind}" for kind in kinds),
+        *(f"caltech101/{kind}" for kind in (*kinds, "knn_mean_per_class", "linear_mean_per_class")),
+    }
+    assert scores["mean_linear_acc1"] == pytest.approx(
+        (scores["food101/linear_acc1"] + scores["caltech101/linear_acc1"]) / 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [({"flower102": "x"}, "did you mean 'flowers102'"), ({"flowers102": "/nowhere"}, "setid.mat, but .* is missing")],
+)
+def test_sets_that_are_unknown_or_not_there_are_named(subject, sets, said):
+    with pytest.raises(UserError, match=said):
+        Transfer(sets=sets)(subject)
+
+
+def test_without_folders_and_sets_both_are_named():
+    with pytest.raises(ValueError, match=r"protocol\.transfer\.folders=\[DIR\] or protocol\.transfer\.sets"):
+        Transfer()

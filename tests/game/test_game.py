@@ -45,6 +45,22 @@ def test_growing_occlusion_hides_what_all_masks_so_far_hide():
     assert (shown.diff(dim=1) >= 0).all()
 
 
+def test_one_drawn_growing_occlusion_hides_one_to_all_of_the_masks():
+    view, playing = torch.randn(30, 3, 16, 16, generator=source(2)), game(draw="one", apply="cumulative")
+    unions = playing.occlusions(playing.masker(view))
+    shown = playing.show(playing.propose(view), generator=source())
+    alike = torch.isclose(shown, unions).flatten(2).all(dim=2)
+    assert alike.any(dim=1).all()
+    assert alike.any(dim=0).all()
+
+
+def test_only_the_drawn_mask_is_made_where_no_other_is_needed():
+    view = torch.randn(6, 3, 16, 16, generator=source(2))
+    assert game(draw="one").propose(view, generator=source()).shape[1] == 1
+    costly = Game(SequentialMasker(), Zero(), WeightedSum({"overlap": Overlap()}), draw="one")
+    assert costly.propose(view, generator=source()).shape[1] == 3
+
+
 @pytest.mark.parametrize("share", [0.25, 0.75])
 def test_a_share_of_the_images_is_occluded_and_the_others_are_shown_whole(share):
     proposed = masks(count=2000, number=2, size=2) + 0.1

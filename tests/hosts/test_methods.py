@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+import torch
 
 import amask_solo
 from amask_solo.configuration import config_folder
@@ -11,6 +12,7 @@ from amask_solo.errors import UserError
 from amask_solo.hosts.contrast import READERS
 from amask_solo.hosts.methods import METHODS, UNKNOWN, by_class, by_name
 from amask_solo.hosts.refusals import refuse_side
+from tests.players import attach, batch_of
 
 PACKAGE = Path(amask_solo.__file__).parent
 TABLE = PACKAGE / "hosts/methods.py"
@@ -51,6 +53,30 @@ def test_a_name_and_its_class_have_the_same_row(host):
     for name, method in host.methods().items():
         assert by_name(name) is by_name(f"amask_{name}") is by_class(method) is by_class(host.adapt(method)), name
         assert by_name(name) is METHODS[name]
+
+
+@pytest.mark.host
+@pytest.mark.parametrize(("large", "small"), [(3, 0), (2, 2)])
+@pytest.mark.parametrize("name", [name for name, row in METHODS.items() if row.many_views or row.small_views])
+def test_each_view_that_a_method_is_said_to_take_has_a_part_in_its_loss(name, large, small, host, build):
+    row = METHODS[name]
+    if host.generation not in (row.small_views if small else row.many_views):
+        pytest.skip("it does not take them")
+    model = build(name, **{"data.num_large_crops": large, "data.num_small_crops": small})
+    attach(model)
+    model.on_train_start()
+    (index, *_, labels), images = batch_of(), torch.randn(2, large + small, 8, 3, 32, 32)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+
+    def loss(changed: int | None) -> float:
+        views = [images[int(place == changed)][place] for place in range(large + small)]
+        torch.manual_seed(0)
+        model.load_state_dict(before)
+        return float(model.training_step([index, views, labels], 0).detach())
+
+    assert loss(None) == loss(None)
+    for place in range(large + small):
+        assert loss(place) != loss(None), place
 
 
 @pytest.mark.host

@@ -1,0 +1,159 @@
+"""Lists of image files, from wherever they come, as a data set."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from amask_solo.data.assemble import assemble, tuning_split
+from amask_solo.data.base import ImageData, ImageSet, Labels, Pixels
+from amask_solo.data.contrast import warn_if_flat
+from amask_solo.data.decode import decode_all, decode_image, map_files, readable
+from amask_solo.data.reading import USUAL, Reading, make_reading
+from amask_solo.data.sizes import check_image_size, resolve_image_size, sampled_sizes
+from amask_solo.data.subsets import Picks, balanced_subset, stratified_split
+from amask_solo.errors import UserError
+
+
+class Files(NamedTuple):
+    """Image files and their classes.
+
+    Attributes:
+        files: In the order of the data set.
+        labels: Their class numbers; -1 without a label.
+        root: A folder around the files, below which they have their names.
+    """
+
+    files: list[Path]
+    labels: Labels
+    root: Path
+
+    @classmethod
+    def joined(cls, parts: Sequence["Files"]) -> "Files":
+        """Return the files of several parts below the same folder, one after another."""
+        return cls([file for part in parts for file in part.files], torch.cat([p.labels for p in parts]), parts[0].root)
+
+    def select(self, picks: Picks) -> "Files":
+        """Return some of the files, in the order of the picks."""
+        return Files([self.files[pick] for pick in picks.tolist()], self.labels[picks], self.root)
+
+
+class FolderImages(ImageSet):
+    """Image files that are decoded when they are asked for.
+
+    Args:
+        files: The files.
+        labels: Their class numbers.
+        root: A folder around the files, below which they have their names.
+        size: Height and width to decode them to.
+        reading: What becomes of bands and values.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], labels: Labels, root: Path = Path("/"), *, size: int, reading: Reading = USUAL
+    ) -> None:
+        self.files, self.labels, self.size = list(files), labels, size
+        self.reading, self.root, self.channels = reading, root, reading.channels or 3
+
+    @property
+    def names(self) -> list[str]:  # type: ignore[override]
+        """The paths of the files below their folder."""
+        return [str(file).removeprefix(f"{self.root}/") for file in self.files]
+
+    def image(self, index: int) -> UInt8[Tensor, "c s s"]:
+        """Decode one image."""
+        return decode_image(self.files[index], size=self.size, reading=self.reading)
+
+    def stack(self) -> Pixels:
+        """Decode all images, in parallel."""
+        return decode_all(self.files, size=self.size, reading=self.reading)
+
+    def select(self, picks: Picks) -> "FolderImages":
+        """Return some of the images, in the order of the picks."""
+        files, labels = [self.files[pick] for pick in picks.tolist()], self.labels[picks]
+        return FolderImages(files, labels, self.root, size=self.size, reading=self.reading)
+
+
+def load_files(
+    parts: Mapping[str, Files],
+    class_names: Sequence[str],
+    *,
+    image_size: int | Literal["auto"],
+    name: str,
+    load_size: int | None = None,
+    val_fraction: float = 0.0,
+    max_images: int | None = None,
+    tune_fraction: float = 0.0,
+    on_error: Literal["raise", "skip"] = "raise",
+    seed: int = 0,
+    mean: Sequence[float] | str = "auto",
+    std: Sequence[float] | str = "auto",
+    **values: Any,
+) -> ImageData:
+    """Return a data set of files; the settings are those of :func:`~amask_solo.data.load_image_folder`.
+
+    Args:
+        parts: The files of ``train`` and perhaps of ``val``.
+        class_names: Names in the order of the class numbers; empty without labels.
+        image_size: Height and width of the views, or ``auto``.
+        name: What the set is called in summaries.
+        load_size: Height and width of the stored images.
+        val_fraction: Without a part ``val`` but with classes, this share of each class is held out.
+        max_images: The most images to keep of each part.
+        tune_fraction: See :func:`~amask_solo.data.assemble.tuning_split`.
+        on_error: What an unreadable file does: ``raise`` or ``skip``.
+        seed: Of the subset and of the splits.
+        mean: Channel means, or ``auto``.
+        std: Channel standard deviations, or ``auto``.
+        values: ``value_range``, ``bands`` and ``channels``, if they may differ from what is usual.
+
+    Raises:
+        UserError: If a file cannot be read.
+        ValueError: If a setting is out of range.
+    """
+    check_image_size(image_size)
+    if load_size is not None and load_size < 1:
+        raise ValueError(f"Expected load_size to be at least 1, but got {load_size}.")
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"Expected on_error to be 'raise' or 'skip', but got {on_error!r}.")
+    kept = {split: choose(part, max_images, on_error=on_error, seed=seed) for split, part in parts.items()}
+    train = kept["train"]
+    if "val" not in kept and class_names:
+        picks = stratified_split(train.labels, val_fraction, seed=seed)
+        kept = {split: train.select(part) for split, part in zip(("train", "val"), picks, strict=True)}
+    files = kept["train"].files
+    image_size = resolve_image_size(image_size, files)
+    size = load_size or _guess_load_size(files, image_size)
+    reading = make_reading(files, **{"value_range": None, "bands": None, "channels": None, **values})
+    sets = {split: FolderImages(*part, size=size, reading=reading) for split, part in kept.items() if part.files}
+    warn_if_flat(sets["train"])
+    halves = tuning_split(sets["train"], sets.get("val"), tune_fraction, seed=seed)
+    return assemble(halves, class_names, mean=mean, std=std, image_size=image_size, name=name, reading=reading)
+
+
+def choose(part: Files, max_images: int | None, *, on_error: str, seed: int) -> Files:
+    """Return a random subset with equal classes, of the readable files alone if others are to be skipped."""
+    part = _drop_unreadable(part) if on_error == "skip" else part
+    return part.select(balanced_subset(part.labels, max_images, seed=seed))
+
+
+def _drop_unreadable(part: Files) -> Files:
+    good = torch.tensor(list(map_files(readable, part.files, what="Checking images")))
+    bad = [str(part.files[place]) for place in (~good).nonzero()[:, 0].tolist()]
+    if not good.any():
+        raise UserError(f"None of the {len(bad)} images below '{part.root}' can be read; check the files.")
+    if bad:
+        listed = ", ".join(bad[:10]) + (f" and {len(bad) - 10} more" if len(bad) > 10 else "")
+        warnings.warn(f"Skipped {len(bad)} unreadable of {len(part.files)} images: {listed}.", stacklevel=5)
+    return part.select(good.nonzero()[:, 0])
+
+
+def _guess_load_size(files: Sequence[Path], image_size: int) -> int:
+    """Return 8/7 of the image size, or the size itself if a sample of the files has it."""
+    if all(size == (image_size, image_size) for size in sampled_sizes(files)):
+        return image_size
+    return round(image_size * 256 / 224)

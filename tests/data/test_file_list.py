@@ -1,0 +1,89 @@
+import pytest
+import torch
+
+from amask_solo.data import load_file_list
+from amask_solo.errors import UserError
+from tests.data.pictures import noise, save
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for number in range(8):
+        save(noise(16, 16, seed=number), tmp_path / "a photo" / f"{number}.png")
+    return tmp_path
+
+
+def written(folder, text, name="train.txt"):
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+def rows(numbers, *, join=" ", classes=("fox", "owl")):
+    return [f"a photo/{number}.png{join}{classes[number % 2]}" for number in numbers]
+
+
+@pytest.mark.parametrize("join", [" ", "\t"])
+def test_a_text_file_has_a_path_and_a_label_on_each_line(photos, join):
+    data = load_file_list(list=written(photos, "\n".join(rows(range(8), join=join))), val_fraction=0.25)
+    assert (len(data.train), len(data.val)) == (6, 2)
+    assert (data.class_names, data.name, data.image_size) == (["fox", "owl"], "train", 16)
+    known = {}
+    for part in (data.train, data.val):
+        known |= dict(zip(part.names, part.labels.tolist(), strict=True))
+    assert known == {f"a photo/{number}.png": number % 2 for number in range(8)}
+
+
+def test_paths_alone_have_no_labels_even_with_spaces(photos):
+    data = load_file_list(list=written(photos, "\n".join(f"a photo/{n}.png" for n in range(8))))
+    assert (data.labeled, data.val, data.train.labels.tolist()) == (False, None, [-1] * 8)
+    assert torch.equal(data.train.stack()[3], data.train.image(3))
+
+
+def test_labels_that_are_numbers_are_in_the_order_of_numbers(photos):
+    data = load_file_list(list=written(photos, "\n".join(rows(range(8), classes=("10", "9")))), val_fraction=0.0)
+    assert data.class_names == ["9", "10"]
+    assert data.train.labels.tolist() == [1, 0] * 4
+
+
+def test_a_second_list_and_another_root_may_be_given(photos, tmp_path_factory):
+    lists = tmp_path_factory.mktemp("lists")
+    train, val = written(lists, "\n".join(rows(range(6)))), written(lists, "\n".join(rows([6, 7])), "val.txt")
+    data = load_file_list(list=train, val_list=val, root=str(photos))
+    assert (len(data.train), data.val.names) == (6, ["a photo/6.png", "a photo/7.png"])
+
+
+TABLE = [
+    (f"a photo/{n}.png", ("fox", "owl")[n % 2], ("train", "train", "train", "test", "extra")[n // 2]) for n in range(8)
+]
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
+def test_a_table_says_the_split_too(photos, kind):
+    if kind == "parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        columns = zip(*TABLE, strict=True)
+        file = photos / "all.parquet"
+        parquet.write_table(pyarrow.table(dict(zip(("path", "label", "split"), columns, strict=True))), file)
+    else:
+        join = "," if kind == "csv" else "\t"
+        lines = [join.join(row) for row in [("path", "label", "split"), *TABLE]]
+        file = written(photos, "\n".join(lines), f"all.{kind}")
+    data = load_file_list(list=str(file))
+    assert (len(data.train), len(data.val), data.class_names) == (6, 2, ["fox", "owl"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("no.csv", "file,label\na photo/0.png,fox\n", "Expected a column 'path' in data.list"),
+        ("no.csv", "path,label,split\na photo/0.png,fox,test\n", "images of the split train"),
+        ("no.txt", "", "images of the split train"),
+        ("gone", None, "Expected a list of images at data.list=.*but there is none"),
+    ],
+)
+def test_a_list_that_cannot_be_understood_is_named(photos, name, text, said):
+    file = str(photos / name) if text is None else written(photos, text, name)
+    with pytest.raises(UserError, match=said):
+        load_file_list(list=file)

@@ -28,11 +28,15 @@ from docs._site.sources import (
     owners,
     read_lines,
     shown,
+    targets,
     top_comment,
 )
 
 PAGES = [*sorted((ROOT / "docs" / "configuration").glob("*.md")), ROOT / "docs" / "gallery.md"]
 PLACE = re.compile(r"<!-- (\w+): (.+?) -->\n.*?<!-- end -->", re.DOTALL)
+MOST = 8
+"""The most choices that a table names beside a default, and more values than it shows for a key."""
+
 RULES: dict[str, Mapping[str, Rule]] = {
     "pretrain": pretraining.RULES | pretraining.IF_THERE | {f"trainer.{key}": r for key, r in trainer.RULES.items()},
     "evaluate": evaluation.EVALUATION,
@@ -76,9 +80,17 @@ def pictures(group: str) -> str:
     )
 
 
-def arguments(prefix: str, *paths: str) -> str:
-    """Return a table of the arguments of classes or functions; those of one name share a row."""
+def arguments(prefix: str, *given: str) -> str:
+    """Return a table of the arguments of classes or functions; those of one name share a row.
+
+    Args:
+        prefix: The node that they are arguments of.
+        given: Dotted paths; ``GROUP/*`` is what the files of a group build.
+    """
     rows: dict[str, Row] = {}
+    paths = list(
+        dict.fromkeys(path for word in given for path in (targets(word[:-2]) if word[-2:] == "/*" else [word]))
+    )
     for path in paths:
         for name, argument in arguments_of(path).items():
             rule = (read_declared(path, "rules") or {}).get(name) or _rule(RULES["pretrain"], f"{prefix}.{name}")
@@ -125,10 +137,17 @@ def _table(prefix: str, rows: Iterable[Row], everyone: set[str]) -> str:
             by_value.setdefault(value, []).append(owner)
         # A default that holds for all needs no names.
         plain = len(by_value) == 1 and set(row.defaults) == everyone
-        default = "; ".join(value if plain else f"{value}: {', '.join(names)}" for value, names in by_value.items())
-        cells = (f"`{row.key}`", row.kind, default, row.meaning)
+        default = "; ".join(value if plain else f"{value}: {_some(names)}" for value, names in by_value.items())
+        cells = (f"`{row.key}`", row.kind, default if len(by_value) < MOST else "by choice", row.meaning)
         lines.append("| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |")
     return "\n".join(lines)
+
+
+def _some(names: list[str]) -> str:
+    """Return names, of very many the first ones."""
+    return (
+        ", ".join(names) if len(names) <= MOST else f"{', '.join(names[: MOST - 2])} and {len(names) - MOST + 2} more"
+    )
 
 
 def _rule(rules: Mapping[str, Rule], key: str) -> Rule | None:

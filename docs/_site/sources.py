@@ -27,6 +27,8 @@ TYPES = {
     "str": "text",
     "None": "null",
     "Any": "anything",
+    "dict": "keys and values",
+    "list": "a list",
     "NetworkFactory": "a network, `_partial_: true`",
     "OptimizerFactory": "an optimizer, `_partial_: true`",
     "HardNegatives": "hard negatives",
@@ -92,6 +94,12 @@ def arguments_of(path: str) -> dict[str, Argument]:
 def owners(path: str) -> Mapping[str, Mapping[str, Any]]:
     """Return the choices that build this class or function, with their content; else its own name, without any."""
     return _built().get(_definition(path).path) or {path.rpartition(".")[2]: {}}
+
+
+def targets(group: str) -> list[str]:
+    """Return the dotted paths that the files of a group build."""
+    nodes = (yaml.safe_load(path.read_text()) for path in choice_files(group).values())
+    return list(dict.fromkeys(node["_target_"] for node in nodes if "_target_" in node))
 
 
 def shown(value: Any) -> str:

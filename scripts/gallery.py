@@ -35,7 +35,7 @@ OUT = Path(__file__).parents[1] / "results" / "gallery"
 SIZE, BATCH, SHOWN, SEED = 64, 32, 5, 0
 STEPS = {"encoder": 150, "masker": 100}
 ENLARGED = 2
-COLORS = 96
+COLORS = 64
 GAP = 2
 LEARNED = ("sequential", "sequential_per_step", "simultaneous", "gumbel_patches")
 LEARNED += ("mixture", "sequential_patches", "simultaneous_patches")
@@ -138,14 +138,15 @@ class Gallery:
         return [self.plain(entry.views[0])]
 
     def hardened(self, choice: str) -> list[Images]:
-        """Return the views of each entry of the sum; for a perturbation also what it adds, enlarged."""
+        """Return the views of each entry of the sum that differ; for a perturbation also what it adds, enlarged."""
         game = self.adversary("masker=none", f"hard_views={choice}").game
         clean = [self.shown.flip(-1), self.shown]
         generator = torch.Generator().manual_seed(SEED)
         entries = game.entries(
             clean, torch.zeros_like(self.shown[:, :1]), [1], self.encoder.eval().loss, generator=generator
         )
-        rows = [self.plain(entry.views[1]).detach() for entry in entries]
+        views = [entry.views[1].detach() for entry in entries]
+        rows = [self.plain(view) for view in views if not view.equal(self.shown)]
         if choice == "adversarial_pixels":
             difference = rows[0] - self.plain(self.shown)
             rows.append(GRAY + GRAY * difference / difference.abs().max())

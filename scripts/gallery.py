@@ -43,7 +43,7 @@ NOT_LEARNED = ("random_block", "random_grid", "random_focal", "random_noise", "r
 NOT_LEARNED += ("saliency", "saliency_focal", "random_patches_focal")
 FILLS = ("zero", "image_mean", "noise", "channel_noise", "blur", "high_pass")
 HARD_VIEWS = ("adversarial_pixels", "cutmix", "mixmask", "hexa")
-SAME = [f"data.image_size={SIZE}", "augmentations=symmetric_gentle", "method=amask_simclr"]
+SAME = [f"data.image_size={SIZE}", "run_folder=none", "augmentations=symmetric_gentle", "method=amask_simclr"]
 
 
 class Encoder(nn.Module):

@@ -65,10 +65,11 @@ class Adversary(nn.Module):
         update: How the players take turns; by default, one backward pass for both (:class:`Reversal`).
         optimizer: Makes the masker's optimizer from its parameters. ADIOS uses SGD with momentum 0.9.
         schedule: The schedule of the masker's learning rate; see :func:`~amask_solo.schedules.schedule_factor`.
-        warmup: The share of training over which that learning rate rises.
-        every: The masker moves in every k-th step of the host's optimizer.
-        steps: The number of the masker's moves in such a step: one by the update rule, and further ones against the
-            encoder after its step. A masker with a single move falls behind an encoder that learns fast (ours).
+        warmup: The share of training over which that learning rate rises, in [0, 1).
+        every: The masker moves in every k-th step of the host's optimizer; at least 1.
+        steps: The number of the masker's moves in such a step, at least 1: one by the update rule, and further ones
+            against the encoder after its step. A masker with a single move falls behind an encoder that learns fast
+            (ours).
         part: The share of the batch that further moves use, in (0, 1]; half of the batch costs half.
         start_epoch: The first epoch, from 0, in which anything is hidden; before it, the method is the stock method.
         memory_efficient: Whether to keep the graph of only one entry of the sum at a time. This takes the memory of one

@@ -68,7 +68,8 @@ class Game(nn.Module):
         pairs: The pairs of views that each mask makes, with their weights (:data:`~amask_solo.game.pairs.PAIRS`).
             ``None`` makes one, with the masked views that the method chooses. If both views are masked, they share what
             is drawn for an image, and to the constraint their 2 N masks are those of one image.
-        share: The share of the images that is occluded, drawn anew in each step; the others are shown whole (ours).
+        share: The share of the images that is occluded, in (0, 1], drawn anew in each step; the others are shown
+            whole (ours).
         negatives: Hard negatives, which become a part of :math:`L`; ``None`` leaves the host's loss as it is.
         hard_views: Makes the occluded views harder.
         drop_tokens: Whether a masked view carries its mask along (:func:`~amask_solo.occlusion.carry`), for a vision

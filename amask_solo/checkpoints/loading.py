@@ -1,6 +1,5 @@
 """Write the code that loads an exported backbone without this package, and prepares images for it."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -54,18 +53,20 @@ def _model(state: State, plan: Blueprint, library: str, read: str) -> list[str]:
 
 
 def _transform(images: Mapping[str, Any]) -> list[str]:
-    size, span = images["image_size"], images.get("value_range")
-    steps = [f"transforms.Resize({round(size * 8 / 7)})", f"transforms.CenterCrop({size})"]
-    if span:
-        low, high = span
-        scaled = f"lambda values: ((values.float() - {low!r}) / {high - low!r}).clamp(0, 1)"
-        steps += ["transforms.PILToTensor()", f"transforms.Lambda({scaled})"]
+    size, mean, span, bands = (images.get(key) for key in ("image_size", "mean", "value_range", "bands"))
+    steps = [f"Resize({round(size * 8 / 7)})", f"CenterCrop({size})"]
+    count = len(mean)
+    if span or bands:
+        (low, high), chosen = span or (0, 255), f"[{[band - 1 for band in bands]}]" if bands else ""
+        levels = f"((values.float(){chosen} - {low!r}) * {255 / (high - low)!r}).round().clamp(0, 255)"
+        steps = ["PILToTensor()", f"Lambda(lambda values: {levels}.div(255).expand({count}, -1, -1))", *steps]
+        taken = "PIL images; of other files, transform.transforms[1:] takes tensors (bands, height, width)"
     else:
-        steps.append("transforms.ToTensor()")
-    steps.append(f"transforms.Normalize({list(images['mean'])}, {list(images['std'])})")
-    bands = [f"# Of the files' bands: {json.dumps(images['bands'])}"] if images.get("bands") else []
-    left = f"# Images of {size} x {size} px need neither Resize nor CenterCrop."
-    return [*bands, left, "transform = transforms.Compose([", *(f"    {step}," for step in steps), "])"]
+        steps.append("ToTensor()")
+        taken = "PIL images in RGB, as of image.convert('RGB')" if count == 3 else "gray PIL images"
+    steps.append(f"Normalize({list(mean)}, {list(images['std'])})")
+    left = f"# It takes {taken}. Those of {size} x {size} px need neither Resize nor CenterCrop."
+    return [left, "transform = transforms.Compose([", *(f"    transforms.{step}," for step in steps), "])"]
 
 
 def _onnx(plan: Blueprint, file: str, images: Mapping[str, Any]) -> list[str]:  # noqa: ARG001

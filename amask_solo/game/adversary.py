@@ -242,7 +242,8 @@ class Adversary(nn.Module):
         masks = self.masker(images, generator=generator)
         shown = self.game.show(masks, generator=generator)
         *_, last = self.game.harder([images], shown, [0], _no_objective, generator=generator)
-        return Preview(masks, pixels(last.views[last.side]))
+        view = last.views[last.side]
+        return Preview(masks, pixels(view) if self.game.drop_tokens else view)
 
 
 def _no_objective(views: Views) -> Scalar:

@@ -45,8 +45,8 @@ def has_cifar_stem(state: State) -> bool:
 def stem_code(state: State) -> str:
     """Return Python code that turns a ResNet into the variant for CIFAR that has these tensors."""
     if "conv1.weight" in state:
-        width = state["conv1.weight"].shape[0]
-        first = f"model.conv1 = torch.nn.Conv2d(3, {width}, 3, padding=2, bias=False)"
+        width, channels = state["conv1.weight"].shape[:2]
+        first = f"model.conv1 = torch.nn.Conv2d({channels}, {width}, 3, padding=2, bias=False)"
     else:
         first = "model.conv1[0].stride = (1, 1)"
     return f"{first}; model.maxpool = torch.nn.Identity()"

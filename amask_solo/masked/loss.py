@@ -125,7 +125,8 @@ class HostLoss:
 
     def _loud(self, views: Views) -> Scalar:
         large = slice(0, self.model.num_large_crops)
-        shown = [pixels(view) for view in views[large]]
+        carry = self.model.adversary.game.drop_tokens  # images may have four channels of their own
+        shown = [pixels(view) if carry else view for view in views[large]]
         with clean_online_evaluation(self.model, self.clean[large], shown, self.targets, self.caches):
             loss, self.class_loss = self._play(views)
         return loss

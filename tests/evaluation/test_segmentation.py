@@ -88,6 +88,18 @@ def test_a_map_that_shows_the_object_gives_nearly_everything():
     assert scores["pixel_acc"] > 99
 
 
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_void_pixels_are_neither_learned_from_nor_scored(split):
+    made = subject()
+    images = getattr(made.data, split)
+    images.void = torch.zeros_like(images.masks)
+    images.void[..., :20, :] = True
+    images.masks[..., :20, :] = ~images.masks[..., :20, :]  # nobody can tell, so the file may say anything
+    assert Segmentation(weight_decay=1e-6)(made)["miou"] > 99
+    images.void = None
+    assert Segmentation(weight_decay=1e-6)(made)["miou"] < 90
+
+
 def test_a_map_that_shows_nothing_is_no_better_than_the_mean_mask():
     scores = Segmentation()(subject(visible=False, cell=4))
     assert scores["miou"] < scores["miou_mean_mask"] + 3

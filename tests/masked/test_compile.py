@@ -1,0 +1,78 @@
+"""A compiled masker: the same training, compiled once."""
+
+from functools import partial
+from unittest import mock
+
+import jaxtyping
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from amask_solo.callbacks.advantage_monitor import AdvantageMonitor
+from amask_solo.maskers import SequentialMasker, SimultaneousMasker
+from tests.players import build, fit, masker_node
+
+pytestmark = pytest.mark.host
+
+SMALL = {"_target_": "amask_solo.maskers.UNet", "_partial_": True, "width": 4, "depth": 1}
+PATCHES = {"_target_": "amask_solo.projections.Patches", "patch_size": 8}
+DRAWN = {**PATCHES, "inner": {"_target_": "amask_solo.projections.GumbelTopK", "area": 0.25}}
+SEQUENTIAL = masker_node(SequentialMasker, network=SMALL)
+RUNS = {
+    "reversal": (SEQUENTIAL, {}, {}, 1),
+    "alternating": (SEQUENTIAL, {"adversary.update": "alternating"}, {}, 2),
+    "bf16": (SEQUENTIAL, {}, {"precision": "bf16-mixed"}, 1),
+    "one graph at a time": (SEQUENTIAL, {"adversary.draw": "all", "adversary.memory_efficient": True}, {}, 1),
+    "random numbers": (masker_node(SimultaneousMasker, network=SMALL, projection=DRAWN), {}, {}, 1),
+}
+
+
+@pytest.fixture(autouse=True)
+def _untyped():
+    """Compile the package as it is for users: without the type checks of the tests, and afresh."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    torch._dynamo.reset()
+    counters.clear()
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def trained(masker, settings, trainer, *, compiled, backend="aot_eager", **options):
+    model = build("simclr", masker, **settings, **{"adversary.compile": compiled})
+    with mock.patch("torch.compile", partial(torch.compile, backend=backend)):
+        runner, _ = fit(model, epochs=1, batches=3, **trainer, **options)
+    return model, runner
+
+
+def assert_same(runs):
+    (expected, _), (found, _) = runs
+    assert found.state_dict().keys() == expected.state_dict().keys()
+    for key, value in expected.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[key], value, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_compiled_masker_trains_alike_and_is_compiled_once(name):
+    *run, graphs = RUNS[name]
+    assert_same([trained(*run, compiled=compiled) for compiled in (False, True)])
+    assert not counters["graph_break"]
+    assert counters["stats"]["unique_graphs"] == graphs
+
+
+def test_monitors_see_masks_that_are_not_compiled_and_a_resumed_run_goes_on(tmp_path):
+    run = (SEQUENTIAL, {}, {"callbacks": [AdvantageMonitor()]})
+    model, runner = trained(*run, compiled=True)
+    assert counters["stats"]["unique_graphs"] == 1
+    runner.save_checkpoint(tmp_path / "last.ckpt")
+    again = build("simclr", SEQUENTIAL)
+    again.load_state_dict(torch.load(tmp_path / "last.ckpt")["state_dict"])
+    images = torch.randn(3, 3, 32, 32)
+    torch.testing.assert_close(model.adversary.preview(images).masks, again.adversary.preview(images).masks)
+    assert counters["stats"]["unique_graphs"] == 1
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", RUNS)
+def test_inductor_s_code_trains_alike(name):
+    *run, _ = RUNS[name]
+    assert_same([trained(*run, compiled=compiled, backend="inductor") for compiled in (False, True)])

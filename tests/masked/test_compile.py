@@ -17,6 +17,7 @@ pytestmark = pytest.mark.host
 SMALL = {"_target_": "amask_solo.maskers.UNet", "_partial_": True, "width": 4, "depth": 1}
 PATCHES = {"_target_": "amask_solo.projections.Patches", "patch_size": 8}
 DRAWN = {**PATCHES, "inner": {"_target_": "amask_solo.projections.GumbelTopK", "area": 0.25}}
+SGD = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1}  # Adam makes steps of what is left of rounding
 SEQUENTIAL = masker_node(SequentialMasker, network=SMALL)
 RUNS = {
     "reversal": (SEQUENTIAL, {}, {}, 1),
@@ -38,7 +39,8 @@ def _untyped():
 
 
 def trained(masker, settings, trainer, *, compiled, backend="aot_eager", **options):
-    model = build("simclr", masker, **settings, **{"adversary.compile": compiled})
+    settings = {"adversary.optimizer": SGD, "adversary.compile": compiled, **settings}
+    model = build("simclr", masker, **settings)
     with mock.patch("torch.compile", partial(torch.compile, backend=backend)):
         runner, _ = fit(model, epochs=1, batches=3, **trainer, **options)
     return model, runner

@@ -104,7 +104,7 @@ def area_budget(logits: Logits, low: float, high: float, *, room: OneMask | None
         share = _average(torch.sigmoid(logits), weight).clamp(share, share * (high / low))
     share = share.clamp(1e-5, 1 - 1e-5)
     with torch.no_grad():
-        # On a CPU an operation costs what it computes, on a device its launch; and reading a width would wait there, and
+        # On a CPU an operation costs what it computes, on a device its launch. To read a width would wait there, and
         # cannot be compiled.
         halves = logits.device.type == "cpu" and not torch.compiler.is_compiling()
         threshold = (_threshold_by_halving if halves else _threshold_by_rank)(logits, share, weight)

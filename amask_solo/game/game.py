@@ -230,20 +230,26 @@ class Game(nn.Module):
         seen = masked_views(views, sides)
         content = self.fill(seen, generator=generator)
         channelwise = self.masker.channelwise
-        masks = shown.split(seen.shape[1] if channelwise else 1, dim=1)
-        weight = 1.0 if self.reduction == "sum" else 1 / len(masks)
-        for mask in masks:
+        count = shown.shape[1] // (seen.shape[1] if channelwise else 1)
+        weight = 1.0 if self.reduction == "sum" else 1 / count
+        for mask in _parts(shown, count, dim=1):
             occluded = occlude(seen, mask, content, channelwise=channelwise)
             occluded = carry(occluded, mask) if self.drop_tokens else occluded
-            hard = dict(zip(sides, occluded.chunk(len(sides)), strict=True))
+            hard = dict(zip(sides, _parts(occluded, len(sides)), strict=True))
             yield WeightedViews(tuple(hard.get(n, view) for n, view in enumerate(views)), weight, sides[-1])
 
     @staticmethod
     def value(entries: Iterable[WeightedViews], loss: BaseLoss) -> Scalar:
         """Return the weighted sum of the host's losses."""
-        return torch.stack([entry.weight * loss(entry.views) for entry in entries]).sum()
+        values = [entry.weight * loss(entry.views) for entry in entries]
+        return torch.stack(values).sum() if len(values) > 1 else values[0]
 
 
 def masked_views(views: Views, sides: Sequence[int]) -> Stacked:
     """Return the masked views, concatenated along the batch."""
     return views[sides[0]] if len(sides) == 1 else torch.cat([views[side] for side in sides])
+
+
+def _parts(tensor: Tensor, number: int, dim: int = 0) -> Sequence[Tensor]:
+    """Return equal parts; a single one is the tensor itself, whose backward pass then copies nothing."""
+    return tensor.chunk(number, dim) if number > 1 else [tensor]

@@ -174,7 +174,8 @@ class Masked(LightningModule):
     @contextmanager
     def observed_loss(self, batch: Sequence, batch_idx: int) -> Iterator[HostLoss]:
         """Yield the objective on a batch for an observer, without gradients and side effects."""
-        with torch.no_grad(), untouched(self.device), quiet(self), self._loss(Step(batch, batch_idx)) as loss:
+        alone = self.adversary.uncompiled()
+        with torch.no_grad(), untouched(self.device), quiet(self), alone, self._loss(Step(batch, batch_idx)) as loss:
             yield loss
 
     def hard_views(self, batch: Sequence, batch_idx: int) -> list[Images]:

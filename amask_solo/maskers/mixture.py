@@ -1,5 +1,7 @@
 """Learned masks for some images, other masks for the rest."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -52,6 +54,10 @@ class MixtureMasker(Masker):
         """Return one mask of one masker or the other for each image."""
         masks, others = (m.draw_one(images, generator=generator) for m in (self.masker, self.other))
         return self._mixed(masks, others, generator)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the first masker; which images get its masks is drawn outside."""
+        self.masker.compile(*args, **kwargs)
 
     def _mixed(self, masks: Masks, others: Masks, generator: torch.Generator | None) -> Tensor:
         first = torch.rand(len(masks), generator=generator, device=masks.device) < self.share

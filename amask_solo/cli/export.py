@@ -11,7 +11,7 @@ from amask_solo.files import check_place, expanded
 from amask_solo.hosts.names import check_timm, is_timm
 from amask_solo.settings.evaluation import check_export
 
-SUFFIX = {"torchvision": ".pth", "timm": ".pth", "safetensors": ".safetensors"}
+SUFFIX = {"torchvision": ".pth", "timm": ".pth", "safetensors": ".safetensors", "onnx": ".onnx", "detectron2": ".pkl"}
 """The suffix of each format."""
 
 
@@ -30,7 +30,8 @@ def _run(cfg: DictConfig) -> None:
 
     if cfg.arch is not None and is_timm(cfg.arch):
         check_timm(cfg.arch)
-    result = export_backbone(checkpoint, path, format=cfg.format, arch=cfg.arch, which=cfg.which)
+    options = {key: cfg[key] for key in ("format", "arch", "which", "image_size")}
+    result = export_backbone(checkpoint, path, **options)
     known = result.metadata
     origin = ", ".join(f"{name} {known[name]}" for name in ("method", "epochs") if name in known)
     console = Console(markup=False, highlight=False, soft_wrap=True)

@@ -1,10 +1,12 @@
 """What a protocol is: one way to score a frozen backbone, or its masker, on a data set."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -48,6 +50,8 @@ class Subject:
         right: Is told by protocols, for each of their accuracies that can say so, which of the labeled validation
             images are classified correctly, in their order. Where an accuracy is a mean of several, a number for each
             image of which the mean is the accuracy.
+        folder: Where protocols leave files, beside the scores; ``None`` if nowhere.
+        written: The files that a protocol has left; pictures among them go into the report of the run.
     """
 
     backbone: Backbone
@@ -61,12 +65,25 @@ class Subject:
     make_head: Callable[[], nn.Module | None] = field(default=lambda: None, repr=False)
     tell: Callable[[str], Any] = field(default=lambda _: None, repr=False)
     right: dict[str, Bool[Tensor, " n"] | Float[Tensor, " n"]] = field(default_factory=dict, repr=False)
+    folder: Path | None = None
+    written: list[Path] = field(default_factory=list, repr=False)
     _features: dict[Split, Features] = field(default_factory=dict, repr=False)
 
     @cached_property
     def head(self) -> nn.Module | None:
         """The projection head: features to the embedding that the run's loss compares. Built when it is asked for."""
         return self.make_head()
+
+    def place(self, name: str) -> Path:
+        """Return the path of a file that a protocol is about to leave.
+
+        Raises:
+            UserError: If there is no folder for files.
+        """
+        if self.folder is None:
+            raise UserError("This protocol writes files, but there is no folder for them: Subject(folder=...).")
+        self.written.append(self.folder / re.sub(r"[^\w.-]", "_", name))
+        return self.written[-1]
 
     def images(self, split: Split) -> ImageSet:
         """Return one part of the data.

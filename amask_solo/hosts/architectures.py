@@ -106,6 +106,20 @@ def resize_positions(state: State, target: nn.Module) -> State:
     return {**state, POSITIONS: resample_abs_pos_embed(own, list(grid), num_prefix_tokens=prefix)}
 
 
+def resample_positions(model: nn.Module, image_size: int) -> int | None:
+    """Resample the positions of a timm ViT for images of another size, as timm does it: bicubic on the grid of patches.
+
+    Returns:
+        The size that it had; ``None`` if it is the same, or there are no positions for a size.
+    """
+    patches: Any = getattr(model, "patch_embed", None)
+    own, set_size = getattr(patches, "img_size", None), getattr(model, "set_input_size", None)
+    if own is None or set_size is None or own[0] == image_size or getattr(model, POSITIONS, None) is None:
+        return None
+    set_size(img_size=image_size)
+    return own[0]
+
+
 def build_torchvision(state: State, arch: str) -> nn.Module:
     """Return torchvision's model on the meta device, with the stem that fits the tensors."""
     with torch.device("meta"):

@@ -13,11 +13,12 @@ from torch import nn
 
 from amask_solo.callbacks.loggers import finish
 from amask_solo.callbacks.summary import device_name, versions
+from amask_solo.checkpoints.adios import load_adios_masker
 from amask_solo.checkpoints.heads import load_head
 from amask_solo.checkpoints.networks import (
-    check_size,
     config_of,
     data_settings,
+    fit_size,
     load_backbone,
     load_masker,
     load_teacher,
@@ -30,6 +31,7 @@ from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.results import EVALUATION, add_result, pack
+from amask_solo.hosts.architectures import resample_positions
 from amask_solo.hosts.repairs import VIEW_FILTER
 from amask_solo.layout import CONFIG, SUMMARY
 from amask_solo.localisers.backbone import lend_backbone
@@ -79,6 +81,7 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
     outcome = Outcome(path, [], {}, spelled(facts[VIEW_FILTER]) if facts[VIEW_FILTER] else None, said)
     # The loggers get their own folder, so that they do not change the curves of the training.
     folder = path.with_suffix("")
+    subject.folder = folder / "teacher" if cfg.which == "teacher" else folder
     name = f"{folder.absolute().parent.name}_{folder.name}"
     loggers = instantiate(cfg.logger, "logger", save_dir=folder, name=name) if cfg.get("logger") else []
     try:
@@ -88,6 +91,7 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
             subject.tell = partial(tell, doing)
             try:
                 result = _result(name, protocol, subject, **made_by, settings=_plain(cfg.protocol[name]))
+                result |= _files(subject, beside=path.parent)
             except UserError as error:
                 outcome.mistakes[name] = error
                 continue
@@ -114,6 +118,7 @@ def _add_to_page(folder: Path) -> None:
 def _result(name: str, protocol: Protocol, subject: Subject, **made_by: Any) -> dict[str, Any]:
     start = time.perf_counter()
     subject.right.clear()
+    subject.written.clear()
     scores = protocol(subject)
     return {
         "protocol": name,
@@ -124,6 +129,12 @@ def _result(name: str, protocol: Protocol, subject: Subject, **made_by: Any) -> 
         "seed": subject.seed,
         **made_by,
     }
+
+
+def _files(subject: Subject, *, beside: Path) -> dict[str, list[str]]:
+    """Return the files that a protocol has left, from the folder of the results."""
+    found = [file.relative_to(beside).as_posix() for file in subject.written]
+    return {"files": found} if found else {}
 
 
 def _plain(node: DictConfig) -> Any:
@@ -148,10 +159,10 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         if not teacher_state(checkpoint):
             raise UserError("which=teacher: the checkpoint has no momentum backbone; leave which out.")
         backbone = load_teacher(checkpoint, arch, image_size=size)
-    masker = _masker(checkpoint, run, partial(load_teacher, checkpoint, arch, image_size=size))
     tell("reading the images")
     found = load_as_trained(images, cfg.get("data"), run, checkpoint)
-    check_size(backbone, found.data.image_size, len(found.data.mean))
+    before = fit_size(backbone, found.data.image_size, len(found.data.mean))
+    masker = _masker(file, checkpoint, run, partial(_teacher, checkpoint, arch, found.data.image_size))
     subject = Subject(
         backbone=backbone.to(device),
         data=found.data,
@@ -179,12 +190,23 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
     said = f"Scored the {cfg.which}'s backbone, with the mean and standard deviation of {found.normalized_by}."
     # Results of versions before this one are the student's as well, and say nothing.
     made_by |= {"which": cfg.which} if cfg.which != "student" else {}
+    if before:
+        made_by["trained_size"] = before
+        said += f" Its positions, for {before} px, were resampled to {found.data.image_size} px."
     return subject, facts, made_by, f"{said} {found.said}".strip()
 
 
-def _masker(checkpoint: Checkpoint, run: DictConfig | None, teacher: Callable[[], Backbone]) -> Masker | None:
+def _teacher(checkpoint: Checkpoint, arch: str, image_size: int) -> Backbone:
+    teacher = load_teacher(checkpoint, arch, image_size=image_size)
+    resample_positions(teacher.model, image_size)
+    return teacher
+
+
+def _masker(
+    file: Path, checkpoint: Checkpoint, run: DictConfig | None, teacher: Callable[[], Backbone]
+) -> Masker | None:
     try:
-        masker = load_masker(checkpoint, run)
+        masker = load_masker(checkpoint, run) or load_adios_masker(checkpoint, file)
     except UserError as error:
         # The backbone is intact, and most protocols need no masker.
         warnings.warn(f"Evaluated without its masker. {error}", stacklevel=1)

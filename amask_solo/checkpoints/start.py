@@ -78,7 +78,7 @@ def _load_backbone(
         own = {k: v for k, v in resize_positions(found, backbone).items() if v.shape == wanted[k].shape}
         if len(own) > len(fits):
             fits, resized = own, [name for name in own if own[name] is not found[name]]
-            taken = {old for old, new in zip(state, named, strict=False) if new.removeprefix(place) in own}
+            taken = {old for old, new in zip(state, named, strict=False) if new.removeprefix(place) in wanted}
     missing = [name for name in wanted if name not in fits]
     if len(fits) < ENOUGH * len(wanted):
         raise UserError(

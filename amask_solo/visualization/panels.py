@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from amask_solo._types import Images, Masks
 from amask_solo.files import write_whole
@@ -44,7 +46,7 @@ def denormalize(images: Images, mean: Sequence[float], std: Sequence[float]) -> 
     return (images * scale + shift).clamp(0, 1)
 
 
-def three_bands(images: Images) -> Images:
+def three_bands(images: Images) -> Float[Tensor, "b 3 h w"]:
     """Return what can be shown of images of any number of channels: the first three, or the first one as gray."""
     return images[:, :3] if images.shape[1] >= 3 else images[:, :1].expand(-1, 3, -1, -1)
 

@@ -51,7 +51,7 @@ def three_bands(images: Images) -> Float[Tensor, "b 3 h w"]:
     return images[:, :3] if images.shape[1] >= 3 else images[:, :1].expand(-1, 3, -1, -1)
 
 
-def overlay(images: Images, masks: Masks, colors: Sequence[str] = PALETTE) -> Images:
+def overlay(images: Images, masks: Masks, colors: Sequence[str] = PALETTE) -> Float[Tensor, "b 3 h w"]:
     r"""Lay masks over dimmed gray images, each in its color.
 
     Where several masks hide a pixel, their colors mix by weight, :math:`\sum_n m_n c_n / \sum_n m_n`. The opacity of

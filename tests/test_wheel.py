@@ -1,5 +1,6 @@
-"""The wheel carries the configuration files and Hydra's plugin, and works where it is unpacked."""
+"""The wheel carries the configuration files and Hydra's plugin, and works where it is unpacked and installed."""
 
+import shutil
 import subprocess
 import sys
 from configparser import ConfigParser
@@ -9,7 +10,9 @@ from zipfile import ZipFile
 import pytest
 
 import amask_solo
+from amask_solo.cli.main import MISTAKE
 from amask_solo.configuration import config_folder
+from tests.cli.command import TINY
 
 ROOT = Path(amask_solo.__file__).resolve().parent.parent
 
@@ -74,6 +77,81 @@ def test_the_unpacked_wheel_finds_its_files(wheel, tmp_path):
         str(tmp_path / "hydra_plugins" / "amask_solo_plugin.py"),
         str(tmp_path / "amask_solo" / "configs"),
     ]
+
+
+def test_the_metadata_says_that_it_is_typed(wheel):
+    said = wheel.read(f"amask_solo-{amask_solo.__version__}.dist-info/METADATA").decode()
+    assert "Classifier: Typing :: Typed" in said
+    assert "amask_solo/py.typed" in wheel.namelist()
+
+
+def test_a_command_without_its_packages_says_in_one_line_what_to_install():
+    code = "import sys; sys.modules['hydra'] = None; from amask_solo.cli.pretrain import main"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert said.returncode == MISTAKE
+    (line,) = said.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert "(hydra)" in line
+    assert "pip install '.[run]' einops" in line
+
+
+ONE_STEP = """
+import torch
+from amask_solo import Adversary, Game, SequentialMasker, WeightedSum, Zero
+
+encoder = torch.nn.Conv2d(3, 4, 3)
+adversary = Adversary(Game(SequentialMasker(num_masks=1), Zero(), WeightedSum()))
+views = list(torch.randn(2, 4, 3, 32, 32))
+turn = adversary.play(views, lambda views: (encoder(views[0]) - encoder(views[1])).square().mean())
+turn.objective.backward()
+adversary.step()
+print(turn.masks.shape)
+"""
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A fresh environment outside the checkout; its wheel is built from the source archive."""
+    pytest.importorskip("build")
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    if uv is None:
+        pytest.skip("there is no uv to make an environment with")
+    folder = tmp_path_factory.mktemp("elsewhere")
+
+    def run(*command: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert said.returncode == code, said.stdout + said.stderr
+        return said
+
+    def install(*what: str) -> None:
+        run(uv, "pip", "install", "--quiet", "--python", str(folder / "env/bin/python"), *what)
+
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT))
+    run(uv, "venv", "--quiet", "--python", sys.executable, str(folder / "env"))
+    (wheel,), (archive,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    shutil.unpack_archive(archive, folder / "source")
+    (source,) = (folder / "source").iterdir()
+    for name in ("README.md", "LICENSE", "mkdocs.yml", "configs/pretrain.yaml", "tests/test_wheel.py"):
+        assert (source / name).is_file()
+    return folder, run, install, wheel
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+def test_what_is_built_works_in_a_fresh_environment_without_extras_and_with_them(elsewhere):
+    folder, run, install, wheel = elsewhere
+    python, pretrain = str(folder / "env/bin/python"), str(folder / "env/bin/amask-pretrain")
+    install(str(wheel))
+    assert "torch.Size([4, 1, 32, 32])" in run(python, "-c", ONE_STEP).stdout
+    assert ".[run]" in run(pretrain, "--help", code=MISTAKE).stderr
+
+    install(f"{wheel}[run]", "einops")
+    install("--no-deps", "solo-learn==1.0.2")
+    settings = ["method=amask_simclr", "method_kwargs.proj_hidden_dim=16", "backbone.name=timm/resnet18"]
+    run(pretrain, *TINY, *settings, "name=fresh", "backbone.kwargs.channels=[8,8,8,8]")
+    assert (folder / "runs" / "fresh_shapes_seed0" / "summary.json").is_file()
+    place = run(python, "-c", "import amask_solo; print(amask_solo.__file__)").stdout
+    assert place.startswith(str(folder / "env"))
 
 
 def test_a_checkout_finds_its_files_beside_the_package():

@@ -5,7 +5,7 @@ from typing import Any
 
 from griffe import Extension, Object
 
-from docs._site.formulas import display, inline
+from docs._site.formulas import fence, inline
 
 _FORMULA = re.compile(r"^( *)\.\. math::(?: (.+(?:\n(?!\s*$).+)*)|\n\n((?:\1 +.+\n?|\n(?=\1 ))+))", re.MULTILINE)
 _ROLE = re.compile(r":(?:class|func|meth|mod|attr|data):`(~?)([\w.]+)`")
@@ -30,7 +30,7 @@ def to_markdown(text: str) -> str:
         >>> to_markdown("`ADIOS <https://arxiv.org/abs/2201.13100>`_")
         '[ADIOS](https://arxiv.org/abs/2201.13100)'
     """
-    text = _FORMULA.sub(lambda found: f"\n{found[1]}{display(_one_line(found[2] or found[3]))}\n", text)
+    text = _FORMULA.sub(lambda found: f"\n{found[1]}{fence(_one_line(found[2] or found[3]))}\n", text)
     text = re.sub(r":math:`([^`]+)`", lambda found: inline(_one_line(found[1])), text)
     text = _ROLE.sub(_reference, text)
     return _LINK.sub(lambda found: f"[{_one_line(found[1])}]({found[2]})", text)

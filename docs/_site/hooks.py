@@ -6,7 +6,17 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-BESIDE = ("results/**/*.md", "results/**/*.png", "results/**/*.csv", "results/loop/*.json", "benchmarks/*.json")
+BESIDE = ("results/**/*.md", "results/**/*.png", "results/**/*.csv", "results/**/*.yaml")
+BESIDE += ("results/loop/*.json", "benchmarks/*.json")
+PAGES = {
+    "install": "index.md#install",
+    "use": "use.md",
+    "design": "design.md",
+    "does-it-help": "help.md",
+    "what-it-costs": "costs.md",
+    "limits": "limits.md",
+}
+"""Anchor of a section of the README -> the page that has it."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -23,8 +33,16 @@ def on_page_markdown(markdown: str, config: MkDocsConfig, **_: object) -> str:
     """Fill in sections of the README, ``<!-- README: HEADING -->``, and lead links from the repository to the site."""
     readme = (Path(config.config_file_path).parent / "README.md").read_text()
     filled = re.sub(r"<!-- README: (.+) -->", lambda found: section(readme, found[1]), markdown)
+    if re.match(r"# .+\n\n<!-- README: (?!top)", markdown):  # a page of its own: its headings are one level higher
+        filled = re.sub(r"^##(#+ )", r"#\1", filled, flags=re.MULTILINE)
     filled = re.sub(r"(\d\]) (\[-?\d)", r"\1 \\\2", filled)  # two intervals are no link
+    # Folders have no page here: their name takes the place of the link.
+    filled = re.sub(r"\[([^]]+)\]\((?:\.\./)*(results/[\w/]+)\)", _folder, filled)
     return re.sub(r"\]\(\.\./((?:\.\./)*(?:results|benchmarks)/)", r"](\1", filled)
+
+
+def _folder(link: re.Match[str]) -> str:
+    return f"`{link[2]}`" if link[1] == link[2] else f"{link[1]} (`{link[2]}`)"
 
 
 def section(readme: str, heading: str) -> str:
@@ -38,4 +56,6 @@ def section(readme: str, heading: str) -> str:
     if not found:
         raise ValueError(f"The README has no heading '{heading}'.")
     text = found[1].partition("**Contents**")[0]  # the site has its own
-    return text.replace("](docs/", "](").replace("](#does-it-help)", "](results.md)").strip()
+    for anchor, page in PAGES.items():
+        text = text.replace(f"](#{anchor})", f"]({page})")
+    return text.replace("](docs/", "](").strip()

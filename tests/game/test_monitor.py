@@ -118,6 +118,11 @@ def test_binary_and_undecided_masks_are_the_ends_of_the_entropy():
     assert mask_statistics(torch.full((2, 1, 4, 4), 0.5))["entropy"] == pytest.approx(1)
 
 
+@pytest.mark.parametrize("rounding", [-1e-6, 1 + 1e-6])
+def test_rounding_beyond_the_ends_leaves_the_entropy_at_zero(rounding):
+    assert mask_statistics(torch.full((2, 1, 4, 4), rounding))["entropy"] == 0
+
+
 def test_half_precision_and_rounding_beyond_one_stay_finite():
     masks = blocks().bfloat16() * 1.01
     assert all(value.isfinite() for value in mask_statistics(masks).values())

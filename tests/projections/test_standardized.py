@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from amask_solo.projections import AreaBudget, Binary, Disjoint, Standardized
+from amask_solo.projections import AreaBudget, Binary, Disjoint, Sigmoid, Standardized
 
 
 def logits(scale: float) -> torch.Tensor:
@@ -16,6 +16,15 @@ def pull(project, scale: float) -> float:
     target = torch.randn(scores.shape, generator=torch.Generator().manual_seed(1))
     (project(scores) * target).sum().backward()
     return scale * scores.grad.norm().item()
+
+
+def test_the_scores_of_each_mask_get_mean_zero_and_deviation_one():
+    scores = torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(0)) * 4 + 3
+    masks = Standardized(Sigmoid())(scores)
+    for image in range(2):
+        for n in range(3):
+            one = scores[image, n]
+            torch.testing.assert_close(masks[image, n], ((one - one.mean()) / one.std(correction=0)).sigmoid())
 
 
 @pytest.mark.parametrize("wrap", [lambda p: p, Binary], ids=["soft", "binary"])

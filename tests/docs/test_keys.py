@@ -1,0 +1,83 @@
+"""The pages on configuration have every key of configs/ and of the constructors, and are as their sources are."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from amask_solo.configuration import ADVERSARY, GAME, HOST_SIDE
+from amask_solo.settings import evaluation, pretraining
+from amask_solo.signatures import read_arguments
+from tests.docs.pages import ROOT
+
+pytest.importorskip("griffe")
+from docs._site import keys, sources
+
+CONFIGS = ROOT / "configs"
+GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and path.name != "hydra")
+TEXT = {page: page.read_text() for page in keys.PAGES}
+CELLS = {key for text in TEXT.values() for key in re.findall(r"^\| `([\w.]+)` \|", text, re.MULTILINE)}
+NAMES = {key.rpartition(".")[2] for key in CELLS}
+NO_KEYS = {"defaults", "hydra", "definitions", "adversary", "weights", "terms", "parts"}
+
+
+@pytest.mark.parametrize("page", keys.PAGES, ids=lambda page: page.stem)
+def test_a_page_is_as_the_sources_are(page):
+    assert keys.fill(TEXT[page]) == TEXT[page], "Run `python -m docs._site.keys`, and look at what has changed."
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_choice_of_a_group_is_named(group):
+    names = {path.stem for path in (CONFIGS / group).glob("*.yaml") if not path.stem.startswith("amask_")}
+    assert names <= CELLS | {name.rpartition("/")[2] for name in names & CELLS}
+
+
+def nodes(node) -> Iterator[dict]:
+    """Yield all nodes of a configuration file."""
+    if isinstance(node, dict):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from nodes(child)
+
+
+def targets() -> set[str]:
+    files = (yaml.safe_load(path.read_text()) for path in CONFIGS.rglob("*.yaml"))
+    return {node["_target_"] for file in files for node in nodes(file) if "_target_" in node} | {GAME, ADVERSARY}
+
+
+@pytest.mark.parametrize("target", sorted(targets()))
+def test_every_argument_of_a_constructor_has_a_row(target):
+    assert read_arguments(target).names - set(sources.FILLED_IN) - {"name"} <= NAMES
+
+
+def test_every_key_of_the_primary_configurations_has_a_row():
+    for name in ("pretrain", "evaluate", "compare", "export"):
+        content = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+        found = {key for key, _, _ in sources.read_lines(CONFIGS / f"{name}.yaml")}
+        assert {key.partition(".")[0] for key in found} == content.keys() - {"defaults", "hydra", "definitions"} - {
+            key for key, value in content.items() if value == {} and key not in found
+        }
+        assert found - {"method_kwargs"} <= CELLS
+
+
+def test_every_rule_and_what_a_masked_method_adds_has_a_row():
+    plain = {key for key in pretraining.RULES | evaluation.EVALUATION | evaluation.EXPORT if "*" not in key}
+    assert plain | set(HOST_SIDE) <= CELLS
+
+
+@pytest.mark.parametrize("key", ["val_path", "val_fraction", "on_error", "max_images", "labels"])
+def test_the_keys_of_folders_have_rows(key):
+    assert key in CELLS
+
+
+def test_a_key_has_one_row_in_a_table():
+    for text in TEXT.values():
+        for table in text.split("<!-- end -->"):
+            found = re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE)
+            assert len(found) == len(set(found))
+
+
+def test_no_row_is_without_a_meaning():
+    for page, text in TEXT.items():
+        assert not re.search(r"^\|.*\|  \|$", text, re.MULTILINE), page

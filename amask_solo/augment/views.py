@@ -179,7 +179,7 @@ def evaluation_view(
     return view_filter(view) if view_filter else view
 
 
-def evaluation_crop(images: Pixels, size: int) -> UInt8[Tensor, "b 3 s s"]:
+def evaluation_crop(images: Pixels, size: int) -> UInt8[Tensor, "b c s s"]:
     """Return the part of images that validation sees.
 
     Images of ``size`` by ``size`` are left as they are, as the host treats CIFAR and STL-10. Others are resized so that

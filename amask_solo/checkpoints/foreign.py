@@ -10,7 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-HEADS = re.compile(r"(fc|classifier|last_linear|heads)\.|head\.(?!norm)|decoder|mask_token")
+HEADS = re.compile(
+    r"(fc|classifier|last_linear|heads)\.|head\.(?!norm)|decoder|mask_token|projection_head|projector|prototypes"
+)
 """The beginning of names that belong to no backbone: classifiers, heads and MAE's decoder."""
 
 UNWANTED = re.compile(r"momentum|encoder_k|target|\bema|^student")

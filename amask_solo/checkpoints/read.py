@@ -142,7 +142,7 @@ def backbone_state(source: str | Path | Checkpoint) -> dict[str, Tensor]:
     inside = ({k.removeprefix(p): v for k, v in state.items() if k.startswith(p)} for p in ("backbone.", "encoder."))
     own = next(filter(None, inside), None)
     if own and (STATE in checkpoint or is_backbone(own)):
-        return own
+        return own if STATE in checkpoint else below(own, "")
     for named in (state, by_children(state)):
         if (prefix := find_prefix(named, FAMILIES)) is not None:
             return below(named, prefix)

@@ -1,6 +1,6 @@
 """Start a training from the weights of another one."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def start_from(model: LightningModule, file: str | Path) -> str:
     """
     host: Any = load_host()
     state, backbone = read(file)["state_dict"], getattr(model, host.backbone)
-    prefix, missing, resized = _load_backbone(backbone, state, file)
+    taken, missing, resized = _load_backbone(backbone, state, file)
     students = {host.backbone: host.momentum_backbone}
     loaded, left = [], []
     renamed = {_current(name, host): value for name, value in state.items()}
@@ -59,24 +59,26 @@ def start_from(model: LightningModule, file: str | Path) -> str:
     said += "".join(f", {teacher} as a copy" for teacher in copied)
     anew = [name for name in left if name not in copied]
     said += f"; anew: {', '.join(anew)}" if anew else ""
-    used = tuple(f"{name}." for name in (*loaded, *backbone.state_dict()))
-    rest = sorted({_root(name, prefix) for name in renamed if not f"{name.removeprefix(prefix)}.".startswith(used)})
+    used = tuple(f"{name}." for name in loaded)
+    unused = [name for name in state if name not in taken and not _current(name, host).startswith(used)]
+    rest = sorted({_root(name, taken) for name in unused})
     said += f"; not used: {', '.join(rest)}" if rest else ""
     return said + (f". Not in the file, or of another shape: {', '.join(missing)}." if missing else ".")
 
 
 def _load_backbone(
     backbone: nn.Module, state: Mapping[str, Tensor], file: str | Path
-) -> tuple[str, list[str], list[str]]:
-    """Load the backbone's tensors; return their prefix in the file, what it lacks, and what was resized."""
+) -> tuple[set[str], list[str], list[str]]:
+    """Load the backbone's tensors; return their names in the file, those that it lacks, and what was resized."""
     wanted = backbone.state_dict()
-    prefix, fits, resized = "", dict[str, Tensor](), list[str]()
+    taken, fits, resized = set[str](), dict[str, Tensor](), list[str]()
     for named in (state, by_children(state)):
         place = find_prefix(named, wanted) or ""
         found = {name: named[place + name] for name in wanted if place + name in named}
         own = {k: v for k, v in resize_positions(found, backbone).items() if v.shape == wanted[k].shape}
         if len(own) > len(fits):
-            prefix, fits, resized = place, own, [name for name in own if own[name] is not found[name]]
+            fits, resized = own, [name for name in own if own[name] is not found[name]]
+            taken = {old for old, new in zip(state, named, strict=False) if new.removeprefix(place) in own}
     missing = [name for name in wanted if name not in fits]
     if len(fits) < ENOUGH * len(wanted):
         raise UserError(
@@ -84,11 +86,14 @@ def _load_backbone(
             f"'{missing[0]}' is the first that does not. Choose the file's backbone.name, backbone.kwargs and stem."
         )
     backbone.load_state_dict(fits, strict=False)
-    return prefix, missing, resized
+    return taken, missing, resized
 
 
-def _root(name: str, prefix: str) -> str:
-    return prefix * name.startswith(prefix) + name.removeprefix(prefix).partition(".")[0]
+def _root(name: str, taken: Collection[str]) -> str:
+    """Return the beginning of a name, up to the first part that no taken tensor has."""
+    parts = name.split(".")
+    places = (".".join(parts[:count]) for count in range(1, len(parts)))
+    return next((place for place in places if not any(own.startswith(f"{place}.") for own in taken)), name)
 
 
 def _current(name: str, host: Any) -> str:

@@ -198,7 +198,7 @@ def describe_range(own: Range | None, numbers: str | None, trained: Ranges) -> s
     if own is None:
         return f"Values of 8 bits were taken as they are; the range of the training is of {kind}." if trained else ""
     words = f"Values from {own[0]:g} to {own[1]:g} became black to white"
-    if numbers in trained and tuple(trained[numbers]) == tuple(own):
+    if tuple(trained.get(numbers or "", ())) == tuple(own):
         return f"{words}, as in training."
     return (
         f"{words}, the lowest and highest of these images, since they hold {numbers}, and those of the training {kind}."

@@ -1,5 +1,6 @@
 """The host's backbones in torchvision and timm, and their feature maps."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -103,6 +104,8 @@ def resize_positions(state: State, target: nn.Module) -> State:
     if grid is None or own is None or wanted is None or own.ndim != 3 or own.shape == wanted.shape:
         return state
     prefix: Any = getattr(target, "num_prefix_tokens", 1)
+    if math.isqrt(own.shape[1] - prefix) ** 2 != own.shape[1] - prefix:  # it has another number of other tokens
+        return state
     return {**state, POSITIONS: resample_abs_pos_embed(own, list(grid), num_prefix_tokens=prefix)}
 
 

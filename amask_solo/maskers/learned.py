@@ -12,7 +12,7 @@ from amask_solo.maskers.base import Masker
 from amask_solo.maskers.networks import NetworkFactory, SmallImages, UNet, check_resolution, enlarge, shrink
 from amask_solo.projections import AreaBudget, Disjoint, Projection, Softmax
 
-Sight = Float[Tensor, "b 4 small_h small_w"]
+Sight = Float[Tensor, "b seen small_h small_w"]
 """What a step looks at: the small view without what is hidden, and what is hidden."""
 
 _QUARTER = Disjoint(AreaBudget(0.25))

@@ -61,6 +61,7 @@ OF_RESNETS = {
     "lightly's BYOL": lambda s: {
         "state_dict": as_children("backbone.", s) | as_children("backbone_momentum.", named("", s, other)) | HEAD
     },
+    "SwAV": lambda s: named("module.", s | HEAD | {"prototypes.weight": torch.zeros(2, 2)}),
     "solo-learn": lambda s: {"state_dict": named("backbone.", s) | named("momentum_backbone.", s, other) | HEAD},
     "solo-learn 1.0.2": lambda s: {"state_dict": named("encoder.", s) | named("momentum_encoder.", s, other)},
 }
@@ -70,9 +71,8 @@ OF_RESNETS = {
 def test_the_backbone_of_each_program_is_found_without_its_heads(program, resnet):
     found = backbone_state(OF_RESNETS[program](resnet))
     wanted = {name: value for name, value in resnet.items() if not name.startswith("fc.")}
-    own = {name: value for name, value in found.items() if not name.startswith("fc.")}
-    assert own.keys() == wanted.keys()
-    assert all(own[name].equal(wanted[name]) for name in wanted)
+    assert found.keys() == wanted.keys()
+    assert all(found[name].equal(wanted[name]) for name in wanted)
 
 
 @pytest.mark.parametrize("program", ["MAE", "DINO"])
@@ -109,6 +109,20 @@ def test_a_method_starts_from_the_weights_of_another_program_and_so_does_its_tea
     assert f"{host.momentum_backbone} as a copy" in said
     assert "module.encoder_q.fc" in said
     assert "Not in the file" not in said
+
+
+def test_what_is_taken_under_another_name_is_not_called_unused(tmp_path, thin):
+    layers = {name: value for name, value in thin.items() if not name.startswith("fc.")}
+    for state in (as_children("backbone.", layers), named("backbone.", layers)):
+        torch.save({"state_dict": state | HEAD}, tmp_path / "other.ckpt")
+        said = start_from(build("byol", masker_node(OneConvolution)), tmp_path / "other.ckpt")
+        assert said.endswith("; not used: head, projection_head.")
+
+
+def test_positions_without_those_of_a_class_token_are_left_out(vit):
+    target = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=48, patch_size=8)
+    alone = {**vit, "pos_embed": vit["pos_embed"][:, 1:]}
+    assert resize_positions(alone, target)["pos_embed"].shape == (1, 16, 192)
 
 
 def test_each_tensor_that_does_not_fit_is_named(tmp_path, thin):

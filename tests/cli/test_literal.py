@@ -59,7 +59,9 @@ def test_every_key_of_data_and_loggers_that_takes_any_text_is_among_them():
         for file in (config_folder() / group).glob("*.yaml"):
             takes = arguments(get_object(OmegaConf.load(file)._target_))
             texts = {name for name, kinds in takes.plain.items() if str in kinds and not kinds & {int, float, bool}}
-            choices = {"labels", "on_error", "save_dir"} | ({"name"} if group == "logger" else set())
+            choices = {"labels", "on_error", "save_dir", "kind", "train", "val"} | (
+                {"name"} if group == "logger" else set()
+            )
             for key in texts - choices:
                 assert any(fnmatchcase(f"{group}.{key}", pattern) for pattern in LITERAL), f"{group}.{key}"
 

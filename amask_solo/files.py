@@ -46,9 +46,17 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
     _sync_folder(path.parent)
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path with ``~`` expanded; a name like ``~t`` that is nobody's home stays as it is."""
+    path = Path(str(path))
+    with suppress(RuntimeError):
+        return path.expanduser()
+    return path
+
+
 def check_image_folder(path: str | Path, key: str) -> Path:
     """Return a folder of images with ``~`` expanded; raise a ``UserError`` with the setting ``key`` if it is absent."""
-    folder = Path(str(path)).expanduser()
+    folder = expanded(path)
     with suppress(OSError):  # a name that is too long
         if folder.is_dir():
             return folder

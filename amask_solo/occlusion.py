@@ -11,20 +11,22 @@ Carrier = Float[Tensor, "b colors_or_more h w"]
 """A view that may carry its mask as one more channel."""
 
 
-def occlude(images: Images, mask: Masks, content: Images) -> Images:
+def occlude(images: Images, mask: Masks, content: Images, *, channelwise: bool = False) -> Images:
     r"""Replace the hidden part of each image by other content: :math:`(1 - m) \, x + m \, c`.
 
     The mask :math:`m` is in [0, 1], one for each image, and 1 hides a pixel. A mask of zeros returns the images
-    :math:`x` bit for bit.
+    :math:`x` bit for bit. If they are ``channelwise``, there is one mask for each channel of an image instead.
 
     Raises:
-        ValueError: If there is not exactly one mask for each image.
+        ValueError: If there is not exactly one mask for each image, or for each of its channels.
 
     Example:
         >>> occlude(torch.ones(1, 3, 2, 2), torch.full((1, 1, 2, 2), 0.25), torch.zeros(1, 3, 2, 2)).mean()
         tensor(0.7500)
     """
-    if mask.shape[1] != 1:
+    if channelwise and mask.shape[1] != images.shape[1]:
+        raise ValueError(f"Expected a mask for each of {images.shape[1]} channels, but got {mask.shape[1]}.")
+    if not channelwise and mask.shape[1] != 1:
         raise ValueError(f"Expected one mask an image, but got {mask.shape[1]}; pass them one by one.")
     return torch.lerp(images, content.to(images.dtype), mask.to(images.dtype))
 

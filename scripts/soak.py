@@ -8,12 +8,12 @@ Usage::
     python scripts/soak.py --kills 8 --name ddp --processes 2
     python scripts/soak.py --kills 8 --name interrupted --by INT accumulate_grad_batches=2 loader.num_workers=2
 
-Each kill is a SIGKILL: in turn right after a checkpoint, while the next one is being written, and at a random moment. By
-``--by`` it is another signal (INT2: Ctrl-C twice), after which a run ends by itself, and which comes at random moments
-of steps instead of while a checkpoint is being written. Then the same command continues with ``resume=true``. At the end each
-number of the last checkpoint (networks, optimizers, schedulers, random numbers, progress) must be the same to the last
-bit, and so must ``metrics.csv`` and the pictures of the masks. If there are several processes, one is killed, and the
-others must be gone within a minute.
+Each kill is a SIGKILL: in turn right after a checkpoint, while the next one is being written, and at a random moment.
+By ``--by`` it is another signal (INT2: Ctrl-C twice), which comes before, within or after any step, but need not meet
+the writing. Then the same command continues with ``resume=true``. At the end each number of the last checkpoint
+(networks, optimizers, schedulers, random numbers, progress) must be the same to the last bit, and so must
+``metrics.csv`` and the pictures of the masks. If there are several processes, one is killed, and the others must be
+gone within a minute.
 """
 
 import argparse

@@ -283,10 +283,10 @@ def test_adios_is_played_as_published() -> None:
     adversary = build_settings(cfg).adversary
     assert type(adversary.update).__name__ == "Alternating"
     assert (adversary.game.num_shown, adversary.game.reduction) == (6, "sum")
-    assert adversary.game.constraint.weights == {"sparsity": 1.7193}
+    assert adversary.game.constraint.weights == {"sparsity": 1.7193143}
     adversary.start()
     (group,) = adversary.optimizer.param_groups
-    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.09281, 0.9, 9.912e-6)
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.092814037, 0.9, 9.912e-6)
     # The scripts do not scale learning rates by the batch size, this package does.
     assert cfg.optimizer.lr * cfg.optimizer.batch_size / 256 == pytest.approx(0.29203)
 
@@ -308,8 +308,10 @@ def test_saliency_is_played_as_published() -> None:
 def test_high_passed_views_are_those_of_the_stock_twin_too() -> None:
     masked, stock = (composed("experiment=saliency_high_pass_simclr", *more) for more in ((), ("method=simclr",)))
     assert masked.view_filter == stock.view_filter
-    fill = build_settings(masked).adversary.game.fill
-    assert (type(fill).__name__, fill.share, fill.fill.std) == ("ChannelWise", 0.7, 0.18)
+    game = build_settings(masked).adversary.game
+    assert (type(game.fill).__name__, game.fill.std, game.negatives.fill.std) == ("Noise", 0.18, 0.14)
+    for masker, background in ((game.masker, True), (game.negatives.masker, False)):
+        assert (masker.share, masker.masker.separate, masker.masker.background) == (0.8, 0.7, background)
 
 
 @pytest.mark.parametrize("base", ["mocov2plus", "simclr"])
@@ -318,7 +320,8 @@ def test_mscn_is_saliency_without_a_localiser_and_negatives_with_masks_on_both_v
     assert mscn.adversary.masker.masker.pop("localiser")._target_.endswith("Everywhere")
     assert saliency.adversary.masker.masker.pop("localiser")._target_.endswith("BackboneMap")
     assert mscn.adversary.pop("side") == "both"
-    assert saliency.adversary.pop("negatives").masker.localiser._target_.endswith("BackboneMap")
+    assert saliency.adversary.pop("negatives").masker.masker.localiser._target_.endswith("Shared")
+    assert saliency.adversary.pop("loud", "masked") == ("clean" if base == "mocov2plus" else "masked")
     assert mscn.adversary.pop("negatives", None) is None
     assert saliency.adversary == mscn.adversary
     saliency.name = mscn.name = ""

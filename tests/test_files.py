@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from amask_solo.errors import UserError
-from amask_solo.files import write_whole
+from amask_solo.files import expanded, write_whole
 
 LIMIT = 4096
 
@@ -72,3 +72,8 @@ def test_a_folder_that_is_a_file_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"Cannot write .*/file/inside"):
         write_whole(tmp_path / "file" / "inside", "")
+
+
+def test_a_name_that_is_nobodys_home_stays_as_it_is():
+    assert expanded("~nobody-of-this-name/photos") == Path("~nobody-of-this-name/photos")
+    assert expanded("~/photos") == Path.home() / "photos"

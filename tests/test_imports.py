@@ -47,11 +47,11 @@ ROOMS = {
     # The configuration, for data sets by name.
     "evaluation": {"_types", "_random", "errors", "files", "rules", "signatures", "augment", "data", "maskers"}
     | {"configuration"}
-    | {"blur", "lightning_logs", "neighbors", "occlusion", "projections", "localisers"},
+    | {"blur", "lightning_logs", "neighbors", "occlusion", "projections", "localisers", "visualization"},
     # The host, and the game in it.
     "hosts": {"_types", "_modes", "errors", "layout", "neighbors", "schedules"},
     "callbacks": {"_types", "_random", "_modes", "errors", "files", "layout", "augment", "data", "evaluation.knn"}
-    | {"game", "maskers.random", "visualization"},
+    | {"game", "maskers.random", "maskers.objects", "visualization"},
     "masked": {"_types", "_random", "errors", "layout", "configuration", "callbacks", "game", "hosts", "occlusion"}
     | {"localisers.backbone"},
     # Runs, from the refusal of settings to the folder.
@@ -67,7 +67,7 @@ ROOMS = {
     }
     | {"hosts", "masked"},
     "checkpoints": {"_types", "errors", "files", "layout", "configuration", "augment.views", "evaluation.backbone"}
-    | {"game.game", "hosts", "masked.settings", "maskers.base", "settings"},
+    | {"game.game", "hosts", "masked.settings", "maskers", "projections", "settings"},
     "runs": {
         "_types",
         "_random",
@@ -81,8 +81,16 @@ ROOMS = {
         "data",
         "evaluation",
     }
-    | {"visualization", "localisers.base", "localisers.backbone", "maskers.base", "hosts", "callbacks", "masked"}
-    | {"settings", "checkpoints"},
+    | {
+        "visualization",
+        "localisers.base",
+        "localisers.backbone",
+        "maskers.base",
+        "maskers.objects",
+        "hosts",
+        "callbacks",
+    }
+    | {"masked", "settings", "checkpoints"},
     "comparison": {"curves", "errors", "files", "layout", "signatures", "configuration", "hosts.methods"}
     | {"visualization", "evaluation.results"},
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
@@ -107,7 +115,8 @@ LIBRARIES = {
     "lightning": {"hosts", "callbacks", "masked", "checkpoints", "runs", "evaluation"},
     "pytorch_lightning": set(),
     "wandb": {"callbacks"},
-    "timm": {"hosts"},
+    # timm groups the layers of its networks, which evaluated backbones are.
+    "timm": {"hosts", "evaluation"},
     "safetensors": {"localisers", "checkpoints"},
     "hydra": {"configuration", "cli", "settings", "checkpoints"},
     "omegaconf": {"configuration", "cli", "hosts", "masked", "settings", "checkpoints", "runs"},

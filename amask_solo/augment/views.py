@@ -1,6 +1,7 @@
 """Random views of a batch of images, made on the device that the images are on."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
@@ -92,16 +93,40 @@ class Views:
             views += made.chunk(recipe.num_crops)
         return views
 
+    @torch.no_grad()
+    def follow(self, masks: Crops, *, generator: torch.Generator) -> list[Crops]:
+        """Return where masks of the images get to in the views that are made by the same random numbers.
 
-def _augment(images: Pixels, recipe: Recipe, sampler: Sampler, statistics: Statistics) -> Crops:
-    count, channels, height, width = images.shape
+        Args:
+            masks: A mask of zeros and ones for each image, ``(B, 1, H, W)``.
+            generator: In the state in which the views of these images are made.
+
+        Returns:
+            Masks of zeros and ones, one for each view.
+        """
+        followed: list[Crops] = []
+        for recipe in self.recipes:
+            stacked = masks.expand(recipe.num_crops, *masks.shape).flatten(0, 1)
+            boxes, flip, _ = _draw(stacked, recipe, Sampler(len(stacked), generator=generator, device=masks.device))
+            moved = resized_crop(stacked, boxes, flip, recipe.crop_size) > 0.5
+            followed += moved.to(masks.dtype).chunk(recipe.num_crops)
+        return followed
+
+
+def _draw(images: Tensor, recipe: Recipe, sampler: Sampler) -> tuple[Boxes, Tensor, Any]:
+    """Return what is random in a view, in the order in which it is drawn: boxes, flips, changes of the pixels."""
+    count, _, height, width = images.shape
     if recipe.crop_scale is not None:
         boxes = sampler.crop_boxes(height, width, recipe.crop_scale)
     else:
         boxes = _central_square(count, height, width, images.device)
     flip = sampler.chance(recipe.flip)
-    changes = draw_changes(recipe, sampler)
-    size = recipe.crop_size
+    return boxes, flip, draw_changes(recipe, sampler)
+
+
+def _augment(images: Pixels, recipe: Recipe, sampler: Sampler, statistics: Statistics) -> Crops:
+    boxes, flip, changes = _draw(images, recipe, sampler)
+    count, channels, size = *images.shape[:2], recipe.crop_size
     views = torch.empty((count, channels, size, size), device=images.device)
     mean, std = statistics[:, :, None, None]
     for rows in _portions(images, size):

@@ -173,7 +173,8 @@ def _all_masks(pl_module: Any, turn: Turn, batch_idx: int) -> Tensor:
     masker = pl_module.adversary.masker
     if turn.masks.shape[1] == masker.num_masks:
         return turn.masks
-    return masker(turn.view, generator=pl_module.random_stream("monitor", batch_idx))
+    with pl_module.adversary.uncompiled():
+        return masker(turn.view, generator=pl_module.random_stream("monitor", batch_idx))
 
 
 def _grad_norm(parameters: Iterable[nn.Parameter]) -> Tensor:

@@ -1,14 +1,12 @@
 """Export the backbone to a file that torchvision, timm or any other library can load."""
 
-import io
 import json
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import safetensors.torch
-import torch
-
+from amask_solo.checkpoints.formats import content, onnx_graph
 from amask_solo.checkpoints.loading import loading_code
+from amask_solo.checkpoints.networks import fit_size, load_backbone
 from amask_solo.checkpoints.read import (
     Checkpoint,
     backbone_state,
@@ -19,8 +17,10 @@ from amask_solo.checkpoints.read import (
     with_teacher,
 )
 from amask_solo.checkpoints.view_filter import recorded_filter
+from amask_solo.errors import UserError
 from amask_solo.files import write_whole
 from amask_solo.hosts.architectures import (
+    State,
     build_timm,
     build_torchvision,
     check_fit,
@@ -61,19 +61,24 @@ def export_backbone(
     format: Format,  # noqa: A002 - the name of the option
     arch: str | None = None,
     which: Literal["student", "teacher"] = "student",
+    image_size: int | None = None,
 ) -> Export:
     """Write the backbone of a checkpoint, after checking that every tensor fits the target.
 
     Args:
         source: A checkpoint of either generation of the host, or its path.
         path: The file to write.
-        format: ``"torchvision"`` (the host's ResNets, without ``fc``), ``"timm"`` (for a model without classifier), or
-            ``"safetensors"`` (any backbone, with its own names of tensors).
+        format: ``"torchvision"`` (the host's ResNets, without ``fc``), ``"timm"`` (for a model without classifier),
+            ``"safetensors"`` (any backbone, with its own names of tensors), ``"onnx"`` (the graph of any backbone), or
+            ``"detectron2"`` (the host's ResNets, with the names of that library).
         arch: The name of the backbone, as in :func:`~amask_solo.checkpoints.networks.load_backbone`.
         which: The trained backbone, or the momentum backbone.
+        image_size: Height and width of the images that it will see, if not those of its training: the positions of a
+            ViT are resampled for them. The graph of ONNX takes images of this size alone.
 
     Raises:
-        UserError: If there is no backbone, or if it does not fit ``arch`` or the format.
+        UserError: If there is no backbone, if it does not fit ``arch`` or the format, or if the size of the images is
+            needed and unknown.
     """
     check_format(format)
     path, found = Path(path), read(source)
@@ -82,11 +87,14 @@ def export_backbone(
     state = {k: v.detach().cpu().clone().contiguous() for k, v in backbone_state(checkpoint).items()}
     plan = saved_blueprint(checkpoint, arch) or Blueprint(find_arch(state) or "unknown")
     missing: tuple[str, ...] = ()
-    if format != "safetensors":
+    if format not in ("safetensors", "onnx"):
         check_counterpart(plan.arch, format)
         target = build_timm(state, plan) if format == "timm" else build_torchvision(state, plan.arch)
         missing = check_fit(state, target, plan.arch)
     images = images_of(checkpoint)
+    if image_size is not None:
+        state, plan = _at_size(checkpoint, plan, arch, image_size)
+        images |= {"image_size": image_size} if images else {}
     metadata = {"arch": plan.arch, "format": format, **{k: str(v) for k, v in history(checkpoint).items()}}
     if plan.small_stem or has_cifar_stem(state):
         metadata["stem"] = f"CIFAR (3x3, no pooling); before loading: {stem_code(state)}"
@@ -96,11 +104,27 @@ def export_backbone(
         loading_code(state, plan, format, file, images=images, view_filter=view_filter)
         for file in (path.name, str(path))
     )
-    content = io.BytesIO()
-    if format == "safetensors":
-        content.write(safetensors.torch.save(state, metadata))
-    else:
-        torch.save(state, content)
-    write_whole(path, content.getbuffer())
+    write_whole(path, content(format, state, metadata, lambda: _graph(checkpoint, arch, images, image_size)))
     write_whole(path.with_suffix(".json"), json.dumps(metadata, indent=2) + "\n")
     return Export(path, len(state), missing, metadata, code)
+
+
+def _at_size(checkpoint: Checkpoint, plan: Blueprint, arch: str | None, image_size: int) -> tuple[State, Blueprint]:
+    """Return the tensors for images of another size, and what is known about them."""
+    backbone, _ = load_backbone(checkpoint, arch, image_size=image_size)
+    before = fit_size(backbone, image_size, _channels(images_of(checkpoint)))
+    known = {**plan.kwargs, "img_size": image_size} if before and (plan.timm or "img_size" in plan.kwargs) else None
+    return backbone.model.state_dict(), plan._replace(kwargs=known) if known else plan
+
+
+def _graph(checkpoint: Checkpoint, arch: str | None, images: dict[str, Any], image_size: int | None) -> bytes:
+    size = image_size or images.get("image_size")
+    if size is None:
+        raise UserError("The checkpoint does not say how large its images are; give image_size=224, for example.")
+    backbone, _ = load_backbone(checkpoint, arch, image_size=size)
+    fit_size(backbone, size, _channels(images))
+    return onnx_graph(backbone.model, image_size=size, channels=_channels(images))
+
+
+def _channels(images: dict[str, Any]) -> int:
+    return len(images.get("mean", (0, 0, 0)))

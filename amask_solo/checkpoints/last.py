@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from amask_solo.errors import UserError
+from amask_solo.files import expanded
 from amask_solo.layout import CHECKPOINTS, LAST, PREVIOUS
 
 
@@ -15,7 +16,7 @@ def find_checkpoint(path: str | Path) -> Path:
     Raises:
         UserError: If the file does not exist, or the folder contains no run.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     checkpoint = last_whole(path) if path.is_dir() else path
     if checkpoint is None or not checkpoint.is_file():
         wanted = checkpoint or path / CHECKPOINTS / LAST

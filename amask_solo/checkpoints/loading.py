@@ -1,9 +1,9 @@
 """Write the code that loads an exported backbone without this package, and prepares images for it."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from amask_solo.checkpoints.formats import FEATURES, IMAGES
 from amask_solo.checkpoints.view_filter import spelled
 from amask_solo.hosts.architectures import State, has_cifar_stem, stem_code, timm_name, timm_options
 from amask_solo.hosts.blueprint import Blueprint
@@ -26,6 +26,10 @@ def loading_code(
         images: The size, statistics and range of values of the images that it was trained on; empty if unknown.
         view_filter: The description of the filter that views passed in training; ``None`` if there was none.
     """
+    filtered = view_filter is not None
+    said = [f"# Normalized images must pass this first, as in training: {spelled(view_filter)}"] if filtered else []
+    if target in OTHER_LIBRARIES:
+        return "\n".join([*OTHER_LIBRARIES[target](plan, file, images), *said])
     read, known = READ.get(target, OTHERS_READ).format(file), plan.timm or plan.arch in TIMM_NAMES
     library = "torchvision" if target == "torchvision" else "timm"
     imports = {"torch", library if known else "torch", *(["safetensors.torch"] if target == "safetensors" else [])}
@@ -35,9 +39,7 @@ def loading_code(
     lines += ["", *(_model(state, plan, library, read) if known else [f"tensors = {read}"])]
     if images:
         lines += _transform(images)
-    if view_filter is not None:
-        lines.append(f"# Normalized images must pass this first, as in training: {spelled(view_filter)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *said])
 
 
 def _model(state: State, plan: Blueprint, library: str, read: str) -> list[str]:
@@ -51,15 +53,42 @@ def _model(state: State, plan: Blueprint, library: str, read: str) -> list[str]:
 
 
 def _transform(images: Mapping[str, Any]) -> list[str]:
-    size, span = images["image_size"], images.get("value_range")
-    steps = [f"transforms.Resize({round(size * 8 / 7)})", f"transforms.CenterCrop({size})"]
-    if span:
-        low, high = span
-        scaled = f"lambda values: ((values.float() - {low!r}) / {high - low!r}).clamp(0, 1)"
-        steps += ["transforms.PILToTensor()", f"transforms.Lambda({scaled})"]
+    size, mean, span, bands = (images.get(key) for key in ("image_size", "mean", "value_range", "bands"))
+    steps = [f"Resize({round(size * 8 / 7)})", f"CenterCrop({size})"]
+    count = len(mean)
+    if span or bands:
+        (low, high), chosen = span or (0, 255), f"[{[band - 1 for band in bands]}]" if bands else ""
+        levels = f"((values.float(){chosen} - {low!r}) * {255 / (high - low)!r}).round().clamp(0, 255)"
+        steps = ["PILToTensor()", f"Lambda(lambda values: {levels}.div(255).expand({count}, -1, -1))", *steps]
+        taken = "PIL images; of other files, transform.transforms[1:] takes tensors (bands, height, width)"
     else:
-        steps.append("transforms.ToTensor()")
-    steps.append(f"transforms.Normalize({list(images['mean'])}, {list(images['std'])})")
-    bands = [f"# Of the files' bands: {json.dumps(images['bands'])}"] if images.get("bands") else []
-    left = f"# Images of {size} x {size} px need neither Resize nor CenterCrop."
-    return [*bands, left, "transform = transforms.Compose([", *(f"    {step}," for step in steps), "])"]
+        steps.append("ToTensor()")
+        taken = "PIL images in RGB, as of image.convert('RGB')" if count == 3 else "gray PIL images"
+    steps.append(f"Normalize({list(mean)}, {list(images['std'])})")
+    left = f"# It takes {taken}. Those of {size} x {size} px need neither Resize nor CenterCrop."
+    return [left, "transform = transforms.Compose([", *(f"    transforms.{step}," for step in steps), "])"]
+
+
+def _onnx(plan: Blueprint, file: str, images: Mapping[str, Any]) -> list[str]:  # noqa: ARG001
+    run = f'session.run(["{FEATURES}"], {{"{IMAGES}": images.numpy()}})[0]'
+    session = f'session = onnxruntime.InferenceSession("{file}")'
+    start = ["import onnxruntime", *(["import torch", "from torchvision import transforms"] if images else [])]
+    return [*start, "", session, f"model = lambda images: {run}", *(_transform(images) if images else [])]
+
+
+def _detectron2(plan: Blueprint, file: str, images: Mapping[str, Any]) -> list[str]:
+    depth = int(plan.arch.removeprefix("resnet"))
+    lines = ["from detectron2.config import get_cfg", "", "cfg = get_cfg()", f'cfg.MODEL.WEIGHTS = "{file}"']
+    lines += [f"cfg.MODEL.RESNETS.DEPTH = {depth}", "cfg.MODEL.RESNETS.STRIDE_IN_1X1 = False"]
+    lines += ["cfg.MODEL.RESNETS.RES2_OUT_CHANNELS = 64"] if depth < 50 else []
+    lines.append('cfg.INPUT.FORMAT = "RGB"')
+    for name, key in (("PIXEL_MEAN", "mean"), ("PIXEL_STD", "std")):
+        lines += [f"cfg.MODEL.{name} = {[round(255 * x, 3) for x in images[key]]}"] if images else []
+    return lines
+
+
+OTHER_LIBRARIES: Mapping[str, Callable[[Blueprint, str, Mapping[str, Any]], list[str]]] = {
+    "onnx": _onnx,
+    "detectron2": _detectron2,
+}
+"""Formats that are loaded otherwise than by a model's ``load_state_dict``."""

@@ -36,7 +36,7 @@ def start_from(model: LightningModule, file: str | Path) -> str:
     """
     host: Any = load_host()
     state, backbone = read(file)["state_dict"], getattr(model, host.backbone)
-    prefix, missing = _load_backbone(backbone, state, file)
+    prefix, missing, resized = _load_backbone(backbone, state, file)
     students = {host.backbone: host.momentum_backbone}
     loaded, left = [], []
     renamed = {_current(name, host): value for name, value in state.items()}
@@ -54,7 +54,8 @@ def start_from(model: LightningModule, file: str | Path) -> str:
     copied = {teacher: student for student, teacher in students.items() if teacher in left}
     for teacher, student in copied.items():
         getattr(model, teacher).load_state_dict(getattr(model, student).state_dict())
-    said = f"Started from {file}: the backbone" + "".join(f", {name}" for name in loaded)
+    said = f"Started from {file}: the backbone" + (f" ({', '.join(resized)} resized)" if resized else "")
+    said += "".join(f", {name}" for name in loaded)
     said += "".join(f", {teacher} as a copy" for teacher in copied)
     anew = [name for name in left if name not in copied]
     said += f"; anew: {', '.join(anew)}" if anew else ""
@@ -64,16 +65,18 @@ def start_from(model: LightningModule, file: str | Path) -> str:
     return said + (f". Not in the file, or of another shape: {', '.join(missing)}." if missing else ".")
 
 
-def _load_backbone(backbone: nn.Module, state: Mapping[str, Tensor], file: str | Path) -> tuple[str, list[str]]:
-    """Load the backbone's tensors; return their prefix in the file, and the names of those that it lacks."""
+def _load_backbone(
+    backbone: nn.Module, state: Mapping[str, Tensor], file: str | Path
+) -> tuple[str, list[str], list[str]]:
+    """Load the backbone's tensors; return their prefix in the file, what it lacks, and what was resized."""
     wanted = backbone.state_dict()
-    prefix, fits = "", dict[str, Tensor]()
+    prefix, fits, resized = "", dict[str, Tensor](), list[str]()
     for named in (state, by_children(state)):
         place = find_prefix(named, wanted) or ""
         found = {name: named[place + name] for name in wanted if place + name in named}
         own = {k: v for k, v in resize_positions(found, backbone).items() if v.shape == wanted[k].shape}
         if len(own) > len(fits):
-            prefix, fits = place, own
+            prefix, fits, resized = place, own, [name for name in own if own[name] is not found[name]]
     missing = [name for name in wanted if name not in fits]
     if len(fits) < ENOUGH * len(wanted):
         raise UserError(
@@ -81,7 +84,7 @@ def _load_backbone(backbone: nn.Module, state: Mapping[str, Tensor], file: str |
             f"'{missing[0]}' is the first that does not. Choose the file's backbone.name, backbone.kwargs and stem."
         )
     backbone.load_state_dict(fits, strict=False)
-    return prefix, missing
+    return prefix, missing, resized
 
 
 def _root(name: str, prefix: str) -> str:

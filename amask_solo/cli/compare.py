@@ -19,7 +19,7 @@ from amask_solo.comparison.carry_out import LAST_CHECKPOINT, evaluate, pretrain
 from amask_solo.comparison.plan import Run, as_arguments, progress
 from amask_solo.comparison.split import note_split
 from amask_solo.errors import UserError
-from amask_solo.files import make_folder
+from amask_solo.files import expanded, make_folder
 from amask_solo.layout import CONFIG
 
 
@@ -43,8 +43,8 @@ def main() -> None:
         left = _unfinished(plan, protocols)
         if left:
             check_scorable(cfg, plan[0])
-        make_folder(Path(cfg.folder).expanduser())
-        note_split(Path(cfg.folder).expanduser(), cfg.split)
+        make_folder(expanded(cfg.folder))
+        note_split(expanded(cfg.folder), cfg.split)
         Console().print(f"{len(plan)} runs, {len(plan) - len(left)} of them finished before.", highlight=False)
         if left:
             with runs_end_first([run.folder for run in plan]):
@@ -59,7 +59,7 @@ def _carry_out(cfg: DictConfig) -> None:
     """Make the run of a job, which may be in another process or on another machine."""
     plan, protocols = make_runs(cfg, check=False), chosen_protocols(cfg)
     run = next(run for run in plan if run.name == cfg.run)
-    console = Console(highlight=False)
+    console = Console(markup=False, highlight=False)
     # A folder that was copied without its checkpoints can no longer be evaluated.
     if not run.trained or (run.lacks(protocols) and not (run.folder / LAST_CHECKPOINT).is_file()):
         console.print(f"{run.name}: pretraining ({progress(plan, protocols)})")
@@ -87,7 +87,7 @@ def _report(
     ]
     report = write_report(
         records,
-        Path(cfg.folder).expanduser(),
+        expanded(cfg.folder),
         command=command,
         split=cfg.split,
         metrics=metrics,
@@ -97,13 +97,13 @@ def _report(
         protocols=protocols,
         unfinished=unfinished,
     )
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(markup=False, highlight=False, soft_wrap=True)
     for metric in metrics:
         rows = compare(records, metric)
         for table in (mean_table(rows), difference_table(rows)):
             if table.rows:
                 console.print(table.console(metric_name(metric)))
-    console.print(f"Wrote {report}", markup=False)
+    console.print(f"Wrote {report}")
 
 
 def _unfinished(plan: Sequence[Run], protocols: dict[str, Any]) -> dict[str, str]:

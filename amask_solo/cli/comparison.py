@@ -4,7 +4,6 @@ import shlex
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -17,7 +16,7 @@ from amask_solo.comparison.plan import GAME, Run, make_plan
 from amask_solo.comparison.split import CONFIRM, FRACTION, TUNE, check_folder, check_split, split_settings
 from amask_solo.configuration import check_rules
 from amask_solo.errors import UserError, unknown_key
-from amask_solo.files import check_place
+from amask_solo.files import check_place, expanded
 from amask_solo.layout import PREFIX
 from amask_solo.rules import PATH, SEED, TEXT, Rule, one_of, or_null, several
 from amask_solo.settings.evaluation import check_demands, check_evaluation, needing_labels, same_for_all
@@ -92,7 +91,7 @@ def make_runs(cfg: DictConfig, *, check: bool = True) -> list[Run]:
     runs = _plan(cfg)
     if cfg.budget == "time":
         epochs = composed("pretrain", checked("pretrain", runs[0].settings)).max_epochs
-        runs = _plan(cfg, epochs=equal_time(runs, epochs=epochs, folder=Path(cfg.folder).expanduser()))
+        runs = _plan(cfg, epochs=equal_time(runs, epochs=epochs, folder=expanded(cfg.folder)))
         if check:
             _check_runs(cfg, runs, chosen_protocols(cfg))
     return runs
@@ -106,7 +105,7 @@ def _plan(cfg: DictConfig, **more: Any) -> list[Run]:
         seeds=made["seed"],
         definitions=made["definitions"],
         settings=[*split_settings(cfg.split), *made["settings"]],
-        folder=Path(cfg.folder).expanduser(),
+        folder=expanded(cfg.folder),
         **more,
     )
 
@@ -127,8 +126,8 @@ def check_comparison(cfg: DictConfig) -> None:
     check_rules(cfg, RULES)
     _check_bases(cfg)
     _check_masks(cfg)
-    check_place(Path(cfg.folder).expanduser() / "report.md", "folder")
-    check_folder(Path(cfg.folder).expanduser(), cfg.split)
+    check_place(expanded(cfg.folder) / "report.md", "folder")
+    check_folder(expanded(cfg.folder), cfg.split)
     check_evaluation(composed("evaluate", [CHECKPOINT, *cfg.evaluation]))
     protocols = chosen_protocols(cfg)
     for metric in cfg.metrics or ():

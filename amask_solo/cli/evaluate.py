@@ -26,7 +26,7 @@ def _run(rows: Rows, cfg: DictConfig) -> None:
     # The imports take seconds, so the checks come first.
     check_evaluation(cfg)
     places = find_places(cfg)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(markup=False, highlight=False, soft_wrap=True)
     with console.status("starting") as status:
         from amask_solo.runs.evaluate import evaluate
 
@@ -37,10 +37,10 @@ def _run(rows: Rows, cfg: DictConfig) -> None:
     rows.add({"checkpoint": str(cfg.ckpt)} | main_scores)
     if outcome.results:
         console.print(_table(outcome.results))
-        console.print(outcome.said, markup=False)
+        console.print(outcome.said)
         if outcome.view_filter:
-            console.print(f"Views passed {outcome.view_filter}, as in training.", markup=False)
-        console.print(f"Wrote {outcome.path}", markup=False)
+            console.print(f"Views passed {outcome.view_filter}, as in training.")
+        console.print(f"Wrote {outcome.path}")
     if outcome.mistakes:
         raise UserError(" ".join(f"{name}: {error}" for name, error in outcome.mistakes.items()))
 
@@ -56,7 +56,7 @@ def _tell(console: Console, status: Status, doing: str, how_far: str = "") -> No
     if console.is_terminal:
         status.update(words)
     elif how_far:
-        console.print(words, markup=False)
+        console.print(words)
 
 
 def _table(results: Sequence[Mapping[str, Any]]) -> Table:

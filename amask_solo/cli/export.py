@@ -7,11 +7,11 @@ from rich.console import Console
 
 from amask_solo.checkpoints.last import find_checkpoint
 from amask_solo.cli.main import command
-from amask_solo.files import check_place
+from amask_solo.files import check_place, expanded
 from amask_solo.hosts.names import check_timm, is_timm
 from amask_solo.settings.evaluation import check_export
 
-SUFFIX = {"torchvision": ".pth", "timm": ".pth", "safetensors": ".safetensors"}
+SUFFIX = {"torchvision": ".pth", "timm": ".pth", "safetensors": ".safetensors", "onnx": ".onnx", "detectron2": ".pkl"}
 """The suffix of each format."""
 
 
@@ -24,20 +24,21 @@ def _run(cfg: DictConfig) -> None:
     # The imports take seconds, so the checks come first.
     check_export(cfg)
     checkpoint = find_checkpoint(cfg.ckpt)
-    path = Path(cfg.path).expanduser() if cfg.path else _beside(checkpoint, cfg.format, cfg.which)
+    path = expanded(cfg.path) if cfg.path else _beside(checkpoint, cfg.format, cfg.which)
     check_place(path, "path")
     from amask_solo.checkpoints.export import export_backbone
 
     if cfg.arch is not None and is_timm(cfg.arch):
         check_timm(cfg.arch)
-    result = export_backbone(checkpoint, path, format=cfg.format, arch=cfg.arch, which=cfg.which)
+    options = {key: cfg[key] for key in ("format", "arch", "which", "image_size")}
+    result = export_backbone(checkpoint, path, **options)
     known = result.metadata
     origin = ", ".join(f"{name} {known[name]}" for name in ("method", "epochs") if name in known)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"Wrote {result.tensors} tensors of {known['arch']} to {result.path}", markup=False)
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Wrote {result.tensors} tensors of {known['arch']} to {result.path}")
     if origin:
-        console.print(f"  from  {origin}", markup=False)
-    console.print(f"Load it:\n\n{result.code}", markup=False)
+        console.print(f"  from  {origin}")
+    console.print(f"Load it:\n\n{result.code}")
 
 
 def _beside(checkpoint: Path, target: str, which: str) -> Path:

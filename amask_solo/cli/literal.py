@@ -7,7 +7,8 @@ from hydra.core.override_parser.types import Quote, QuotedString
 
 LITERAL = (
     *("name", "run_folder", "ckpt", "output", "path", "folder", "init"),
-    *("data.name", "data.*path", "data.*root", "data.*folder", "data.*file", "data.*dir"),
+    *("data.name", "data.*path", "data.*root", "data.*folder", "data.*file", "data.*dir", "data.*list"),
+    "data.classes",
     *("logger.project", "logger.entity", "logger.mode", "adversary.*.path"),
     *("protocol.*.occluders", "protocol.*.folders"),
 )

@@ -36,9 +36,10 @@ def _run(rows: Rows, cfg: DictConfig) -> Any:
     if summary:
         shown = ("status", "knn_acc1", "linear_acc1", "seconds_per_step")
         rows.add({"run": str(folder)} | {name.replace("_", " "): summary.get(name) for name in shown})
-        Console().print(_table(summary, folder))
-        Console(highlight=False, soft_wrap=True).print(
-            next_steps(cfg, folder, labeled=bool(summary.get("classes", 1))), markup=False
+        # Names may look like markup.
+        Console(markup=False).print(_table(summary, folder))
+        Console(markup=False, highlight=False, soft_wrap=True).print(
+            next_steps(cfg, folder, labeled=bool(summary.get("classes", 1)))
         )
     return summary.get("knn_acc1")
 

@@ -42,7 +42,7 @@ def table_at_the_end() -> Iterator[Rows]:
             yield rows
         finally:
             if len(found := rows.read()) > 1:
-                Console(highlight=False).print(sweep_table(found))
+                Console(markup=False, highlight=False).print(sweep_table(found))
 
 
 def sweep_table(rows: list[Row]) -> Table:

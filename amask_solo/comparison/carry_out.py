@@ -74,7 +74,7 @@ def call(command: str, arguments: Sequence[str], *, log: Path) -> None:
         process.join(PATIENCE)
         raise
     if process.exitcode:
-        said = log.read_text().strip().splitlines()
+        said = log.read_text(errors="replace").strip().splitlines()
         raise UserError(f"amask-{command} failed: {said[-1] if said else ''} (exit {process.exitcode}; more in {log})")
 
 
@@ -92,7 +92,7 @@ def _context() -> Any:
 
 def _run(command: str, arguments: list[str], log: Path) -> None:
     """Be the command, in the new process."""
-    with log.open("a") as out:
+    with log.open("a", errors="surrogateescape") as out:  # the name of a file need not be text
         out.write(f"$ amask-{command} {shlex.join(arguments)}\n")
         out.flush()
         for stream in (sys.stdout, sys.stderr):

@@ -19,9 +19,11 @@ class Constraint(nn.Module, ABC):
     Attributes:
         free: Whether it asks nothing of any mask.
         num_masks: How many masks it is for; ``None`` for any number.
+        one_view: Whether it compares masks with one another, which takes masks of one view.
     """
 
     free = False
+    one_view = False
     num_masks: int | None = None
 
     @abstractmethod
@@ -31,6 +33,19 @@ class Constraint(nn.Module, ABC):
         Args:
             masks: All masks that were proposed, of shape ``(B, N, H, W)`` in [0, 1].
         """
+
+    def check(self, masks: int, *, views: int = 1) -> None:
+        """Raise a ``ValueError`` if it, or a part of it, is for another number of masks, or for those of one view."""
+        for part in self.modules():
+            if views > 1 and getattr(part, "one_view", False):
+                raise ValueError(
+                    f"{type(part).__name__} compares the masks of one view, and pairs mask both; leave one of them out."
+                )
+            if getattr(part, "num_masks", None) not in (None, masks * views):
+                raise ValueError(
+                    f"constraint: expected {part.num_masks} masks, one for each constraint, but the masker makes "
+                    f"{masks}{' of each of two views' if views > 1 else ''}; set its num_masks to match."
+                )
 
 
 class WeightedSum(Constraint):

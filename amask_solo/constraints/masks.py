@@ -44,6 +44,26 @@ class InverseSine(Constraint):
         return (torch.sin(torch.pi * folded) + self.eps).reciprocal().sum(dim=1).mean()
 
 
+class AreaEntropy(Constraint):
+    r"""Penalize areas :math:`a_n` that are alike: the entropy of :math:`\mathrm{softmax}_n(a_n)`.
+
+    It is highest, :math:`\log N`, for equal areas, and not much lower for any others, since areas are in [0, 1].
+
+    Example:
+        >>> AreaEntropy()(torch.full((2, 4, 4, 4), 0.25))
+        tensor(1.3863)
+
+    References:
+        The code of Shi et al., `Adversarial Masking for Self-Supervised Learning <https://arxiv.org/abs/2201.13100>`_,
+        ICML 2022, in two scripts; there it is summed over the batch.
+    """
+
+    def forward(self, masks: Masks) -> Scalar:
+        """Return the penalty, averaged over the batch."""
+        areas = masks.float().mean(dim=(-2, -1))
+        return torch.special.entr(areas.softmax(dim=1)).sum(dim=1).mean()
+
+
 class AreaTarget(Constraint):
     r"""Penalize the squared distance of each mask's area from a wish, :math:`\sum_n (a_n - a^*)^2`.
 
@@ -116,6 +136,8 @@ class Overlap(Constraint):
         >>> Overlap()(torch.full((2, 3, 4, 4), 0.5))
         tensor(0.2500)
     """
+
+    one_view = True
 
     def forward(self, masks: Masks) -> Scalar:
         """Return the penalty, averaged over the batch."""

@@ -73,5 +73,6 @@ def assemble(
         image_size,
         name,
         value_range=reading.value_range,
+        numbers=None if reading.value_range is None else reading.numbers,
         bands=reading.bands,
     )

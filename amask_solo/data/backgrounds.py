@@ -1,14 +1,13 @@
 """The Backgrounds Challenge for a classifier of ImageNet or of a part of it."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
 from amask_solo.data.base import ImageData
 from amask_solo.data.image_folder import LISTS, load_image_folder
 from amask_solo.data.published import Split, add_variants, list_splits
 from amask_solo.errors import UserError
-from amask_solo.files import check_holds
+from amask_solo.files import check_holds, expanded
 
 FOLDERS = ("imagenet",)
 OTHER = "other"
@@ -58,7 +57,7 @@ def load_imagenet_backgrounds(
         Xiao et al., `Noise or Signal: The Role of Image Backgrounds in Object Recognition
         <https://arxiv.org/abs/2006.09994>`_, ICLR 2021.
     """
-    folder = Path(root).expanduser()
+    folder = expanded(root)
     check_holds(name, folder, holds, source=source, can_download=False)
     nine = read_nine()
     names, files = list_splits("ImageFolder", folder, variants)

@@ -132,6 +132,7 @@ class ImageData:
         image_size: Height and width of the views; the stored images may be larger.
         name: What it is called in summaries.
         value_range: The values of the files that became black and white, measured or given; None if they are 8 bits.
+        numbers: The kind of numbers that these are; see :mod:`amask_solo.data.reading`.
         bands: The bands of the files that were taken, from 1; None if these were all.
         fingerprint: What tells this set from another: ``images``, their number with those to validate on; ``classes``,
             their names; and ``names``, a hash of the names of all images, or of their labels where they have none.
@@ -153,6 +154,7 @@ class ImageData:
     image_size: int
     name: str
     value_range: tuple[float, float] | None = None
+    numbers: str | None = None
     bands: tuple[int, ...] | None = None
     variants: Mapping[str, "ImageData"] = field(default_factory=dict)
     gaps: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -163,6 +165,12 @@ class ImageData:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fingerprint", take_fingerprint(self.train, self.val, self.class_names))
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How to read other images alike, as arguments of :func:`~amask_solo.data.load_image_folder`."""
+        ranges = {} if self.value_range is None else {self.numbers: tuple(self.value_range)}
+        return {"value_range": ranges, "bands": self.bands, "channels": "keep" if len(self.mean) != 3 else None}
 
     @property
     def object_share(self) -> float | None:

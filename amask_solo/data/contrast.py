@@ -1,12 +1,17 @@
 """Whether there is anything to see in the images as they were decoded."""
 
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from amask_solo.data.base import ImageSet
+from amask_solo.data.reading import Reading
+from amask_solo.data.values import ignored_warnings, opened, read_values
 from amask_solo.errors import UserError
 
 LOOKED_AT = 32
@@ -15,14 +20,22 @@ LOOKED_AT = 32
 FLAT = 5
 """Nothing is to be seen where 99 % of the pixels lie within so many levels of 255."""
 
+FEW, MANY = 8, 64
+"""Values are lost where so many of a file become so few levels."""
+
+READ_AGAIN = 8
+"""How many files are read again, to compare their values with the levels."""
+
 PIXELS = 2**16  # of an image, at most
 
 
-def warn_if_flat(images: ImageSet) -> None:
+def warn_if_flat(images: ImageSet, files: Sequence[Path], reading: Reading) -> None:
     """Say once if most images, or a channel of them all, are nearly constant, with the likely cause.
 
     Args:
         images: The training set.
+        files: Its files.
+        reading: How they are read.
     """
     sample = []
     for index in range(0, len(images), -(-len(images) // LOOKED_AT)):
@@ -51,6 +64,27 @@ def warn_if_flat(images: ImageSet) -> None:
             "Likely, a band is empty, or its values are far smaller than those of others; choose by data.bands.",
             stacklevel=3,
         )
+    elif reading.value_range and _lost(files, reading):
+        black, white = reading.value_range
+        warnings.warn(
+            f"Hardly any values of the images are told apart, as {black:g} became black and {white:g} white. Likely, "
+            "extreme values, such as those of missing pixels, are among them. Give data.value_range=[BLACK,WHITE].",
+            stacklevel=3,
+        )
+
+
+def _lost(files: Sequence[Path], reading: Reading) -> bool:
+    """Tell whether most files have many values, of which few levels are left."""
+    lost, some = 0, files[:: -(-len(files) // READ_AGAIN)]
+    with ignored_warnings():
+        for file in some:
+            try:
+                with opened(file) as image:
+                    values = reading.select(read_values(file, image, alpha=reading.bands is not None), file)
+            except UserError:
+                continue
+            lost += len(np.unique(reading.to_bytes(values, file))) < FEW and len(np.unique(values)) >= MANY
+    return 2 * lost > len(some)
 
 
 def _spread(pixels: Float[Tensor, "*any pixels"]) -> Float[Tensor, "*any"]:

@@ -130,7 +130,7 @@ def load_files(
     size = load_size or _guess_load_size(files, image_size)
     reading = make_reading(files, **{"value_range": None, "bands": None, "channels": None, **values})
     sets = {split: FolderImages(*part, size=size, reading=reading) for split, part in kept.items() if part.files}
-    warn_if_flat(sets["train"])
+    warn_if_flat(sets["train"], files, reading)
     halves = tuning_split(sets["train"], sets.get("val"), tune_fraction, seed=seed)
     return assemble(halves, class_names, mean=mean, std=std, image_size=image_size, name=name, reading=reading)
 

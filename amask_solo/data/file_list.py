@@ -9,8 +9,10 @@ import torch
 
 from amask_solo.data.base import UNLABELED, ImageData
 from amask_solo.data.file_images import Files, load_files
+from amask_solo.data.reading import Ranges
 from amask_solo.data.values import image_suffixes
 from amask_solo.errors import UserError
+from amask_solo.files import expanded
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test")}
 """Part of a data set -> what a list may call it; of several names for validation, the first one is taken."""
@@ -34,7 +36,7 @@ def load_file_list(
     seed: int = 0,
     mean: Sequence[float] | str = "auto",
     std: Sequence[float] | str = "auto",
-    value_range: Sequence[int | float] | str | None = None,
+    value_range: Ranges | Sequence[int | float] | str | None = None,
     bands: Sequence[int] | None = None,
     channels: Literal["rgb", "keep"] | None = None,
     name: str | None = None,
@@ -68,15 +70,15 @@ def load_file_list(
         UserError: If a file is missing or cannot be understood, or has no training images.
         ValueError: If a setting is out of range.
     """
-    file = Path(list).expanduser()
+    file = expanded(list)
     rows = [*read_rows(file, "data.list")]
     parts = {"train": _of_split(rows, "train"), "val": _of_split(rows, "val")}
     if val_list is not None:
-        parts["val"] = [*read_rows(Path(val_list).expanduser(), "data.val_list")]
+        parts["val"] = [*read_rows(expanded(val_list), "data.val_list")]
     if not parts["train"]:
         raise UserError(f"Expected images of the split train in data.list={file}, but there are none.")
     names = _class_names(row for part in parts.values() for row in part) if labels != "none" else []
-    folder = Path(root).expanduser() if root else file.parent
+    folder = expanded(root) if root else file.parent
     return load_files(
         {part: _files(rows, names, folder.absolute()) for part, rows in parts.items() if rows},
         names,

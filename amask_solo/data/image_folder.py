@@ -7,7 +7,9 @@ from typing import Literal
 from amask_solo.data.base import ImageData
 from amask_solo.data.file_images import Files, load_files
 from amask_solo.data.folder_tree import FolderTree, scan_folder
+from amask_solo.data.reading import Ranges
 from amask_solo.errors import UserError
+from amask_solo.files import expanded
 
 LISTS = Path(__file__).parent / "lists"
 """Facts about published data sets: their classes."""
@@ -31,7 +33,7 @@ def load_image_folder(
     seed: int = 0,
     mean: Sequence[float] | str = "auto",
     std: Sequence[float] | str = "auto",
-    value_range: Sequence[int | float] | str | None = None,
+    value_range: Ranges | Sequence[int | float] | str | None = None,
     bands: Sequence[int] | None = None,
     channels: Literal["rgb", "keep"] | None = None,
     name: str | None = None,
@@ -59,7 +61,8 @@ def load_image_folder(
         mean: Channel means, or ``auto`` to measure them.
         std: Channel standard deviations, or ``auto`` to measure them.
         value_range: The values of the files that are black and white; ``auto`` or ``None`` measures the lowest and the
-            highest one over a sample of the training images, for files that are deeper than 8 bits.
+            highest one over a sample of the training images, for files that are deeper than 8 bits. Ranges by the kind
+            of numbers, as :attr:`ImageData.reading` has them, are for files of that kind, and others are measured.
         bands: Which bands of the files to take, from 1: three, or one for gray; any number with ``channels=keep``.
         channels: ``rgb``, or ``keep`` for as many channels as the files have, for a backbone that takes them.
         name: What the set is called in summaries; by default as its folder, or as the one around ``train``.
@@ -84,7 +87,7 @@ def load_image_folder(
         {split: Files(tree.files, tree.labels(class_names), tree.root) for split, tree in folders.items()},
         class_names,
         image_size=image_size,
-        name=name or _name(Path(train_path).expanduser().resolve()),
+        name=name or _name(expanded(train_path).resolve()),
         load_size=load_size,
         val_fraction=val_fraction,
         max_images=max_images,
@@ -105,7 +108,7 @@ def read_classes(classes: str) -> list[str]:
     Raises:
         UserError: If there is no such list.
     """
-    file = Path(classes).expanduser()
+    file = expanded(classes)
     published = LISTS / f"{classes}.txt"
     if not file.is_file() and not published.is_file():
         known = ", ".join(sorted(file.stem for file in LISTS.glob("imagenet???.txt")))

@@ -5,16 +5,17 @@ from pathlib import Path
 from typing import Literal
 
 from amask_solo.data.assemble import assemble, tuning_split
-from amask_solo.data.base import ArrayImages, ImageData
+from amask_solo.data.base import ArrayImages, ImageData, ObjectMasks
 from amask_solo.data.contrast import warn_if_flat
 from amask_solo.data.decode import decode_all
 from amask_solo.data.folder_tree import FolderTree, scan_folder
 from amask_solo.data.mask_files import MaskValues, read_masks
-from amask_solo.data.reading import make_reading
+from amask_solo.data.reading import Ranges, make_reading
 from amask_solo.data.sizes import check_image_size, resolve_image_size
 from amask_solo.data.subsets import balanced_subset, stratified_split
 from amask_solo.data.values import ignored_warnings, shown_size
 from amask_solo.errors import UserError
+from amask_solo.files import expanded
 
 FOLDERS = ("images_path", "masks_path")
 OBJECTS = True
@@ -32,7 +33,7 @@ def load_image_masks(
     seed: int = 0,
     mean: Sequence[float] | str = "auto",
     std: Sequence[float] | str = "auto",
-    value_range: Sequence[int | float] | str | None = None,
+    value_range: Ranges | Sequence[int | float] | str | None = None,
     bands: Sequence[int] | None = None,
     channels: Literal["rgb", "keep"] | None = None,
     mask_values: MaskValues = "auto",
@@ -42,8 +43,8 @@ def load_image_masks(
 
     ``images/cat/01.jpg`` belongs to ``masks/cat/01.png``; only the suffixes may differ. An object is where a gray mask
     is brighter than half, or where the index of a mask with a palette of colors is above 0; its index 255 is void, as
-    in Pascal VOC, and counts in no score. Both are resized and cropped alike, to ``image_size``, so that masks fit the
-    views of the evaluation; all of them are kept in memory.
+    in Pascal VOC, and counts in no score (in files of more than 8 bits, so are 65535 and -1). Both are resized and
+    cropped alike, to ``image_size``, so that masks fit the views of the evaluation; all of them are kept in memory.
 
     Args:
         images_path: The folder of images, at any depth.
@@ -82,12 +83,12 @@ def load_image_masks(
     partners = [masks[file] for file in tree.files]
     objects, void = read_masks(partners, size=image_size, values=mask_values)
     with ignored_warnings():
-        _check_masks(partners, tree.files, found=bool(objects.any()))
+        _check_masks(partners, tree.files, objects)
     every = ArrayImages(images, all_labels, objects, void, [str(file.relative_to(tree.root)) for file in tree.files])
-    warn_if_flat(every)
+    warn_if_flat(every, tree.files, reading)
     train, val = (every.select(picks) for picks in stratified_split(all_labels, val_fraction, seed=seed))
     parts = tuning_split(train, val if len(val) else None, tune_fraction, seed=seed)
-    name = name or Path(images_path).expanduser().resolve().name
+    name = name or expanded(images_path).resolve().name
     return assemble(parts, classes, mean=mean, std=std, image_size=image_size, name=name, reading=reading)
 
 
@@ -116,7 +117,7 @@ def _by_stem(tree: FolderTree) -> dict[Path, Path]:
     return found
 
 
-def _check_masks(masks: Sequence[Path], images: Sequence[Path], *, found: bool) -> None:
+def _check_masks(masks: Sequence[Path], images: Sequence[Path], objects: ObjectMasks) -> None:
     for mask, image in zip(masks, images, strict=True):
         (mask_width, mask_height), (width, height) = shown_size(mask), shown_size(image)
         # A mask may be coarser than its image: the sides of the two then differ by less than one of its pixels.
@@ -125,7 +126,12 @@ def _check_masks(masks: Sequence[Path], images: Sequence[Path], *, found: bool) 
                 f"Expected the mask '{mask}' to have the shape of its image, but it has {mask_width} x {mask_height} "
                 f"pixels and the image {width} x {height}; it would be cropped differently."
             )
-    if not found:
+    if objects.all():
+        raise UserError(
+            f"All of every mask in '{masks[0].parent}' is object; transparency says nothing. Save masks that are black "
+            "around their object."
+        )
+    if not objects.any():
         raise UserError(
             f"No mask in '{masks[0].parent}' shows an object; objects in gray masks must be brighter than half (255, "
             "not 1), unless data.mask_values=index says that their values are classes."

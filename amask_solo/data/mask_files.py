@@ -18,6 +18,9 @@ from amask_solo.errors import UserError
 
 MaskValues = Literal["auto", "index", "brightness"]
 
+VOIDS = (VOID, 65535, -1)
+"""The indexes of void; the last two are for files of more than 8 bits."""
+
 HALF = 127
 COLORFUL = 16
 """Up to so many levels the channels of a gray picture may differ, after lossy compression."""
@@ -41,8 +44,8 @@ def read_masks(paths: Sequence[Path], *, size: int, values: MaskValues) -> tuple
     Args:
         paths: The files.
         size: Height and width of the result.
-        values: ``index`` takes each value above 0 for an object, but 255 for void; ``brightness`` what is brighter than
-            half; ``auto`` indexes of files with a palette of colors, and brightness of gray ones.
+        values: ``index`` takes each value above 0 for an object, but 255 (65535, -1) for void; ``brightness`` what is
+            brighter than half; ``auto`` indexes of files with a palette of colors, and brightness of gray ones.
 
     Raises:
         UserError: If a file cannot be read, or it is open what its values mean.
@@ -84,7 +87,12 @@ def _read(path: Path, *, size: int, values: MaskValues) -> _Mask:
     with opened(path) as image:
         if image is None or not is_plain(image):
             every = USUAL.select(read_values(path, image, alpha=False), path)
-            gray = (every if values == "index" else USUAL.to_bytes(every, path))[..., 0]
+            if np.issubdtype(every.dtype, np.floating):  # shares of white, or levels
+                every = every * 255 if values != "index" and every.max() <= 1 else every
+                every = np.nan_to_num(every, nan=-1).clip(-1, 65535).astype(np.int32)
+            elif values != "index":
+                every = USUAL.to_bytes(every, path)
+            gray = every[..., 0]
             marks = _marks(gray, by_index=values == "index")
         elif values == "index" or (values == "auto" and _has_colored_palette(image)):
             upright = ImageOps.exif_transpose(image)
@@ -103,7 +111,8 @@ def _read(path: Path, *, size: int, values: MaskValues) -> _Mask:
 def _marks(numbers: np.ndarray, *, by_index: bool) -> _Mask:
     numbers = numbers.astype(np.int64)
     if by_index:
-        return _Mask((numbers > 0) & (numbers != VOID), numbers == VOID, set())
+        void = np.isin(numbers, VOIDS)
+        return _Mask((numbers > 0) & ~void, void, set())
     return _Mask(numbers > HALF, np.zeros_like(numbers, dtype=bool), set(np.unique(numbers).tolist()))
 
 

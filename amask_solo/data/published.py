@@ -10,7 +10,7 @@ from amask_solo.data.file_images import Files, FolderImages, choose, load_files
 from amask_solo.data.listings import list_split
 from amask_solo.data.subsets import first_of_each
 from amask_solo.errors import UserError
-from amask_solo.files import check_holds
+from amask_solo.files import check_holds, expanded
 
 Split = Mapping[str, Any]
 """What chooses a split: arguments of the class that reads its lists, and a ``folder`` below the root."""
@@ -73,7 +73,7 @@ def load_published(
         UserError: If the set is not there, in one line that names what is expected where.
         ValueError: If a setting is out of range.
     """
-    folder = Path(root).expanduser()
+    folder = expanded(root)
     if not download:
         check_holds(name, folder, holds, source=source, can_download=download is not None)
     splits = [train] if isinstance(train, Mapping) else list(train)

@@ -1,6 +1,6 @@
 """How the values of files become pixels: which bands, and which values are black and white."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,10 +22,14 @@ from amask_solo.errors import UserError
 Range = tuple[float, float]
 """The values that become black and white."""
 
+Ranges = Mapping[str, Sequence[int | float]]
+"""A range by the kind of numbers."""
+
 Pixels8 = UInt8[np.ndarray, "_ _ _"]
 """Height, width and channels."""
 
-POINT = "numbers with a point"
+EIGHT, WHOLE, POINT = "8 bits", "whole numbers", "numbers with a point"
+"""The kinds of numbers that files hold; those of the second are deeper than 8 bits."""
 
 MEASURED = 64
 """How many files, evenly spread, are measured."""
@@ -45,6 +49,7 @@ class Reading:
 
     value_range: Range | None = None
     for_all: bool = False
+    numbers: str = EIGHT
     bands: tuple[int, ...] | None = None
     channels: int | None = None
 
@@ -74,10 +79,7 @@ class Reading:
         if self.channels is None:
             return np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values
         if self.channels not in (0, values.shape[2]):
-            raise UnsupportedImageError(
-                f"Expected {self.channels} bands in every image, as in others of this set, but '{path}' has "
-                f"{values.shape[2]}; choose some by data.bands, or leave out data.channels=keep."
-            )
+            raise UnsupportedImageError(_other_count(self.channels, path, values.shape[2]))
         return values
 
     def to_bytes(self, values: Values, path: Path) -> Pixels8:
@@ -102,6 +104,13 @@ USUAL = Reading()
 """RGB, of the full range of each file's type of number."""
 
 
+def _other_count(count: int | None, path: Path, found: int) -> str:
+    return (
+        f"Expected {count} band(s) in every image, as in others of this set, but '{path}' has {found}; choose some by "
+        "data.bands, or leave out data.channels=keep."
+    )
+
+
 def _full(values: Values) -> tuple[int, int]:
     # Pillow gives gray of 16 bits as 32 bits with sign in some formats.
     info = np.iinfo(np.uint16 if values.dtype == np.int32 and values.min() >= 0 else values.dtype)
@@ -109,7 +118,7 @@ def _full(values: Values) -> tuple[int, int]:
 
 
 class _Found(NamedTuple):
-    """What was found in a file: its lowest and highest value, unless it is plain, and its bands."""
+    """What was found in a file: its lowest and highest value, and its bands."""
 
     kind: str
     low: float
@@ -121,7 +130,7 @@ class _Found(NamedTuple):
 def make_reading(
     files: Sequence[Path],
     *,
-    value_range: Sequence[int | float] | str | None,
+    value_range: Ranges | Sequence[int | float] | str | None,
     bands: Sequence[int] | None,
     channels: str | None,
 ) -> Reading:
@@ -129,8 +138,9 @@ def make_reading(
 
     Args:
         files: The training images.
-        value_range: The values that become black and white, in files of 8 bits only if they lie within 0 and 255;
-            ``auto`` or ``None`` measures those of files that are deeper than 8 bits.
+        value_range: The values that become black and white, in files of 8 bits only if they lie within 0 and 255 and
+            no file is deeper; ``auto`` or ``None`` measures those of files that are deeper than 8 bits. Ranges by the
+            kind of numbers, as another set had them, are for files of that kind alone, and others are measured.
         bands: One band, or three, or any number with ``channels=keep``, counted from 1.
         channels: ``rgb`` or ``None`` for RGB; ``keep`` for as many as the files have.
 
@@ -138,17 +148,27 @@ def make_reading(
         UserError: If files cannot be read alike.
         ValueError: If a setting is out of range.
     """
-    given = _check(value_range, bands, channels)
+    given: Any = _check(value_range, bands, channels)
     keeps = channels == "keep"
-    within = given is not None and given[0] >= 0 and given[1] <= 255
-    reading = Reading(given, within, tuple(bands) if bands else None, 0 if keeps else None)
+    reading = Reading(bands=tuple(bands) if bands else None, channels=0 if keeps else None)
     with ignored_warnings():
         found = [one for file in files[:: -(-len(files) // MEASURED)] if (one := _survey(file, reading))]
     if keeps and found:
         reading = replace(reading, channels=found[0].channels)
-    deep = [one for one in found if one.kind != "plain" and one.low <= one.high]
-    if not deep or given is not None:
-        return reading
+    if keeps and (odd := next((one for one in found if one.channels != reading.channels), None)):
+        raise UnsupportedImageError(_other_count(reading.channels, odd.path, odd.channels))
+    deep = [one for one in found if one.kind != EIGHT]
+    reading = replace(reading, numbers=deep[0].kind if deep else EIGHT)
+    if isinstance(given, Mapping):
+        given = given.get(reading.numbers)
+    if given is not None:
+        low, high = map(float, given)
+        return replace(reading, value_range=(low, high), for_all=not deep and low >= 0 and high <= 255)
+    deep = [one for one in deep if one.low <= one.high]
+    return replace(reading, value_range=_measured(found, deep)) if deep else reading
+
+
+def _measured(found: Sequence["_Found"], deep: Sequence["_Found"]) -> Range:
     with_point = [one for one in deep if one.kind == POINT]
     others = [one for one in found if one.kind != POINT]
     if with_point and others:
@@ -157,10 +177,35 @@ def make_reading(
             "in common; convert one kind."
         )
     low, high = min(one.low for one in deep), max(one.high for one in deep)
-    return replace(reading, value_range=(low, high if high > low else low + 1))
+    return low, high if high > low else low + 1
 
 
-def _check(value_range: Any, bands: Any, channels: Any) -> Range | None:
+def describe_range(own: Range | None, numbers: str | None, trained: Ranges) -> str:
+    """Return in a sentence which values became black and white; nothing where all is 8 bits.
+
+    Args:
+        own: The values that became black and white.
+        numbers: The kind of numbers that they are.
+        trained: The same of the training, by the kind of its numbers; empty for 8 bits.
+
+    Example:
+        >>> describe_range((0.0, 3000.0), WHOLE, {WHOLE: (0.0, 3000.0)})
+        'Values from 0 to 3000 became black to white, as in training.'
+        >>> describe_range((0.0, 1.0), POINT, {WHOLE: (0.0, 3000.0)})
+        'Values from 0 to 1 became black to white, the lowest and highest of these images, since they hold numbers ...'
+    """
+    kind = " and ".join(trained) or EIGHT
+    if own is None:
+        return f"Values of 8 bits were taken as they are; the range of the training is of {kind}." if trained else ""
+    words = f"Values from {own[0]:g} to {own[1]:g} became black to white"
+    if numbers in trained and tuple(trained[numbers]) == tuple(own):
+        return f"{words}, as in training."
+    return (
+        f"{words}, the lowest and highest of these images, since they hold {numbers}, and those of the training {kind}."
+    )
+
+
+def _check(value_range: Any, bands: Any, channels: Any) -> Ranges | Range | None:
     if channels not in (None, "rgb", "keep"):
         raise ValueError(f"Expected channels to be 'rgb' or 'keep', but got {channels!r}.")
     if bands is not None and (not bands or not all(type(band) is int and band >= 1 for band in bands)):
@@ -169,6 +214,8 @@ def _check(value_range: Any, bands: Any, channels: Any) -> Range | None:
         raise ValueError(f"Expected one or three bands, but got {bands}; channels=keep takes any number.")
     if value_range in (None, "auto"):
         return None
+    if isinstance(value_range, Mapping):
+        return value_range
     if isinstance(value_range, str) or len(value_range) != 2 or not value_range[0] < value_range[1]:
         raise ValueError(f"Expected value_range as 'auto' or [BLACK, WHITE], rising, but got {value_range!r}.")
     return float(value_range[0]), float(value_range[1])
@@ -180,7 +227,7 @@ def _survey(path: Path, reading: Reading) -> _Found | None:
         with opened(path) as image:
             if image is not None and is_plain(image) and not reading.bands:
                 # Only the header is read.
-                return _Found("plain", 0, 255, 1 if is_gray(image) else 3, path)
+                return _Found(EIGHT, 0, 255, 1 if is_gray(image) else 3, path)
             every = read_values(path, image, alpha=reading.bands is not None)
     except UnsupportedImageError:
         raise
@@ -188,8 +235,8 @@ def _survey(path: Path, reading: Reading) -> _Found | None:
         return None
     values = reading.select(every, path)
     if values.dtype == np.uint8:
-        return _Found("plain", 0, 255, values.shape[2], path)
+        return _Found(EIGHT, 0, 255, values.shape[2], path)
     finite = values[np.isfinite(values)] if np.issubdtype(values.dtype, np.floating) else values
-    kind = "deep" if np.issubdtype(values.dtype, np.integer) else POINT
+    kind = WHOLE if np.issubdtype(values.dtype, np.integer) else POINT
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (1.0, 0.0)
     return _Found(kind, low, high, values.shape[2], path)

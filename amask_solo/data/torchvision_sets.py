@@ -1,7 +1,6 @@
 """CIFAR-10, CIFAR-100 and STL-10, where torchvision has put them on the disk."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ from torchvision.datasets import CIFAR10, CIFAR100, STL10, VisionDataset
 from amask_solo.data.assemble import assemble, tuning_split
 from amask_solo.data.base import ArrayImages, ImageData
 from amask_solo.data.subsets import balanced_subset
-from amask_solo.files import missing_set
+from amask_solo.files import expanded, missing_set
 
 HOLDS = {
     "load_cifar10": ("CIFAR10", "cifar-10-batches-py"),
@@ -101,7 +100,7 @@ def load_stl10(
 
 
 def _open(kind: type[VisionDataset], root: str, **split: bool | str) -> VisionDataset:
-    folder = Path(root).expanduser()
+    folder = expanded(root)
     try:
         return kind(folder, download=False, **split)
     except (RuntimeError, OSError) as error:

@@ -1,5 +1,6 @@
 """The values of image files, of any depth and any number of bands."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,14 +42,20 @@ def image_suffixes() -> frozenset[str]:
 
 @contextmanager
 def ignored_warnings() -> Iterator[None]:
-    """Pass over warnings about broken metadata: the pixels decide.
+    """Pass over warnings about broken metadata, since the pixels decide, and about TIFFs that tifffile reads instead.
 
     Do not enter it inside a thread: Python keeps one list of filters for all threads, and two that overlap leave it
     changed for good.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    log = logging.getLogger("PIL.TiffImagePlugin")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 @contextmanager
@@ -134,6 +141,8 @@ def read_values(path: Path, image: Image.Image | None, *, alpha: bool) -> Values
         values = np.asarray(ImageOps.exif_transpose(image))
     else:
         values = _read_deep_color(path, alpha=alpha)
+    if np.iscomplexobj(values):
+        raise UnsupportedImageError(f"'{path}' holds complex numbers; save their magnitude or phase instead.")
     return values[..., None] if values.ndim == 2 else values
 
 

@@ -14,7 +14,7 @@ from amask_solo.data.decode import decode_all
 from amask_solo.data.mask_files import read_segments
 from amask_solo.data.subsets import balanced_subset
 from amask_solo.errors import UserError
-from amask_solo.files import check_holds
+from amask_solo.files import check_holds, expanded
 
 OBJECTS = True
 LABELS = False
@@ -71,7 +71,7 @@ def load_voc(
         Everingham et al., `The Pascal Visual Object Classes Challenge <http://host.robots.ox.ac.uk/pascal/VOC/>`_,
         IJCV 2010.
     """
-    folder = Path(root).expanduser()
+    folder = expanded(root)
     if not download:
         check_holds(name, folder, holds, source=source, can_download=True)
     given: dict[str, Any] = {"year": str(year), "download": download}

@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from amask_solo.evaluation.attack import Attack
     from amask_solo.evaluation.backbone import Backbone
     from amask_solo.evaluation.clustering import Clustering
+    from amask_solo.evaluation.embeddings import Embeddings
     from amask_solo.evaluation.knn import KNN, weighted_knn
     from amask_solo.evaluation.linear import Linear
     from amask_solo.evaluation.masks import MaskMatch
     from amask_solo.evaluation.protocol import Protocol, Subject
     from amask_solo.evaluation.robustness import Robustness
     from amask_solo.evaluation.segmentation import Segmentation
+    from amask_solo.evaluation.segmenter import FineTuneSegmentation
     from amask_solo.evaluation.trained import FineTune, HostLinear
     from amask_solo.evaluation.transfer import Transfer
 
@@ -23,7 +25,9 @@ __all__ = [
     "Attack",
     "Backbone",
     "Clustering",
+    "Embeddings",
     "FineTune",
+    "FineTuneSegmentation",
     "HostLinear",
     "Linear",
     "MaskMatch",

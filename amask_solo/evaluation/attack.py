@@ -1,8 +1,9 @@
 """Find the worst masks against a frozen backbone, and compare the run's own masker with them."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +16,10 @@ from amask_solo.evaluation.attackers import (
     embed,
     encode,
     hide,
+    left_right,
     lift,
     make_attacker,
-    random_tries,
     strength,
-    survivors,
     train_attacker,
 )
 from amask_solo.evaluation.linear import Linear
@@ -124,9 +124,10 @@ class Attack(Protocol):
             if abs(first - own) <= SAME_AREA:
                 found["gap"] = _over(found["lift"], found["lift_own"])
         if others:
-            rest = replace(subject, masker=None, right={})
-            by_area = {first: found} | {area: self._against(rest, pool, probe, area) for area in others}
-            found = found | _by_area(by_area)
+            parts = {first: subject} | {area: replace(subject, masker=None, right={}) for area in others}
+            by_area = {first: found} | {area: self._against(parts[area], pool, probe, area) for area in others}
+            found = found | {name: float(score) for name, score in _by_area(by_area).items()}
+            subject.right |= _by_area({area: part.right for area, part in parts.items()})
         return found
 
     def _areas(self, own: float) -> list[float]:
@@ -167,31 +168,29 @@ class Attack(Protocol):
         """Return the lifts and accuracies for all kinds of masks."""
         images = subject.images("val") if probe is None else subject.labeled("val")
         totals: dict[str, float] = defaultdict(float)
-        found: dict[str, list[Tensor]] = defaultdict(list)
+        rights: dict[str, list[Tensor]] = defaultdict(list)
         for step, (pixels, labels) in enumerate(subject.batches(images)):
             views = subject.view(pixels)
             draw = stream("attack/masks", seed=subject.seed, rank=0, step=step, device=views.device)
+            found: dict[str, Tensor] = {}
             for name, value in _batch(subject, views, _kinds(subject, named, views, draw), _hits(probe, labels)):
                 totals[name] += float(value.sum()) / len(images)
-                found[name].append(value > 0)
+                found[name] = found.get(name, 0) + value / 100
             if probe is not None:
-                correct = classifies(subject, probe, labels)
-                right = correct(views, torch.arange(len(views), device=views.device))
-                if self.search:
-                    draw = stream("attack/search", seed=subject.seed, rank=0, step=step, device=views.device)
-                    tries = random_tries(views, area=area, tries=self.search, generator=draw)
-                    right = survivors(views, right, tries, correct)
-                    totals["acc1_search"] += 100 * float(right.sum()) / len(images)
-                right = survivors(views, right, (cut(a(views)).to(views.dtype) for a in attackers), correct)
-                totals["acc1_worst"] += 100 * float(right.sum()) / len(images)
-                found["acc1_worst"].append(right)
-        told = found.keys() & {"acc1", "acc1_attack", "acc1_random", "acc1_worst"}
-        subject.right |= {name: torch.cat(found[name]) for name in told}
+                draw = stream("attack/search", seed=subject.seed, rank=0, step=step, device=views.device)
+                tries: dict[str, Any] = {"area": area, "tries": self.search, "generator": draw}
+                left = left_right(views, classifies(subject, probe, labels), attackers, **tries)
+                found |= left
+                for name, right in left.items():
+                    totals[name] += 100 * float(right.sum()) / len(images)
+            for name in [name for name in found if name.startswith("acc1")]:
+                rights[name].append(found[name])
+        subject.right |= {name: torch.cat(parts) for name, parts in rights.items()}
         return dict(totals)
 
 
-def _by_area(found: dict[float, dict[str, float]]) -> dict[str, float]:
-    """Return the scores of several areas under distinct names."""
+def _by_area(found: Mapping[float, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the scores of several areas, or which images they count as right, under distinct names."""
     kinds = ("lift", "acc1_random", "acc1_attack", "acc1_search", "acc1_worst")
     named = {f"{kind}_area{a:g}": scores[kind] for a, scores in found.items() for kind in kinds if kind in scores}
     worst = {area: scores["acc1_worst"] for area, scores in found.items() if "acc1_worst" in scores}

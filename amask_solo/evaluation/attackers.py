@@ -1,6 +1,6 @@
 """Attackers: networks of several kinds, trained by gradient, and a random search."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,6 +30,9 @@ Embedding = Float[Tensor, "b d"]
 
 Right = Bool[Tensor, " b"]
 """Which images are classified correctly."""
+
+Correct = Callable[[Images, Tensor], Right]
+"""Takes views and their places in a batch, and returns which ones are classified correctly."""
 
 
 @dataclass
@@ -142,16 +145,39 @@ def random_tries(views: Images, *, area: float, tries: int, generator: torch.Gen
         yield masker(views, generator=generator)
 
 
-def survivors(
-    views: Images, right: Right, masks: Iterator[OneMask], correct: Callable[[Images, Tensor], Right]
-) -> Right:
+def left_right(
+    views: Images, correct: Correct, attackers: Iterable[Masker], *, area: float, tries: int, generator: torch.Generator
+) -> dict[str, Right]:
+    """Return which images are right under all of a number of random rectangles, and also under all attackers.
+
+    Args:
+        views: The images.
+        correct: As in :func:`survivors`.
+        attackers: Their masks are made binary.
+        area: The share of an image that a rectangle hides.
+        tries: How many rectangles; 0 leaves them out, and ``acc1_search`` with them.
+        generator: Of the rectangles.
+
+    Returns:
+        ``acc1_search`` and ``acc1_worst``.
+    """
+    found = {}
+    right = correct(views, torch.arange(len(views), device=views.device))
+    if tries:
+        rectangles = random_tries(views, area=area, tries=tries, generator=generator)
+        found["acc1_search"] = right = survivors(views, right, rectangles, correct)
+    masks = (cut(attacker(views)).to(views.dtype) for attacker in attackers)
+    return found | {"acc1_worst": survivors(views, right, masks, correct)}
+
+
+def survivors(views: Images, right: Right, masks: Iterator[OneMask], correct: Correct) -> Right:
     """Return which images are classified correctly under all masks; wrong ones are not tried again.
 
     Args:
         views: The images.
         right: Which images are right so far.
         masks: Several batches of one mask for each image.
-        correct: Takes views and their places in the batch, and returns which ones are classified correctly.
+        correct: Of the batch.
     """
     left = right.nonzero()[:, 0]
     for mask in masks:
@@ -161,6 +187,6 @@ def survivors(
     return torch.zeros_like(right).index_fill(0, left, value=True)
 
 
-def classifies(subject: Subject, probe: nn.Module, labels: Tensor) -> Callable[[Images, Tensor], Right]:
+def classifies(subject: Subject, probe: nn.Module, labels: Tensor) -> Correct:
     """Return the argument ``correct`` of :func:`survivors` for a probe on a batch with these labels."""
     return lambda views, places: probe(encode(subject, views)).argmax(dim=1) == labels[places]

@@ -1,42 +1,54 @@
-"""A linear classifier on a backbone, trained on augmented views: the backbone frozen, or with it."""
+"""Train a head on a backbone by gradient descent on augmented views: the backbone frozen, or with it."""
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from lightning.pytorch import LightningModule, Trainer
+from timm.optim import param_groups_layer_decay
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from amask_solo._random import stream
 from amask_solo._types import Images, Scalar
 from amask_solo.augment.views import Views
 from amask_solo.data import ImageSet, make_loader
+from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.protocol import Subject
 from amask_solo.evaluation.scores import val_accuracy
 from amask_solo.lightning_logs import heard
 
-MOMENTUM = 0.9
+OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = MappingProxyType(
+    {"sgd": partial(SGD, momentum=0.9), "adamw": AdamW}
+)
+
+Trained = TypeVar("Trained", bound=LightningModule)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a classifier is trained, by SGD with momentum.
+    """How a head is trained, and the backbone with it.
 
     Attributes:
         epochs: Passes over the images.
         batch_size: Images a step; a smaller set is one batch.
-        head_lr: Learning rate of the linear layer for batches of 256 images, scaled in proportion for others.
+        head_lr: Learning rate of the head for batches of 256 images, scaled in proportion for others.
         backbone_lr: The same for the backbone; 0 freezes it, its statistics of batch normalization too.
         weight_decay: Of everything that is trained.
         schedule: Makes the schedule of the learning rates, which steps after each epoch.
+        optimizer: ``sgd`` with momentum, or ``adamw``.
+        layer_decay: Each layer learns by this factor slower than the one behind it, and no decay reaches biases, norms
+            and positions, as timm has it; ``None`` treats all of them alike.
     """
 
     epochs: int
@@ -45,6 +57,36 @@ class Recipe:
     backbone_lr: float
     weight_decay: float
     schedule: Callable[[Optimizer], LRScheduler]
+    optimizer: str = "sgd"
+    layer_decay: float | None = None
+
+    def copy(self, backbone: Backbone) -> Backbone:
+        """Return a copy of a backbone that is trained, or frozen."""
+        trained = self.backbone_lr > 0
+        return deepcopy(backbone).requires_grad_(trained).train(trained)
+
+    def optimizers(
+        self, head: nn.Module, backbone: Backbone, *, batch_size: int
+    ) -> tuple[list[Optimizer], list[LRScheduler]]:
+        """Return the optimizer, with learning rates for batches of this size, and its schedule, for Lightning."""
+        scale = batch_size / 256
+        groups: list[dict[str, Any]] = [{"params": head.parameters(), "lr": self.head_lr * scale}]
+        if self.backbone_lr > 0:
+            groups += self._layers(backbone, self.backbone_lr * scale)
+        optimizer = OPTIMIZERS[self.optimizer](groups, weight_decay=self.weight_decay)
+        return [optimizer], [self.schedule(optimizer)]
+
+    def _layers(self, backbone: Backbone, lr: float) -> list[dict[str, Any]]:
+        if self.layer_decay is None:
+            return [{"params": backbone.parameters(), "lr": lr}]
+        undecayed = getattr(backbone.model, "no_weight_decay", set)()
+        found = param_groups_layer_decay(
+            backbone.model, self.weight_decay, no_weight_decay_list=undecayed, layer_decay=self.layer_decay
+        )
+        # timm's last layer is the classifier, which here is a head of its own: the one before it comes first.
+        behind = lr * self.layer_decay
+        decay = "weight_decay"
+        return [{"params": group["params"], decay: group[decay], "lr": behind * group["lr_scale"]} for group in found]
 
 
 class Classifier(LightningModule):
@@ -58,10 +100,10 @@ class Classifier(LightningModule):
 
     def __init__(self, subject: Subject, recipe: Recipe, *, batch_size: int) -> None:
         super().__init__()
-        trained, data = recipe.backbone_lr > 0, subject.data
-        self.backbone = deepcopy(subject.backbone).requires_grad_(trained).train(trained)
+        data = subject.data
+        self.backbone = recipe.copy(subject.backbone)
         self.head = nn.Linear(self.backbone.num_features, data.num_classes)
-        self._subject, self._recipe, self._scale = subject, recipe, batch_size / 256
+        self._subject, self._recipe, self._batch_size = subject, recipe, batch_size
         crops = {"rrc": {}, "horizontal_flip": {"prob": 0.5}, "crop_size": data.image_size, "num_crops": 1}
         self._views = Views([crops], mean=data.mean, std=data.std, view_filter=subject.view_filter)
 
@@ -82,28 +124,32 @@ class Classifier(LightningModule):
         self._subject.tell(f"epoch {self.current_epoch + 1} of {self.trainer.max_epochs}")
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """Return SGD with a learning rate of its own for the backbone, and the schedule."""
-        recipe = self._recipe
-        groups = [{"params": self.head.parameters(), "lr": recipe.head_lr * self._scale}]
-        if recipe.backbone_lr > 0:
-            groups.append({"params": self.backbone.parameters(), "lr": recipe.backbone_lr * self._scale})
-        optimizer = SGD(groups, momentum=MOMENTUM, weight_decay=recipe.weight_decay)
-        return [optimizer], [recipe.schedule(optimizer)]
+        """Return the optimizer and the schedule of the recipe."""
+        return self._recipe.optimizers(self.head, self.backbone, batch_size=self._batch_size)
 
 
 def train_classifier(subject: Subject, images: ImageSet, recipe: Recipe) -> Classifier:
-    """Train a classifier on a copy of the subject's backbone.
-
-    Every image is seen once an epoch, in random resized crops and horizontal flips; an incomplete last batch is left
-    out.
+    """Train a classifier on a copy of the subject's backbone; see :func:`train`.
 
     Args:
         subject: Gives the backbone, the device and the seed.
         images: What to train on, all with labels.
         recipe: How to train.
+    """
+    return train(partial(Classifier, subject, recipe), subject, images, recipe)
+
+
+def train(make: Callable[..., Trained], subject: Subject, images: ImageSet, recipe: Recipe) -> Trained:
+    """Train a module in which every image is seen once an epoch; an incomplete last batch is left out.
+
+    Args:
+        make: Builds the module, ``make(batch_size=...)``, which gets batches of ``[indexes, uint8 images, labels]``.
+        subject: Gives the device and the seed.
+        images: What to train on.
+        recipe: How long, and by which batches.
 
     Returns:
-        The classifier of the last epoch, in evaluation mode on the device of the subject.
+        The module of the last epoch, in evaluation mode on the device of the subject.
     """
     batch_size = min(recipe.batch_size, len(images))
     device = subject.device
@@ -111,7 +157,7 @@ def train_classifier(subject: Subject, images: ImageSet, recipe: Recipe) -> Clas
     # The first weights of the head, and the backbone's dropout if it has any, come from the global stream.
     with torch.random.fork_rng(range(torch.cuda.device_count())), _silence():
         torch.manual_seed(subject.seed)
-        classifier = Classifier(subject, recipe, batch_size=batch_size)
+        module = make(batch_size=batch_size)
         trainer = Trainer(
             accelerator=device.type,
             devices=[device.index or 0] if device.type == "cuda" else 1,
@@ -122,8 +168,8 @@ def train_classifier(subject: Subject, images: ImageSet, recipe: Recipe) -> Clas
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        trainer.fit(classifier, loader)
-    return classifier.to(device).eval()
+        trainer.fit(module, loader)
+    return module.to(device).eval()
 
 
 @torch.no_grad()

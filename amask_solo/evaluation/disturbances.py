@@ -1,7 +1,6 @@
 """Images made harder: parts hidden by rectangles or objects, other backgrounds, corruptions of ImageNet-C."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -14,6 +13,7 @@ from amask_solo._types import Images
 from amask_solo.data import ImageSet, load_image_masks
 from amask_solo.data.base import Labels, ObjectMasks, Pixels
 from amask_solo.evaluation.protocol import Subject
+from amask_solo.files import expanded
 from amask_solo.maskers.random import RandomMasker
 from amask_solo.occlusion import occlude
 
@@ -45,7 +45,7 @@ def load_occluders(folder: str, *, size: int) -> Occluders:
     Raises:
         UserError: If a folder is missing or empty, or images and masks do not match.
     """
-    places = (Path(folder).expanduser() / name for name in ("images", "masks"))
+    places = (expanded(folder) / name for name in ("images", "masks"))
     images_path, masks_path = map(str, places)
     found = load_image_masks(
         images_path=images_path, masks_path=masks_path, image_size=size, val_fraction=0.0, labels="none"

@@ -15,6 +15,7 @@ from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Features, Protocol, Split, Subject
 from amask_solo.evaluation.regression import Axes, Settings, solve
 from amask_solo.evaluation.scores import accuracy, hold_out, val_accuracy
+from amask_solo.files import expanded
 from amask_solo.rules import AT_LEAST_0, BETWEEN, PART, TEXT, either, one_of, one_or_several, table, whole
 
 Share = float | int | str
@@ -163,7 +164,7 @@ def pick_share(images: ImageSet, share: Share, *, seed: int) -> Picks:
     if not isinstance(share, str):
         classes = len(images.labels.unique())
         return balanced_subset(images.labels, max(classes, round(share * len(images))), seed=seed)
-    file = Path(share).expanduser()
+    file = expanded(share)
     if not file.is_file():
         raise UserError(f"Expected fraction to be a share above 0, up to 1, or a list of files, but got {share!r}.")
     listed = {Path(line.strip()).name for line in file.read_text().splitlines()} - {""}

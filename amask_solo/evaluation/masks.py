@@ -20,6 +20,8 @@ from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.localisers.base import Localiser
 from amask_solo.maskers import SaliencyMasker, random_blocks
 from amask_solo.maskers.base import highest
+from amask_solo.occlusion import occlude
+from amask_solo.visualization import denormalize, mask_panel, save_panel
 
 HardMasks = Bool[Tensor, "b n h w"]
 """Masks of which each pixel is hidden or not."""
@@ -32,6 +34,10 @@ Parts = Int64[Tensor, "b h w"]
 
 Scores = Float[Tensor, " b"]
 """One score for each image."""
+
+
+DRAWN = 8
+"""Images on the picture of the masks."""
 
 
 class MaskMatch(Protocol):
@@ -53,6 +59,8 @@ class MaskMatch(Protocol):
 
     The foreground of a localiser is scored as one mask, under names that begin with ``localiser_``: by default that of
     the run's localiser, if its masker has one.
+
+    The masks of the first images become a picture, ``masks_DATA.png``, which the run's report takes up.
 
     Args:
         localiser: Scored in place of the run's own, on any run, masked or not.
@@ -94,6 +102,8 @@ class MaskMatch(Protocol):
                 for suffix, rivals in _rivals(masks, generator=generator).items():
                     for name, scores in match(rivals, objects[picks], known[picks]).items():
                         totals[prefix + name + suffix] += 100 * float(scores.sum()) / len(order)
+        if subject.folder is not None:
+            _draw(subject, next(iter(finders.values())), showing[:DRAWN].cpu(), generator=generator)
         return dict(totals)
 
     def _finders(self, subject: Subject) -> dict[str, Callable[..., Masks]]:
@@ -112,6 +122,18 @@ class MaskMatch(Protocol):
                 "name a localiser by protocol.masks.localiser={_target_: ...}, or leave 'masks' out of protocol."
             )
         return found
+
+
+def _draw(subject: Subject, find: Callable[..., Masks], picks: Tensor, *, generator: torch.Generator) -> None:
+    """Leave a picture of some validation images, their masks, and what the first mask leaves of them."""
+    data = subject.data
+    views = subject.view(subject.images("val").select(picks).stack())
+    masks = find(views, generator=generator).float()
+    left = occlude(views, masks[:, :1], torch.zeros_like(views))
+    images, hidden = (denormalize(x, data.mean, data.std) for x in (views, left))
+    save_panel(
+        mask_panel(images, masks, hidden, title=f"masks on {data.name}"), subject.place(f"masks_{data.name}.png")
+    )
 
 
 def _foreground(masker: SaliencyMasker, views: Images, *, generator: torch.Generator) -> Masks:  # noqa: ARG001

@@ -1,10 +1,12 @@
 """What a protocol is: one way to score a frozen backbone, or its masker, on a data set."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -40,11 +42,16 @@ class Subject:
         device: Where the networks are.
         batch_size: Images a forward pass.
         seed: Of everything that a protocol draws.
+        reading: How images from elsewhere are to be read, as those of the training: ``value_range``, ``bands`` and
+            ``channels`` for :func:`~amask_solo.data.load_image_folder`; by default as ``data``.
         view_filter: What the views of the run passed, which those of its evaluation pass too; ``None`` if nothing.
         make_head: Builds the projection head of the run, in evaluation mode on ``device``, if it had one; see ``head``.
         tell: Is told in a few words how far a slow protocol is.
         right: Is told by protocols, for each of their accuracies that can say so, which of the labeled validation
-            images are classified correctly, in their order.
+            images are classified correctly, in their order. Where an accuracy is a mean of several, a number for each
+            image of which the mean is the accuracy.
+        folder: Where protocols leave files, beside the scores; ``None`` if nowhere.
+        written: The files that a protocol has left; pictures among them go into the report of the run.
     """
 
     backbone: Backbone
@@ -53,16 +60,30 @@ class Subject:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     batch_size: int = 256
     seed: int = 0
+    reading: Mapping[str, Any] = field(default_factory=dict)
     view_filter: Filter | None = None
     make_head: Callable[[], nn.Module | None] = field(default=lambda: None, repr=False)
     tell: Callable[[str], Any] = field(default=lambda _: None, repr=False)
-    right: dict[str, Bool[Tensor, " n"]] = field(default_factory=dict, repr=False)
+    right: dict[str, Bool[Tensor, " n"] | Float[Tensor, " n"]] = field(default_factory=dict, repr=False)
+    folder: Path | None = None
+    written: list[Path] = field(default_factory=list, repr=False)
     _features: dict[Split, Features] = field(default_factory=dict, repr=False)
 
     @cached_property
     def head(self) -> nn.Module | None:
         """The projection head: features to the embedding that the run's loss compares. Built when it is asked for."""
         return self.make_head()
+
+    def place(self, name: str) -> Path:
+        """Return the path of a file that a protocol is about to leave.
+
+        Raises:
+            UserError: If there is no folder for files.
+        """
+        if self.folder is None:
+            raise UserError("This protocol writes files, but there is no folder for them: Subject(folder=...).")
+        self.written.append(self.folder / re.sub(r"[^\w.-]", "_", name))
+        return self.written[-1]
 
     def images(self, split: Split) -> ImageSet:
         """Return one part of the data.

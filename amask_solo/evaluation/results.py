@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
@@ -18,8 +18,8 @@ EVALUATION = "evaluation.json"
 SAME = ("protocol", "data", "images", "which")
 """Entries of a result that another one must share to take its place."""
 
-Right = Bool[np.ndarray, " _"]
-"""Which labeled validation images were classified correctly, in their order."""
+Right = Bool[np.ndarray, " _"] | Float[np.ndarray, " _"]
+"""Which labeled validation images were classified correctly, in their order; or numbers with the accuracy as mean."""
 
 STATE = "state"
 """The entry that tells one state of a checkpoint from any other."""
@@ -80,13 +80,15 @@ def add_result(path: Path, facts: Mapping[str, Any], result: Mapping[str, Any]) 
 
 
 def pack(right: Right) -> dict[str, Any]:
-    """Return what a file holds of the images that were classified correctly: a bit each.
+    """Return what a file holds of the images that were classified correctly: a bit or 32 bits each.
 
     Example:
         >>> pack(np.array([True, False, True]))
         {'images': 3, 'bits': 'oA=='}
     """
-    return {"images": len(right), "bits": b64encode(np.packbits(right).tobytes()).decode()}
+    if np.isin(right, (0, 1)).all():
+        return {"images": len(right), "bits": b64encode(np.packbits(right.astype(bool)).tobytes()).decode()}
+    return {"images": len(right), "shares": b64encode(right.astype("<f4").tobytes()).decode()}
 
 
 def unpack(kept: Mapping[str, Any]) -> Right:
@@ -96,7 +98,13 @@ def unpack(kept: Mapping[str, Any]) -> Right:
         >>> unpack({"images": 3, "bits": "oA=="})
         array([ True, False,  True])
     """
-    count, packed = kept["images"], np.frombuffer(b64decode(kept["bits"], validate=True), np.uint8)
+    count = kept["images"]
+    if "shares" in kept:
+        shares = np.frombuffer(b64decode(kept["shares"], validate=True), "<f4")
+        if len(shares) != count:
+            raise ValueError(f"Expected shares of {count} images, but got {len(shares)}.")
+        return shares
+    packed = np.frombuffer(b64decode(kept["bits"], validate=True), np.uint8)
     if len(packed) != -(-count // 8):
         raise ValueError(f"Expected bits of {count} images, but got {len(packed)} bytes.")
     return np.unpackbits(packed, count=count).astype(bool)

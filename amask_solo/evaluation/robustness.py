@@ -98,13 +98,12 @@ class Robustness(Protocol):
         score = partial(acc1_on, subject, classifier)
         features, labels = subject.features("val")
         scores = {"acc1": val_accuracy(subject, classifier(features), labels)["acc1"]}
-        by_area = {0.0: scores["acc1"]}
+        by_area = {0.0: "acc1"} | {area: f"acc1_area{area:g}" for area in self.areas}
         for area in self.areas:
-            name = f"acc1_area{area:g}"
-            scores |= score(images, occluded(subject, images, area), score=name)
-            by_area[area] = scores[name]
+            scores |= score(images, occluded(subject, images, area), score=by_area[area])
         if self.areas:
-            scores["acc1_curve"] = mean_height(by_area)
+            scores["acc1_curve"] = float(mean_height({area: scores[name] for area, name in by_area.items()}))
+            subject.right["acc1_curve"] = mean_height({area: subject.right[name] for area, name in by_area.items()})
         return scores | {
             name: value
             for part in (self._under_objects, self._corrupted, _on_backgrounds)
@@ -127,6 +126,8 @@ class Robustness(Protocol):
         scores: dict[str, float] = {}
         for name, strength in product(CORRUPTIONS, STRENGTHS):
             scores |= score(images, corrupted(subject, images, name, strength), score=f"acc1_{name}_{strength}")
+        right = [subject.right[name].float() for name in scores]
+        subject.right["acc1_corrupted"] = torch.stack(right).mean(dim=0)
         return scores | {"acc1_corrupted": sum(scores.values()) / len(scores)}
 
 

@@ -1,6 +1,6 @@
 """What all classifying protocols share: the scores, and how settings are chosen without the validation set."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from jaxtyping import Float, Int
@@ -78,15 +78,16 @@ def acc1_on(
     return {score: accuracy(logits, labels, num_classes=subject.data.num_classes)["acc1"]}
 
 
-def mean_height(curve: dict[float, float]) -> float:
-    """Return the mean of the curve that joins some points by straight lines.
+def mean_height(curve: Mapping[float, float | Tensor]) -> Float[Tensor, "*any"]:
+    """Return the mean of the curve that joins some points by straight lines; of many curves, if the heights are many.
 
     Example:
-        >>> mean_height({0.0: 100.0, 0.5: 50.0, 0.1: 90.0})
+        >>> float(mean_height({0.0: 100.0, 0.5: 50.0, 0.1: 90.0}))
         75.0
     """
-    place, height = torch.tensor(sorted(curve.items()), dtype=torch.float64).T
-    return float(torch.trapezoid(height, place) / (place[-1] - place[0]))
+    place = torch.tensor(sorted(curve), dtype=torch.float64)
+    height = torch.stack([torch.as_tensor(curve[float(x)]).double().cpu() for x in place])
+    return torch.trapezoid(height, place, dim=0) / (place[-1] - place[0])
 
 
 def hold_out(labels: Int[Tensor, " n"], fraction: float, *, seed: int) -> tuple[Int[Tensor, " a"], Int[Tensor, " b"]]:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from functools import partial
 
-from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR, SequentialLR
 
 from amask_solo.data.subsets import balanced_subset
 from amask_solo.evaluation.classifier import Recipe, train_classifier, val_scores
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.rules import AT_LEAST_0, BETWEEN, PART, POSITIVE, several, table, whole
+from amask_solo.rules import AT_LEAST_0, BETWEEN, PART, POSITIVE, one_of, or_null, several, table, whole
 
 
 class HostLinear(Protocol):
@@ -77,20 +78,31 @@ class FineTune(Protocol):
     smaller, with a learning rate in proportion. Half a cosine without warm-up, where the paper says nothing, and plain
     momentum, where it takes Nesterov's, are ours. The host has a script for this, but only for masked autoencoders.
 
+    Transformers are fine-tuned otherwise, see ``configs/protocol/finetune_vit.yaml``: by AdamW, with a warm-up and with
+    learning rates that fall from the last layer to the first, as timm has them. Both are BEiT's; rates, decay and
+    epochs there are those of masked autoencoders for ViT-B, without their RandAugment, Mixup, CutMix and drop path.
+
+    Cost: ``epochs`` forward and backward passes over each share.
+
     Args:
         fraction: Shares of the labeled training images, in (0, 1].
         epochs: Passes over each share.
         batch_size: Images a step.
         lr: Of the backbone, for batches of 256 images; that of other batches is in proportion to their size.
         head_lr: The same for the linear layer, which starts from nothing.
-        weight_decay: Of everything.
+        weight_decay: Of everything; with a ``layer_decay``, not of the backbone's biases, norms and positions.
+        optimizer: ``sgd`` with momentum, or ``adamw``.
+        warmup: Epochs over which the learning rates rise to their height, in equal steps.
+        layer_decay: The factor between the learning rates of one layer and the next, in (0, 1]; ``None`` for none.
 
     Raises:
-        ValueError: If a number is out of range.
+        ValueError: If a number is out of range, or the warm-up leaves no epoch.
 
     References:
         Chen et al., `A Simple Framework for Contrastive Learning of Visual Representations
-        <https://arxiv.org/abs/2002.05709>`_, ICML 2020, appendix B.5.
+        <https://arxiv.org/abs/2002.05709>`_, ICML 2020, appendix B.5. Bao et al., `BEiT
+        <https://arxiv.org/abs/2106.08254>`_, ICLR 2022. He et al., `Masked Autoencoders Are Scalable Vision Learners
+        <https://arxiv.org/abs/2111.06377>`_, CVPR 2022, appendix A.1.
     """
 
     needs = ("labels",)
@@ -101,6 +113,9 @@ class FineTune(Protocol):
         lr=POSITIVE,
         head_lr=POSITIVE,
         weight_decay=AT_LEAST_0,
+        optimizer=one_of("sgd", "adamw"),
+        warmup=whole(0),
+        layer_decay=or_null(PART),
     )
 
     def __init__(
@@ -112,11 +127,22 @@ class FineTune(Protocol):
         lr: float = 0.05,
         head_lr: float = 0.05,
         weight_decay: float = 0.0,
+        optimizer: str = "sgd",
+        warmup: int = 0,
+        layer_decay: float | None = None,
     ) -> None:
+        if warmup >= epochs:
+            raise ValueError(f"Expected warmup to be less than the {epochs} epochs, but got {warmup}.")
         self.fraction = sorted(fraction)
-        schedule = partial(CosineAnnealingLR, T_max=epochs)
         self.recipe = Recipe(
-            epochs, batch_size, head_lr=head_lr, backbone_lr=lr, weight_decay=weight_decay, schedule=schedule
+            epochs,
+            batch_size,
+            head_lr=head_lr,
+            backbone_lr=lr,
+            weight_decay=weight_decay,
+            schedule=partial(warm_cosine, epochs=epochs, warmup=warmup),
+            optimizer=optimizer,
+            layer_decay=layer_decay,
         )
 
     def __call__(self, subject: Subject) -> dict[str, float]:
@@ -131,3 +157,12 @@ class FineTune(Protocol):
             largest = val_scores(subject, train_classifier(subject, part, self.recipe), val)
             scores |= {f"{name}_fraction{share:g}": value for name, value in largest.items()}
         return largest | scores
+
+
+def warm_cosine(optimizer: Optimizer, *, epochs: int, warmup: int) -> LRScheduler:
+    """Return a schedule by epochs: up in equal steps to the full rates, then half a cosine down."""
+    cosine = CosineAnnealingLR(optimizer, T_max=epochs - warmup)
+    if not warmup:
+        return cosine
+    rise = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
+    return SequentialLR(optimizer, [rise, cosine], milestones=[warmup])

@@ -1,17 +1,23 @@
 """Score the features on other data sets than the one they were learned from."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
+import torch
+from torch import Tensor
+
 from amask_solo.configuration import instantiate_choice
 from amask_solo.data import ImageData, load_image_folder
+from amask_solo.data.reading import describe_range
 from amask_solo.errors import UserError
 from amask_solo.evaluation.disturbances import occluded
 from amask_solo.evaluation.knn import KNN
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import acc1_on, val_accuracy
+from amask_solo.files import expanded
 from amask_solo.rules import BETWEEN, TEXT, one_or_several, or_null, table, whole
 
 METRICS = ("acc1", "mean_per_class")
@@ -21,7 +27,8 @@ _VALIDATION = ("val", "valid", "validation", "test")
 class Transfer(Protocol):
     """Nearest neighbors and logistic regression on frozen features of other data sets.
 
-    Images are normalized with the statistics of the subject's data, as in its training.
+    Images are read and normalized as those of the training: with its bands, mean and standard deviation, and with its
+    range of values where files hold the same kind of numbers. Others have their own range, and a warning says so.
 
     Args:
         folders: Folders of data sets. Each has one sub-folder for each class, or ``train`` and one of ``val``,
@@ -77,17 +84,22 @@ class Transfer(Protocol):
             other = self.subject_on(subject, place, name=name)
             nearest = KNN()(other)
             scores |= {f"{name}/knn_{metric}": nearest[metric] for metric in METRICS if metric in nearest}
+            subject.right[f"{name}/knn_acc1"] = other.right["acc1"]
             scores |= {f"{name}/{score}": value for score, value in self._linear(other).items()}
+            subject.right |= {f"{name}/{score}": right for score, right in other.right.items()}
         kinds = ("linear_acc1", *(["linear_acc1_occluded"] if self.occluded else []))
-        return scores | {
-            f"mean_{kind}": fmean(v for k, v in scores.items() if k.endswith(f"/{kind}")) for kind in kinds
-        }
+        for kind in kinds:
+            of_kind = [score for score in scores if score.endswith(f"/{kind}")]
+            subject.right[f"mean_{kind}"] = _weighted([subject.right[score] for score in of_kind])
+            scores[f"mean_{kind}"] = fmean(scores[score] for score in of_kind)
+        return scores
 
     def _linear(self, subject: Subject) -> dict[str, float]:
         classifier, images = Linear().fit(subject), subject.labeled("val")
         features, labels = subject.features("val")
         found = val_accuracy(subject, classifier(features), labels)
         scores = {f"linear_{metric}": found[metric] for metric in METRICS if metric in found}
+        subject.right["linear_acc1"] = subject.right["acc1"]
         if self.occluded:
             views = occluded(subject, images, self.occluded)
             scores |= acc1_on(subject, classifier, images, views, score="linear_acc1_occluded")
@@ -119,23 +131,35 @@ class Transfer(Protocol):
     def _load(self, subject: Subject, path: Path, *, name: str) -> ImageData:
         val_path = next((path / part for part in _VALIDATION if (path / part).is_dir()), None)
         split = val_path is not None and (path / "train").is_dir()
-        return load_image_folder(
-            train_path=str(path / "train" if split else path),
-            val_path=str(val_path) if split else None,
-            val_fraction=0.2,
-            image_size=self.image_size or subject.data.image_size,
-            seed=subject.seed,
-            mean=subject.data.mean,
-            std=subject.data.std,
-            value_range=subject.data.value_range,
-            bands=subject.data.bands,
-            channels="rgb" if len(subject.data.mean) == 3 else "keep",
-            name=name,
-        )
+        reading = subject.reading or subject.data.reading
+        try:
+            data = load_image_folder(
+                train_path=str(path / "train" if split else path),
+                val_path=str(val_path) if split else None,
+                val_fraction=0.2,
+                image_size=self.image_size or subject.data.image_size,
+                seed=subject.seed,
+                mean=subject.data.mean,
+                std=subject.data.std,
+                name=name,
+                **reading,
+            )
+        except ValueError as error:
+            raise UserError(f"'{name}' cannot be read as the images of the training were: {error}") from error
+        if data.reading["value_range"] != reading["value_range"]:
+            said = describe_range(data.value_range, data.numbers, reading["value_range"])
+            warnings.warn(f"{name}: {said}", stacklevel=2)
+        return data
+
+
+def _weighted(rights: Sequence[Tensor]) -> Tensor:
+    """Return which images of several sets are right, with weights by which the mean over all is that over sets."""
+    total = sum(map(len, rights))
+    return torch.cat([right.double() * (total / (len(rights) * len(right))) for right in rights])
 
 
 def _existing(folder: str) -> Path:
-    path = Path(folder).expanduser().resolve()
+    path = expanded(folder).resolve()
     if not path.is_dir():
         raise UserError(f"Expected a folder of images in protocol.transfer.folders at {folder}; check the path.")
     return path

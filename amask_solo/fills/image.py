@@ -67,8 +67,9 @@ class HighPass(Fill):
 class ChannelWise(Fill):
     """Show other content in one color channel of each hidden patch, and the image in its other channels.
 
-    In the channel-wise masks of Chin et al. each channel has hidden patches of its own. A mask is the same for all
-    channels here, so the fill draws which channel of a patch is hidden: a third of the colors that the mask covers.
+    The fill draws which channel of a patch is hidden: a third of the values that the mask covers. Ours. In the
+    channel-wise masks of Chin et al. each channel has hidden patches of its own, as many as a mask of all channels:
+    ``separate`` of :class:`~amask_solo.maskers.SaliencyMasker`.
 
     Args:
         fill: What the hidden channel shows.
@@ -77,10 +78,6 @@ class ChannelWise(Fill):
 
     Raises:
         ValueError: If the share is not in (0, 1], or the grid has no row.
-
-    References:
-        Chin et al., `Masking Improves Contrastive Self-Supervised Learning for ConvNets, and Saliency Tells You Where
-        <https://arxiv.org/abs/2309.12757>`_, WACV 2024, after the released code: 70 % of the grids are channel-wise.
     """
 
     def __init__(self, fill: Fill, *, share: float = 0.7, grid: int = 7) -> None:

@@ -1,6 +1,7 @@
 """The masker's side of the game: its turns and its private optimizer."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from math import nan
 from typing import Any, NamedTuple
@@ -72,6 +73,8 @@ class Adversary(nn.Module):
             (ours).
         part: The share of the batch that further moves use, in (0, 1]; half of the batch costs half.
         start_epoch: The first epoch, from 0, in which anything is hidden; before it, the method is the stock method.
+        compile: Whether the masker's part of a training step is compiled (:func:`torch.compile`), once for each size of
+            batch, so that it starts few operations. Masks are the same up to rounding; monitors see uncompiled ones.
         memory_efficient: Whether to keep the graph of only one entry of the sum at a time. This takes the memory of one
             mask and a few percent more time; see :mod:`amask_solo.game.memory`. Under DDP, it needs the plain strategy.
 
@@ -91,6 +94,7 @@ class Adversary(nn.Module):
         steps: int = 1,
         part: float = PART,
         start_epoch: int = 0,
+        compile: bool = False,  # noqa: A002
         memory_efficient: bool = False,
     ) -> None:
         super().__init__()
@@ -110,6 +114,7 @@ class Adversary(nn.Module):
         self.every, self.start_epoch = every, start_epoch
         self.steps, self.part = steps, part
         self.schedule, self.warmup = schedule, warmup
+        self.compiles = compile
         self.memory_efficient = memory_efficient and game.num_entries > 1
         self.optimizer: torch.optim.Optimizer | None = None
         self._make_optimizer = optimizer
@@ -153,6 +158,12 @@ class Adversary(nn.Module):
             group["base_lr"] = group["lr"]
         if resumed is not None:
             self.optimizer.load_state_dict(resumed)
+        if self.compiles:
+            self.masker.compile(fullgraph=True, dynamic=False)
+
+    def uncompiled(self) -> AbstractContextManager:
+        """Return a context in which nothing is compiled, for batches of other sizes than those of training."""
+        return torch.compiler.set_stance("force_eager") if self.compiles else nullcontext()
 
     def gather(self, objective: Scalar) -> None:
         """Accumulate the gradients of the masker's objective in its parameters, and in no others."""
@@ -175,7 +186,7 @@ class Adversary(nn.Module):
             views: The clean views, ``(B, C, H, W)`` each, on the device of the adversary.
             loss: The objective as a function of the views. It is called once for each entry of the game's sum, and
                 again in each turn of the masker's own; batch statistics see every call.
-            sides: The indexes of the masked views.
+            sides: The indexes of the masked views, unless the game has pairs, which say it.
             generator: Source of randomness for masks and fill, on that device.
 
         Raises:
@@ -192,7 +203,7 @@ class Adversary(nn.Module):
             self.start()
         moves = self.moves(self._played)
         self._played += 1
-        board = Board(game, views, sides, loss, generator)
+        board = Board(game, views, game.sides or sides, loss, generator)
         self._board = board if moves else None
         return self.update.encoder_turn(board, moves=moves)
 
@@ -239,10 +250,12 @@ class Adversary(nn.Module):
 
         Without an objective, an attack does not get beyond its starting point.
         """
-        masks = self.masker(images, generator=generator)
+        with self.uncompiled():
+            masks = self.masker(images, generator=generator)
         shown = self.game.show(masks, generator=generator)
-        *_, last = self.game.entries([images], shown, [0], _no_objective, generator=generator)
-        return Preview(masks, pixels(last.views[last.side]))
+        *_, last = self.game.harder([images], shown, [0], _no_objective, generator=generator)
+        view = last.views[last.side]
+        return Preview(masks, pixels(view) if self.game.drop_tokens else view)
 
 
 def _no_objective(views: Views) -> Scalar:

@@ -8,8 +8,15 @@ r"""The game between encoder and masker. Read this file first.
 Here :math:`x_1, x_2` are two views of an image, :math:`C` is a constraint, and :math:`L` is the objective of a method
 of the host, seen only as a function of its views. The sum over :math:`n` is a list of
 :class:`~amask_solo._types.WeightedViews` (:meth:`Game.entries`), which can express all masks in turn, one drawn mask
-for each image, growing occlusion, a clean pair, and hard views. :mod:`~amask_solo.game.updates` says how the players
-take turns.
+for each image, growing occlusion, and hard views. :mod:`~amask_solo.game.updates` says how the players take turns.
+
+With ``pairs``, several pairs of views :math:`p`, each with a weight :math:`w_p`, stand in the place of the one in
+:math:`L`. With :math:`\tilde x_v = \mathrm{occlude}(x_v, m^v_n)` and :math:`m^v = \mathrm{masker}(x_v)`, the sum is
+
+.. math::
+
+    \sum_n w_n \bigl[ w_{\text{first}} \, L(\tilde x_1, x_2) + w_{\text{second}} \, L(x_1, \tilde x_2) +
+    w_{\text{both}} \, L(\tilde x_1, \tilde x_2) + w_{\text{neither}} \, L(x_1, x_2) \bigr] - C(m^1 \cup m^2).
 
 References:
     Shi et al., `Adversarial Masking for Self-Supervised Learning <https://arxiv.org/abs/2201.13100>`_, ICML 2022.
@@ -17,8 +24,8 @@ References:
     <https://arxiv.org/abs/2212.08277>`_, 2022.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -28,6 +35,7 @@ from amask_solo._types import BaseLoss, Images, Masks, Scalar, Views, WeightedVi
 from amask_solo.constraints.base import Constraint
 from amask_solo.fills.base import Fill
 from amask_solo.game.negatives import HardNegatives
+from amask_solo.game.pairs import PAIRS, check_pairs, masked_pairs, paired
 from amask_solo.hard_views.base import Chain, HardView
 from amask_solo.maskers.base import Masker, draw_one
 from amask_solo.occlusion import carry, occlude
@@ -57,6 +65,9 @@ class Game(nn.Module):
         apply: ``"each"`` mask alone, or ``"cumulative"``: the n-th occlusion hides what masks 1 to n hide.
         reduction: ``"mean"`` weighs N entries by 1/N, so that N does not change the size of a step; ``"sum"`` weighs
             each by 1, as the reference code of ADIOS does.
+        pairs: The pairs of views that each mask makes, with their weights (:data:`~amask_solo.game.pairs.PAIRS`).
+            ``None`` makes one, with the masked views that the method chooses. If both views are masked, they share what
+            is drawn for an image, and to the constraint their 2 N masks are those of one image.
         share: The share of the images that is occluded, in (0, 1], drawn anew in each step; the others are shown
             whole (ours).
         negatives: Hard negatives, which become a part of :math:`L`; ``None`` leaves the host's loss as it is.
@@ -65,8 +76,8 @@ class Game(nn.Module):
             transformer that leaves out hidden patches; see :mod:`amask_solo.masked.tokens`.
 
     Raises:
-        ValueError: If a setting is not among its choices, is out of range, or does not fit ``drop_tokens``, or if the
-            constraint is for another number of masks.
+        ValueError: If a setting is not among its choices, is out of range, or does not fit ``drop_tokens``, if no pair
+            has a mask, or if the constraint is for another number of masks.
     """
 
     def __init__(
@@ -78,6 +89,7 @@ class Game(nn.Module):
         draw: Draw = "one",
         apply: Apply = "each",
         reduction: Reduction = "mean",
+        pairs: Mapping[str, Any] | None = None,
         share: float = 1.0,
         negatives: HardNegatives | None = None,
         hard_views: HardView = _NOTHING_MORE,
@@ -93,17 +105,17 @@ class Game(nn.Module):
                 raise ValueError(f"Expected {name} to be one of {known}, but got {value!r}.")
         if not 0 < share <= 1:
             raise ValueError(f"Expected share to be in (0, 1], but got {share}.")
+        if masker.channelwise and (drop_tokens or apply == "cumulative"):
+            raise ValueError(
+                "Masks of single channels do not go with drop_tokens or apply=cumulative; leave these out."
+            )
         if drop_tokens and (share < 1 or apply == "cumulative" or not hard_views.idle):
             raise ValueError(
                 "drop_tokens leaves equally many patches out of each masked view, so it takes share=1, apply=each and "
                 "hard_views=none; change these, or leave drop_tokens out."
             )
-        for part in constraint.modules():
-            if getattr(part, "num_masks", None) not in (None, masker.num_masks):
-                raise ValueError(
-                    f"constraint: expected {part.num_masks} masks, one for each constraint, but the masker makes "
-                    f"{masker.num_masks}; set its num_masks to match."
-                )
+        self.pairs = check_pairs(pairs)
+        constraint.check(masker.num_masks, views=max(1, len(self.sides)))
         self.masker, self.fill, self.constraint, self.hard_views = masker, fill, constraint, hard_views
         self.negatives = negatives
         self.draw, self.reduction, self.share = draw, reduction, share
@@ -111,18 +123,26 @@ class Game(nn.Module):
         self.drop_tokens = drop_tokens
 
     @property
+    def sides(self) -> list[int]:
+        """The indexes of the views that some pair masks; none without ``pairs``, since the method then chooses."""
+        return sorted({side for name in self.pairs for side in PAIRS[name]})
+
+    @property
     def num_shown(self) -> int:
         """The number of masks of an image that are shown in turn."""
-        return 1 if self.draw == "one" else self.masker.num_masks
+        return 1 if self.draw == "one" or self.masker.channelwise else self.masker.num_masks
 
     @property
     def num_entries(self) -> int:
         """The number of entries in the sum: the calls of the host for one batch, without those of an attack."""
-        return self.num_shown * self.hard_views.num_entries
+        harder, masked = self.num_shown * self.hard_views.num_entries, len(masked_pairs(self.pairs))
+        # The pair without a mask is the same for all masks.
+        return harder * masked + len(self.pairs) - masked if self.pairs else harder
 
     def propose(self, view: Images, *, generator: torch.Generator | None = None) -> Masks:
         """Return all N masks, or one drawn mask for each image if neither constraint nor occlusion needs the others."""
-        if self.draw == "one" and self.apply_ == "each" and self.constraint.free:
+        alone = self.draw == "one" and self.apply_ == "each" and len(self.sides) < 2
+        if alone and self.constraint.free and not self.masker.channelwise:
             return self.masker.draw_one(view, generator=generator)
         return self.masker(view, generator=generator)
 
@@ -130,13 +150,26 @@ class Game(nn.Module):
         """Return the mask of each of the N occlusions: a mask alone, or the union of all masks up to it."""
         return 1 - (1 - masks).cumprod(dim=1) if self.apply_ == "cumulative" else masks
 
-    def show(self, masks: Masks, *, generator: torch.Generator | None = None) -> Float[Tensor, "b shown h w"]:
-        """Return the masks to apply: ``(B, N, H, W)``, or ``(B, 1, H, W)`` if one is drawn for each image."""
+    def penalty(self, masks: StackedMasks, sides: Sequence[int]) -> Scalar:
+        """Return the constraint on all proposed masks, with pairs as 2 N masks of an image if both views are masked."""
+        return self.constraint(torch.cat(masks.chunk(len(sides)), dim=1) if self.pairs else masks)
+
+    def show(
+        self, masks: Masks, sides: Sequence[int] = (0,), *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b shown h w"]:
+        """Return the masks to apply: N of each view, or one if one is drawn for each image."""
         masks = self.occlusions(masks)
+        if not self.pairs:
+            return self._draw(masks, generator=generator)
+        # Masks of both views one above the other are masks of one image, for which a single number is drawn.
+        above = torch.cat(masks.chunk(len(sides)), dim=-2)
+        return torch.cat(self._draw(above, generator=generator).chunk(len(sides), dim=-2))
+
+    def _draw(self, masks: Masks, *, generator: torch.Generator | None) -> Float[Tensor, "b shown h w"]:
         if self.share < 1:
             occluded = torch.rand(len(masks), generator=generator, device=masks.device) < self.share
             masks = masks * occluded[:, None, None, None]
-        if self.draw == "all" or masks.shape[1] == 1:
+        if self.draw == "all" or masks.shape[1] == 1 or self.masker.channelwise:
             return masks
         return draw_one(masks, generator=generator)
 
@@ -159,11 +192,29 @@ class Game(nn.Module):
             generator: Source of randomness for the fill and the hard views.
 
         Raises:
+            ValueError: As :meth:`harder`.
+        """
+        harder = self.harder(views, shown, sides, loss, generator=generator)
+        total = float(self.num_shown) if self.reduction == "sum" else 1.0
+        return paired(harder, views, self.pairs, total=total) if self.pairs else harder
+
+    def harder(
+        self,
+        views: Views,
+        shown: StackedMasks,
+        sides: Sequence[int],
+        loss: BaseLoss,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Iterator[WeightedViews]:
+        """Yield the entries before pairs, one for each mask and hard view; the arguments are those of :meth:`entries`.
+
+        Raises:
             ValueError: If hard views make another number of entries than they declare. The host would then write its
                 statistics and queues in the wrong call, since it does so in the last one.
         """
         occluded = self.occluded(views, shown, sides, generator=generator)
-        expected, made = shown.shape[1] * self.hard_views.num_entries, 0
+        expected, made = self.num_shown * self.hard_views.num_entries, 0
         for made, entry in enumerate(self.hard_views(occluded, loss, generator=generator), start=1):  # noqa: B007
             yield entry
         if made != expected:
@@ -178,19 +229,27 @@ class Game(nn.Module):
         """Yield the entries before hard views, one for each mask; the arguments are those of :meth:`entries`."""
         seen = masked_views(views, sides)
         content = self.fill(seen, generator=generator)
-        weight = 1.0 if self.reduction == "sum" else 1 / shown.shape[1]
-        for mask in shown.split(1, dim=1):
-            occluded = occlude(seen, mask, content)
+        channelwise = self.masker.channelwise
+        count = shown.shape[1] // (seen.shape[1] if channelwise else 1)
+        weight = 1.0 if self.reduction == "sum" else 1 / count
+        for mask in _parts(shown, count, dim=1):
+            occluded = occlude(seen, mask, content, channelwise=channelwise)
             occluded = carry(occluded, mask) if self.drop_tokens else occluded
-            hard = dict(zip(sides, occluded.chunk(len(sides)), strict=True))
+            hard = dict(zip(sides, _parts(occluded, len(sides)), strict=True))
             yield WeightedViews(tuple(hard.get(n, view) for n, view in enumerate(views)), weight, sides[-1])
 
     @staticmethod
     def value(entries: Iterable[WeightedViews], loss: BaseLoss) -> Scalar:
         """Return the weighted sum of the host's losses."""
-        return torch.stack([entry.weight * loss(entry.views) for entry in entries]).sum()
+        values = [entry.weight * loss(entry.views) for entry in entries]
+        return torch.stack(values).sum() if len(values) > 1 else values[0]
 
 
 def masked_views(views: Views, sides: Sequence[int]) -> Stacked:
     """Return the masked views, concatenated along the batch."""
     return views[sides[0]] if len(sides) == 1 else torch.cat([views[side] for side in sides])
+
+
+def _parts(tensor: Tensor, number: int, dim: int = 0) -> Sequence[Tensor]:
+    """Return equal parts; a single one is the tensor itself, whose backward pass then copies nothing."""
+    return tensor.chunk(number, dim) if number > 1 else [tensor]

@@ -46,6 +46,8 @@ def value_one_by_one(entries: Iterable[WeightedViews], loss: BaseLoss, shared: S
             known = (pixels[n].leaf if n in pixels else view for n, view in enumerate(entry.views))
             value = entry.weight * loss(tuple(known))
             total = total + value.detach()
+            if not value.requires_grad:
+                continue  # in the masker's turn, a pair without a mask teaches nothing
             with torch.autocast(value.device.type, enabled=False):
                 # `backward` adds to the gradients in place; `grad` would allocate a set of them for each entry.
                 torch.autograd.backward(value, inputs=[*leaves, *(hard.leaf for hard in pixels.values())])

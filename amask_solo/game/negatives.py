@@ -23,6 +23,7 @@ class HardNegatives(nn.Module):
     Args:
         masker: Hides the object; if it makes several masks of an image, one is drawn. It is not trained.
         weight: :math:`\rho`, above 0; 1 weighs a hard negative like any other.
+        fill: What hidden pixels of a hard negative show; by default what those of the game show.
 
     Raises:
         ValueError: If the masker has parameters, or the weight is not positive.
@@ -33,19 +34,20 @@ class HardNegatives(nn.Module):
         a device share the hard negative of its first image and the weight is 2. Here each query has its own.
     """
 
-    def __init__(self, masker: Masker, *, weight: float = 1.0) -> None:
+    def __init__(self, masker: Masker, *, weight: float = 1.0, fill: Fill | None = None) -> None:
         super().__init__()
         if any(p.requires_grad for p in masker.parameters()):
             raise ValueError(f"Expected negatives of a masker without parameters, but nobody trains {masker}.")
         if weight <= 0:
             raise ValueError(f"Expected the weight of negatives to be positive, but got {weight}.")
-        self.masker, self.weight = masker, weight
+        self.masker, self.weight, self.fill = masker, weight, fill
 
     @torch.no_grad()
     def views(self, view: Images, fill: Fill, *, generator: torch.Generator | None = None) -> Images:
         """Return the clean view of the keys with its object hidden."""
-        mask = self.masker.draw_one(view, generator=generator)
-        return occlude(view, mask, fill(view, generator=generator))
+        channelwise = self.masker.channelwise
+        mask = (self.masker if channelwise else self.masker.draw_one)(view, generator=generator)
+        return occlude(view, mask, (self.fill or fill)(view, generator=generator), channelwise=channelwise)
 
 
 def one_more_logit(logits: Rows, partition: Rows) -> Scalar:

@@ -3,7 +3,7 @@
 One turn::
 
     masks = masker(view)                            # Game.propose
-    penalty = constraint(masks)
+    penalty = constraint(masks)                     # Game.penalty
     shown = one drawn mask of each image, or all    # Game.show
     for each entry that these masks make:           # Game.entries
         loss += weight * host_step(its views)       # Game.value
@@ -152,8 +152,8 @@ def _turn(board: Board, *, learns: bool, expose: Callable[[Masks], Masks] = lamb
     with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
         propose = game.propose if board.shared is None else partial(made_anew, game.propose)
         masks = propose(view, generator=board.generator)
-        penalty = game.constraint(masks)
-        shown = game.show(masks, generator=board.generator)
+        penalty = game.penalty(masks, board.sides)
+        shown = game.show(masks, board.sides, generator=board.generator)
     loss = _value(board, expose(shown))
     return Turn(loss, loss, penalty, view, masks, shown)
 

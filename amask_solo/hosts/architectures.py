@@ -45,8 +45,8 @@ def has_cifar_stem(state: State) -> bool:
 def stem_code(state: State) -> str:
     """Return Python code that turns a ResNet into the variant for CIFAR that has these tensors."""
     if "conv1.weight" in state:
-        width = state["conv1.weight"].shape[0]
-        first = f"model.conv1 = torch.nn.Conv2d(3, {width}, 3, padding=2, bias=False)"
+        width, channels = state["conv1.weight"].shape[:2]
+        first = f"model.conv1 = torch.nn.Conv2d({channels}, {width}, 3, padding=2, bias=False)"
     else:
         first = "model.conv1[0].stride = (1, 1)"
     return f"{first}; model.maxpool = torch.nn.Identity()"
@@ -104,6 +104,20 @@ def resize_positions(state: State, target: nn.Module) -> State:
         return state
     prefix: Any = getattr(target, "num_prefix_tokens", 1)
     return {**state, POSITIONS: resample_abs_pos_embed(own, list(grid), num_prefix_tokens=prefix)}
+
+
+def resample_positions(model: nn.Module, image_size: int) -> int | None:
+    """Resample the positions of a timm ViT for images of another size, as timm does it: bicubic on the grid of patches.
+
+    Returns:
+        The size that it had; ``None`` if it is the same, or there are no positions for a size.
+    """
+    patches: Any = getattr(model, "patch_embed", None)
+    own, set_size = getattr(patches, "img_size", None), getattr(model, "set_input_size", None)
+    if own is None or set_size is None or own[0] == image_size or getattr(model, POSITIONS, None) is None:
+        return None
+    set_size(img_size=image_size)
+    return own[0]
 
 
 def build_torchvision(state: State, arch: str) -> nn.Module:

@@ -26,6 +26,8 @@ class Method(NamedTuple):
         until_then: What the method lacks before that epoch, in words that follow its name.
         contrast: The names of its loss function in the two generations if that is a cross-entropy over similarities;
             empty otherwise.
+        directions: The name of its loss function, if that is called once for each view as the query and the other one
+            as the target, and the indexes of the queries in the order of the calls.
         batch: The kind of condition on the batch size; :mod:`amask_solo.settings.method` has the rules.
         gelu: Whether the projector's activation is GELU instead of ReLU, which the tensors do not show.
         only_current: Whether the release of the host lacks the method.
@@ -41,6 +43,7 @@ class Method(NamedTuple):
     first_epoch: int = 0
     until_then: str = ""
     contrast: tuple[str, ...] = ()
+    directions: tuple[str, tuple[int, ...]] | None = None
     batch: Literal["whitening", "queue", "optional queue", "memory"] | None = None
     gelu: bool = False
     only_current: bool = False
@@ -54,7 +57,7 @@ INFO_NCE = ("simclr_loss_func",)
 METHODS = {
     "all4one": Method("All4One", batch="queue", only_current=True, defaults=QUEUE),
     "barlow_twins": Method("BarlowTwins", defaults={"lamb": 0.0051, "scale_loss": 0.024}),
-    "byol": Method("BYOL", many_views=BOTH, small_views=BOTH),
+    "byol": Method("BYOL", many_views=BOTH, small_views=BOTH, directions=("byol_loss_func", (1, 0))),
     "deepclusterv2": Method(
         "DeepClusterV2",
         first_epoch=1,
@@ -87,7 +90,7 @@ METHODS = {
     # The second view passes through the teacher alone.
     "ressl": Method("ReSSL", sides=(0,), batch="queue", defaults=QUEUE),
     "simclr": Method("SimCLR", many_views=CURRENT, small_views=BOTH, contrast=INFO_NCE),
-    "simsiam": Method("SimSiam"),
+    "simsiam": Method("SimSiam", directions=("simsiam_loss_func", (0, 1))),
     "supcon": Method(
         "SupCon",
         many_views=CURRENT,

@@ -81,7 +81,8 @@ def check(cfg: DictConfig, backbones: Iterable[str]) -> None:
         raise UserError(f"Expected backbone.kwargs to have keys below it, but got {kwargs!r}.")
     if is_timm(name):
         check_timm(name)
-        for key in OURS.intersection(kwargs):
+        channels = len(OmegaConf.select(cfg, "images.mean", default=()))  # of images that are not RGB, set by the run
+        for key in OURS.intersection(kwargs) - ({"in_chans"} if kwargs.get("in_chans") == channels else set()):
             raise UserError(f"backbone.kwargs.{key} is not free: {name} has to make a vector of an image in color.")
     else:
         check_backbone_name(name, backbones)

@@ -76,6 +76,31 @@ def activation(features: FeatureMaps, images: Images) -> Maps:
     return features.float().abs().mean(dim=1, keepdim=True)
 
 
+class Shared(Localiser):
+    """Ask the localiser of the run's masker, so that one choice reaches hard negatives too.
+
+    If the masker has none, the method's own backbone is asked. :func:`lend_localiser` lends it; the lender keeps it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = BackboneMap()
+        self.lent: tuple[Localiser, ...] = ()  # a tuple, so that it does not become a part of this module
+
+    def forward(self, images: Images) -> Maps:
+        """Return the map of the localiser that is shared."""
+        (localiser,) = self.lent or (self.backbone,)
+        return localiser(images)
+
+
+def lend_localiser(module: nn.Module, masker: nn.Module) -> None:
+    """Let every :class:`Shared` of a module ask the localiser of a masker, if that has one."""
+    found = [part for part in masker.modules() if isinstance(part, Localiser)]
+    for part in module.modules():
+        if isinstance(part, Shared):
+            part.lent = tuple(found[:1])  # the outermost one
+
+
 class Handover(Localiser):
     """Ask one localiser until another has learned enough to be asked.
 

@@ -1,6 +1,7 @@
 """The host's objective as a function of its views, on one batch; the game sees nothing else of a method."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from amask_solo._types import Scalar, Views
 from amask_solo.game.adversary import part_size
 from amask_solo.game.memory import Cut
 from amask_solo.game.updates import Turn
+from amask_solo.hosts.directions import without_queries
 from amask_solo.masked.clean_view import EncodeOnce, clean_online_evaluation
 from amask_solo.masked.negatives import with_negatives
 from amask_solo.masked.side_effects import Buffers, class_losses, quiet
@@ -100,7 +102,7 @@ class HostLoss:
         for place, cache in enumerate(self.caches):
             teacher = place > 0
             for number in range(self.model.num_large_crops if teacher else len(self.clean)):
-                if number not in self.model.sides:
+                if number not in self.model.never_clean:
                     with torch.set_grad_enabled(torch.is_grad_enabled() and not teacher):
                         cache.view(number)
 
@@ -123,14 +125,22 @@ class HostLoss:
 
     def _loud(self, views: Views) -> Scalar:
         large = slice(0, self.model.num_large_crops)
-        shown = [pixels(view) for view in views[large]]
+        carry = self.model.adversary.game.drop_tokens  # images may have four channels of their own
+        shown = [pixels(view) if carry else view for view in views[large]]
         with clean_online_evaluation(self.model, self.clean[large], shown, self.targets, self.caches):
             loss, self.class_loss = self._play(views)
         return loss
 
     def _play(self, views: Views) -> tuple[Scalar, Scalar | float]:
-        with class_losses(self.model) as heard, self.with_negatives():
+        with class_losses(self.model) as heard, self.with_negatives(), self._directed(views):
             batch = [self.indexes, list(views), self.targets]
             loss = self.model.stock.training_step(self.model, batch, self.batch_idx)
         class_loss = sum(heard, start=0.0)
         return loss - class_loss, class_loss
+
+    def _directed(self, views: Views) -> AbstractContextManager[None]:
+        """Return a context that leaves out terms in which a clean view predicts a masked one, unless they count."""
+        masked = {number for number, view in enumerate(views) if view is not self.clean[number]}
+        if self.model.symmetric or not masked:
+            return nullcontext()
+        return without_queries(self.model.stock, set(range(len(views))) - masked)

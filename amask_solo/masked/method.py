@@ -21,12 +21,14 @@ from amask_solo.callbacks.advantage_monitor import AdvantageMonitor
 from amask_solo.callbacks.game_monitor import GameMonitor
 from amask_solo.game.adversary import Adversary
 from amask_solo.game.game import masked_views
+from amask_solo.game.pairs import PAIRS
 from amask_solo.game.updates import Board
 from amask_solo.hosts.architectures import feature_map
+from amask_solo.hosts.directions import directed_loss
 from amask_solo.hosts.installed import load_host
 from amask_solo.hosts.methods import by_class
 from amask_solo.hosts.refusals import refuse_side, refuse_unmaskable
-from amask_solo.localisers.backbone import lend_backbone, lend_clock
+from amask_solo.localisers.backbone import lend_backbone, lend_clock, lend_localiser
 from amask_solo.masked.clean_view import encode_once, in_memory_format
 from amask_solo.masked.distributed import average_gradients, same_on_all_ranks
 from amask_solo.masked.loss import HostLoss, Step
@@ -53,6 +55,7 @@ class Masked(LightningModule):
         adversary: The masker's side of the game.
         side: The index of the masked view; the last one if two views are masked.
         sides: The indexes of all masked views.
+        never_clean: The indexes of those that are masked in all calls of the host.
         step: The present batch; ``None`` between batches, and while nothing is hidden.
     """
 
@@ -63,7 +66,7 @@ class Masked(LightningModule):
 
     def __init__(self, cfg: DictConfig) -> None:
         super().__init__(cfg)
-        self.adversary, side, self.loud_on = build_settings(cfg)
+        self.adversary, side, self.loud_on, self.symmetric = build_settings(cfg)
         if self.adversary.game.drop_tokens:
             drop_tokens(self.adversary.game, self._backbones(), cfg.backbone)
         lend_backbone(self.adversary, self.look)
@@ -72,8 +75,12 @@ class Masked(LightningModule):
             refuse_side(self.stock, side)
         self.side = side if isinstance(side, int) else by_class(self.stock).sides[0]
         self.sides = [1 - self.side, self.side] if side == "both" else [self.side]
+        self.never_clean = [n for n in self.sides if all(n in PAIRS[pair] for pair in self.adversary.game.pairs)]
+        if not self.symmetric:
+            directed_loss(self.stock)
         if self.adversary.game.negatives is not None:
             refuse_negatives(self)
+            lend_localiser(self.adversary.game.negatives, self.adversary.masker)
         # DDP must not wait for gradients of a masker that does not move in every step; see `distributed`.
         self._ddp_params_and_buffers_to_ignore = [f"adversary.{name}" for name in self.adversary.state_dict()]
 
@@ -167,7 +174,8 @@ class Masked(LightningModule):
     @contextmanager
     def observed_loss(self, batch: Sequence, batch_idx: int) -> Iterator[HostLoss]:
         """Yield the objective on a batch for an observer, without gradients and side effects."""
-        with torch.no_grad(), untouched(self.device), quiet(self), self._loss(Step(batch, batch_idx)) as loss:
+        alone = self.adversary.uncompiled()
+        with torch.no_grad(), untouched(self.device), quiet(self), alone, self._loss(Step(batch, batch_idx)) as loss:
             yield loss
 
     def hard_views(self, batch: Sequence, batch_idx: int) -> list[Images]:
@@ -175,8 +183,8 @@ class Masked(LightningModule):
         game, generator = self.adversary.game, self.random_stream("shown", batch_idx)
         with self.observed_loss(batch, batch_idx) as loss:
             masks = game.propose(masked_views(loss.clean, self.sides), generator=generator)
-            shown = game.show(masks, generator=generator)
-            entries = game.entries(loss.clean, shown, self.sides, loss.probe, generator=generator)
+            shown = game.show(masks, self.sides, generator=generator)
+            entries = game.harder(loss.clean, shown, self.sides, loss.probe, generator=generator)
             return [entry.views[entry.side] for entry in entries]
 
     def plays(self, epoch: int) -> bool:

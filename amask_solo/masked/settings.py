@@ -30,14 +30,16 @@ class Settings(NamedTuple):
     Attributes:
         adversary: The masker's side of the game.
         side: The index of the masked view; ``None`` chooses the one whose mask gets a gradient; ``"both"`` masks the
-            first two views, each with its own masks.
+            first two views, each with its own masks. The pairs of the game decide, if it has some.
         loud: The call that writes logs, statistics, queues and memory banks: the one on the (last) ``"masked"`` view,
             or an extra one on ``"clean"`` views, which costs one more encoder pass.
+        symmetric: Whether the objective has the terms in which a clean view predicts a masked one.
     """
 
     adversary: Adversary
     side: Literal[0, 1, "both"] | None
     loud: Literal["masked", "clean"]
+    symmetric: bool
 
 
 def build_settings(cfg: DictConfig) -> Settings:
@@ -45,20 +47,16 @@ def build_settings(cfg: DictConfig) -> Settings:
 
     Args:
         cfg: The host's configuration. Its optional node ``adversary`` has the arguments of
-            :class:`~amask_solo.game.game.Game` and :class:`~amask_solo.game.adversary.Adversary`, ``side`` and
-            ``loud``. A part (masker, fill, constraint, update, hard_views, negatives) is the name of a file, a node
-            with ``name`` and the differences from that file, or a node with its own ``_target_``.
+            :class:`~amask_solo.game.game.Game` and :class:`~amask_solo.game.adversary.Adversary`, ``side``, ``loud``
+            and ``symmetric``. A part (masker, fill, constraint, update, hard_views, negatives) is the name of a file, a
+            node with ``name`` and the differences from that file, or a node with its own ``_target_``.
 
     Raises:
         UserError: If a key or a name is unknown (the message names the nearest known one), or a value is refused.
     """
     node = OmegaConf.select(cfg, "adversary") or {}
     check_keys(node, "adversary")
-    side, loud = node.get("side"), node.get("loud", "masked")
-    if side not in (None, 0, 1, "both"):
-        raise UserError(f"Expected adversary.side to be 0, 1, both or null, but got {side!r}.")
-    if loud not in ("masked", "clean"):
-        raise UserError(f"Expected adversary.loud to be 'masked' or 'clean', but got {loud!r}.")
+    side, loud, symmetric = _host_side(node)
 
     # The random state must be that of a stock run, so that both see the same data in the same order.
     with torch.random.fork_rng(devices=[]):
@@ -72,9 +70,30 @@ def build_settings(cfg: DictConfig) -> Settings:
         rest: Any = {key: node[key] for key in node if key not in (*HOST_SIDE, *PARTS, "optimizer")} | made
         played = {key: rest.pop(key) for key in target_arguments(GAME, "adversary").names if key in rest}
         try:
-            return Settings(Adversary(game=Game(**played), **rest), side, loud)
+            game = Game(**played)
+            if game.pairs:
+                side = "both" if len(game.sides) == 2 else 1 if game.sides == [1] else 0
+            return Settings(Adversary(game=game, **rest), side, loud, symmetric)
         except ValueError as error:
             raise UserError(f"adversary: {error}") from error
+
+
+def _host_side(node: DictConfig | Mapping) -> tuple[Any, Any, bool]:
+    """Return side, loud and symmetric; raise a ``UserError`` if one of them, or pairs, is wrong."""
+    side, loud, symmetric = node.get("side"), node.get("loud", "masked"), node.get("symmetric", True)
+    if side not in (None, 0, 1, "both"):
+        raise UserError(f"Expected adversary.side to be 0, 1, both or null, but got {side!r}.")
+    if loud not in ("masked", "clean"):
+        raise UserError(f"Expected adversary.loud to be 'masked' or 'clean', but got {loud!r}.")
+    if not isinstance(symmetric, bool):
+        raise UserError(f"Expected adversary.symmetric to be true or false, but got {symmetric!r}.")
+    if not isinstance(node.get("pairs") or {}, Mapping):
+        raise UserError(
+            f"Expected adversary.pairs to have names and weights, as {{both: 1}}, but got {node['pairs']!r}."
+        )
+    if node.get("pairs") and side is not None:
+        raise UserError("adversary.pairs says which views are masked; leave adversary.side out.")
+    return side, loud, symmetric
 
 
 def check_precision(adversary: Adversary, precision: str) -> None:

@@ -16,9 +16,11 @@ class Masker(nn.Module, ABC):
 
     Attributes:
         num_masks: How many masks it proposes for each image.
+        channelwise: Whether these are the masks of the image's channels, which are shown together.
     """
 
     num_masks: int
+    channelwise = False
 
     @abstractmethod
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:

@@ -1,6 +1,7 @@
 """Learned masks: one after another, each knowing what is hidden already, or all at once."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -9,7 +10,6 @@ from torch import Tensor
 from amask_solo._types import Images, Logits, Masks, OneMask
 from amask_solo.maskers.base import Masker
 from amask_solo.maskers.networks import NetworkFactory, SmallImages, UNet, check_resolution, enlarge, shrink
-from amask_solo.occlusion import occlude
 from amask_solo.projections import AreaBudget, Disjoint, Projection, Softmax
 
 Sight = Float[Tensor, "b 4 small_h small_w"]
@@ -84,15 +84,14 @@ class SequentialMasker(Masker):
         """Return the masks in the order in which they were made; only a projection may draw at random."""
         # The view is shrunk once; what is hidden is removed from the small view, which costs a fraction.
         view, size = shrink(images, self.resolution), images.shape[-2:]
-        hidden = torch.zeros_like(images[:, :1], dtype=torch.float32)
-        # Soft masks are disjoint if their sum is at most one; their union would be less than that.
-        taken = hidden
+        hidden = taken = None
         masks: list[Masks] = []
         for project in self.projections:
+            if masks:
+                known = masks[-1] if self.through_earlier else masks[-1].detach()
+                hidden, taken = _hide(hidden, taken, known)
             logits = self._logits(self._sight(view, hidden), size)
             masks.append(project(logits, taken, generator=generator))
-            known = masks[-1] if self.through_earlier else masks[-1].detach()
-            hidden, taken = _hide(hidden, taken, known)
         return torch.cat(masks, dim=1).to(images.dtype)
 
     def draw_one(self, images: Images, *, generator: torch.Generator | None = None) -> OneMask:
@@ -104,26 +103,43 @@ class SequentialMasker(Masker):
         if self.through_earlier or len(images) < self.num_masks:
             return super().draw_one(images, generator=generator)
         order = torch.randperm(len(images), generator=generator, device=images.device)
+        if self.num_masks == 1:
+            return self(images, generator=generator)  # nothing to choose, but the random stream goes on as it does
+        return self._drawn(images, order, generator)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile what makes masks, but for what draws: a compiled graph takes no generator."""
+        if any(project.draws for project in self.projections):
+            self.network.compile(*args, **kwargs)
+            return
+        super().compile(*args, **kwargs)
+        self._drawn = torch.compile(self._drawn, *args, **kwargs)  # type: ignore[method-assign]
+
+    def _drawn(self, images: Images, order: Tensor, generator: torch.Generator | None) -> OneMask:
+        """Return the mask of the first step for the first of the images in this order, and so on."""
         view, size = shrink(images, self.resolution)[order], images.shape[-2:]
-        hidden = torch.zeros_like(images[:, :1], dtype=torch.float32)
-        taken, sights, rooms = hidden, [], []
+        hidden = taken = None
+        sights, rooms = [], []
         for steps_left, project in zip(range(self.num_masks, 0, -1), self.projections, strict=True):
-            sight = self._sight(view, hidden)
-            ready = len(view) // steps_left
+            sight, ready = self._sight(view, hidden), len(view) // steps_left
             sights.append(sight[:ready])
-            rooms.append(taken[:ready])
-            view, hidden, taken = view[ready:], hidden[ready:], taken[ready:]
+            rooms.append(sight.new_zeros(ready, 1, *size, dtype=torch.float32) if taken is None else taken[:ready])
             if steps_left > 1:
+                view, sight = view[ready:], sight[ready:]
+                if hidden is not None and taken is not None:
+                    hidden, taken = hidden[ready:], taken[ready:]
                 with torch.no_grad():
-                    mask = project(self._logits(sight[ready:], size), taken, generator=generator)
+                    mask = project(self._logits(sight, size), taken, generator=generator)
                 hidden, taken = _hide(hidden, taken, mask)
         logits = self._logits(torch.cat(sights), size)
         masks = self._project(logits, rooms, generator)
-        return masks[order.argsort()].to(images.dtype)
+        return torch.empty_like(masks).index_copy(0, order, masks).to(images.dtype)
 
-    def _sight(self, view: SmallImages, hidden: OneMask) -> Sight:
+    def _sight(self, view: SmallImages, hidden: OneMask | None) -> Sight:
+        if hidden is None:
+            return torch.cat([view, torch.zeros_like(view[:, :1])], dim=1)
         small = shrink(hidden, self.resolution).to(view.dtype)
-        return torch.cat([occlude(view, small, torch.zeros_like(view)), small], dim=1)
+        return torch.cat([torch.addcmul(view, view, small, value=-1), small], dim=1)
 
     def _logits(self, sight: Sight, size: torch.Size) -> Logits:
         return enlarge(self.network(sight), size)
@@ -150,7 +166,10 @@ def _check(projections: Sequence[Projection]) -> None:
         )
 
 
-def _hide(hidden: OneMask, taken: OneMask, mask: OneMask) -> tuple[OneMask, OneMask]:
+def _hide(hidden: OneMask | None, taken: OneMask | None, mask: OneMask) -> tuple[OneMask, OneMask]:
+    """Return what is hidden with one more mask: the union, and the sum, by which soft masks are disjoint."""
+    if hidden is None or taken is None:
+        return mask, mask
     return torch.lerp(hidden, torch.ones_like(hidden), mask), (taken + mask).clamp(max=1)
 
 
@@ -195,6 +214,13 @@ class SimultaneousMasker(Masker):
         self.resolution = check_resolution(resolution)
         self.projection = projection
         self.network = network(in_channels=channels, out_channels=num_masks)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile what makes masks, but for what draws: a compiled graph takes no generator."""
+        if self.projection.draws:
+            self.network.compile(*args, **kwargs)
+            return
+        super().compile(*args, **kwargs)
 
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
         """Return the masks; only a projection may draw at random."""

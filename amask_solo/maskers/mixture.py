@@ -1,5 +1,7 @@
 """Learned masks for some images, other masks for the rest."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -38,11 +40,13 @@ class MixtureMasker(Masker):
             raise ValueError(f"Expected share to be in (0, 1), but got {share}; leave the mixture out for 0 or 1.")
         self.masker, self.other = masker, other
         self.share = share
-        self.num_masks = masker.num_masks
+        self.num_masks, self.channelwise = masker.num_masks, masker.channelwise
 
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
         """Return all N masks of one masker or the other for each image."""
         masks = self.masker(images, generator=generator)
+        if self.channelwise:  # the other masker hides all channels alike
+            return self._mixed(masks, self.other.draw_one(images, generator=generator).expand_as(masks), generator)
         others = torch.cat([self.other.draw_one(images, generator=generator) for _ in range(self.num_masks)], dim=1)
         return self._mixed(masks, others, generator)
 
@@ -50,6 +54,10 @@ class MixtureMasker(Masker):
         """Return one mask of one masker or the other for each image."""
         masks, others = (m.draw_one(images, generator=generator) for m in (self.masker, self.other))
         return self._mixed(masks, others, generator)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the first masker; which images get its masks is drawn outside."""
+        self.masker.compile(*args, **kwargs)
 
     def _mixed(self, masks: Masks, others: Masks, generator: torch.Generator | None) -> Tensor:
         first = torch.rand(len(masks), generator=generator, device=masks.device) < self.share

@@ -5,7 +5,9 @@ The host finds its own network in a checkpoint by name, so no parameter here may
 """
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -21,6 +23,7 @@ SmallImages = Float[Tensor, "b c small_h small_w"]
 SmallLogits = Float[Tensor, "b n small_h small_w"]
 """What the network sees and returns, at a share of the height and width of the images."""
 
+Norm = Literal["group", "instance"]
 NetworkFactory = Callable[..., nn.Module]
 """Builds, from ``in_channels`` and ``out_channels``, a network that keeps height and width."""
 
@@ -37,9 +40,10 @@ class UNet(nn.Module):
         out_channels: Number of score maps.
         width: Channels at the top; they double with each level, up to four times this.
         depth: Levels below the top; each halves height and width.
+        norm: ``"group"``: channels are normalized in groups of eight; ``"instance"``: each by itself.
 
     Raises:
-        ValueError: If the width or the depth is not positive.
+        ValueError: If the width or the depth is not positive, or the norm unknown.
 
     Example:
         >>> UNet(3, 4)(torch.zeros(2, 3, 33, 47)).shape
@@ -49,15 +53,20 @@ class UNet(nn.Module):
         Ronneberger et al., `U-Net <https://arxiv.org/abs/1505.04597>`_, MICCAI 2015.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, width: int = 16, depth: int = 3) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, *, width: int = 16, depth: int = 3, norm: Norm = "group"
+    ) -> None:
         super().__init__()
+        if norm not in ("group", "instance"):
+            raise ValueError(f"Expected norm 'group' or 'instance', but got {norm!r}.")
         if width < 1 or depth < 1:
             raise ValueError(f"Expected width and depth of 1 or more, but got {width} and {depth}.")
         widths = [width * min(2**level, 4) for level in range(depth + 1)]
-        self.top = _convolution(in_channels, width)
-        self.down = nn.ModuleList(_convolution(above, below, stride=2) for above, below in pairwise(widths))
+        convolution = partial(_convolution, norm=norm)
+        self.top = convolution(in_channels, width)
+        self.down = nn.ModuleList(convolution(above, below, stride=2) for above, below in pairwise(widths))
         self.lift = nn.ModuleList(nn.Conv2d(below, above, 1) for above, below in pairwise(widths))
-        self.up = nn.ModuleList(_convolution(above, above) for above in widths[:-1])
+        self.up = nn.ModuleList(convolution(above, above) for above in widths[:-1])
         self.score = _score(width, out_channels)
 
     def forward(self, images: Images) -> Logits:
@@ -153,11 +162,12 @@ def check_resolution(resolution: float) -> float:
     return resolution
 
 
-def _convolution(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Sequential:
+def _convolution(in_channels: int, out_channels: int, *, norm: Norm, stride: int = 1) -> nn.Sequential:
+    # Groups of eight channels or fewer: a single channel has no variance on a map of one pixel.
+    groups = max(1, out_channels // 8) if out_channels % 8 == 0 else 1
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
-        # Groups of eight channels or fewer: a single channel has no variance on a map of one pixel.
-        nn.GroupNorm(max(1, out_channels // 8) if out_channels % 8 == 0 else 1, out_channels),
+        nn.GroupNorm(out_channels if norm == "instance" else groups, out_channels),
         nn.ReLU(inplace=True),
     )
 

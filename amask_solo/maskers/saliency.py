@@ -26,9 +26,14 @@ class SaliencyMasker(Masker):
             :func:`~amask_solo.localisers.foreground`.
         background: Whether background is hidden too. If not, only a share of the foreground is, as in the published
             hard negatives.
+        most: The largest part of the image that may be hidden in its foreground; the share of such an image is lower.
+        separate: The share of images of which each channel has hidden patches of its own, as many as all channels have
+            together in the others. There is then one mask for each channel.
+        channels: Of the images. A run fills in those of its data.
 
     Raises:
-        ValueError: If there is no localiser, shares are not in (0, 1) and in order, or the grid has fewer than 2 rows.
+        ValueError: If there is no localiser, shares are not in (0, 1) and in order, the grid has fewer than 2 rows, or
+            ``most`` or ``separate`` is out of range.
 
     Example:
         >>> from amask_solo.localisers import Everywhere
@@ -42,8 +47,6 @@ class SaliencyMasker(Masker):
         are rounded there; the remainder is drawn here.
     """
 
-    num_masks = 1
-
     def __init__(
         self,
         localiser: Localiser,
@@ -52,6 +55,9 @@ class SaliencyMasker(Masker):
         grid: int = 7,
         slack: float = 0.6,
         background: bool = True,
+        most: float = 1.0,
+        separate: float = 0.0,
+        channels: int = 3,
     ) -> None:
         super().__init__()
         if not isinstance(localiser, Localiser):
@@ -60,7 +66,11 @@ class SaliencyMasker(Masker):
             raise ValueError(f"Expected ratio as [low, high] with 0 < low <= high < 1, but got {ratio}.")
         if grid < 2:
             raise ValueError(f"Expected a grid of 2 rows or more, but got {grid}.")
+        if not 0 < most <= 1 or not 0 <= separate <= 1:
+            raise ValueError(f"Expected most in (0, 1] and separate in [0, 1], but got {most} and {separate}.")
         self.localiser = localiser
+        self.most, self.separate, self.channelwise = most, separate, separate > 0
+        self.num_masks = channels if self.channelwise else 1
         self.ratio, self.grid, self.slack, self.background = list(ratio), grid, slack, background
 
     def foreground(self, images: Images) -> Cells:
@@ -68,11 +78,16 @@ class SaliencyMasker(Masker):
         return foreground(self.localiser(images), self.grid, slack=self.slack)
 
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
-        """Return one mask an image."""
+        """Return one mask an image, or one for each of its channels."""
         inside = self.foreground(images)
         low, high = self.ratio
         share = low + (high - low) * torch.rand(len(images), 1, generator=generator, device=images.device)
-        hidden = proportionate(inside.flatten(1), share, generator=generator).view_as(inside)
+        share = share.minimum(self.most / inside.flatten(1).float().mean(dim=1, keepdim=True))
+        rows = (known.repeat_interleave(self.num_masks, dim=0) for known in (inside.flatten(1), share))
+        hidden = proportionate(*rows, generator=generator).view(len(images), -1, self.grid, self.grid)
+        if self.channelwise:
+            draws = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device)
+            hidden = torch.where(draws < self.separate, hidden, hidden[:, :1])
         patches = (hidden if self.background else hidden & inside).to(images.dtype)
         return F.interpolate(patches, images.shape[-2:], mode="nearest")
 

@@ -19,11 +19,13 @@ class Projection(ABC):
         disjoint: Whether it only hides what earlier masks left visible; most projections ignore earlier masks.
         least: The minimum share of the image that a mask hides, if there is room.
         shares_out: Whether the masks of an image divide its pixels among them, so that a single mask hides everything.
+        draws: Whether it draws random numbers.
     """
 
     disjoint: bool = False
     least: float = 0.0
     shares_out: bool = False
+    draws: bool = False
 
     @abstractmethod
     def within(self, logits: Logits, room: OneMask | None, *, generator: torch.Generator | None = None) -> Masks:
@@ -62,6 +64,7 @@ class Wrapper(Projection):
     def __init__(self, inner: Projection) -> None:
         self.inner = inner
         self.disjoint, self.least, self.shares_out = inner.disjoint, inner.least, inner.shares_out
+        self.draws = inner.draws
 
     def decide(self, masks: Masks, room: OneMask | None) -> Masks:
         """Decide as the inner projection does."""

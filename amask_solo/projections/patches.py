@@ -96,6 +96,8 @@ class GumbelTopK(Projection):
         it takes the highest and uses a softmax over the patches as soft masks; ours are different.
     """
 
+    draws = True
+
     def __init__(self, area: float, *, temperature: float = 1.0) -> None:
         if temperature <= 0:
             raise ValueError(f"Expected temperature to be positive, but got {temperature}.")

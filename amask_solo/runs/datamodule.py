@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
 from amask_solo._random import stream
-from amask_solo._types import Images
+from amask_solo._types import Images, OneMask
 from amask_solo.augment.views import Pixels, Views, evaluation_view
 from amask_solo.data import ImageData, ImageSet, make_loader
 from amask_solo.data.base import describe_change
@@ -35,6 +35,8 @@ class ViewsData(LightningDataModule):
         self.images, self.views = images, views
         self.batch_size, self.seed = batch_size, seed
         self.reading = {"num_workers": 4, "device_cache": "auto", **reading}
+        self.finds_objects = False
+        self._latest: tuple[Any, list[Images], int] | None = None
 
     def train_dataloader(self) -> Iterable:
         """Return the batches of an epoch; each process gets its own share."""
@@ -74,10 +76,31 @@ class ViewsData(LightningDataModule):
         index, images, labels = batch
         if not self.trainer.training:
             return self.prepare(images), labels
-        rank, step = self.trainer.global_rank, self.trainer.fit_loop.total_batch_idx
-        generator = stream("views", seed=self.seed, rank=rank, step=step, device=images.device)
+        step = self.trainer.fit_loop.total_batch_idx
         with torch.autocast(images.device.type, enabled=False):
-            return [index, self.views(images, generator=generator), labels]
+            views = self.views(images, generator=self._numbers(step, images.device))
+        if self.finds_objects:
+            self._latest = index, views, step
+        return [index, views, labels]
+
+    def _numbers(self, step: int, device: torch.device) -> torch.Generator:
+        return stream("views", seed=self.seed, rank=self.trainer.global_rank, step=step, device=device)
+
+    def objects(self, images: Images) -> OneMask:
+        """Return where the objects are in one or more views of the present batch, one view after another.
+
+        Raises:
+            UserError: If the images are none of these views.
+        """
+        index, views, step = self._latest or ([], [], 0)
+        places = [
+            [n for n, view in enumerate(views) if torch.equal(part, view)] for part in images.split(len(index) or 1)
+        ]
+        if not all(places):
+            raise UserError("masker=objects knows the objects in the views of the present batch, but got other images.")
+        masks = self.images.train.objects()[index.cpu()].to(images.device, torch.float32)
+        followed = self.views.follow(masks, generator=self._numbers(step, images.device))
+        return torch.cat([followed[place[0]] for place in places])
 
 
 class ResumeWithinEpoch(Callback):

@@ -3,7 +3,6 @@
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +13,12 @@ from torch import nn
 
 from amask_solo.callbacks.loggers import finish
 from amask_solo.callbacks.summary import device_name, versions
+from amask_solo.checkpoints.adios import load_adios_masker
 from amask_solo.checkpoints.heads import load_head
 from amask_solo.checkpoints.networks import (
-    check_size,
     config_of,
     data_settings,
+    fit_size,
     load_backbone,
     load_masker,
     load_teacher,
@@ -27,15 +27,16 @@ from amask_solo.checkpoints.networks import (
 from amask_solo.checkpoints.read import Checkpoint, fingerprint, history, read, teacher_state
 from amask_solo.checkpoints.view_filter import recorded_filter, spelled, trusted_filter
 from amask_solo.configuration import instantiate
-from amask_solo.data import ImageData
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.results import EVALUATION, add_result, pack
-from amask_solo.hosts.repairs import STATE, VIEW_FILTER
+from amask_solo.hosts.architectures import resample_positions
+from amask_solo.hosts.repairs import VIEW_FILTER
 from amask_solo.layout import CONFIG, SUMMARY
 from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.maskers.base import Masker
+from amask_solo.runs.as_trained import load_as_trained
 from amask_solo.runs.page import write_run_page
 from amask_solo.runs.run_folder import Places
 
@@ -51,7 +52,7 @@ class Outcome(NamedTuple):
         results: The new results, as they are in the file.
         mistakes: Protocol -> the reason why it has no result.
         view_filter: The filter that all views passed, as in training, in words.
-        said: What was evaluated, in words: the backbone, and whose mean and standard deviation its views had.
+        said: What was evaluated, in words: the backbone, and how its images were read and normalized.
     """
 
     path: Path
@@ -76,11 +77,11 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
     protocols = {name: _protocol(node, f"protocol.{name}") for name, node in cfg.protocol.items()}
     file, path = places
     tell("reading the checkpoint")
-    subject, facts, made_by = _subject(cfg, file, tell)
-    said = f"Scored the {cfg.which}'s backbone, with the mean and standard deviation of {made_by['normalized_by']}."
+    subject, facts, made_by, said = _subject(cfg, file, tell)
     outcome = Outcome(path, [], {}, spelled(facts[VIEW_FILTER]) if facts[VIEW_FILTER] else None, said)
     # The loggers get their own folder, so that they do not change the curves of the training.
     folder = path.with_suffix("")
+    subject.folder = folder / "teacher" if cfg.which == "teacher" else folder
     name = f"{folder.absolute().parent.name}_{folder.name}"
     loggers = instantiate(cfg.logger, "logger", save_dir=folder, name=name) if cfg.get("logger") else []
     try:
@@ -90,6 +91,7 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
             subject.tell = partial(tell, doing)
             try:
                 result = _result(name, protocol, subject, **made_by, settings=_plain(cfg.protocol[name]))
+                result |= _files(subject, beside=path.parent)
             except UserError as error:
                 outcome.mistakes[name] = error
                 continue
@@ -116,6 +118,7 @@ def _add_to_page(folder: Path) -> None:
 def _result(name: str, protocol: Protocol, subject: Subject, **made_by: Any) -> dict[str, Any]:
     start = time.perf_counter()
     subject.right.clear()
+    subject.written.clear()
     scores = protocol(subject)
     return {
         "protocol": name,
@@ -126,6 +129,12 @@ def _result(name: str, protocol: Protocol, subject: Subject, **made_by: Any) -> 
         "seed": subject.seed,
         **made_by,
     }
+
+
+def _files(subject: Subject, *, beside: Path) -> dict[str, list[str]]:
+    """Return the files that a protocol has left, from the folder of the results."""
+    found = [file.relative_to(beside).as_posix() for file in subject.written]
+    return {"files": found} if found else {}
 
 
 def _plain(node: DictConfig) -> Any:
@@ -139,8 +148,8 @@ def _protocol(node: DictConfig, where: str) -> Protocol:
     return protocol
 
 
-def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str, Any], Any]:
-    """Return the subject of the evaluation, the facts about it, and what belongs to each result."""
+def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str, Any], dict[str, Any], str]:
+    """Return the subject of the evaluation, the facts about it, what belongs to each result, and what is evaluated."""
     device = pick_device(cfg.device)
     run, checkpoint = config_of(file, trust=cfg.trust), read(file)
     images, view_filter = data_settings(cfg.get("data"), run), recorded_filter(checkpoint)
@@ -150,15 +159,14 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         if not teacher_state(checkpoint):
             raise UserError("which=teacher: the checkpoint has no momentum backbone; leave which out.")
         backbone = load_teacher(checkpoint, arch, image_size=size)
-    masker = _masker(checkpoint, run, partial(load_teacher, checkpoint, arch, image_size=size))
     tell("reading the images")
-    if images.get("value_range") == "auto":  # a backbone expects the range that it was trained with
-        images.value_range = checkpoint.get(STATE, {}).get("images", {}).get("value_range") or "auto"
-    data, normalized_by = _as_trained(instantiate(images, "data"), images, cfg.get("data"), run, checkpoint)
-    check_size(backbone, data.image_size, len(data.mean))
+    found = load_as_trained(images, cfg.get("data"), run, checkpoint)
+    before = fit_size(backbone, found.data.image_size, len(found.data.mean))
+    masker = _masker(file, checkpoint, run, partial(_teacher, checkpoint, arch, found.data.image_size))
     subject = Subject(
         backbone=backbone.to(device),
-        data=data,
+        data=found.data,
+        reading=found.reading,
         masker=masker.to(device) if masker else None,
         device=device,
         batch_size=cfg.batch_size,
@@ -178,48 +186,27 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         "device": device_name(device),
         "versions": versions(),
     }
-    made_by = {"images": {**_plain(images), "image_size": data.image_size}, "normalized_by": normalized_by}
+    made_by = {"images": found.settings, "normalized_by": found.normalized_by}
+    said = f"Scored the {cfg.which}'s backbone, with the mean and standard deviation of {found.normalized_by}."
     # Results of versions before this one are the student's as well, and say nothing.
-    return subject, facts, made_by | ({"which": cfg.which} if cfg.which != "student" else {})
+    made_by |= {"which": cfg.which} if cfg.which != "student" else {}
+    if before:
+        made_by["trained_size"] = before
+        said += f" Its positions, for {before} px, were resampled to {found.data.image_size} px."
+    return subject, facts, made_by, f"{said} {found.said}".strip()
 
 
-def _as_trained(
-    data: ImageData, node: DictConfig, given: DictConfig | None, run: DictConfig | None, checkpoint: Checkpoint
-) -> tuple[ImageData, str]:
-    """Return images with the mean and standard deviation of the training, and whose these are, in words.
-
-    A backbone expects what it was trained with. Other images of another brightness are seen as such, not made alike.
-    """
-    if given and "_target_" not in given and {"mean", "std"} & set(given):
-        return data, "data.mean and data.std as given"
-    known = trained_statistics(run, checkpoint)
-    if not known and run is not None and node == run.data:
-        return data, "the run's images"
-    if not known and run is not None:
-        try:
-            own = instantiate(run.data, "data")
-            known = {"mean": own.mean, "std": own.std}
-        except UserError as error:
-            warnings.warn(f"The images of the run cannot be measured, so those of data are. {error}", stacklevel=1)
-    if not known:
-        return data, f"the images of '{data.name}'"
-    mean, std = known["mean"], known["std"]
-    variants = {name: replace(variant, mean=mean, std=std) for name, variant in data.variants.items()}
-    return replace(data, variants=variants, mean=mean, std=std), "the run's images"
+def _teacher(checkpoint: Checkpoint, arch: str, image_size: int) -> Backbone:
+    teacher = load_teacher(checkpoint, arch, image_size=image_size)
+    resample_positions(teacher.model, image_size)
+    return teacher
 
 
-def trained_statistics(run: DictConfig | None, checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:
-    """Return ``mean`` and ``std`` of a training's images if its checkpoint or ``config.yaml`` has numbers."""
-    for said in (checkpoint.get(STATE, {}).get("images", {}), run.data if run is not None else {}):
-        found = {key: said.get(key) for key in ("mean", "std")}
-        if all(value is not None and not isinstance(value, str) for value in found.values()):
-            return {key: tuple(map(float, value or ())) for key, value in found.items()}
-    return {}
-
-
-def _masker(checkpoint: Checkpoint, run: DictConfig | None, teacher: Callable[[], Backbone]) -> Masker | None:
+def _masker(
+    file: Path, checkpoint: Checkpoint, run: DictConfig | None, teacher: Callable[[], Backbone]
+) -> Masker | None:
     try:
-        masker = load_masker(checkpoint, run)
+        masker = load_masker(checkpoint, run) or load_adios_masker(checkpoint, file)
     except UserError as error:
         # The backbone is intact, and most protocols need no masker.
         warnings.warn(f"Evaluated without its masker. {error}", stacklevel=1)

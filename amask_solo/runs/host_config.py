@@ -22,7 +22,7 @@ HOST_KEYS = (
     "accumulate_grad_batches adversary backbone knn_eval max_epochs method method_kwargs momentum optimizer performance"
     " scheduler view_filter"
 )
-IMAGES = ("image_size", "mean", "std", "value_range", "bands", "fingerprint")
+IMAGES = ("image_size", "mean", "std", "value_range", "numbers", "bands", "fingerprint")
 """What a checkpoint says of the images that its backbone was trained on."""
 
 TRANSFORMERS = ("vit_", "swin_")

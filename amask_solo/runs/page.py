@@ -39,7 +39,7 @@ def write_run_page(folder: Path) -> Path:
     if any(sliders.values()):
         text += ["## Masks", "[sliders]"]
     if results := read_results(folder / EVALUATION).get("results"):
-        text += ["## Evaluation", _scores(results)]
+        text += ["## Evaluation", _scores(results), *_pictures(results, folder)]
     text += ["## Settings", f"```yaml\n{(folder / CONFIG).read_text()}```"]
     page = write_page(folder / "report.html", "\n\n".join(text) + "\n", sliders=sliders)
     (folder / PICTURE).unlink(missing_ok=True)
@@ -59,6 +59,16 @@ def _scores(results: Sequence[Mapping[str, Any]]) -> str:
         what = result["protocol"] + (" of the teacher" if result.get("which") else "")
         rows += [f"| {what} | {result['data']} | {name} | {_cell(value)} |" for name, value in result["scores"].items()]
     return "\n".join(["| protocol | data | score | value |", "| --- | --- | --- | ---: |", *rows])
+
+
+def _pictures(results: Sequence[Mapping[str, Any]], folder: Path) -> list[str]:
+    """Return the pictures that protocols have left."""
+    return [
+        f'<img alt="{result["protocol"]} on {result["data"]}" src="{file}">'
+        for result in results
+        for file in result.get("files", ())
+        if file.endswith(".png") and (folder / file).is_file()
+    ]
 
 
 def _cell(value: Any) -> str:

@@ -34,7 +34,7 @@ def meet(trainer: Trainer) -> None:
     """
     if trainer.num_nodes == 1 or not _by_lightning(trainer):
         return
-    if not all(map(os.environ.get, PLACE)):
+    if not all(os.environ.get(name) for name in PLACE):
         raise UserError(
             f"trainer.num_nodes={trainer.num_nodes}, but no launcher has started this process, and nothing says where "
             f"the others are. Start it by srun or torchrun, or on each node with {', '.join(PLACE)} and NODE_RANK set; "

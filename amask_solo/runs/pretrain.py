@@ -35,6 +35,7 @@ from amask_solo.errors import UserError
 from amask_solo.files import WriteError
 from amask_solo.hosts.installed import load_host
 from amask_solo.layout import CHECKPOINTS, LAST, SUMMARY
+from amask_solo.maskers.objects import lend_objects
 from amask_solo.runs.datamodule import ResumeWithinEpoch, ViewsData, check_same_images
 from amask_solo.runs.host_config import host_config, method_class
 from amask_solo.runs.lock import hold
@@ -73,6 +74,7 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
     end = EndAtSignal(folder / CHECKPOINTS / LAST)
     trainer = _trainer(cfg, folder, [*_callbacks(cfg, folder, data), end])
     model = _build(method, host_config(cfg, images, views, devices=trainer.world_size))
+    _lend_objects(model, data)
     first = trainer.is_global_zero
     if cfg.get("init") and checkpoint is None:
         said = start_from(model, find_checkpoint(cfg.init))
@@ -168,6 +170,16 @@ def _build(method: type[LightningModule], cfg: DictConfig) -> LightningModule:
     if not getattr(model, "no_channel_last", True):
         return model.to(memory_format=torch.channels_last)
     return model
+
+
+def _lend_objects(model: LightningModule, data: ViewsData) -> None:
+    """Let the maskers that show objects know those of the data; raise a ``UserError`` if there are none."""
+    data.finds_objects = lend_objects(model, data.objects)
+    if data.finds_objects and data.images.train.masks is None:
+        raise UserError(
+            f"masker=objects hides the objects that the data mark, and {data.images.name} has no masks of any; choose "
+            "data=image_masks, or another masker."
+        )
 
 
 def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]:

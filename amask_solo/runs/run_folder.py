@@ -17,7 +17,7 @@ from amask_solo.checkpoints.last import find_checkpoint, last_whole
 from amask_solo.checkpoints.stored import read_stored
 from amask_solo.errors import UserError
 from amask_solo.evaluation.results import EVALUATION, read_results
-from amask_solo.files import PART, cannot_write, check_place, write_whole
+from amask_solo.files import PART, cannot_write, check_place, expanded, write_whole
 from amask_solo.layout import CHECKPOINTS, CONFIG, LAST, METRICS, PREVIOUS, SUMMARY
 from amask_solo.runs.lock import check_free
 from amask_solo.settings.pretraining import OBSERVERS
@@ -48,7 +48,7 @@ def find(cfg: DictConfig) -> tuple[Path, Path | None]:
         UserError: If the folder already has a run, if the run to resume does not exist or has other settings, or if
             there are no weights to start from.
     """
-    folder = Path(cfg.run_folder).expanduser()
+    folder = expanded(cfg.run_folder)
     first = is_first()
     if first:
         check_free(folder)
@@ -137,7 +137,7 @@ def check_same_run(folder: Path, cfg: DictConfig) -> None:
         shown = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed[:5])
         raise UserError(
             f"The run in {folder} had other settings ({shown}). Resume it with its own, which are in "
-            f"{folder / CONFIG}, or start a new run under another name=..."
+            f"{folder / CONFIG}, or start a new run under another name=..., from its weights by init={folder}."
         )
 
 
@@ -171,9 +171,9 @@ def find_places(cfg: DictConfig) -> Places:
     Raises:
         UserError: If there is no checkpoint, or the results cannot be written.
     """
-    given, file = Path(cfg.ckpt).expanduser(), find_checkpoint(cfg.ckpt)
+    given, file = expanded(cfg.ckpt), find_checkpoint(cfg.ckpt)
     beside = given / EVALUATION if given.is_dir() else file.with_name(f"{file.stem}_evaluation.json")
-    path = Path(cfg.output).expanduser() if cfg.output else beside
+    path = expanded(cfg.output) if cfg.output else beside
     check_place(path, "output")
     read_results(path)
     return Places(file, path)

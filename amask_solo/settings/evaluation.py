@@ -12,9 +12,9 @@ from amask_solo.hosts.names import RESNETS, TIMM_NAMES, is_timm
 from amask_solo.rules import PATH, SEED, TEXT, Rule, one_of, or_null, several, whole
 from amask_solo.signatures import read_arguments, read_declared
 
-Format = Literal["torchvision", "timm", "safetensors"]
-COUNTERPARTS = {"torchvision": RESNETS, "timm": tuple(TIMM_NAMES)}
-"""Format -> the host's backbones that the library of this name has. The format safetensors takes any backbone."""
+Format = Literal["torchvision", "timm", "safetensors", "onnx", "detectron2"]
+COUNTERPARTS = {"torchvision": RESNETS, "timm": tuple(TIMM_NAMES), "detectron2": RESNETS}
+"""Format -> the host's backbones that the library of this name has. The other formats take any backbone."""
 
 EVALUATION = {
     "ckpt": PATH,
@@ -35,6 +35,7 @@ EXPORT = {
     "arch": or_null(TEXT),
     "format": one_of(*get_args(Format)),
     "which": one_of("student", "teacher"),
+    "image_size": or_null(whole(1)),
 }
 
 

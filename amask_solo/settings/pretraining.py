@@ -1,6 +1,5 @@
 """Checks of settings that would fail deep inside the host or Lightning: some before the imports, some after."""
 
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -9,7 +8,7 @@ from amask_solo import rules
 from amask_solo.augment.schema import read_recipes
 from amask_solo.configuration import check_keys, check_rules
 from amask_solo.errors import UserError
-from amask_solo.files import check_holds, check_image_folder, missing_set
+from amask_solo.files import check_holds, check_image_folder, expanded, missing_set
 from amask_solo.hosts.methods import by_name
 from amask_solo.hosts.names import BACKBONES, OPTIMIZERS, SCHEDULERS, check_timm, is_timm
 from amask_solo.hosts.refusals import check, check_backbone_name, check_warmup, no_logits, refuse_missing
@@ -192,7 +191,7 @@ def _check_data(cfg: DictConfig) -> None:
 def check_downloaded(data: DictConfig) -> None:
     """Raise a ``UserError`` if a published data set is not on the disk."""
     name, folder = (read_declared(data._target_, "HOLDS") or {}).get(data._target_.rpartition(".")[2], ("", ""))
-    root = Path(str(data.get("root"))).expanduser()
+    root = expanded(str(data.get("root")))
     if data.get("holds") and not data.get("download"):
         check_holds(data.name, root, data.holds, source=data.get("source"), can_download="download" in data)
     if name and not (root / folder).is_dir():

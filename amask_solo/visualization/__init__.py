@@ -10,13 +10,14 @@ from amask_solo.visualization.panels import (
     save_panel,
     save_plot,
 )
-from amask_solo.visualization.plots import accuracy_against_time, arm_curves, run_curves
+from amask_solo.visualization.plots import accuracy_against_time, arm_curves, embedding_map, run_curves
 
 __all__ = [
     "accuracy_against_time",
     "arm_curves",
     "denormalize",
     "drawn_panels",
+    "embedding_map",
     "hard_view_panel",
     "mask_panel",
     "overlay",

@@ -5,6 +5,8 @@ from math import ceil
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -26,6 +28,9 @@ COLUMNS = 3
 PANEL = (2.75, 2.4)  # inches
 HEAD = 0.35  # inches, for the legend
 MINUTE, HOUR = 60, 3600
+NAMED = 20
+"""Up to so many classes, a legend tells them apart."""
+
 LONG = 3  # above so many minutes (hours), the unit is no longer seconds (minutes)
 
 
@@ -86,6 +91,36 @@ def arm_curves(curves: Curves, *, label: str, by: str = "epoch") -> Figure:
             axis.plot(epochs, mean, color=color, linestyle=line, marker=point, linewidth=1.6, label=name)
         axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     return _with_legend(figure)
+
+
+def embedding_map(
+    points: Float[np.ndarray, "n 2"], labels: Int[np.ndarray, " n"], names: Sequence[str], *, title: str
+) -> Figure:
+    """Draw a point for each image, in the color and with the marker of its class.
+
+    Args:
+        points: Where they are; neither axis has a meaning.
+        labels: Their classes; -1 without one, drawn in gray.
+        names: The names of the classes.
+        title: A line above the map.
+    """
+    figure, (axis,) = _grid([title], (4.6, 4.4), dpi=150)
+    axis.tick_params(left=False, bottom=False, labelleft=False, labelbottom=False)
+    for label in np.unique(labels).tolist():
+        where = points[labels == label]
+        known = 0 <= label < len(names)
+        color, marker = (COLORS[label % len(COLORS)], MARKERS[label // len(COLORS) % len(MARKERS)])
+        axis.plot(
+            *where.T,
+            marker=marker if known else ".",
+            color=color if known else "#999999",
+            linestyle="none",
+            markersize=3,
+            markeredgewidth=0,
+            alpha=0.75,
+            label=names[label] if known else "no label",
+        )
+    return _with_legend(figure) if len(names) <= NAMED else figure
 
 
 def _styles(panels: Mapping[str, Mapping[str, object]]) -> dict[str, tuple[str, str, str]]:

@@ -1,6 +1,7 @@
 """The exported backbone loads into torchvision and timm, and computes what the host's does."""
 
 import json
+import pickle
 
 import pytest
 import safetensors.torch
@@ -13,6 +14,7 @@ from amask_solo.checkpoints.export import export_backbone
 from amask_solo.errors import UserError
 from amask_solo.hosts.architectures import find_arch
 from amask_solo.hosts.installed import load_host
+from amask_solo.hosts.repairs import STATE
 from tests.tiny import tiny_loaders, tiny_trainer
 
 VIT = {"backbone": {"name": "vit_tiny", "kwargs": {"img_size": 64, "patch_size": 16}}}
@@ -159,3 +161,106 @@ def test_an_unknown_backbone_is_exported_in_its_own_names_only(tmp_path):
     with pytest.raises(UserError, match="Use format=safetensors"):
         export_backbone(state, tmp_path / "x.pth", format="timm")
     assert export_backbone(state, tmp_path / "x.st", format="safetensors").tensors == 1
+
+
+# ---------------------------------------------------------------------- images of another size, ONNX, detectron2
+
+
+def saved(model: nn.Module) -> dict:
+    return {f"backbone.{name}": value for name, value in model.state_dict().items()}
+
+
+def small_vit(size: int = 32) -> nn.Module:
+    torch.manual_seed(0)
+    return timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=size, patch_size=8, depth=12).eval()
+
+
+def test_a_vit_is_exported_for_images_of_another_size(tmp_path, monkeypatch):
+    model = small_vit()
+    result = export_backbone(saved(model), tmp_path / "vit.pth", format="timm", image_size=64)
+    assert "img_size=64, patch_size=8" in result.metadata["load"]
+    monkeypatch.chdir(tmp_path)
+    model.set_input_size(img_size=64)
+    assert features(loaded(result.metadata["load"])).equal(features(model))
+
+
+def test_timms_own_vit_is_exported_for_images_of_another_size(build, host, tmp_path, monkeypatch):
+    network = {"name": "timm/test_vit", "kwargs": {"img_size": 32, "global_pool": "avg"}}
+    known = {"backbone": network["name"], "backbone_kwargs": network["kwargs"]}
+    checkpoint = {"state_dict": build("byol", backbone=network).state_dict(), STATE: known}
+    result = export_backbone(checkpoint, tmp_path / "vit.pth", format="timm", image_size=64)
+    assert json.loads(result.metadata["kwargs"]) == {"img_size": 64, "global_pool": "avg"}
+    monkeypatch.chdir(tmp_path)
+    assert features(loaded(result.metadata["load"])).shape == (2, 64)
+
+
+OF_ONNX = [DEEP_STEM, pytest.param({"name": "timm/test_vit", "kwargs": {"depth": 2}}, marks=pytest.mark.nightly)]
+
+
+@pytest.mark.parametrize("network", OF_ONNX, ids=["resnet", "vit"])
+def test_onnx_computes_what_the_backbone_does_for_any_number_of_images(network, tmp_path, monkeypatch):
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    model = timm.create_model(network["name"].removeprefix("timm/"), num_classes=0, **network["kwargs"]).eval()
+    known = {"backbone": network["name"], "backbone_kwargs": network["kwargs"]}
+    checkpoint = {"state_dict": saved(model), STATE: known}
+    result = export_backbone(checkpoint, tmp_path / "b.onnx", format="onnx", image_size=64)
+    getattr(model, "set_input_size", lambda **_: None)(img_size=64)
+    monkeypatch.chdir(tmp_path)
+    run = loaded(result.metadata["load"])
+    for count in (1, 3):
+        images = torch.randn(count, 3, 64, 64)
+        with torch.no_grad():
+            torch.testing.assert_close(torch.from_numpy(run(images)), model(images), rtol=1e-3, atol=1e-4)
+
+
+def test_onnx_needs_to_know_the_size_of_the_images(tmp_path):
+    with pytest.raises(UserError, match="image_size=224"):
+        export_backbone(saved(small_vit()), tmp_path / "b.onnx", format="onnx")
+
+
+def in_detectron2(depths: list[int], *, bottleneck: bool) -> dict[str, list[int]]:
+    """Return names and shapes of the tensors of detectron2's ResNet."""
+    shapes: dict[str, list[int]] = {}
+
+    def convolution(name: str, out: int, channels: int, kernel: int) -> None:
+        shapes[f"{name}.weight"] = [out, channels, kernel, kernel]
+        shapes.update({f"{name}.norm.{key}": [out] for key in ("weight", "bias", "running_mean", "running_var")})
+
+    convolution("stem.conv1", 64, 3, 7)
+    channels = 64
+    for stage, depth in enumerate(depths):
+        width = 64 * 2**stage
+        out = 4 * width if bottleneck else width
+        for number in range(depth):
+            block = f"res{stage + 2}.{number}"
+            steps = [(width, 1), (width, 3), (out, 1)] if bottleneck else [(width, 3), (out, 3)]
+            if number == 0 and channels != out:
+                convolution(f"{block}.shortcut", out, channels, 1)
+            for place, (wide, kernel) in enumerate(steps, start=1):
+                convolution(f"{block}.conv{place}", wide, channels, kernel)
+                channels = wide
+    return shapes
+
+
+@pytest.mark.parametrize(("name", "depths"), [("resnet18", [2, 2, 2, 2]), ("resnet50", [3, 4, 6, 3])])
+def test_detectron2_finds_every_tensor_of_its_resnet(name, depths, tmp_path):
+    model = torchvision.models.get_model(name)
+    model.fc = nn.Identity()
+    result = export_backbone(saved(model), tmp_path / "r.pkl", format="detectron2")
+    held = pickle.loads(result.path.read_bytes())  # noqa: S301
+    shapes = {key: list(value.shape) for key, value in held["model"].items() if "num_batches" not in key}
+    assert shapes == in_detectron2(depths, bottleneck=name == "resnet50")
+    assert held["matching_heuristics"] is True
+    assert (held["model"]["res5.0.shortcut.weight"] == model.layer4[0].downsample[0].weight.detach().numpy()).all()
+    assert f"cfg.MODEL.RESNETS.DEPTH = {name.removeprefix('resnet')}" in result.code
+
+
+def test_detectron2_is_refused_for_what_it_does_not_have(tmp_path):
+    with pytest.raises(UserError, match="Use format=timm"):
+        export_backbone(saved(small_vit()), tmp_path / "x.pkl", format="detectron2")
+    small = timm.create_model("resnet18", num_classes=0)
+    small.conv1 = nn.Conv2d(3, 64, 3, bias=False)
+    with pytest.raises(UserError, match="stem=imagenet"):
+        export_backbone(saved(small), tmp_path / "x.pkl", format="detectron2")

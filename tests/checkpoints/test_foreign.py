@@ -131,6 +131,13 @@ def test_the_positions_of_a_vit_are_resized_to_the_grid_of_the_views(vit):
     assert resized[:, 0].equal(vit["pos_embed"][:, 0])
 
 
+def test_a_method_says_that_it_resized_the_positions(tmp_path, vit, host):
+    torch.save({"model": vit}, tmp_path / "vit.pth")
+    backbone = {"name": "timm/vit_tiny_patch16_224", "kwargs": {"img_size": 48, "patch_size": 8}}
+    said = start_from(build("byol", backbone=backbone), tmp_path / "vit.pth")
+    assert f"vit.pth: the backbone (pos_embed resized), {host.momentum_backbone} as a copy" in said
+
+
 NET = [*SMALL, *BARE, "advantage=0", "backbone.name=timm/resnet18", "backbone.kwargs.channels=[8,8,8,8]", "stem=auto"]
 
 

@@ -2,15 +2,17 @@
 
 import pytest
 import safetensors.torch
+import timm
 import torch
 from omegaconf import OmegaConf
 from torch import nn
+from torch.nn import functional as F
 
 from amask_solo.checkpoints.export import export_backbone
 from amask_solo.checkpoints.networks import (
-    check_size,
     config_of,
     data_settings,
+    fit_size,
     load_backbone,
     load_masker,
     load_teacher,
@@ -18,6 +20,7 @@ from amask_solo.checkpoints.networks import (
 )
 from amask_solo.checkpoints.read import fingerprint, read
 from amask_solo.errors import UserError
+from amask_solo.evaluation.backbone import Backbone
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.method import wrap
 from tests.tiny import tiny_cfg
@@ -210,18 +213,37 @@ def test_a_backbone_that_nobody_knows_is_an_error():
         load_backbone({"state_dict": {"backbone.odd.weight": torch.ones(2)}})
 
 
-def test_a_vit_says_which_images_it_takes(build):
-    backbone, _ = load_backbone({"state_dict": build("byol", backbone=VIT).state_dict()})
-    check_size(backbone, 32)
-    with pytest.raises(UserError, match=r"data\.image_size=32"):
-        check_size(backbone, 64)
+def test_the_positions_of_a_vit_are_resampled_for_images_of_another_size(build):
+    state = build("byol", backbone=VIT).state_dict()
+    backbone, larger = (load_backbone({"state_dict": state})[0] for _ in range(2))
+    assert fit_size(backbone, 32) is None
+    assert fit_size(larger, 64) == 32
+    prefix, grid = larger.model.pos_embed.split([1, 64], dim=1)
+    own = backbone.model.pos_embed[:, 1:].unflatten(1, (4, 4)).movedim(-1, 1)
+    wanted = F.interpolate(own, size=(8, 8), mode="bicubic", antialias=True).movedim(1, -1).flatten(1, 2)
+    assert prefix.equal(backbone.model.pos_embed[:, :1])
+    torch.testing.assert_close(grid, wanted)
+    # Nothing but the positions has changed, and pictures that only became larger are still much the same.
+    small = images(32)
+    with torch.no_grad():
+        first, second = backbone(small), larger(F.interpolate(small, scale_factor=2))
+    assert first.shape == second.shape
+    assert all(
+        v.equal(larger.model.state_dict()[k]) for k, v in backbone.model.state_dict().items() if k != "pos_embed"
+    )
+
+
+def test_a_swin_says_which_images_it_takes():
+    backbone = Backbone(timm.create_model("swin_tiny_patch4_window7_224", num_classes=0, img_size=56, window_size=7))
+    with pytest.raises(UserError, match=r"data\.image_size=56"):
+        fit_size(backbone, 112)
 
 
 def test_a_network_of_timms_says_which_images_it_does_not_take(build):
     backbone, _ = load_backbone(saved(build("byol", backbone={"name": "timm/coat_tiny", "kwargs": {"img_size": 32}})))
-    check_size(backbone, 32)
+    fit_size(backbone, 32)
     with pytest.raises(UserError, match=r"does not take images of 64 px .*data\.image_size"):
-        check_size(backbone, 64)
+        fit_size(backbone, 64)
 
 
 # ---------------------------------------------------------------------- maskers

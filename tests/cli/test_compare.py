@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from amask_solo.comparison import carry_out
+from amask_solo.errors import UserError
 from tests.cli.command import SMALL, TINY, call
 
 ARGV = [
@@ -103,6 +105,13 @@ def test_a_run_that_fails_is_named_and_the_others_are_reported(tmp_path, monkeyp
     report = (tmp_path / "out" / "report.md").read_text()
     assert "byol_broken_seed0" in report
     assert "byol_stock_seed0" in {folder.name for folder in (tmp_path / "out" / "runs").iterdir()}
+
+
+def test_the_log_has_the_command_also_where_a_name_is_no_text(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", PATH)
+    with pytest.raises(UserError, match="amask-evaluate failed"):
+        carry_out.call("evaluate", ["ckpt=caf\udce9"], log=tmp_path / "log.txt")
+    assert (tmp_path / "log.txt").read_bytes().startswith(b"$ amask-evaluate 'ckpt=caf\xe9'\n")
 
 
 def test_a_run_copied_without_its_checkpoint_is_made_again_only_if_a_score_is_missing(compared, tmp_path, monkeypatch):

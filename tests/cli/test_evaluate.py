@@ -9,11 +9,13 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from PIL import Image
+from torchvision.models import resnet18
 
 import amask_solo.runs.evaluate  # noqa: F401 - so that beartype says here what it has to say
 from amask_solo.configuration import instantiate
 from amask_solo.evaluation.results import unpack
 from amask_solo.hosts.installed import load_host
+from tests.checkpoints.test_adios import published
 from tests.cli.command import BARE, SMALL, TINY, Said, call, pretrain
 
 IMAGES = [setting for setting in TINY if setting.startswith("data")]
@@ -182,11 +184,30 @@ def test_which_images_are_right_is_kept_with_the_accuracy(run, evaluate):
 
 def test_the_page_of_the_run_has_its_evaluation(finished, evaluate, tmp_path):
     folder = shutil.copytree(finished.folder, tmp_path / "run")
-    assert evaluate(f"ckpt={folder}", "protocol=mean").code == 0
-    value = record(folder / "evaluation.json")["results"][0]["scores"]["mean"]
+    before = (folder / "report.html").read_text().count("data:image/png")
+    said = evaluate(f"ckpt={folder}", "protocol=[mean,embeddings]", "protocol.embeddings.method=pca")
+    assert said.code == 0, said.err
+    mean, embeddings = record(folder / "evaluation.json")["results"]
     page = (folder / "report.html").read_text()
     assert "<h2>Evaluation</h2>" in page
-    assert f"{value:.4g}" in page
+    assert f"{mean['scores']['mean']:.4g}" in page
+    ends = ("_train.npz", "_val.npz", ".png")
+    assert embeddings["files"] == [f"evaluation/embeddings_shapes{end}" for end in ends]
+    assert all((folder / file).is_file() for file in embeddings["files"])
+    assert page.count("data:image/png") == before + 1
+
+
+def test_a_published_checkpoint_of_adios_shows_its_masks(evaluate, tmp_path):
+    state = {f"encoder.{name}": value for name, value in resnet18().state_dict().items() if not name.startswith("fc.")}
+    torch.save({"state_dict": state | published(), "epoch": 399}, tmp_path / "simclr-ep=399.ckpt")
+    (tmp_path / "args.json").write_text('{"unet_norm": "gn", "N": 3}')
+    said = evaluate(f"ckpt={tmp_path}/simclr-ep=399.ckpt", "protocol=masks", *IMAGES)
+    assert (said.code, said.err) == (0, "")
+    (result,) = record(tmp_path / "simclr-ep=399_evaluation.json")["results"]
+    assert 0 < result["scores"]["iou"] < 100
+    assert result["files"] == ["simclr-ep=399_evaluation/masks_shapes.png"]
+    with Image.open(tmp_path / result["files"][0]) as picture:
+        assert picture.width > 6 * 200  # a view, three masks, their union and what is left
 
 
 # ---------------------------------------------------------------------- where the results go

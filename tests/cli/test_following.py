@@ -72,7 +72,8 @@ def test_a_comparison_that_ends_ends_its_runs_which_save(tmp_path, number, more)
 @pytest.mark.parametrize("launcher", [[], JOBLIB, ["hydra/launcher=submitit_local"]], ids=str)
 def test_launched_jobs_end_with_a_table_and_a_mistake_in_one_with_the_code_of_mistakes(tmp_path, launcher):
     words = [sys.executable, "-m", "amask_solo.cli.pretrain", *TINY, *SMALL[:2], *BARE, "advantage=0", "-m"]
-    how = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": PATH, COMMAND: ""}, "capture_output": True}
+    environment = {**os.environ, "PYTHONPATH": PATH, COMMAND: "", "COLUMNS": "200"}
+    how = {"cwd": tmp_path, "env": environment, "capture_output": True}
     said = subprocess.run([*words, "method=simclr,wmse,amask_simclr", *launcher], check=False, text=True, **how)
     assert said.returncode == 2, said.stderr
     assert "Traceback" not in said.stderr

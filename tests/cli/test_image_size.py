@@ -45,12 +45,21 @@ def test_pictures_show_images_at_the_size_that_the_masker_trains_on(place):
     assert (place / "runs" / "first_image_folder_seed0" / "masks" / "epoch_0000.png").exists()
 
 
-def test_a_run_is_not_resumed_with_another_size(place):
+def test_a_run_is_not_resumed_with_another_size_or_other_images(place):
     said = call("pretrain", *SETTINGS, "max_epochs=1", "name=first", cwd=place)
     assert said.code == 0, said.err
-    said = call("pretrain", *SETTINGS, "max_epochs=1", "name=first", "resume=true", "data.image_size=32", cwd=place)
+    again = [*SETTINGS, "max_epochs=1", "name=first", "resume=true"]
+    said = call("pretrain", *again, "data.image_size=32", cwd=place)
     assert said.code == 2
     assert "data.image_size: 24 -> 32" in said.err
+    first, *_ = (place / "photos" / "a").iterdir()
+    first.rename(first.with_name("other.jpg"))
+    said = call("pretrain", *again, cwd=place)
+    assert (said.code, "have changed since the run began: as many images, but of other names" in said.err) == (2, True)
+    labeled_tree(place / "photos", classes={"wolf": 2}, size=24)
+    said = call("pretrain", *again, cwd=place)
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "have changed since the run began: 20 -> 22 images; class wolf added" in said.err
 
 
 def test_a_checkpoint_is_evaluated_on_other_images_at_their_size(place):

@@ -181,3 +181,11 @@ def test_masks_of_ones_are_not_taken_for_black(tmp_path):
 def test_wrong_settings_are_refused(tmp_path, wrong):
     with pytest.raises(Exception, match=r"Expected|violates|type"):
         load_image_masks(**pairs(tmp_path, ["a"]), **{"image_size": 24, **wrong})
+
+
+def test_masks_that_are_all_object_are_refused(tmp_path):
+    folders = pairs(tmp_path, ["a", "b"])
+    for file in (tmp_path / "masks").iterdir():  # white, with the object in the transparency
+        save(Image.merge("LA", (Image.new("L", (24, 24), 255), Image.open(file))), file)
+    with pytest.raises(UserError, match=r"All of every mask in '.*masks' is object; transparency"):
+        load_image_masks(**folders, image_size=24)

@@ -133,6 +133,42 @@ def test_numbers_that_are_none_are_black(tmp_path):
     assert data.train.image(0)[0, 3, 3] == 0
 
 
+def test_complex_numbers_are_refused_as_such(tmp_path):
+    with pytest.raises(UserError, match=r"0\.tif' holds complex numbers; save their magnitude"):
+        load(tiffs(tmp_path / "set", lambda seed: values(SIZE, SIZE, top=9, seed=seed, kind=np.complex64)))
+
+
+def test_values_that_missing_pixels_push_together_are_said(tmp_path):
+    def with_holes(seed):
+        picture = values(SIZE, SIZE, top=1.0, seed=seed, kind=np.float32)
+        picture[:4] = -9999  # as maps have it where they know nothing
+        return picture
+
+    root = tiffs(tmp_path / "set", with_holes)
+    with pytest.warns(
+        UserWarning, match=r"Hardly any values.*-9999 became black and 1 white.*data\.value_range"
+    ) as said:
+        load(root)
+    assert len(said) == 1
+    assert len(load(root, value_range=[0, 1]).train.image(0).unique()) > 100
+
+
+def test_a_range_of_deep_files_is_not_for_those_of_8_bits_among_them(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", values(SIZE, SIZE, top=100))
+    tifffile.imwrite(tmp_path / "b.tif", values(SIZE, SIZE, top=255, kind=np.uint8))
+    measured = load(tmp_path)
+    assert measured.value_range == (0, 100)
+    given = load(tmp_path, value_range=list(measured.value_range))  # as a resumed run has it
+    assert given.train.stack().equal(measured.train.stack())
+
+
+def test_the_ranges_of_another_set_are_for_the_same_kind_of_numbers(tmp_path):
+    root = tiffs(tmp_path / "set", lambda seed: values(SIZE, SIZE, top=500, seed=seed))
+    assert load(root, value_range={"whole numbers": [0, 1000]}).value_range == (0, 1000)
+    assert load(root, value_range={"numbers with a point": [0, 1]}).value_range == (0, 500)
+    assert load(root).reading["value_range"] == {"whole numbers": (0, 500)}
+
+
 @pytest.mark.parametrize("made", ["zeros and ones", "an outlier", "an empty band"])
 def test_images_with_nothing_to_see_are_said_once_with_the_likely_cause(tmp_path, made):
     for number in range(3):
@@ -160,7 +196,7 @@ BANDS = {
 
 
 @pytest.mark.parametrize(("count", "options"), BANDS.values(), ids=BANDS)
-def test_bands_are_chosen_by_a_key(tmp_path, count, options):
+def test_bands_are_chosen_by_a_key(tmp_path, caplog, count, options):
     root = tiffs(tmp_path / "set", lambda seed: values(SIZE, SIZE, count, top=3000, seed=seed), **options)
     data = load(root, bands=[4, 2, 1])
     picture = values(SIZE, SIZE, count, top=3000)[..., [3, 1, 0]]
@@ -170,6 +206,7 @@ def test_bands_are_chosen_by_a_key(tmp_path, count, options):
     assert all(torch.equal(gray, other) for other in others)
     with pytest.raises(UserError, match=r"data\.bands=\[14\].*0\.tif"):
         load(root, bands=[14])
+    assert not caplog.records  # Pillow logs each file of thirteen bands as an error
 
 
 @pytest.mark.parametrize("count", [2, 4, 5, 13])
@@ -203,10 +240,17 @@ def test_as_many_channels_stay_as_the_files_have(tmp_path, mode, channels):
     assert data.train.stack().shape == (1, channels, SIZE, SIZE)
 
 
+def test_gray_files_among_colors_are_named_before_the_training(tmp_path):
+    save(noise(SIZE, SIZE), tmp_path / "a.png")
+    save(noise(SIZE, SIZE).convert("L"), tmp_path / "b.png")
+    with pytest.raises(UserError, match=r"Expected 3 band\(s\) in every image.*b\.png' has 1"):
+        load(tmp_path, channels="keep")
+
+
 def test_files_of_other_bands_than_the_rest_are_named(tmp_path):
     save(noise(SIZE, SIZE, channels=1), tmp_path / "a.png")
     save(noise(SIZE, SIZE), tmp_path / "b.png")
-    with pytest.raises(UserError, match=r"Expected 1 bands.*b\.png.*3"):
+    with pytest.raises(UserError, match=r"Expected 1 band.*b\.png.*3"):
         load(tmp_path, channels="keep").train.stack()
 
 
@@ -299,6 +343,26 @@ def test_indexed_masks_are_classes_and_255_is_void(tmp_path):
     assert torch.equal(data.train.masks[0, 0], torch.from_numpy(index == 15))
     assert torch.equal(data.val.void[0, 0], torch.from_numpy(index == 255))
     assert data.object_share == pytest.approx(36 / (256 - 64))
+
+
+@pytest.mark.parametrize(("kind", "void"), [(np.uint8, 255), (np.uint16, 255), (np.uint16, 65535), (np.int16, -1)])
+def test_indexes_of_any_depth_have_a_void(tmp_path, kind, void):
+    folders, index = voc(tmp_path)
+    for file in (tmp_path / "masks").iterdir():
+        file.unlink()
+        tifffile.imwrite(file.with_suffix(".tif"), np.where(index == 255, void, index).astype(kind))
+    data = load_image_masks(**folders, mask_values="index")
+    assert torch.equal(data.train.masks[0, 0], torch.from_numpy(index == 15))
+    assert torch.equal(data.train.void[0, 0], torch.from_numpy(index == 255))
+
+
+@pytest.mark.parametrize("top", [1, 255])
+def test_masks_of_numbers_with_a_point_are_shares_or_levels(tmp_path, top):
+    folders, index = voc(tmp_path)
+    for file in (tmp_path / "masks").iterdir():
+        file.unlink()
+        tifffile.imwrite(file.with_suffix(".tif"), np.where(index == 15, top, 0).astype(np.float32))
+    assert torch.equal(load_image_masks(**folders).train.masks[0, 0], torch.from_numpy(index == 15))
 
 
 def test_gray_masks_of_class_numbers_are_not_taken_for_brightness(tmp_path):

@@ -64,6 +64,16 @@ class Corner(Masker):
         return masks
 
 
+class Twice(Corner):
+    """Hides the corner in one mask, and a place that does not count in the other."""
+
+    num_masks = 2
+
+    def forward(self, images, *, generator=None):
+        corner = super().forward(images)
+        return torch.cat([corner, corner.flip(-1)], dim=1)
+
+
 def test_the_attack_finds_the_corner_and_random_masks_do_not():
     found = Attack(**QUICK)(subject())
     worst = 1 - 1 / math.sqrt(1 + 3 * (100 / 127.5) ** 2)  # all color gone, the constant alone is left
@@ -89,11 +99,13 @@ def test_there_is_no_gap_to_an_attack_of_another_area_than_the_runs_own():
     assert found["lift_own"] > 0
 
 
-def test_which_images_survive_is_kept_for_the_first_area():
-    made = subject()
-    found = Attack(**{**QUICK, "steps": 2, "area": [0.5, 0.125]})(made)
-    for name in ("acc1", "acc1_attack", "acc1_worst"):
-        assert 100 * made.right[name].float().mean().item() == pytest.approx(found[name])
+def test_which_images_survive_is_kept_for_every_accuracy():
+    made = subject(Twice())
+    found = Attack(**{**QUICK, "steps": 2, "restarts": 1, "search": 2, "area": [0.125, 0.5]})(made)
+    assert made.right.keys() == {name for name in found if name.startswith("acc1")}
+    assert {"acc1_own", "acc1_search_area0.5", "acc1_worst_curve"} <= made.right.keys()
+    for name, right in made.right.items():
+        assert 100 * right.double().mean().item() == pytest.approx(found[name]), name
 
 
 def test_a_masker_that_never_hides_what_counts_is_far_from_it():

@@ -1,4 +1,5 @@
 import copy
+import math
 
 import pytest
 import timm
@@ -9,7 +10,7 @@ from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.classifier import Classifier, train_classifier
 from amask_solo.evaluation.protocol import Subject
-from amask_solo.evaluation.trained import FineTune
+from amask_solo.evaluation.trained import FineTune, warm_cosine
 
 
 class Watched(ArrayImages):
@@ -125,3 +126,45 @@ def test_data_without_validation_images_are_a_mistake_of_the_user():
 def test_wrong_settings_are_refused_at_construction(wrong):
     with pytest.raises(ValueError, match="Expected"):
         FineTune(**wrong)
+
+
+# ---------------------------------------------------------------------- transformers
+
+
+def test_learning_rates_rise_in_equal_steps_and_then_fall():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=3.0)
+    schedule, rates = warm_cosine(optimizer, epochs=6, warmup=2), []
+    for _ in range(6):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    fall = [1.5 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
+    assert rates == pytest.approx([1.0, 2.0, *fall])
+
+
+def test_each_layer_of_a_vit_learns_slower_than_the_one_behind_it():
+    """As in timm: by the factor for each layer, without decay of biases, norms and positions."""
+    vit = Backbone(timm.create_model("test_vit", num_classes=0, img_size=32)).eval()
+    recipe = FineTune(optimizer="adamw", lr=0.1, head_lr=0.3, weight_decay=0.05, layer_decay=0.5).recipe
+    (optimizer,), _ = recipe.optimizers(torch.nn.Linear(64, 2), recipe.copy(vit), batch_size=128)
+    first, *others = optimizer.param_groups
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert (first["lr"], first["weight_decay"]) == (0.15, 0.05)
+    rates = sorted({group["lr"] for group in others})
+    assert rates == pytest.approx([0.05 * 0.5**depth for depth in range(len(vit.model.blocks) + 1, 0, -1)])
+    assert sum(p.numel() for group in others for p in group["params"]) == sum(p.numel() for p in vit.parameters())
+    decayed = [p for group in others if group["weight_decay"] for p in group["params"]]
+    assert min(parameter.ndim for parameter in decayed) == 2
+    assert vit.model.pos_embed.shape in {p.shape for p in others[0]["params"]} | {p.shape for p in others[1]["params"]}
+    assert vit.model.pos_embed.shape not in {parameter.shape for parameter in decayed}
+
+
+def test_a_vit_is_fine_tuned():
+    vit = Backbone(timm.create_model("test_vit", num_classes=0, img_size=32)).eval()
+    vit_settings = {"optimizer": "adamw", "lr": 0.02, "head_lr": 0.1, "warmup": 1, "layer_decay": 0.75}
+    assert FineTune(fraction=[1.0], epochs=3, batch_size=16, **vit_settings)(Subject(vit, grays()))["acc1"] > 80
+
+
+def test_a_warm_up_leaves_an_epoch():
+    with pytest.raises(ValueError, match="warmup to be less than the 3 epochs"):
+        FineTune(epochs=3, warmup=3)

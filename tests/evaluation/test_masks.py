@@ -60,6 +60,15 @@ def test_a_masker_that_knows_the_objects_gets_everything():
         assert scores[f"ari{suffix}"] < 70
 
 
+def test_void_pixels_count_in_no_score():
+    made = told(Knowing(lambda objects: torch.maximum(objects, objects.roll(2, dims=-1))))  # two columns too far
+    assert MaskMatch()(made)["iou"] < 95
+    images = made.data.val
+    images.void = images.masks.roll(2, dims=-1) & ~images.masks
+    scores = MaskMatch()(made)
+    assert [scores[name] for name in ("iou", "ari", "pointing")] == pytest.approx([100, 100, 100])
+
+
 def test_soft_masks_are_scored_at_their_own_area():
     """The cut of a veil that is denser over the object holds all of it, or lies within it."""
     scores = MaskMatch()(told(Knowing(lambda objects: 0.1 + 0.8 * objects)))

@@ -3,10 +3,11 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 from amask_solo.errors import UserError
-from amask_solo.evaluation.results import add_result, merged, read_results
+from amask_solo.evaluation.results import add_result, merged, pack, read_results, unpack
 
 FACTS = {"checkpoint": "last.ckpt", "state": "a", "epochs": 2}
 
@@ -98,3 +99,12 @@ def test_a_place_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="output="):
         add_result(tmp_path / "file" / "e.json", FACTS, result())
+
+
+def test_shares_are_kept_where_right_is_more_than_yes_or_no():
+    shares = np.array([0.25, 1.0, 1.5], dtype=np.float64)
+    kept = json.loads(json.dumps(pack(shares)))
+    assert unpack(kept).tolist() == shares.tolist()
+    assert "bits" in pack(np.array([0.0, 1.0]))
+    with pytest.raises(ValueError, match="shares of 4 images, but got 3"):
+        unpack({**kept, "images": 4})

@@ -217,3 +217,11 @@ def test_corruptions_are_scored_one_by_one_and_together():
 def test_an_area_outside_of_0_and_1_is_refused(area):
     with pytest.raises(ValueError, match="Expected areas"):
         Robustness([area])
+
+
+def test_which_images_are_right_is_kept_for_means_too():
+    subject = Subject(Backbone(MIDDLE), squares(background=False))
+    scores = Robustness([0.1, 0.5], corruptions=True)(subject)
+    assert subject.right.keys() == scores.keys() - {"background_gap"}
+    for name, right in subject.right.items():
+        assert 100 * right.double().mean().item() == pytest.approx(scores[name]), name

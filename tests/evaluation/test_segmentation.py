@@ -14,6 +14,7 @@ from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.protocol import Subject
 from amask_solo.evaluation.segmentation import Segmentation, feature_maps, segmentation_scores
+from amask_solo.evaluation.segmenter import FineTuneSegmentation, stretch
 
 
 class Pooled(nn.Module):
@@ -43,6 +44,26 @@ def painted(count, *, visible, size=32, seed=0):
     return ArrayImages(images, torch.full((count,), -1), masks)
 
 
+CLASSES = ("background", "dark", "bright")
+
+
+def two_kinds(count, *, seed=0, size=32):
+    """Paint the rectangles in one of two colors, which are classes of pixels; their border is void."""
+    base = painted(count, visible=True, size=size, seed=seed)
+    kind = 1 + torch.arange(count) % 2
+    inner = ~F.max_pool2d((~base.masks).float(), 3, stride=1, padding=1).bool()
+    bright = torch.where(base.masks, torch.tensor([0, 100, 220], dtype=torch.uint8)[kind][:, None, None, None], 0)
+    segments = torch.where(inner, kind[:, None, None, None], torch.where(base.masks, 255, 0)).byte()
+    images = torch.where(base.masks, bright, base.images)
+    return ArrayImages(images, base.labels, inner, base.masks & ~inner, segments=segments)
+
+
+def with_classes(*, cell=1, train=64, val=32, backbone=None):
+    parts = [two_kinds(train, seed=0), two_kinds(val, seed=1)]
+    data = ImageData(*parts, 1, [], (0.5,) * 3, (0.25,) * 3, 32, "kinds", segment_names=CLASSES)
+    return Subject(Backbone(backbone or Pooled(cell)), data)
+
+
 def subject(*, visible=True, cell=1, train=64, val=32, **settings):
     parts = [painted(train, visible=visible, seed=0), painted(val, visible=visible, seed=1)]
     data = ImageData(*parts, 1, [], (0.5,) * 3, (0.25,) * 3, 32, "painted")
@@ -65,6 +86,18 @@ def test_a_map_that_shows_the_object_gives_nearly_everything():
     assert scores["miou"] > 99
     assert scores["iou"] > 99
     assert scores["pixel_acc"] > 99
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_void_pixels_are_neither_learned_from_nor_scored(split):
+    made = subject()
+    images = getattr(made.data, split)
+    images.void = torch.zeros_like(images.masks)
+    images.void[..., :20, :] = True
+    images.masks[..., :20, :] = ~images.masks[..., :20, :]  # nobody can tell, so the file may say anything
+    assert Segmentation(weight_decay=1e-6)(made)["miou"] > 99
+    images.void = None
+    assert Segmentation(weight_decay=1e-6)(made)["miou"] < 90
 
 
 def test_a_map_that_shows_nothing_is_no_better_than_the_mean_mask():
@@ -164,3 +197,75 @@ def test_masks_that_do_not_fit_the_views_are_refused(resnet):
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(ValueError, match="Expected"):
         Segmentation(**setting)
+
+
+# ---------------------------------------------------------------------- several classes of pixels
+
+
+def test_the_classes_of_pixels_are_told_apart_and_void_counts_nowhere():
+    """Void pixels are the only ones that are called the wrong class, as they look like the object."""
+    scores = Segmentation(weight_decay=1e-6)(with_classes())
+    assert scores["miou"] > 99
+    assert scores["pixel_acc"] > 99
+    assert "iou" not in scores
+    assert scores["miou_majority"] < 35
+
+
+def test_the_mean_over_classes_is_that_of_scikit_learn():
+    found, truth = torch.randint(0, 5, (2, 7, 1, 9, 9), generator=torch.Generator().manual_seed(0)).byte()
+    truth[0] = 255
+    scores = segmentation_scores(found, truth, 5)
+    pair = truth[1:].flatten().numpy(), found[1:].flatten().numpy()
+    assert scores["miou"] == pytest.approx(100 * jaccard_score(*pair, average="macro"))
+    assert scores["pixel_acc"] == pytest.approx(100 * accuracy_score(*pair))
+
+
+def test_classes_that_do_not_occur_are_left_out_of_the_mean():
+    truth = torch.tensor([[0, 1]], dtype=torch.uint8)[:, None, None]
+    assert segmentation_scores(truth, truth, 21)["miou"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_a_dilated_resnet_is_that_of_timm(name):
+    torch.manual_seed(0)
+    model = timm.create_model(name, num_classes=0).eval()
+    dilated = timm.create_model(name, num_classes=0, output_stride=16).eval()
+    dilated.load_state_dict(model.state_dict())
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        wanted = Backbone(dilated).maps(images)
+        assert Backbone(model).dilated().maps(images).equal(wanted)
+        assert Backbone(model).maps(images).shape[-1] == wanted.shape[-1] // 2 == 2
+
+
+def test_a_network_without_strides_to_remove_is_refused():
+    with pytest.raises(UserError, match="dilated=false"):
+        Segmentation(dilated=True)(subject())
+
+
+def test_a_trained_head_learns_the_classes():
+    found = FineTuneSegmentation(head="linear", dilated=False, lr=0.0, head_lr=8.0, epochs=12)(with_classes())
+    assert found["miou"] > 70
+    assert set(found) == {"miou", "pixel_acc"}
+
+
+def test_a_head_is_trained_with_a_copy_of_the_backbone(resnet):
+    before = copy.deepcopy(resnet.state_dict())
+    probe = FineTuneSegmentation(epochs=1, batch_size=8)
+    first, again = (probe(shapes(resnet)) for _ in range(2))
+    assert first == again
+    assert set(first) == {"miou", "iou", "pixel_acc"}
+    assert all(torch.equal(value, before[name]) for name, value in resnet.state_dict().items())
+
+
+def test_classes_travel_with_their_pixels():
+    """Where a view shows a class by its brightness, it still does after the stretch; outside is void."""
+    classes = torch.randint(0, 4, (6, 1, 8, 8), generator=torch.Generator().manual_seed(0)).byte()
+    classes = classes.repeat_interleave(8, dim=2).repeat_interleave(8, dim=3)
+    views = (classes.float() + 1).expand(-1, 3, -1, -1)
+    moved, marked = stretch(views, classes, generator=torch.Generator().manual_seed(1))
+    inside = marked != 255
+    assert 0.3 < inside.float().mean() < 1
+    assert (moved[:, :1] == 0)[~inside].float().mean() > 0.9
+    near = (moved[:, :1] - marked.float() - 1).abs() < 0.5
+    assert near[inside].float().mean() > 0.85

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,37 @@ def test_folders_of_equal_names_are_told_apart_and_averaged(tmp_path, subject):
     assert {"paints/linear_acc1", "paints_2/linear_acc1", "paints/knn_acc1", "paints_2/knn_acc1"} <= set(scores)
     both = scores["paints/linear_acc1"] + scores["paints_2/linear_acc1"]
     assert scores["mean_linear_acc1"] == pytest.approx(both / 2)
+
+
+def test_which_images_are_right_is_kept_for_every_score(tmp_path, subject):
+    swapped = dict(zip(COLORS, reversed(COLORS.values()), strict=True))
+    for folder, each, colors in (("one", 2, swapped), ("two", 5, COLORS)):
+        paint(tmp_path / folder / "train")
+        paint(tmp_path / folder / "val", each=each, colors=colors)
+    scores = Transfer([str(tmp_path / "one"), str(tmp_path / "two")], occluded=0.5)(subject)
+    assert subject.right.keys() >= scores.keys()
+    assert scores["one/linear_acc1"] < scores["two/linear_acc1"]
+    for name, score in scores.items():
+        assert 100 * subject.right[name].double().mean().item() == pytest.approx(score), name
+
+
+def test_values_are_those_of_the_training_or_it_is_said(tmp_path, subject):
+    for name in COLORS:
+        for number in range(4):
+            pixels = torch.full((8, 8), 300 if number else 1000, dtype=torch.int32).numpy().astype("uint16")
+            (tmp_path / "deep" / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / "deep" / name / f"{number}.png")
+    trained = replace(subject, reading={"value_range": {"whole numbers": (0.0, 3000.0)}, "bands": None})
+    found = Transfer("unused").subject_on(trained, tmp_path / "deep", name="deep")
+    assert found.data.value_range == (0, 3000)
+    with pytest.warns(UserWarning, match="deep: Values from 300 to 1000 .* since they hold whole numbers, and those"):
+        assert Transfer("unused").subject_on(subject, tmp_path / "deep", name="deep").data.value_range == (300, 1000)
+
+
+def test_images_of_other_channels_than_those_of_the_training_are_refused(tmp_path, subject):
+    gray = replace(subject, data=replace(subject.data, mean=(0.5,), std=(0.5,)))
+    with pytest.raises(UserError, match="'paints' cannot be read as the images of the training were: Expected mean"):
+        Transfer(str(paint(tmp_path / "paints")))(gray)
 
 
 def test_the_subject_and_its_features_are_as_before(tmp_path, subject):

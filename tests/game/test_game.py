@@ -6,7 +6,8 @@ from amask_solo.fills import Zero
 from amask_solo.game.game import Game
 from amask_solo.game.updates import Board, Reversal
 from amask_solo.hard_views import HardView
-from amask_solo.maskers import RandomMasker, SequentialMasker
+from amask_solo.localisers import Everywhere
+from amask_solo.maskers import RandomMasker, SaliencyMasker, SequentialMasker
 
 
 def game(masker=None, **settings):
@@ -119,3 +120,20 @@ def test_masks_of_an_unlearned_masker_have_their_area():
 def test_a_share_out_of_range_is_refused(wrong):
     with pytest.raises(ValueError, match="Expected"):
         game(**wrong)
+
+
+def test_masks_of_channels_are_shown_together_and_count_as_one():
+    masker = SaliencyMasker(Everywhere(), ratio=(0.5, 0.5), separate=1.0)
+    view = torch.ones(6, 3, 28, 28)
+    for draw in ("one", "all"):
+        played = game(masker, draw=draw)
+        shown = played.show(played.propose(view, generator=source()))
+        (entry,) = played.entries([view, view], shown, [1], no_loss)
+        assert (played.num_entries, entry.weight) == (1, 1.0)
+        assert torch.equal(entry.views[1], 1 - shown)
+        assert entry.views[1].mean().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_masks_of_channels_do_not_grow():
+    with pytest.raises(ValueError, match="single channels"):
+        game(SaliencyMasker(Everywhere(), separate=0.5), apply="cumulative")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import uniform_filter
+from torch import nn
 
 from amask_solo.errors import UserError
 from amask_solo.hosts.blueprint import Blueprint
@@ -12,10 +13,12 @@ from amask_solo.localisers import (
     BackboneMap,
     Everywhere,
     Handover,
+    Shared,
     SpectralResidual,
     Weights,
     lend_backbone,
     lend_clock,
+    lend_localiser,
 )
 from tests.localisers.exported import export
 
@@ -119,3 +122,13 @@ def test_a_handover_asks_the_first_localiser_in_the_first_epochs_alone():
         torch.testing.assert_close(both(images), Everywhere()(images) if epoch[0] < 2 else late)
     with pytest.raises(ValueError, match="0 or more"):
         Handover(Everywhere(), Everywhere(), epochs=-1)
+
+
+def test_one_localiser_of_the_run_reaches_what_shares_it():
+    shared = Shared()
+    lend_backbone(shared, lambda images: images)
+    images = blob(4)
+    torch.testing.assert_close(shared(images), images.abs().mean(dim=1, keepdim=True))  # alone, it asks the backbone
+    lend_localiser(shared, nn.ModuleList([Everywhere()]))
+    assert torch.equal(shared(images), Everywhere()(images))
+    assert [name for name, _ in shared.named_modules() if name] == ["backbone"]

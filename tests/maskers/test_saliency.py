@@ -81,3 +81,29 @@ def test_the_slack_decides_what_is_foreground():
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="Expected"):
         SaliencyMasker(Everywhere(), **wrong)
+
+
+def test_channels_hide_patches_of_their_own_as_many_as_all_of_them_hide_together():
+    masks = masks_of(SaliencyMasker(Left(), ratio=(0.2, 0.2), separate=0.7), batch=1024)
+    assert masks.shape[1] == 3
+    alike = (masks == masks[:, :1]).flatten(1).all(dim=1)
+    assert alike.float().mean().item() == pytest.approx(0.3, abs=0.05)
+    for part in (masks[alike], masks[~alike]):
+        assert part.mean().item() == pytest.approx(0.2, abs=0.01)
+        assert ((part[..., :12].mean(dim=(2, 3)) - 0.2).abs() < 1 / 21).all()
+    # Independent channels: few patches are hidden in two of them.
+    both = (masks[~alike][:, 0] * masks[~alike][:, 1]).mean().item()
+    assert both == pytest.approx(0.2**2, abs=0.01)
+
+
+def test_no_more_of_the_image_is_hidden_as_foreground_than_allowed():
+    masks = masks_of(SaliencyMasker(Everywhere(), ratio=(0.7, 0.7), background=False, most=0.55))
+    assert (masks.mean(dim=(1, 2, 3)) - 0.55).abs().max() < 1 / 49
+    small = masks_of(SaliencyMasker(Left(), ratio=(0.7, 0.7), background=False, most=0.55))
+    assert small.mean().item() == pytest.approx(0.7 * 3 / 7, abs=0.01)
+
+
+@pytest.mark.parametrize("wrong", [{"most": 0.0}, {"most": 1.5}, {"separate": -0.1}, {"separate": 2.0}])
+def test_a_cap_or_a_share_out_of_range_is_refused(wrong):
+    with pytest.raises(ValueError, match="most in"):
+        SaliencyMasker(Everywhere(), **wrong)

@@ -64,7 +64,7 @@ def test_a_device_s_few_steps_meet_the_budget_as_the_halvings_of_a_cpu_do(shape,
     room = None if earlier is None else 1 - Sigmoid()(make_logits("normal", earlier, seed=seed + 10, masks=1))
     for low, high in (bounds, bounds[:1] * 2):
         halved = area_budget(logits, low, high, room=room)
-        with mock.patch.object(area, "_shift_by_halving", area._shift_by_rank):
+        with mock.patch.object(area, "_threshold_by_halving", area._threshold_by_rank):
             stepped = area_budget(logits, low, high, room=room)
         torch.testing.assert_close(area_of(stepped), area_of(halved), atol=1e-3, rtol=0)
 

@@ -1,0 +1,121 @@
+"""Images of an evaluation as the backbone was trained to see them: bands, range of values, mean and deviation."""
+
+import warnings
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from amask_solo.checkpoints.read import Checkpoint, images_of
+from amask_solo.configuration import instantiate, node_arguments
+from amask_solo.data import ImageData
+from amask_solo.data.reading import describe_range
+from amask_solo.errors import UserError
+
+Stat = tuple[float, ...]
+
+
+class AsTrained(NamedTuple):
+    """Images for a backbone.
+
+    Attributes:
+        data: The images.
+        settings: What describes them, with what was taken from the training.
+        normalized_by: Whose mean and standard deviation they have, in words.
+        said: Which bands and values were taken, in sentences; empty if these are 8 bits a channel, as in the training.
+        reading: How images from elsewhere are to be read, as arguments of :func:`~amask_solo.data.load_image_folder`.
+    """
+
+    data: ImageData
+    settings: dict[str, Any]
+    normalized_by: str
+    said: str
+    reading: dict[str, Any]
+
+
+def load_as_trained(
+    node: DictConfig, given: DictConfig | None, run: DictConfig | None, checkpoint: Checkpoint
+) -> AsTrained:
+    """Load images with the bands, the range of values, the mean and the standard deviation of a training.
+
+    A backbone expects what it was trained with: other images that are brighter are seen as such, not made alike. Only
+    files that hold another kind of numbers (8 bits, whole numbers or numbers with a point) have a range of their own.
+
+    Args:
+        node: The images.
+        given: What the user said of them, which takes precedence.
+        run: The configuration of the training, if there is one.
+        checkpoint: Its checkpoint.
+
+    Raises:
+        UserError: If they cannot be loaded, or have another number of channels than those of the training.
+    """
+    known = node_arguments(node, "data")
+    reading = trained_reading(checkpoint)
+    taken = {
+        key: value
+        for key, value in reading.items()
+        if value is not None and known is not None and key in known.names and (given or {}).get(key) in (None, "auto")
+    }
+    asked: Any = OmegaConf.create({**_plain(node), **taken})
+    data = instantiate(asked, "data")
+    found = {"image_size": data.image_size} | ({"value_range": list(data.value_range)} if data.value_range else {})
+    settings = {**_plain(node), **{key: value for key, value in taken.items() if key != "value_range"}, **found}
+    data, normalized_by = _normalized(data, node, given, run, checkpoint)
+    if data.train.channels != len(data.mean):
+        raise UserError(
+            f"The backbone was trained on images of {len(data.mean)} channel(s), but those of '{data.name}' have "
+            f"{data.train.channels}; choose as many by data.bands."
+        )
+    said = [f"Took the bands {', '.join(map(str, taken['bands']))}, as in training."] if "bands" in taken else []
+    if "value_range" in taken:
+        said.append(describe_range(data.value_range, data.numbers, taken["value_range"]))
+    return AsTrained(data, settings, normalized_by, " ".join(filter(None, said)), reading or data.reading)
+
+
+def trained_reading(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return how the images of a training were read, as far as its checkpoint says so."""
+    said = images_of(checkpoint)
+    if not said:
+        return {}
+    span = said.get("value_range")
+    return {
+        "value_range": {said["numbers"]: tuple(span)} if span else {},
+        "bands": said.get("bands"),
+        "channels": "keep" if len(said["mean"]) != 3 else None,
+    }
+
+
+def _plain(node: DictConfig) -> Any:
+    return OmegaConf.to_container(node, resolve=True)
+
+
+def trained_statistics(run: DictConfig | None, checkpoint: Checkpoint) -> dict[str, Stat]:
+    """Return ``mean`` and ``std`` of a training's images if its checkpoint or ``config.yaml`` has numbers."""
+    for said in (images_of(checkpoint), run.data if run is not None else {}):
+        found = {key: said.get(key) for key in ("mean", "std")}
+        if all(value is not None and not isinstance(value, str) for value in found.values()):
+            return {key: tuple(map(float, value or ())) for key, value in found.items()}
+    return {}
+
+
+def _normalized(
+    data: ImageData, node: DictConfig, given: DictConfig | None, run: DictConfig | None, checkpoint: Checkpoint
+) -> tuple[ImageData, str]:
+    """Return images with the mean and standard deviation of the training, and whose these are, in words."""
+    if given and "_target_" not in given and {"mean", "std"} & set(given):
+        return data, "data.mean and data.std as given"
+    known = trained_statistics(run, checkpoint)
+    if not known and run is not None and node == run.data:
+        return data, "the run's images"
+    if not known and run is not None:
+        try:
+            own = instantiate(run.data, "data")
+            known = {"mean": own.mean, "std": own.std}
+        except UserError as error:
+            warnings.warn(f"The images of the run cannot be measured, so those of data are. {error}", stacklevel=1)
+    if not known:
+        return data, f"the images of '{data.name}'"
+    mean, std = known["mean"], known["std"]
+    variants = {name: replace(variant, mean=mean, std=std) for name, variant in data.variants.items()}
+    return replace(data, variants=variants, mean=mean, std=std), "the run's images"

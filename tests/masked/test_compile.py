@@ -1,0 +1,80 @@
+"""A compiled masker: the same training, compiled once."""
+
+from functools import partial
+from unittest import mock
+
+import jaxtyping
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from amask_solo.callbacks.advantage_monitor import AdvantageMonitor
+from amask_solo.maskers import SequentialMasker, SimultaneousMasker
+from amask_solo.projections import area
+from tests.players import build, fit, masker_node
+
+pytestmark = pytest.mark.host
+
+SMALL = {"_target_": "amask_solo.maskers.UNet", "_partial_": True, "width": 4, "depth": 1}
+PATCHES = {"_target_": "amask_solo.projections.Patches", "patch_size": 8}
+DRAWN = {**PATCHES, "inner": {"_target_": "amask_solo.projections.GumbelTopK", "area": 0.25}}
+SGD = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1}  # Adam makes steps of what is left of rounding
+SEQUENTIAL = masker_node(SequentialMasker, network=SMALL)
+RUNS = {
+    "alternating": (SEQUENTIAL, {"adversary.update": "alternating"}, {}, 2),
+    "bf16": (SEQUENTIAL, {}, {"precision": "bf16-mixed"}, 1),
+    "one graph at a time": (SEQUENTIAL, {"adversary.draw": "all", "adversary.memory_efficient": True}, {}, 1),
+    "random numbers": (masker_node(SimultaneousMasker, network=SMALL, projection=DRAWN), {}, {}, 1),
+}
+
+
+@pytest.fixture(autouse=True)
+def _untyped():
+    """Compile the package as it is for users: without the type checks of the tests, and afresh."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    torch._dynamo.reset()
+    counters.clear()
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def trained(masker, settings, trainer, *, compiled, backend="aot_eager"):
+    settings = {"adversary.optimizer": SGD, "adversary.compile": compiled, **settings}
+    model = build("simclr", masker, **settings)
+    with (
+        mock.patch("torch.compile", partial(torch.compile, backend=backend)),
+        # What is compiled does not halve.
+        mock.patch.object(area, "_threshold_by_halving", area._threshold_by_rank),
+    ):
+        runner, _ = fit(model, epochs=1, batches=3, **trainer)
+    return model, runner
+
+
+def assert_same(expected, found):
+    assert found.state_dict().keys() == expected.state_dict().keys()
+    for key, value in expected.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[key], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_compiled_masker_trains_alike_is_compiled_once_and_not_for_monitors(tmp_path):
+    (expected, _), (found, runner) = (
+        trained(SEQUENTIAL, {}, {"callbacks": [AdvantageMonitor()]}, compiled=compiled) for compiled in (False, True)
+    )
+    assert_same(expected, found)
+    runner.save_checkpoint(tmp_path / "last.ckpt")
+    expected.load_state_dict(torch.load(tmp_path / "last.ckpt")["state_dict"])
+    images = torch.randn(3, 3, 32, 32)
+    torch.testing.assert_close(found.adversary.preview(images).masks, expected.adversary.preview(images).masks)
+    assert not counters["graph_break"]
+    assert counters["stats"]["unique_graphs"] == 1
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("name", RUNS)
+def test_so_it_does_in_every_game(name, backend):
+    *run, graphs = RUNS[name]
+    (expected, _), (found, _) = (trained(*run, compiled=compiled, backend=backend) for compiled in (False, True))
+    assert_same(expected, found)
+    assert not counters["graph_break"]
+    assert counters["stats"]["unique_graphs"] == graphs

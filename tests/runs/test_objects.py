@@ -1,0 +1,59 @@
+"""Masks that show the objects that the data mark, in training."""
+
+import pytest
+import torch
+
+from amask_solo.augment.views import Views
+from amask_solo.errors import UserError
+from amask_solo.maskers import MixtureMasker, ObjectMasker, RandomMasker, lend_objects
+from tests.augment.inputs import PLAIN, seeded
+from tests.cli.command import BARE, SMALL, pretrain
+
+
+def test_masks_follow_crops_and_flips_into_all_views():
+    geometry = {"rrc": {"crop_min_scale": 0.2, "crop_max_scale": 1.0}, "horizontal_flip": {"prob": 0.5}}
+    color = {"color_jitter": {"prob": 0.8, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}}
+    nodes = [{**geometry, "crop_size": 24, "num_crops": 2}, {**geometry, "crop_size": 16, "num_crops": 1}]
+    masks = torch.zeros(6, 1, 32, 32)
+    masks[:, :, 4:20, 8:18] = 1
+    pictures = (255 * masks).to(torch.uint8).expand(-1, 3, -1, -1)
+    seen = Views(nodes, **PLAIN)(pictures, generator=seeded(3))
+    followed = Views(nodes, **PLAIN).follow(masks, generator=seeded(3))
+    assert [mask.shape for mask in followed] == [(6, 1, 24, 24), (6, 1, 24, 24), (6, 1, 16, 16)]
+    for view, mask in zip(seen, followed, strict=True):
+        assert torch.equal(view[:, :1] > 0.5, mask > 0)
+    # What changes pixels takes numbers as well, before those of the next node.
+    jittered = [{**nodes[0], **color}, nodes[1]]
+    last = Views(jittered, **PLAIN)(pictures, generator=seeded(3))[-1]
+    assert torch.equal(last[:, :1] > 0.5, Views(jittered, **PLAIN).follow(masks, generator=seeded(3))[-1] > 0)
+
+
+def test_the_object_and_the_rest_share_the_image_out():
+    masker = MixtureMasker(ObjectMasker(), RandomMasker(), share=0.9)
+    objects = torch.rand(4, 1, 8, 8).round()
+    assert lend_objects(masker, lambda images: objects)
+    masks = masker.masker(torch.zeros(4, 3, 8, 8))
+    assert torch.equal(masks, torch.cat([objects, 1 - objects], dim=1))
+    assert not lend_objects(RandomMasker(), lambda images: objects)
+
+
+def test_nobody_else_knows_where_the_objects_are():
+    with pytest.raises(UserError, match="only the training of amask-pretrain"):
+        ObjectMasker()(torch.zeros(2, 3, 8, 8))
+
+
+@pytest.mark.host
+def test_a_run_hides_the_objects_of_its_data(tmp_path):
+    words = ["masker=objects", "adversary.draw=all", "adversary.side=both", *SMALL, *BARE]
+    said = pretrain("method=amask_byol", *words, "run_folder=run", cwd=tmp_path)
+    assert said.code == 0, said.err
+    metrics = (tmp_path / "run/metrics.csv").read_text()
+    assert "masks/area_2" in metrics
+
+
+@pytest.mark.host
+def test_data_without_objects_are_refused_in_a_line_before_anything_is_written(tmp_path):
+    said = pretrain("masker=objects", "data=two_digits", *SMALL, *BARE, "run_folder=run", cwd=tmp_path)
+    assert said.code == 2
+    assert "has no masks of any" in said.err
+    assert not (tmp_path / "run").exists()

@@ -55,7 +55,7 @@ def load_as_trained(
     taken = {
         key: value
         for key, value in reading.items()
-        if value is not None and known is not None and key in known.names and (given or {}).get(key) in (None, "auto")
+        if value is not None and known is not None and key in known.names and dict(given or {}).get(key) in (None, "auto")
     }
     asked: Any = OmegaConf.create({**_plain(node), **taken})
     data = instantiate(asked, "data")

@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml
 	@echo "That takes half a minute if the network is fast; nothing outside this folder is touched."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install $(QUIET) --python $(BIN)/python --editable ".[host,wandb,tiff,sweep,docs,dev]"
+	$(BIN)/uv pip install $(QUIET) --python $(BIN)/python --editable ".[host,wandb,tiff,parquet,onnx,sweep,docs,dev]"
 	touch $(STAMP)
 
 pretrain: $(STAMP)

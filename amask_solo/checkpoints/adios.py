@@ -2,12 +2,14 @@
 
 import json
 import warnings
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 from amask_solo.checkpoints.read import Checkpoint
 from amask_solo.errors import UserError
 from amask_solo.maskers import AdiosUNet, SimultaneousMasker
+from amask_solo.maskers.adios import Norm
 from amask_solo.maskers.base import Masker
 from amask_solo.projections import Softmax
 
@@ -21,7 +23,7 @@ MIDDLE = {"1": "0", "3": "2", "5": "4"}
 ARGUMENTS = "args.json"
 """The file with the settings of a run, beside its checkpoint."""
 
-NORMS = {"gn": "group", "in": "instance", "no": "none"}
+NORMS: Mapping[str, Norm] = {"gn": "group", "in": "instance", "no": "none"}
 
 
 def load_adios_masker(checkpoint: Checkpoint, file: Path) -> Masker | None:
@@ -48,7 +50,7 @@ def load_adios_masker(checkpoint: Checkpoint, file: Path) -> Masker | None:
         return None
     width, depth = len(top), len({name.split(".")[2] for name in state if name.startswith(f"{NETWORK}down.")})
     side = round((middle.shape[1] / (2 * width)) ** 0.5)
-    norm = "none" if f"{NETWORK}down.0.0.bias" in state else _norm(file)
+    norm: Norm = "none" if f"{NETWORK}down.0.0.bias" in state else _norm(file)
     try:
         network = partial(AdiosUNet, width=width, depth=depth, image_size=side * 2 ** (depth - 1), norm=norm)
         masker = SimultaneousMasker(
@@ -61,7 +63,7 @@ def load_adios_masker(checkpoint: Checkpoint, file: Path) -> Masker | None:
     return masker.eval()
 
 
-def _norm(file: Path) -> str:
+def _norm(file: Path) -> Norm:
     place = file.with_name(ARGUMENTS)
     try:
         return NORMS[json.loads(place.read_text())["unet_norm"]]

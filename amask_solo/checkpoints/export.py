@@ -84,7 +84,7 @@ def export_backbone(
     path, found = Path(path), read(source)
     checkpoint = with_teacher(found) if which == "teacher" else found
     view_filter = recorded_filter(checkpoint)
-    state = {k: v.detach().cpu().clone().contiguous() for k, v in backbone_state(checkpoint).items()}
+    state: State = {k: v.detach().cpu().clone().contiguous() for k, v in backbone_state(checkpoint).items()}
     plan = saved_blueprint(checkpoint, arch) or Blueprint(find_arch(state) or "unknown")
     missing: tuple[str, ...] = ()
     if format not in ("safetensors", "onnx"):

@@ -20,7 +20,7 @@ IMAGES, FEATURES = "images", "features"
 
 NEEDED = ("onnx", "onnxscript")
 
-RENAMED = (
+RENAMED: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"^(?!layer)", "stem."),
     (r"^layer(\d)", lambda found: f"res{int(found[1]) + 1}"),
     (r"\bbn(\d)", r"conv\1.norm"),

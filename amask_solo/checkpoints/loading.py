@@ -53,7 +53,7 @@ def _model(state: State, plan: Blueprint, library: str, read: str) -> list[str]:
 
 
 def _transform(images: Mapping[str, Any]) -> list[str]:
-    size, mean, span, bands = (images.get(key) for key in ("image_size", "mean", "value_range", "bands"))
+    size, mean, span, bands = images["image_size"], images["mean"], images.get("value_range"), images.get("bands")
     steps = [f"Resize({round(size * 8 / 7)})", f"CenterCrop({size})"]
     count = len(mean)
     if span or bands:

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
@@ -23,7 +24,8 @@ class Rows:
 
     def add(self, row: Row) -> None:
         """Add the row of the present job."""
-        number = OmegaConf.select(HydraConfig.get(), "job.num", default=0)
+        hydra: Any = HydraConfig.get()
+        number = OmegaConf.select(hydra, "job.num", default=0)
         with suppress(FileNotFoundError):  # a job on another machine
             (self.folder / f"{number}.json").write_text(json.dumps(row))
 

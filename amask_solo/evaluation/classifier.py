@@ -79,7 +79,7 @@ class Recipe:
     def _layers(self, backbone: Backbone, lr: float) -> list[dict[str, Any]]:
         if self.layer_decay is None:
             return [{"params": backbone.parameters(), "lr": lr}]
-        undecayed = getattr(backbone.model, "no_weight_decay", set)()
+        undecayed: set[str] = getattr(backbone.model, "no_weight_decay", set)()
         found = param_groups_layer_decay(
             backbone.model, self.weight_decay, no_weight_decay_list=undecayed, layer_decay=self.layer_decay
         )

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,7 +90,8 @@ def _features(subject: Subject, split: Split) -> Float[Tensor, "n d"]:
 
 def _write(subject: Subject, split: Split, name: str) -> None:
     images = subject.images(split)
-    columns = {"features": _features(subject, split).numpy(), "labels": images.labels.cpu().numpy()}
+    features = _features(subject, split).numpy()
+    columns: dict[str, Any] = {"features": features, "labels": images.labels.cpu().numpy()}
     columns["class_names"] = np.array(subject.data.class_names, dtype=str)
     if images.names is not None:
         columns["names"] = np.array(images.names, dtype=str)

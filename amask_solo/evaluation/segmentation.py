@@ -126,7 +126,7 @@ class Segmentation(Protocol):
             if classes == 1:
                 entropy = F.binary_cross_entropy_with_logits(logits, targets, weight=counted)
             else:  # of void parts, the shares of the classes sum to less than one
-                entropy = F.cross_entropy(*(x.unflatten(1, (classes, -1)) for x in (logits, targets)))
+                entropy = F.cross_entropy(logits.unflatten(1, (classes, -1)), targets.unflatten(1, (classes, -1)))
             return entropy + classes * self.weight_decay / 2 * weight.square().sum(dim=0).mean()
 
         minimize(loss, [weight, bias], max_iter=self.max_iter)

@@ -1,5 +1,6 @@
 """Segmentation with a head that is trained on augmented views, and the backbone with it."""
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -175,4 +176,4 @@ def _fcn(channels: int, classes: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv2d(WIDTH, classes, 1))
 
 
-_HEADS = {"fcn": _fcn, "linear": partial(nn.Conv2d, kernel_size=1)}
+_HEADS: Mapping[str, Callable[[int, int], nn.Module]] = {"fcn": _fcn, "linear": partial(nn.Conv2d, kernel_size=1)}

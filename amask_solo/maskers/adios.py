@@ -1,5 +1,6 @@
 """The mask network of ADIOS, in whose layout its authors publish weights."""
 
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Literal
 
@@ -90,7 +91,7 @@ def _level(in_channels: int, out_channels: int, norm: Norm) -> nn.Sequential:
     return nn.Sequential(convolution, *_NORMS[norm](out_channels), nn.ReLU(inplace=True))
 
 
-_NORMS = {
+_NORMS: Mapping[str, Callable[[int], list[nn.Module]]] = {
     "group": lambda channels: [nn.GroupNorm(8, channels)],
     "instance": lambda channels: [nn.InstanceNorm2d(channels, affine=True)],
     "none": lambda _: [],

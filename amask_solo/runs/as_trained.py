@@ -50,12 +50,12 @@ def load_as_trained(
     Raises:
         UserError: If they cannot be loaded, or have another number of channels than those of the training.
     """
-    known = node_arguments(node, "data")
+    known, own = node_arguments(node, "data"), dict(given or {})
     reading = trained_reading(checkpoint)
     taken = {
         key: value
         for key, value in reading.items()
-        if value is not None and known is not None and key in known.names and (given or {}).get(key) in (None, "auto")
+        if value is not None and known is not None and key in known.names and own.get(key) in (None, "auto")
     }
     asked: Any = OmegaConf.create({**_plain(node), **taken})
     data = instantiate(asked, "data")

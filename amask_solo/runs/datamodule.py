@@ -92,7 +92,7 @@ class ViewsData(LightningDataModule):
         Raises:
             UserError: If the images are none of these views.
         """
-        index, views, step = self._latest or ([], [], 0)
+        index, views, step = self._latest or (torch.empty(0), [], 0)
         places = [
             [n for n, view in enumerate(views) if torch.equal(part, view)] for part in images.split(len(index) or 1)
         ]

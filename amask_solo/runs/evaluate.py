@@ -186,7 +186,7 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         "device": device_name(device),
         "versions": versions(),
     }
-    made_by = {"images": found.settings, "normalized_by": found.normalized_by}
+    made_by: dict[str, Any] = {"images": found.settings, "normalized_by": found.normalized_by}
     said = f"Scored the {cfg.which}'s backbone, with the mean and standard deviation of {found.normalized_by}."
     # Results of versions before this one are the student's as well, and say nothing.
     made_by |= {"which": cfg.which} if cfg.which != "student" else {}

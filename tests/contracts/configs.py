@@ -9,6 +9,7 @@ from torch import nn
 
 from amask_solo.localisers import lend_backbone
 from amask_solo.masked.settings import described
+from amask_solo.maskers import lend_objects
 
 ROOT = Path(__file__).resolve().parents[2] / "configs"
 
@@ -24,4 +25,5 @@ def build(group, name, **more):
     part = instantiate(OmegaConf.create({**described(group, name), **more}))
     if isinstance(part, nn.Module):
         lend_backbone(part, lambda images: F.adaptive_avg_pool2d(images, 7))
+        lend_objects(part, lambda images: (images[:, :1] > 0).float())
     return part

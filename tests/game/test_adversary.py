@@ -9,7 +9,7 @@ from torch import nn
 from amask_solo.constraints import WeightedSum
 from amask_solo.constraints.base import Constraint
 from amask_solo.fills import Zero
-from amask_solo.game.adversary import Adversary, schedule_factor
+from amask_solo.game.adversary import Adversary, part_size, schedule_factor
 from amask_solo.game.game import Game
 from amask_solo.hard_views import AdversarialPixels, Beside, Chain, CutMix
 from amask_solo.maskers import RandomMasker, SequentialMasker
@@ -30,6 +30,11 @@ def move(player, progress=0.0):
         player.masker(torch.zeros(2, 3, 16, 16)).square().mean() + player.game.constraint(torch.ones(1, 1, 2, 2))
     )
     player.move(progress, lambda optimizer: optimizer.step())
+
+
+@pytest.mark.parametrize(("share", "batch", "size"), [(0.5, 64, 32), (0.01, 64, 2), (1.0, 2, 2)])
+def test_further_moves_see_a_share_of_the_batch_but_two_images_at_least(share, batch, size):
+    assert part_size(share, batch) == size
 
 
 class Frozen(Constraint):

@@ -15,6 +15,9 @@ from torch import Tensor
 from amask_solo._types import Images, Masks
 from amask_solo.files import write_whole
 
+Pictures = Float[Tensor, "_ _ _ _"]
+"""Images of any number of channels, which need not be that of others beside them."""
+
 PALETTE = ("#E69F00", "#0072B2", "#CC79A7", "#009E73", "#D55E00", "#56B4E9", "#F0E442")
 """Colors of the masks, in turn; color-blind readers can tell them apart (Okabe and Ito, `Color Universal Design
 <https://jfly.uni-koeln.de/color/>`_, 2008; the order is ours)."""
@@ -147,7 +150,7 @@ def drawn_panels(run: Path, kind: str = "epoch") -> list[Path]:
     return sorted((run / "masks").glob(f"{kind}_*.png"))
 
 
-def draw_columns(columns: Sequence[tuple[str, Images]], *, title: str | None) -> tuple[Figure, list[list[Axes]]]:
+def draw_columns(columns: Sequence[tuple[str, Pictures]], *, title: str | None) -> tuple[Figure, list[list[Axes]]]:
     """Draw a row an image, and return the places of its pictures, row by row.
 
     Args:

@@ -133,7 +133,7 @@ class Segmentation(Protocol):
         return weight.detach(), bias.detach()
 
 
-def decide(logits: Float[Tensor, "n k h w"], size: torch.Size) -> UInt8[Tensor, "n 1 s s"]:
+def decide(logits: Float[Tensor, "n k h w"], size: torch.Size) -> UInt8[Tensor, "n 1 _ _"]:
     """Return the class of each pixel at full size: the highest of the scores, or object where a single one is above 0.
 
     Example:

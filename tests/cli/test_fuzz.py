@@ -234,7 +234,7 @@ PRETRAIN = {
     "method=mocov2plus method_kwargs.queue_size=20": "queue_size|20",
     "method=swav method_kwargs.queue_size=4": "queue_size|4",
     "method=deepclusterv2": "num_prototypes|3000",
-    f"method=simsiam {FIVE_VIEWS}": "two views|5",
+    f"method=simsiam {FIVE_VIEWS}": "5 large views",
     "method=simclr augmentations.0.crop_size=64": "views",
     "backbone.name=vit_tiny data.image_size=30": "30|patch",
     "logger=wandb logger.mode=sometimes": "logger|sometimes",

@@ -70,7 +70,7 @@ def test_the_side_counts_that_is_shorter_when_the_picture_is_upright(tmp_path):
 def test_folders_of_images_and_of_pairs_measure_alike(tmp_path):
     for number in range(4):
         save(noise(32, 48, seed=number), tmp_path / "images" / f"{number}.png")
-        save(plain((255, 255, 255), size=32).resize((48, 32)), tmp_path / "masks" / f"{number}.png")
+        save(noise(32, 48, seed=number).convert("L"), tmp_path / "masks" / f"{number}.png")
     folder = load_image_folder(train_path=str(tmp_path / "images"))
     pairs = load_image_masks(images_path=str(tmp_path / "images"), masks_path=str(tmp_path / "masks"))
     assert (folder.image_size, pairs.image_size, pairs.train.size) == (32, 32, 32)

@@ -155,6 +155,7 @@ class Images(ViewsData):
         pixels = torch.randint(0, 255, (8, 3, 40, 40), dtype=torch.uint8, device=DEVICE)
         self.batch = [torch.arange(8, device=DEVICE), pixels, torch.arange(8, device=DEVICE) % 4]
         self.views, self.seed, self.batch_size, self.count = recipe(), 0, 8, batches
+        self.finds_objects = False
         self.images: Any = type("Facts", (), {"mean": (0.5,) * 3, "std": (0.2,) * 3, "image_size": 32})
 
     def train_dataloader(self) -> Any:

@@ -54,7 +54,9 @@ def _model(state: State, plan: Blueprint, library: str, read: str) -> list[str]:
 
 def _transform(images: Mapping[str, Any]) -> list[str]:
     size, mean, span, bands = images["image_size"], images["mean"], images.get("value_range"), images.get("bands")
-    steps = [f"Resize({round(size * 8 / 7)})", f"CenterCrop({size})"]
+    small = f"transforms.Compose([transforms.Resize({round(size * 8 / 7)}), transforms.CenterCrop({size})])"
+    fits = f"transforms.functional.get_image_size(image) == [{size}, {size}]"
+    steps = [f"Lambda(lambda image: image if {fits} else smaller(image))"]
     count = len(mean)
     if span or bands:
         (low, high), chosen = span or (0, 255), f"[{[band - 1 for band in bands]}]" if bands else ""
@@ -65,8 +67,13 @@ def _transform(images: Mapping[str, Any]) -> list[str]:
         steps.append("ToTensor()")
         taken = "PIL images in RGB, as of image.convert('RGB')" if count == 3 else "gray PIL images"
     steps.append(f"Normalize({list(mean)}, {list(images['std'])})")
-    left = f"# It takes {taken}. Those of {size} x {size} px need neither Resize nor CenterCrop."
-    return [left, "transform = transforms.Compose([", *(f"    transforms.{step}," for step in steps), "])"]
+    return [
+        f"# It takes {taken}.",
+        f"smaller = {small}",
+        "transform = transforms.Compose([",
+        *(f"    transforms.{step}," for step in steps),
+        "])",
+    ]
 
 
 def _onnx(plan: Blueprint, file: str, images: Mapping[str, Any]) -> list[str]:  # noqa: ARG001

@@ -41,6 +41,7 @@ NOBODYS_FAULT = (
     r"It is recommended to use `self\.log\('val_knn_acc1'",  # one process measures it for all
     r"You're resuming from a checkpoint that ended before the epoch ended",  # the order follows from seed and epoch
     r"Be aware that when using `ckpt_path`, callbacks used to create",  # a run of an earlier version had others
+    r"Total length of `list` across ranks is zero",  # images without labels have none to validate on
     r"The parameter 'pretrained' is deprecated since 0\.13",  # the host gives it to torchvision
     r"Arguments other than a weight enum or `None` for 'weights' are deprecated since 0\.13",
     r"Detected call of `lr_scheduler\.step\(\)` before `optimizer\.step\(\)`",  # 16-mixed skips its first steps

@@ -39,7 +39,7 @@ def test_the_printed_code_runs_without_this_package_and_prepares_images_as_in_tr
         path = tmp_path / f"{target}.bin"
         said = call("export", f"ckpt={finished.folder}", f"format={target}", f"path={path}", cwd=tmp_path)
         code += said.out.partition("Load it:")[2]
-        code += "shrunk = transform(Image.open('image.png'))\ntransform.transforms = transform.transforms[2:]\n"
+        code += "shrunk = transform(Image.open('image.png').resize((50, 40)))\n"
         code += "image = transform(Image.open('image.png'))[None]\n"
         code += f"torch.save([shrunk, image, model(image).detach()], '{target}.pt')\n"
     subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True)

@@ -50,8 +50,11 @@ def paired(entries: Iterable[WeightedViews], views: Views, pairs: Pairs, *, tota
         >>> clean, hard = [torch.zeros(2, 3, 4, 4)] * 2, (torch.ones(2, 3, 4, 4),) * 2
         >>> pairs = {"first": 0.5, "neither": 0.5}
         >>> made = paired([WeightedViews(hard, 1.0, 1)] * 2, clean, pairs, total=2.0)
-        >>> [(*(view.mean().item() for view in entry.views), entry.weight) for entry in made]
-        [(0.0, 0.0, 1.0), (1.0, 0.0, 0.5), (1.0, 0.0, 0.5)]
+        >>> for entry in made:
+        ...     print(*(view.mean().item() for view in entry.views), entry.weight)
+        0.0 0.0 1.0
+        1.0 0.0 0.5
+        1.0 0.0 0.5
     """
     if "neither" in pairs:
         yield WeightedViews(tuple(views), pairs["neither"] * total, 0)

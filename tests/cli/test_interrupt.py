@@ -54,7 +54,14 @@ def measured(folder: Path) -> dict:
     return {name: value for name, value in summary(folder).items() if name not in passing}
 
 
-@pytest.mark.parametrize("moment", ["on_validation_start", "on_train_epoch_end", "on_train_end"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("on_validation_start", marks=pytest.mark.nightly),
+        pytest.param("on_train_epoch_end", marks=pytest.mark.nightly),
+        "on_train_end",
+    ],
+)
 def test_a_run_that_is_interrupted_after_its_last_step_ends_as_if_nothing_had_been(
     finished, tmp_path, monkeypatch, ctrl_c, moment
 ):

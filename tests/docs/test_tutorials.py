@@ -15,6 +15,8 @@ from tests.docs.pages import TUTORIALS, Block, blocks
 from tests.hosts.script import HOST, one_epoch, run
 
 PATIENCE = 300
+MINUTES = ("comparison",)
+"""Tutorials that take minutes."""
 
 
 @pytest.fixture
@@ -55,7 +57,10 @@ def carry_out(block: Block, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.host
-@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, marks=pytest.mark.nightly if p.stem in MINUTES else [], id=p.stem) for p in TUTORIALS],
+)
 def test_a_tutorial_can_be_followed(page, photos):
     for block in blocks(page):
         carry_out(block, photos)

@@ -65,7 +65,7 @@ def test_two_nodes_write_one_run_and_agree(undisturbed):
     assert [list((undisturbed / f"node{rank}").iterdir()) for rank in (0, 1)] == [[], []]
 
 
-@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("lost", [pytest.param(0, marks=pytest.mark.nightly), 1])
 def test_a_lost_node_takes_the_other_with_it_and_both_go_on(undisturbed, tmp_path, lost):
     folder = tmp_path / "run"
     argv = [*TWO, f"run_folder={folder}", "resume=auto"]

@@ -33,7 +33,7 @@ ARMS = {
     "N = 4, all shown": ALL_OF_FOUR,
 }
 METHODS = ("simclr", "byol")
-LIMITS = {"one sequential mask": 1.15, "three, one drawn (the default)": 1.33, "simultaneous, one drawn": 1.1}
+LIMITS = {"one sequential mask": 1.15, "three, one drawn (the default)": 1.35, "simultaneous, one drawn": 1.1}
 """What a step of SimCLR may start at most, relative to stock's."""
 
 NO_LAUNCH = frozenset(

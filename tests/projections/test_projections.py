@@ -2,7 +2,7 @@ from unittest import mock
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from amask_solo.projections import AreaBudget, Disjoint, Sigmoid, Softmax, area, area_budget
@@ -59,6 +59,8 @@ def test_the_budget_is_met_exactly(shape, scale, area, bf16, seed):
 
 @settings(deadline=None, max_examples=120)
 @given(st.sampled_from(SHAPES), scales, areas, areas, st.sampled_from([None, 0.3, 5.0, 1e3]), st.integers(0, 9))
+@example("normal", 0.0, 0.5, 0.5, 0.3, 4)
+@example("two values", 0.3, 0.5, 0.5, 0.3, 4)
 def test_a_device_s_few_steps_meet_the_budget_as_the_halvings_of_a_cpu_do(shape, scale, one, other, earlier, seed):
     logits, bounds = make_logits(shape, scale, seed=seed), sorted((one, other))
     room = None if earlier is None else 1 - Sigmoid()(make_logits("normal", earlier, seed=seed + 10, masks=1))

@@ -40,7 +40,7 @@ GAP = 2
 LEARNED = ("sequential", "sequential_per_step", "simultaneous", "gumbel_patches")
 LEARNED += ("mixture", "sequential_patches", "simultaneous_patches")
 NOT_LEARNED = ("random_block", "random_grid", "random_focal", "random_noise", "random_any", "centered")
-NOT_LEARNED += ("saliency", "saliency_focal", "random_patches_focal")
+NOT_LEARNED += ("saliency", "saliency_focal", "saliency_channels", "random_patches_focal", "random_patches_channels")
 FILLS = ("zero", "image_mean", "noise", "channel_noise", "blur", "high_pass")
 HARD_VIEWS = ("adversarial_pixels", "cutmix", "mixmask", "hexa")
 SAME = [f"data.image_size={SIZE}", "run_folder=none", "augmentations=symmetric_gentle", "method=amask_simclr"]

@@ -8,7 +8,7 @@ from tests.docs.pages import ROOT
 
 FOLDER = ROOT / "results" / "gallery"
 LARGEST = 60_000
-WITHOUT = {"none", "objects", "saliency_channels", "random_patches_channels"}
+WITHOUT = {"none", "objects"}
 """Choices that show nothing, or nothing of their own in this gallery."""
 
 

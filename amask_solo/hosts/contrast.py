@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from amask_solo._types import Scalar
-from amask_solo.errors import UserError
 from amask_solo.hosts.methods import ancestors
+from amask_solo.hosts.patched_loss import Loss, patched
 from amask_solo.hosts.refusals import no_logits
 
 Embeddings = Float[Tensor, "n d"]
@@ -97,36 +97,24 @@ Added = Callable[[Contrast, tuple[int, ...]], Scalar]
 def adding(method: type, added: Added) -> Iterator[None]:
     """Add a term to each call of a method's contrastive loss while the context lasts.
 
-    The host's training step calls the loss by a global name of its module. This name is patched, and restored at the
-    end in any case. The alternatives are worse: ``super()`` in a user's subclass would not find a copy of the step
-    with other globals, a permanent patch would change the host for all others in the process, and a rewritten step
-    would duplicate the host.
-
     Raises:
         UserError: If the method is not contrastive, or its training step calls the loss another number of times.
     """
     module, name = contrastive_loss(method)
-    loss, (read, keys) = getattr(module, name), READERS[name]
-    source = vars(sys.modules[loss.__module__])
+    read, keys = READERS[name]
+    source = vars(sys.modules[getattr(module, name).__module__])
     gather = source.get("gather") or source.get("concat_all_gather_no_grad") or (lambda own: own)
-    calls = 0
 
-    def longer(*args: Any, **kwargs: Any) -> Scalar:
-        nonlocal calls
-        calls += 1
-        extra = added(read(gather, *args, **kwargs), keys[calls - 1]) if calls <= len(keys) else 0
-        return loss(*args, **kwargs) + extra
+    def longer(call: int, loss: Loss) -> Loss:
+        def with_term(*args: Any, **kwargs: Any) -> Scalar:
+            extra = added(read(gather, *args, **kwargs), keys[call]) if call < len(keys) else 0
+            return loss(*args, **kwargs) + extra
 
-    setattr(module, name, longer)
-    try:
+        return with_term
+
+    unlike = "unlike the host's own; leave adversary.negatives out."
+    with patched(method, (module, name), longer, calls=len(keys), unlike=unlike):
         yield
-    finally:
-        setattr(module, name, loss)
-    if calls != len(keys):
-        raise UserError(
-            f"The training step of {method.__name__} called {name} {calls} times, unlike the host's own; leave "
-            "adversary.negatives out."
-        )
 
 
 def contrastive_loss(method: type) -> tuple[Any, str]:

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from amask_solo._types import Scalar
 from amask_solo.errors import UserError
 from amask_solo.hosts.methods import METHODS, ancestors
+from amask_solo.hosts.patched_loss import Loss, patched
 
 
 def directed_loss(method: type) -> tuple[Any, str, tuple[int, ...]]:
@@ -30,28 +30,17 @@ def directed_loss(method: type) -> tuple[Any, str, tuple[int, ...]]:
 def without_queries(method: type, left_out: Collection[int]) -> Iterator[None]:
     """Leave out of a method's loss the terms whose query is one of these views while the context lasts.
 
-    As for hard negatives (:mod:`~amask_solo.hosts.contrast`), the name of the loss in the module of the method is
-    patched. The other terms keep their weights.
+    The other terms keep their weights.
 
     Raises:
         UserError: If the training step calls the loss another number of times than the host's own.
     """
     module, name, queries = directed_loss(method)
-    loss, calls = getattr(module, name), 0
 
-    def directed(query: Any, target: Any, *args: Any, **kwargs: Any) -> Scalar:
-        nonlocal calls
-        calls += 1
-        known = calls > len(queries) or queries[calls - 1] not in left_out
-        return loss(query, target, *args, **kwargs) if known else query.new_zeros(())
+    def directed(call: int, loss: Loss) -> Loss:
+        left = call < len(queries) and queries[call] in left_out
+        return (lambda query, *_, **__: query.new_zeros(())) if left else loss
 
-    setattr(module, name, directed)
-    try:
+    unlike = "unlike the host's own with two views; leave adversary.symmetric out."
+    with patched(method, (module, name), directed, calls=len(queries), unlike=unlike):
         yield
-    finally:
-        setattr(module, name, loss)
-    if calls != len(queries):
-        raise UserError(
-            f"The training step of {method.__name__} called {name} {calls} times, unlike the host's own with two "
-            "views; leave adversary.symmetric out."
-        )

@@ -24,7 +24,7 @@ SGD = {
     "lr": 1e-3,
 }  # Adam, and large steps, would enlarge what is left of rounding
 SEQUENTIAL = masker_node(SequentialMasker, network=SMALL)
-# With memory_efficient, masks are made again in the backward pass, where Lightning's default type is another one: twice.
+# With memory_efficient, masks are made again in the backward pass, where Lightning's default type is another one.
 RUNS = {
     "alternating": (SEQUENTIAL, {"adversary.update": "alternating"}, 2),
     "one graph at a time": (SEQUENTIAL, {"adversary.draw": "all", "adversary.memory_efficient": True}, 2),

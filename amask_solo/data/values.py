@@ -22,7 +22,7 @@ _NO_PICTURES = frozenset(
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BITS, PHOTOMETRIC, ORIENTATION, SAMPLES, EXTRA_SAMPLES, SAMPLE_FORMAT = 258, 262, 274, 277, 338, 339  # tags of TIFF
-SEPARATED = 5  # the photometric interpretation of CMYK
+WHITE_IS_ZERO, SEPARATED = 0, 5  # photometric interpretations; the second is CMYK
 UNSIGNED = 1
 ALPHA = (1, 2)
 TRANSPOSED = range(5, 9)
@@ -144,6 +144,18 @@ def read_values(path: Path, image: Image.Image | None, *, alpha: bool) -> Values
     if np.iscomplexobj(values):
         raise UnsupportedImageError(f"'{path}' holds complex numbers; save their magnitude or phase instead.")
     return values[..., None] if values.ndim == 2 else values
+
+
+def is_inverted(path: Path, image: Image.Image | None) -> bool:
+    """Tell whether the lowest of the values that :func:`read_values` returns is white, which a TIFF may say.
+
+    Pillow itself inverts those that are plain.
+    """
+    if image is None:
+        with _tifffile(path).TiffFile(path) as file:
+            return file.pages[0].tags.valueof(PHOTOMETRIC) == WHITE_IS_ZERO
+    tags: Any = getattr(image, "tag_v2", {})
+    return not is_plain(image) and image.format == "TIFF" and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
 
 
 def _is_beyond_pillow(image: Any) -> bool:

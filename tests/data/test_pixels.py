@@ -86,6 +86,27 @@ def test_values_below_zero_are_seen(tmp_path):
     assert load(small).value_range == (-100, 100)
 
 
+@pytest.mark.parametrize("pages", [1, 3])
+@pytest.mark.parametrize(
+    ("kind", "top"), [(np.uint8, 255), (np.uint16, 4095), (np.int16, 3000), (np.uint32, 70_000), (np.float32, 1.0)]
+)
+def test_white_is_zero_where_a_file_says_so(tmp_path, kind, top, pages):
+    shape = (SIZE, SIZE) if pages == 1 else (pages, SIZE, SIZE)
+    picture = values(*shape, top=top, kind=kind)
+    tifffile.imwrite(tmp_path / "a.tif", picture, photometric="miniswhite")
+    same(load(tmp_path).train.image(0), top - picture.reshape(-1, SIZE, SIZE).transpose(1, 2, 0), (0, top))
+
+
+def test_bright_masks_of_16_bits_are_inverted_where_a_file_says_so(tmp_path):
+    folders, index = voc(tmp_path)
+    for file in (tmp_path / "masks").iterdir():
+        file.unlink()
+        tifffile.imwrite(
+            file.with_suffix(".tif"), np.where(index == 15, 0, 65535).astype(np.uint16), photometric="miniswhite"
+        )
+    assert torch.equal(load_image_masks(**folders).train.masks[0, 0], torch.from_numpy(index == 15))
+
+
 @pytest.mark.parametrize("channels", [2, 3, 4])
 def test_color_png_of_16_bits_is_not_cut_to_its_upper_8(tmp_path, channels):
     for number in range(2):

@@ -49,6 +49,8 @@ def tiny(program: str, *words: str) -> list[str]:
         return kept
     settings = [word for word in TINY if not (own and word.startswith(("data", "stem")))] + QUICK
     settings += ["seed=[0]"] if program == "amask-compare" else []
+    if any("saliency" in word for word in kept):  # which needs a map of features with more than one place
+        settings[settings.index("stem=imagenet")] = "stem=cifar"
     keys = {word.partition("=")[0] for word in settings}
     return [word for word in kept if word.partition("=")[0] not in keys] + settings
 

@@ -87,14 +87,34 @@ def test_every_and_steps_hold_as_they_do_in_a_run(update):
         before = copied(adversary.masker)
         calls = []
         loss = distance(encoder)
-        adversary.play(two_views(), lambda views, loss=loss, calls=calls: calls.append(len(views[0])) or loss(views))
+        turn = adversary.play(
+            two_views(), lambda views, loss=loss, calls=calls: calls.append(len(views[0])) or loss(views)
+        )
+        turn.objective.backward()
         adversary.step()
         after = copied(adversary.masker)
         moved.append((len(calls), any(not torch.equal(*pair) for pair in zip(before, after, strict=True))))
     with_moves = 3 if update is Reversal else 4
-    # The first turn of `Reversal` has given the masker no gradient here, because nothing was sent backwards.
     assert [calls for calls, _ in moved] == [with_moves, 1, with_moves]
     assert [has_moved for _, has_moved in moved] == [True, False, True]
+
+
+@pytest.mark.parametrize("update", UPDATES)
+def test_nobody_can_descend_on_the_loss_without_its_price(update):
+    encoder, adversary = networks(update)
+    turn = adversary.play(two_views(), distance(encoder))
+    assert not turn.loss.requires_grad
+    assert not turn.penalty.requires_grad
+    assert turn.objective.requires_grad
+
+
+def test_a_step_without_the_backward_pass_of_the_objective_is_refused():
+    encoder, adversary = networks(Reversal)
+    turn = adversary.play(two_views(), distance(encoder))
+    turn.objective.backward()
+    adversary.zero_grad()  # as a whole module's `zero_grad` does that contains the adversary
+    with pytest.raises(ValueError, match=r"Expected turn\.objective\.backward\(\)"):
+        adversary.step()
 
 
 def test_what_takes_a_host_is_refused():

@@ -123,7 +123,8 @@ def test_what_takes_a_host_is_refused():
         adversary.play(two_views(), lambda views: views[0].sum())
 
 
-OF_EXTRAS = "solo lightning hydra omegaconf timm torchvision torchmetrics sklearn scipy markdown_it rich safetensors".split()
+OF_EXTRAS = ["solo", "lightning", "hydra", "omegaconf", "timm", "torchvision", "torchmetrics", "sklearn", "scipy"]
+OF_EXTRAS += ["markdown_it", "rich", "safetensors"]
 """What `pip install .` without extras does not bring."""
 
 

@@ -121,15 +121,15 @@ def test_deep_tiffs_are_upright_as_those_of_8_bits_are(tmp_path, turn):
         assert {shown_size(file) for file in tmp_path.iterdir()} == {image.size}
 
 
-@pytest.mark.parametrize("colors", ["cielab", "separated", "cfa", "LAB"])
+@pytest.mark.parametrize("colors", ["cielab", "separated", "LAB"])
 def test_colors_that_are_not_read_are_named_and_the_file_is_not_called_broken(tmp_path, colors):
     if colors == "LAB":
         Image.new("LAB", (SIZE, SIZE)).save(tmp_path / "a.tif")
     else:
-        shape = (SIZE, SIZE, {"cielab": 3, "separated": 4, "cfa": 1}[colors])
+        shape = (SIZE, SIZE, {"cielab": 3, "separated": 4}[colors])
         tifffile.imwrite(tmp_path / "a.tif", values(*shape, top=999), photometric=colors)
     for on_error in ("raise", "skip"):
-        with pytest.raises(UserError, match=r"a\.tif' holds (LAB|CMYK|raw) values.*convert them to RGB"):
+        with pytest.raises(UserError, match=r"a\.tif' holds (LAB|CMYK) values.*convert them to RGB"):
             load(tmp_path, on_error=on_error)
 
 

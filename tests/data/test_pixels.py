@@ -108,17 +108,23 @@ def test_bright_masks_of_16_bits_are_inverted_where_a_file_says_so(tmp_path):
     assert torch.equal(load_image_masks(**folders).train.masks[0, 0], torch.from_numpy(index == 15))
 
 
-@pytest.mark.parametrize("turn", range(1, 9))
-def test_deep_tiffs_are_upright_as_those_of_8_bits_are(tmp_path, turn):
-    picture = values(SIZE, SIZE + 4, 3, top=255, kind=np.uint8)
-    for name, kind in (("a", np.uint8), ("b", np.uint16)):
-        tag = [(274, "H", 1, turn, True)]
-        tifffile.imwrite(tmp_path / f"{name}.tif", picture.astype(kind), photometric="rgb", extratags=tag)
-    usual, deep = load(tmp_path).train.stack()
-    assert torch.equal(usual, deep)
-    with Image.open(tmp_path / "a.tif") as image:
-        image.load()
-        assert {shown_size(file) for file in tmp_path.iterdir()} == {image.size}
+@pytest.mark.parametrize("turn", [*Image.Transpose])
+def test_tiffs_of_any_kind_are_upright(tmp_path, turn):
+    """The tags are in the order of what turns a picture back; 1 is for one that is upright."""
+    order = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90".split()
+    tag = [(274, "H", 1, order.index(turn.name) + 2, True)]
+    for seed, (bands, kind) in enumerate(
+        [(1, np.uint8), (1, np.uint16), (1, np.float32), (3, np.uint8), (3, np.uint16)]
+    ):
+        folder = tmp_path / f"{seed}"
+        folder.mkdir()
+        picture = values(SIZE, SIZE + 4, *[3] * (bands == 3), top=255, kind=np.uint8)
+        photometric = "rgb" if bands == 3 else "minisblack"
+        tifffile.imwrite(folder / "a.tif", picture.astype(kind), photometric=photometric, extratags=tag)
+        upright = Image.fromarray(picture).convert("RGB").transpose(turn)
+        save(upright, tmp_path / "upright" / "a.png")
+        assert torch.equal(load(folder).train.stack(), load(tmp_path / "upright").train.stack())
+        assert shown_size(folder / "a.tif") == upright.size
 
 
 @pytest.mark.parametrize("colors", ["cielab", "separated", "LAB"])
@@ -129,7 +135,7 @@ def test_colors_that_are_not_read_are_named_and_the_file_is_not_called_broken(tm
         shape = (SIZE, SIZE, {"cielab": 3, "separated": 4}[colors])
         tifffile.imwrite(tmp_path / "a.tif", values(*shape, top=999), photometric=colors)
     for on_error in ("raise", "skip"):
-        with pytest.raises(UserError, match=r"a\.tif' holds (LAB|CMYK) values.*convert them to RGB"):
+        with pytest.raises(UserError, match=r"a\.tif' holds (LAB|CMYK) colors.*convert them to RGB"):
             load(tmp_path, on_error=on_error)
 
 

@@ -108,23 +108,25 @@ def test_bright_masks_of_16_bits_are_inverted_where_a_file_says_so(tmp_path):
     assert torch.equal(load_image_masks(**folders).train.masks[0, 0], torch.from_numpy(index == 15))
 
 
-@pytest.mark.parametrize("turn", [*Image.Transpose])
-def test_tiffs_of_any_kind_are_upright(tmp_path, turn):
-    """The tags are in the order of what turns a picture back; 1 is for one that is upright."""
-    order = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90".split()
-    tag = [(274, "H", 1, order.index(turn.name) + 2, True)]
-    for seed, (bands, kind) in enumerate(
-        [(1, np.uint8), (1, np.uint16), (1, np.float32), (3, np.uint8), (3, np.uint16)]
-    ):
-        folder = tmp_path / f"{seed}"
-        folder.mkdir()
-        picture = values(SIZE, SIZE + 4, *[3] * (bands == 3), top=255, kind=np.uint8)
-        photometric = "rgb" if bands == 3 else "minisblack"
-        tifffile.imwrite(folder / "a.tif", picture.astype(kind), photometric=photometric, extratags=tag)
-        upright = Image.fromarray(picture).convert("RGB").transpose(turn)
-        save(upright, tmp_path / "upright" / "a.png")
-        assert torch.equal(load(folder).train.stack(), load(tmp_path / "upright").train.stack())
-        assert shown_size(folder / "a.tif") == upright.size
+TURNED = ["FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90"]
+"""What turns a picture upright, by the orientation tag from 2 on."""
+
+
+@pytest.mark.parametrize("turn", TURNED)
+@pytest.mark.parametrize(
+    ("bands", "kind"), [(1, np.uint8), (1, np.uint16), (1, np.float32), (3, np.uint8), (3, np.uint16)]
+)
+def test_tiffs_of_any_kind_are_upright(tmp_path, bands, kind, turn):
+    picture = values(SIZE, SIZE + 4, 3, top=255, kind=np.uint8)
+    picture = picture if bands == 3 else picture[..., 0]
+    picture.flat[0], picture.flat[-1] = 0, 255
+    options = {"photometric": "rgb" if bands == 3 else "minisblack"}
+    tag = [(274, "H", 1, TURNED.index(turn) + 2, True)]
+    tiff = tiffs(tmp_path / "tiff", lambda _: picture.astype(kind), 1, extratags=tag, **options)
+    upright = Image.fromarray(picture).convert("RGB").transpose(Image.Transpose[turn])
+    save(upright, tmp_path / "upright" / "a.png")
+    assert torch.equal(load(tiff).train.stack(), load(tmp_path / "upright").train.stack())
+    assert shown_size(tmp_path / "tiff" / "0.tif") == upright.size
 
 
 @pytest.mark.parametrize("colors", ["cielab", "separated", "LAB"])

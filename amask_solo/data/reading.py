@@ -99,7 +99,10 @@ class Reading:
             values = values.astype(np.uint8)
         whole = np.issubdtype(values.dtype, np.integer)
         if self.value_range is None and not whole:
-            raise UserError(f"'{path}' holds numbers with a point, unlike others; give data.value_range=[BLACK,WHITE].")
+            raise UserError(
+                f"'{path}' holds {POINT}, which have no range as yet: others hold none, or none that is finite; give "
+                "data.value_range=[BLACK,WHITE], or leave it out."
+            )
         black, white = self.value_range or _full(values)
         if inverted:
             black, white = white, black

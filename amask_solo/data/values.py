@@ -23,7 +23,8 @@ _NO_PICTURES = frozenset(
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BITS, PHOTOMETRIC, ORIENTATION, SAMPLES, EXTRA_SAMPLES, SAMPLE_FORMAT = 258, 262, 274, 277, 338, 339  # tags of TIFF
 WHITE_IS_ZERO, SEPARATED = 0, 5  # photometric interpretations; the second is CMYK
-OTHER_COLORS = {3: "indexes of a palette", SEPARATED: "CMYK", 6: "YCbCr", 8: "LAB", 9: "LAB", 10: "LAB", 32803: "raw"}
+OTHER_COLORS = {3: "indexes of a palette", SEPARATED: "CMYK colors", 6: "YCbCr colors", 32803: "raw colors"}
+OTHER_COLORS |= dict.fromkeys((8, 9, 10), "LAB colors")
 """Further ones, of which the values are neither gray nor RGB."""
 UNSIGNED = 1
 ALPHA = (1, 2)
@@ -79,7 +80,10 @@ def opened(path: Path) -> Iterator[Image.Image | None]:
         else:
             with image:
                 if image.mode == "LAB":
-                    raise _other_colors(path, "LAB")
+                    raise _other_colors(path, OTHER_COLORS[8])
+                if image.format == "TIFF":
+                    # By its name, Pillow maps a file into memory, and scrambles gray pictures that lie on their side.
+                    image.filename = ""
                 yield image
     except UserError:
         raise
@@ -91,7 +95,7 @@ def opened(path: Path) -> Iterator[Image.Image | None]:
 
 
 def _other_colors(path: Path, kind: str) -> UnsupportedImageError:
-    return UnsupportedImageError(f"'{path}' holds {kind} values of a depth that is not read; convert them to RGB.")
+    return UnsupportedImageError(f"'{path}' holds {kind}, which are not read at this depth; convert them to RGB.")
 
 
 def is_plain(image: Image.Image | None) -> bool:

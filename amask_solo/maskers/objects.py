@@ -36,6 +36,8 @@ class ObjectMasker(Masker):
         after the authors' code, which has a mask for each of several objects, and one for the rest.
     """
 
+    anywhere = False
+
     def __init__(
         self,
         *,
@@ -61,8 +63,8 @@ class ObjectMasker(Masker):
         """
         if self.find is None:
             raise UserError(
-                "masker=objects needs the masks of the images that it gets, which only the training of amask-pretrain "
-                "with data that have some knows."
+                "masker=objects hides what the data mark, and only the training of amask-pretrain tells it where that "
+                "is; it has no masks of other images."
             )
         objects = SHAPES[self.shape](self.find(images).to(images.dtype), round(self.reach * min(images.shape[-2:])))
         if self.shuffled:

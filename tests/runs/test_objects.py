@@ -9,7 +9,7 @@ from amask_solo.augment.views import Views
 from amask_solo.errors import UserError
 from amask_solo.maskers import MixtureMasker, ObjectMasker, RandomMasker, lend_objects
 from tests.augment.inputs import PLAIN, seeded
-from tests.cli.command import BARE, SMALL, pretrain
+from tests.cli.command import BARE, SMALL, call, pretrain
 
 
 def test_masks_follow_crops_and_flips_into_all_views():
@@ -88,6 +88,10 @@ def test_a_run_hides_the_objects_of_its_data(tmp_path):
     assert said.code == 0, said.err
     metrics = (tmp_path / "run/metrics.csv").read_text()
     assert "masks/area_2" in metrics
+    # It has no masks of the images to validate on, but the backbone can be scored as any other.
+    said = call("evaluate", "ckpt=run", "protocol=[knn,masks]", "device=cpu", cwd=tmp_path)
+    assert "│ knn" in said.out
+    assert "scores a masker, and this run has none" in said.err
 
 
 @pytest.mark.host

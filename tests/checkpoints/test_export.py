@@ -194,9 +194,10 @@ def test_timms_own_vit_is_exported_for_images_of_another_size(build, host, tmp_p
     assert features(loaded(result.metadata["load"])).shape == (2, 64)
 
 
-OF_ONNX = [DEEP_STEM, pytest.param({"name": "timm/test_vit", "kwargs": {"depth": 2}}, marks=pytest.mark.nightly)]
+OF_ONNX = [DEEP_STEM, {"name": "timm/test_vit", "kwargs": {"depth": 2}}]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("network", OF_ONNX, ids=["resnet", "vit"])
 def test_onnx_computes_what_the_backbone_does_for_any_number_of_images(network, tmp_path, monkeypatch):
     pytest.importorskip("onnxscript")

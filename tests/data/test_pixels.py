@@ -350,7 +350,7 @@ def test_indexes_of_any_depth_have_a_void(tmp_path, kind, void):
     folders, index = voc(tmp_path)
     for file in (tmp_path / "masks").iterdir():
         file.unlink()
-        tifffile.imwrite(file.with_suffix(".tif"), np.where(index == 255, void, index).astype(kind))
+        tifffile.imwrite(file.with_suffix(".tif"), np.where(index == 255, np.array(void, kind), index.astype(kind)))
     data = load_image_masks(**folders, mask_values="index")
     assert torch.equal(data.train.masks[0, 0], torch.from_numpy(index == 15))
     assert torch.equal(data.train.void[0, 0], torch.from_numpy(index == 255))

@@ -24,11 +24,11 @@ SGD = {
     "lr": 1e-3,
 }  # Adam, and large steps, would enlarge what is left of rounding
 SEQUENTIAL = masker_node(SequentialMasker, network=SMALL)
+# With memory_efficient, masks are made again in the backward pass, where Lightning's default type is another one.
 RUNS = {
-    "alternating": (SEQUENTIAL, {"adversary.update": "alternating"}, {}, 2),
-    "bf16": (SEQUENTIAL, {}, {"precision": "bf16-mixed"}, 1),
-    "one graph at a time": (SEQUENTIAL, {"adversary.draw": "all", "adversary.memory_efficient": True}, {}, 1),
-    "random numbers": (masker_node(SimultaneousMasker, network=SMALL, projection=DRAWN), {}, {}, 1),
+    "alternating": (SEQUENTIAL, {"adversary.update": "alternating"}, 2),
+    "one graph at a time": (SEQUENTIAL, {"adversary.draw": "all", "adversary.memory_efficient": True}, 2),
+    "random numbers": (masker_node(SimultaneousMasker, network=SMALL, projection=DRAWN), {}, 1),
 }
 
 
@@ -73,12 +73,28 @@ def test_a_compiled_masker_trains_alike_is_compiled_once_and_not_for_monitors(tm
     assert counters["stats"]["unique_graphs"] == 1
 
 
+def _flat(model):
+    return torch.cat([value.flatten().double() for value in model.state_dict().values()])
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 @pytest.mark.parametrize("name", RUNS)
 def test_so_it_does_in_every_game(name, backend):
     *run, graphs = RUNS[name]
-    (expected, _), (found, _) = (trained(*run, compiled=compiled, backend=backend) for compiled in (False, True))
-    assert_same(expected, found)
+    double = {"precision": "64-true"}  # in float32, three steps enlarge rounding to 4e-4
+    (expected, _), (found, _) = (trained(*run, double, compiled=it, backend=backend) for it in (False, True))
+    torch.testing.assert_close(_flat(found), _flat(expected), rtol=1e-6, atol=1e-6)
     assert not counters["graph_break"]
     assert counters["stats"]["unique_graphs"] == graphs
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_in_bf16_it_changes_less_than_bf16_does(backend):
+    exact, _ = trained(SEQUENTIAL, {}, {"precision": "32-true"}, compiled=False)
+    half = {"precision": "bf16-mixed"}
+    (expected, _), (found, _) = (trained(SEQUENTIAL, {}, half, compiled=it, backend=backend) for it in (False, True))
+    assert (_flat(found) - _flat(expected)).norm() < (_flat(expected) - _flat(exact)).norm()
+    assert not counters["graph_break"]
+    assert counters["stats"]["unique_graphs"] == 1

@@ -82,6 +82,7 @@ def test_the_unpacked_wheel_finds_its_files(wheel, tmp_path):
 def test_the_metadata_says_that_it_is_typed(wheel):
     said = wheel.read(f"amask_solo-{amask_solo.__version__}.dist-info/METADATA").decode()
     assert "Classifier: Typing :: Typed" in said
+    assert "Project-URL: solo-learn, https://github.com/vturrisi/solo-learn" in said
     assert "amask_solo/py.typed" in wheel.namelist()
 
 
@@ -98,13 +99,17 @@ def test_a_command_without_its_packages_says_in_one_line_what_to_install():
 ONE_STEP = """
 import torch
 from amask_solo import Adversary, Game, SequentialMasker, WeightedSum, Zero
+from amask_solo import mask_panel, mask_statistics, measure_advantage, save_panel
 
 encoder = torch.nn.Conv2d(3, 4, 3)
 adversary = Adversary(Game(SequentialMasker(num_masks=1), Zero(), WeightedSum()))
 views = list(torch.randn(2, 4, 3, 32, 32))
-turn = adversary.play(views, lambda views: (encoder(views[0]) - encoder(views[1])).square().mean())
+loss = lambda views: (encoder(views[0]) - encoder(views[1])).square().mean()
+turn = adversary.play(views, loss)
 turn.objective.backward()
 adversary.step()
+save_panel(mask_panel(views[1], *adversary.preview(views[1])), "masks.png")
+print(mask_statistics(turn.masks)["area"], measure_advantage(adversary.game, loss, [views, views])["attention"])
 print(turn.masks.shape)
 """
 

@@ -35,16 +35,15 @@ def tell(line: str) -> None:
     Console().print(line, **PLAIN)
 
 
-def progress_bar(*, labeled: bool = True, first_epoch: int = 0) -> ProgressBar:
+def progress_bar(*, first_epoch: int = 0) -> ProgressBar:
     """Return a bar for a terminal, or a callback that prints one line for each epoch, which suits a log file.
 
     It must come after the callbacks whose numbers it shows.
 
     Args:
-        labeled: Whether there are labels; without them, the online classifier has nothing to say.
         first_epoch: The first epoch, from 0, in which the method has a loss.
     """
-    shown = partial(_shown, labeled=labeled, first_epoch=first_epoch)
+    shown = partial(_shown, first_epoch=first_epoch)
     return _Bar(shown) if Console().is_terminal else _Lines(shown)
 
 
@@ -78,14 +77,15 @@ def _callbacks(trainer: Trainer) -> list[Callback]:
     return trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it where no type checker looks
 
 
-def _shown(trainer: Trainer, *, labeled: bool, first_epoch: int) -> dict[str, str]:
+def _shown(trainer: Trainer, *, first_epoch: int) -> dict[str, str]:
     metrics = trainer.callback_metrics
     stale = [c for c in _callbacks(trainer) if isinstance(c, OnlineKNN) and not c.is_due(trainer)]
     loss = dict.fromkeys([*filter(LOSS.fullmatch, metrics)][:1], "loss")
-    missing = {"knn"} if stale else set()
-    missing |= set() if labeled else {"class_loss", "linear"}
-    missing |= {"loss"} if trainer.current_epoch < first_epoch else set()
-    names = {name: label for name, label in (loss | SHOWN).items() if label not in missing}
+    # Without labels, the host's classifier has a loss of 0 that nobody measured, and an accuracy of 0.
+    unlabeled = not metrics.get("train_class_loss")
+    hidden = {"loss": trainer.current_epoch < first_epoch, "knn": bool(stale)}
+    hidden |= {"class_loss": unlabeled, "linear": unlabeled}
+    names = {name: label for name, label in (loss | SHOWN).items() if not hidden.get(label)}
     return {label: f"{float(metrics[n]):.3g}" for n, label in names.items() if n in metrics}
 
 

@@ -33,7 +33,7 @@ from amask_solo.comparison.tables import (
 from amask_solo.comparison.wording import answer, caution, hidden_parts, metric_name, over_images
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
-from amask_solo.visualization import write_page
+from amask_solo.visualization.page import write_page
 
 METRICS: tuple[str, ...] = ("linear/acc1", "linear/acc1_small", "linear/acc1_unmarked", "knn/acc1")
 METRICS += ("robustness/acc1_curve", "robustness/acc1_outlines")

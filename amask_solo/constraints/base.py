@@ -53,7 +53,7 @@ class WeightedSum(Constraint):
 
     Args:
         terms: Constraints by name.
-        weights: How much each counts, by the same names; 1 for names that are missing.
+        weights: How much each counts, by the same names, at least 0; 1 for names that are missing.
 
     Raises:
         ValueError: If a weight names no term, or is negative or not finite.

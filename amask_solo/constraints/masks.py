@@ -16,8 +16,8 @@ class InverseSine(Constraint):
     which is lowest at :math:`a = 1/2` and steep towards 0 and 1.
 
     Args:
-        eps: Added to the sine; the penalty of an empty or full mask is ``1 / eps``. The code of ADIOS adds 1e-10, whose
-            gradient at an empty mask, ``pi / eps**2``, is beyond any optimizer.
+        eps: Added to the sine, above 0; the penalty of an empty or full mask is ``1 / eps``. The code of ADIOS adds
+            1e-10, whose gradient at an empty mask, ``pi / eps**2``, is beyond any optimizer.
 
     Raises:
         ValueError: If ``eps`` is not positive.
@@ -70,7 +70,7 @@ class AreaTarget(Constraint):
     Ours; the soft form of an area budget.
 
     Args:
-        area: The share of the image that a mask should hide.
+        area: The share of the image that a mask should hide, in (0, 1).
 
     Raises:
         ValueError: If the area is not in (0, 1).

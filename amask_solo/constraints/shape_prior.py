@@ -40,7 +40,7 @@ class ShapePrior(Constraint):
     Args:
         area: The lowest and highest share of the image that a rectangle covers, within (0, 1). It should be about that
             of the masks, so that only their shape tells them apart.
-        width: Channels of the discriminator after its first layer.
+        width: Channels of the discriminator after its first layer, at least 1.
 
     Raises:
         ValueError: If the areas are not in order and within (0, 1), or the width is not positive.

@@ -47,12 +47,13 @@ def load_image_folder(
         val_path: The folder to validate on; its classes are some of the training folder's.
         root: A folder with ``train`` and ``val``, as ImageNet's, in place of the two paths.
         classes: Which sub-folders of these to take: ``imagenet100``, or a text file of their names; by default all.
-        val_fraction: Without ``val_path``, this share of each class is held out; 0, or no labels, holds out nothing.
+        val_fraction: Without ``val_path``, this share of each class is held out, in [0, 1); 0, or no labels, holds out
+            nothing.
         labels: ``auto`` takes the sub-folders as classes if there are at least two, and no image may lie beside them;
             ``none`` takes no labels.
         load_size: Height and width of the stored images, from which random crops are cut. By default 8/7 of
             ``image_size``, the usual 256 for 224, or ``image_size`` where the files have it already.
-        max_images: The most images to keep of each split: a random subset with equal classes.
+        max_images: The most images to keep of each split, at least 1: a random subset with equal classes.
         tune_fraction: Above 0, validate on this share of each class of the training images, and train on the others:
             for choosing settings, while nobody looks at the validation images.
         on_error: What an unreadable file does. ``raise`` stops when it is read; ``skip`` reads every file once at the

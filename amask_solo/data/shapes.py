@@ -44,8 +44,8 @@ def make_shapes(
     come from different random streams.
 
     Args:
-        num_train: How many training images; classes differ by one image at most.
-        num_val: How many validation images; 0 makes no validation set.
+        num_train: How many training images, at least 1; classes differ by one image at most.
+        num_val: How many validation images, at least 0; 0 makes no validation set.
         image_size: Height and width, at least 16.
         num_classes: How many kinds of shapes, from 2 to 8.
         tune_fraction: Above 0, validate on this share of each class of the training images, and train on the others:

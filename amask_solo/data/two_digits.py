@@ -40,11 +40,11 @@ def make_two_digits(
     The writings of the validation images do not occur in the training images.
 
     Args:
-        num_train: The number of training images.
-        num_val: The number of validation images; 0 makes no validation set.
+        num_train: The number of training images, at least 1.
+        num_val: The number of validation images, at least 0; 0 makes no validation set.
         image_size: Height and width, at least ``large + small``.
-        large: Height and width of the large digit in pixels.
-        small: The same for the small digit.
+        large: Height and width of the large digit in pixels, at least those of the small one.
+        small: The same for the small digit, at least 1.
         tune_fraction: See :func:`~amask_solo.data.assemble.tuning_split`.
         seed: The same seed draws the same images, and splits them in the same way.
         mean: Channel means, or ``auto`` to measure them.

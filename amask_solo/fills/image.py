@@ -14,8 +14,9 @@ class Blur(Fill):
     """Show the image, strongly blurred: colors stay, shapes go.
 
     Args:
-        kernel_size: Side of the kernel in pixels; odd. In a small image it shrinks to an odd size that fits.
-        sigma: Standard deviation in pixels. The defaults are those published for images of 224 pixels.
+        kernel_size: Side of the kernel in pixels, an odd number of at least 1. In a small image it shrinks to an odd
+            size that fits.
+        sigma: Standard deviation in pixels, above 0. The defaults are those published for images of 224 pixels.
 
     Raises:
         ValueError: If the kernel is even or a size not positive.
@@ -74,7 +75,7 @@ class ChannelWise(Fill):
     Args:
         fill: What the hidden channel shows.
         share: The share of images that lose single channels, in (0, 1]; the others have all channels hidden.
-        grid: Rows and columns of patches; best those of the masker.
+        grid: Rows and columns of patches, at least 1; best those of the masker.
 
     Raises:
         ValueError: If the share is not in (0, 1], or the grid has no row.

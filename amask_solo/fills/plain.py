@@ -30,7 +30,7 @@ class Noise(Fill):
     """Show Gaussian noise, drawn for each pixel and channel.
 
     Args:
-        std: Standard deviation, on normalized pixels: 1 is as much as the data vary. Chin et al. use 0.18.
+        std: Standard deviation, above 0, on normalized pixels: 1 is as much as the data vary. Chin et al. use 0.18.
 
     Raises:
         ValueError: If ``std`` is not positive.

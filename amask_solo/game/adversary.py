@@ -179,7 +179,8 @@ class Adversary(nn.Module):
         """Play the encoder's turn in a training loop without a host: descend on ``turn.objective``.
 
         The objective is all that the encoder has to descend on; with :class:`~amask_solo.game.updates.Reversal` its
-        backward pass also gives the masker its gradients. Let :meth:`step` follow the step of the encoder's optimizer.
+        backward pass also gives the masker its gradients. Loss and penalty have no graph, so nobody descends on the
+        loss alone, which would leave the constraint out. Let :meth:`step` follow the step of the encoder's optimizer.
         In epochs without masks, leave both out.
 
         Args:
@@ -205,7 +206,8 @@ class Adversary(nn.Module):
         self._played += 1
         board = Board(game, views, game.sides or sides, loss, generator)
         self._board = board if moves else None
-        return self.update.encoder_turn(board, moves=moves)
+        turn = self.update.encoder_turn(board, moves=moves)
+        return turn._replace(loss=turn.loss.detach(), penalty=turn.penalty.detach())
 
     def step(self, progress: float = nan, apply: Callable[[torch.optim.Optimizer], Any] = _step) -> None:
         """Move the masker after :meth:`play` and the encoder's step, by turns of its own too where its settings say so.
@@ -213,10 +215,18 @@ class Adversary(nn.Module):
         Args:
             progress: The share of training that is over, for ``schedule`` and ``warmup``; NaN if it has no set end.
             apply: Steps an optimizer, for example through a gradient scaler.
+
+        Raises:
+            ValueError: If the masker should have its gradients from the objective, and has none.
         """
         board, self._board = self._board, None
         if board is None:
             return
+        if not self.two_turns and all(p.grad is None for p in self.learned()):
+            raise ValueError(
+                "Expected turn.objective.backward() between play and step, but the masker got no gradient; descend on "
+                "the objective, and clear the gradients of your own optimizer only."
+            )
         if self.two_turns:
             self.gather(self.update.masker_turn(board).objective)
         self.move(progress, apply)

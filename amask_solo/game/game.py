@@ -65,9 +65,10 @@ class Game(nn.Module):
         apply: ``"each"`` mask alone, or ``"cumulative"``: the n-th occlusion hides what masks 1 to n hide.
         reduction: ``"mean"`` weighs N entries by 1/N, so that N does not change the size of a step; ``"sum"`` weighs
             each by 1, as the reference code of ADIOS does.
-        pairs: The pairs of views that each mask makes, with their weights (:data:`~amask_solo.game.pairs.PAIRS`).
-            ``None`` makes one, with the masked views that the method chooses. If both views are masked, they share what
-            is drawn for an image, and to the constraint their 2 N masks are those of one image.
+        pairs: The pairs of views that each mask makes, named by what is masked in them (``first``, ``second``,
+            ``both``, ``neither``), with their weights, at least 0. ``None`` makes one, with the masked views that the
+            method chooses. If both views are masked, they share what is drawn for an image, and to the constraint their
+            2 N masks are those of one image.
         share: The share of the images that is occluded, in (0, 1], drawn anew in each step; the others are shown
             whole (ours).
         negatives: Hard negatives, which become a part of :math:`L`; ``None`` leaves the host's loss as it is.

@@ -53,8 +53,8 @@ class Turn(NamedTuple):
 
     Attributes:
         objective: What to descend on. With :class:`Reversal` it contains the penalty, and its backward pass gives both
-            players their gradients: descend on ``loss`` instead, and the constraint vanishes.
-        loss: The weighted sum of the host's losses.
+            players their gradients.
+        loss: The weighted sum of the host's losses; to descend on it alone would leave the constraint out.
         penalty: The constraint's price of all proposed masks.
         view: The clean masked view.
         masks: The proposed masks.

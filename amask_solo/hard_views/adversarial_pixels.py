@@ -28,14 +28,14 @@ class AdversarialPixels(HardView):
     more call of the host and the gradient back to the pixels.
 
     Args:
-        eps: The largest perturbation, on the scale of pixels from 0 to 255, of each value; with ``"l2"``, the largest
-            Euclidean norm over all values of an image.
-        steps: The number of steps.
-        step_size: :math:`\alpha`, on the same scale; ``None`` is 2.5 ``eps / steps``.
+        eps: The largest perturbation, at least 0, on the scale of pixels from 0 to 255, of each value; with ``"l2"``,
+            the largest Euclidean norm over all values of an image.
+        steps: The number of steps, at least 1.
+        step_size: :math:`\alpha`, on the same scale, above 0; ``None`` is 2.5 ``eps / steps``.
         norm: The norm of the perturbation, ``"linf"`` or ``"l2"``.
         random_start: Whether to start at a random point within ``eps``.
         mean: Channel means that the views were normalized by, as shares of white. A run fills in those of its data.
-        std: The standard deviations, likewise.
+        std: The standard deviations, likewise, above 0.
 
     Raises:
         ValueError: If a number is out of range, or the norm is unknown.

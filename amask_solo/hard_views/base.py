@@ -75,8 +75,8 @@ class Beside(HardView):
 
     Args:
         parts: Name -> hard view; an empty :class:`Chain` shows the views unchanged.
-        weights: Name -> weight, relative to the sum of all weights; missing names have weight 1, and a part with weight
-            0 is left out.
+        weights: Name -> weight of at least 0, relative to the sum of all weights; missing names have weight 1, and a
+            part with weight 0 is left out.
 
     Raises:
         ValueError: If a weight names no part, is negative or not finite, or if all weights are 0.

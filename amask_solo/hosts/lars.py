@@ -45,7 +45,7 @@ class LARS(Optimizer):
     Args:
         params: Parameters or groups of them.
         lr: Learning rate.
-        momentum: Of the rescaled gradients.
+        momentum: Of the rescaled gradients; above 0 with ``nesterov``.
         weight_decay: L2 penalty, part of the rescaled gradient.
         nesterov: Whether the momentum is Nesterov's.
         eta: The trust coefficient.

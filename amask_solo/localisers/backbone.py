@@ -110,7 +110,7 @@ class Handover(Localiser):
     Args:
         first: Asked in the first epochs.
         then: Asked afterwards, and wherever no epochs are counted, as in an evaluation.
-        epochs: How many epochs are the first.
+        epochs: How many epochs are the first, at least 0.
 
     Raises:
         ValueError: If ``epochs`` is negative.

@@ -15,8 +15,8 @@ class SpectralResidual(Localiser):
     image is shrunk first; its size decides the scale of what is found.
 
     Args:
-        size: Height and width to shrink larger images to; 64 px as published.
-        sigma: Standard deviation of the Gaussian, in pixels of the shrunk image; ours.
+        size: Height and width to shrink larger images to, at least 8; 64 px as published.
+        sigma: Standard deviation of the Gaussian, in pixels of the shrunk image, above 0; ours.
 
     Raises:
         ValueError: If the size is below 8 pixels or the deviation not positive.

@@ -37,7 +37,7 @@ class SequentialMasker(Masker):
         network: Builds the network: the view's channels and what is hidden in, one map of scores out.
         projection: Turns scores into a mask; one for all steps, or a list with one for each. By default a quarter of
             the image that no earlier mask hides: without that, nothing keeps the masks from being the same.
-        resolution: The share of height and width that the network works at, above 0. The scores are enlarged before
+        resolution: The share of height and width that the network works at, in (0, 1]. The scores are enlarged before
             they are projected, so budgets hold at full size.
         through_earlier: Whether the gradient of a mask also flows into the earlier masks that it has seen. If not,
             each mask is trained by what it itself hides.
@@ -180,7 +180,7 @@ class SimultaneousMasker(Masker):
         num_masks: How many masks, at least 1.
         network: Builds the network: the view's channels in, one map of scores a mask out.
         projection: Turns the scores of all masks into masks.
-        resolution: The share of height and width that the network works at, above 0. The scores are enlarged before
+        resolution: The share of height and width that the network works at, in (0, 1]. The scores are enlarged before
             they are projected, so budgets hold at full size.
         channels: Of the images. A run fills in those of its data.
 

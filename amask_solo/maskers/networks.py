@@ -38,8 +38,8 @@ class UNet(nn.Module):
     Args:
         in_channels: Channels of what it looks at.
         out_channels: Number of score maps.
-        width: Channels at the top; they double with each level, up to four times this.
-        depth: Levels below the top; each halves height and width.
+        width: Channels at the top, at least 1; they double with each level, up to four times this.
+        depth: Levels below the top, at least 1; each halves height and width.
         norm: ``"group"``: channels are normalized in groups of eight; ``"instance"``: each by itself.
 
     Raises:
@@ -91,9 +91,10 @@ class PatchHead(nn.Module):
     Args:
         in_channels: Channels of what it looks at.
         out_channels: Number of score maps.
-        patch_size: Side of a patch in pixels, as in the backbone. Patches that the image does not fill are padded.
+        patch_size: Side of a patch in pixels, at least 1, as in the backbone. Patches that the image does not fill are
+            padded.
         width: Channels of a patch; a multiple of 32, the width of one attention head.
-        depth: Number of transformer layers.
+        depth: Number of transformer layers, at least 1.
 
     Raises:
         ValueError: If a size is not positive, or the width no multiple of 32.

@@ -56,8 +56,8 @@ class Block(Pattern):
     Sides are whole pixels: the hidden area is right to half a column of the rectangle.
 
     Args:
-        aspect: Lowest and highest ratio of height to width; its logarithm is drawn uniformly. The ratio yields where a
-            rectangle of the area would not fit into the image.
+        aspect: Lowest and highest ratio of height to width, above 0; its logarithm is drawn uniformly. The ratio yields
+            where a rectangle of the area would not fit into the image.
 
     Raises:
         ValueError: If the ratios are not positive and in order.
@@ -106,7 +106,7 @@ class Grid(Pattern):
     The hidden area is right to half a patch, if the patches fill the image.
 
     Args:
-        patch: Side of a patch in pixels; at the right and lower edge, patches may be cut off.
+        patch: Side of a patch in pixels, at least 1; at the right and lower edge, patches may be cut off.
 
     Raises:
         ValueError: If the patch is smaller than one pixel.
@@ -179,7 +179,7 @@ class BandNoise(Pattern):
     :math:`e^{-2 \pi^2 \sigma_1^2 f^2} - e^{-2 \pi^2 \sigma_2^2 f^2}`; the highest pixels are hidden.
 
     Args:
-        sigmas: The smaller and the larger standard deviation, as shares of the shorter side of the image. The
+        sigmas: The smaller and the larger standard deviation, above 0, as shares of the shorter side of the image. The
             defaults are ours: spots of about an eighth of the image.
 
     Raises:

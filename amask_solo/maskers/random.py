@@ -15,7 +15,7 @@ class RandomMasker(Masker):
     Args:
         pattern: What the masks look like.
         area: The share of the image that each mask hides, in (0, 1).
-        num_masks: How many masks; they are independent and may overlap.
+        num_masks: How many masks, at least 1; they are independent and may overlap.
 
     Raises:
         ValueError: If the area is not in (0, 1) or there is no mask.

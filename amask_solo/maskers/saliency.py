@@ -21,14 +21,15 @@ class SaliencyMasker(Masker):
     Args:
         localiser: Says where the object is.
         ratio: The lowest and the highest share that is hidden, in (0, 1).
-        grid: Rows and columns of patches; the published 7 make patches of 32 px of a view of 224 px.
+        grid: Rows and columns of patches, at least 2; the published 7 make patches of 32 px of a view of 224 px.
         slack: How far below the mean of the map the foreground reaches; see
             :func:`~amask_solo.localisers.foreground`.
         background: Whether background is hidden too. If not, only a share of the foreground is, as in the published
             hard negatives.
-        most: The largest part of the image that may be hidden in its foreground; the share of such an image is lower.
-        separate: The share of images of which each channel has hidden patches of its own, as many as all channels have
-            together in the others. There is then one mask for each channel.
+        most: The largest part of the image that may be hidden in its foreground, in (0, 1]; the share of such an image
+            is lower.
+        separate: The share of images, in [0, 1], of which each channel has hidden patches of its own, as many as all
+            channels have together in the others. There is then one mask for each channel.
         channels: Of the images. A run fills in those of its data.
 
     Raises:

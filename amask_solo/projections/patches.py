@@ -22,7 +22,7 @@ class Patches(Wrapper):
 
     Args:
         inner: Makes the masks on the grid of the patches.
-        patch_size: The side of a patch in pixels.
+        patch_size: The side of a patch in pixels, at least 1.
 
     Raises:
         ValueError: If ``patch_size`` is below 1.

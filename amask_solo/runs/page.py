@@ -9,7 +9,8 @@ from typing import Any
 from amask_solo.curves import read_curves
 from amask_solo.evaluation.results import EVALUATION, read_results
 from amask_solo.layout import CONFIG, METRICS, SUMMARY
-from amask_solo.visualization import drawn_panels, run_curves, save_panel, write_page
+from amask_solo.visualization import drawn_panels, run_curves, save_panel
+from amask_solo.visualization.page import write_page
 
 LOSS = re.compile(r"train_(?!.*class).*(loss|neg_cos_sim)_epoch")
 """The columns in which the host logs its objective."""

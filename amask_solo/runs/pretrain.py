@@ -205,11 +205,8 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
         ]
     # The bar shows the numbers of the other callbacks, so it comes after them.
     facts = _facts(cfg, images)
-    bar = (
-        []
-        if cfg.trainer.get("enable_progress_bar") is False
-        else [progress_bar(labeled=images.labeled, first_epoch=by_name(cfg.method).first_epoch)]
-    )
+    first_epoch = by_name(cfg.method).first_epoch
+    bar = [] if cfg.trainer.get("enable_progress_bar") is False else [progress_bar(first_epoch=first_epoch)]
     chosen += [Summary(folder, facts), Beginning(facts), *bar]
     monitor = "val_knn_acc1" if measured else None
     every = {"every_n_epochs": cfg.online_knn or 1, "save_every": cfg.save_every}

@@ -1,6 +1,5 @@
-"""Tensors and numbers in, pictures out."""
+"""Tensors and numbers in, pictures out. Pages, in :mod:`~amask_solo.visualization.page`, need more packages."""
 
-from amask_solo.visualization.page import write_page
 from amask_solo.visualization.panels import (
     denormalize,
     drawn_panels,
@@ -24,5 +23,4 @@ __all__ = [
     "run_curves",
     "save_panel",
     "save_plot",
-    "write_page",
 ]

@@ -30,6 +30,8 @@ def to_markdown(text: str) -> str:
         >>> to_markdown("`ADIOS <https://arxiv.org/abs/2201.13100>`_")
         '[ADIOS](https://arxiv.org/abs/2201.13100)'
     """
+    text = re.sub(r"^( *)Example:$", r"\1Examples:", text, flags=re.MULTILINE)  # otherwise it would be a quotation
+    text = re.sub(r"(?<=\S)\n *(?=:math:)", " ", text)  # a formula at the beginning of a line would be a block
     text = _FORMULA.sub(lambda found: f"\n{found[1]}{fence(_one_line(found[2] or found[3]))}\n", text)
     text = re.sub(r":math:`([^`]+)`", lambda found: inline(_one_line(found[1])), text)
     text = _ROLE.sub(_reference, text)

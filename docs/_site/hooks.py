@@ -18,6 +18,9 @@ PAGES = {
 }
 """Anchor of a section of the README -> the page that has it."""
 
+SENTENCE = 40
+"""The characters of a cell from which a table holds sentences, not numbers."""
+
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what the pages and the reports link to."""
@@ -39,6 +42,25 @@ def on_page_markdown(markdown: str, config: MkDocsConfig, **_: object) -> str:
     # Folders have no page here: their name takes the place of the link.
     filled = re.sub(r"\[([^]]+)\]\((?:\.\./)*(results/[\w/]+)\)", _folder, filled)
     return re.sub(r"\]\(\.\./((?:\.\./)*(?:results|benchmarks)/)", r"](\1", filled)
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Give each cell of a table of sentences the name of its column: on a narrow screen its rows become paragraphs."""
+    return re.sub(r"<table>.*?</table>", lambda found: _labeled(found[0]), html, flags=re.DOTALL)
+
+
+def _labeled(table: str) -> str:
+    names = [_plain(name) for name in re.findall(r"<th\b[^>]*>(.*?)</th>", table, re.DOTALL)]
+    rows = [re.findall(r"<td\b[^>]*>(.*?)</td>", row, re.DOTALL) for row in table.split("<tr")]
+    if not any(len(_plain(cell)) >= SENTENCE for row in rows for cell in row[1:]):
+        return table
+    number = iter(range(table.count("<td")))
+    named = re.sub(r"<td\b", lambda _: f'<td data-column="{names[next(number) % len(names)]}"', table)
+    return f'<div class="sentences">{named}</div>'
+
+
+def _plain(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", "", html).replace('"', "").split())
 
 
 def _folder(link: re.Match[str]) -> str:

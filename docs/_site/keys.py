@@ -37,6 +37,9 @@ PLACE = re.compile(r"<!-- (\w+): (.+?) -->\n.*?<!-- end -->", re.DOTALL)
 MOST = 8
 """The most choices that a table names beside a default, and more values than it shows for a key."""
 
+LONGEST = 300
+"""The most characters of the defaults of a key; longer ones are left to the files."""
+
 RULES: dict[str, Mapping[str, Rule]] = {
     "pretrain": pretraining.RULES | pretraining.IF_THERE | {f"trainer.{key}": r for key, r in trainer.RULES.items()},
     "evaluate": evaluation.EVALUATION,
@@ -138,7 +141,8 @@ def _table(prefix: str, rows: Iterable[Row], everyone: set[str]) -> str:
         # A default that holds for all needs no names.
         plain = len(by_value) == 1 and set(row.defaults) == everyone
         default = "; ".join(value if plain else f"{value}: {_some(names)}" for value, names in by_value.items())
-        cells = (f"`{row.key}`", row.kind, default if len(by_value) < MOST else "by choice", row.meaning)
+        default = default if len(by_value) < MOST and len(default) <= LONGEST else "by choice"
+        cells = (f"`{row.key}`", row.kind, default, row.meaning)
         lines.append("| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |")
     return "\n".join(lines)
 

@@ -26,7 +26,6 @@ TYPES = {
     "bool": "true or false",
     "str": "text",
     "None": "null",
-    "Any": "anything",
     "dict": "keys and values",
     "list": "a list",
     "NetworkFactory": "a network, `_partial_: true`",
@@ -123,7 +122,7 @@ def cell(text: str) -> str:
         >>> cell("See :func:`~amask_solo.occlusion.occlude`; ``None`` is 2.")
         'See `occlude`; `null` is 2.'
     """
-    text = re.sub(r":(?:class|func|meth|mod|data):`~?(?:[\w.]+\.)?(\w+)`", r"`\1`", text.replace("``", "`"))
+    text = re.sub(r":(?:class|func|meth|mod|attr|data):`~?(?:[\w.]+\.)?(\w+)`", r"`\1`", text.replace("``", "`"))
     text = re.sub(r":math:`\\(\w+)`", lambda found: unescape(f"&{found[1]};"), text)
     text = re.sub(r":math:`(\w+)`", r"*\1*", text)
     text = re.sub(r"`\"(\w+)\"`", r"`\1`", text).replace("`None`", "`null`")
@@ -162,6 +161,8 @@ def _in_words(node: ast.expr, scope: Any) -> str:
             words = " or ".join(shown(ast.literal_eval(element)) for element in elts)
         case ast.Subscript(value=ast.Name("Sequence"), slice=inner):
             words = f"a list, each {_in_words(inner, scope)}"
+        case ast.Subscript(value=ast.Name("Mapping"), slice=ast.Tuple([_, ast.Name("Any")])):
+            words = TYPES["dict"]
         case ast.Subscript(value=ast.Name("Mapping"), slice=ast.Tuple([_, inner])):
             words = f"by name, each {_in_words(inner, scope)}"
         case _:

@@ -255,7 +255,7 @@ def test_without_a_terminal_progress_is_a_line_an_epoch(capsys):
 
 
 def test_what_a_run_does_not_have_is_not_shown(capsys, tmp_path):
-    bar, facts = progress_bar(labeled=False, first_epoch=1), {"classes": 0}
+    bar, facts = progress_bar(first_epoch=1), {"classes": 0}
     fit(build("simclr"), labels=False, callbacks=[Summary(tmp_path, facts), bar], enable_progress_bar=True)
     first, second = (line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch"))
     assert "loss" not in first

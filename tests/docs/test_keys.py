@@ -1,6 +1,8 @@
 """The pages on configuration have every key of configs/ and of the constructors, and are as their sources are."""
 
+import ast
 import re
+import textwrap
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +10,7 @@ import yaml
 
 from amask_solo.configuration import ADVERSARY, GAME, HOST_SIDE
 from amask_solo.settings import evaluation, pretraining
-from amask_solo.signatures import read_arguments
+from amask_solo.signatures import read_arguments, read_declared
 from tests.docs.pages import ROOT
 
 pytest.importorskip("griffe")
@@ -69,6 +71,26 @@ def test_every_key_of_a_primary_configuration_has_a_row(name):
 def test_every_rule_and_what_a_masked_method_adds_has_a_row():
     plain = {key for key in pretraining.RULES | evaluation.EVALUATION | evaluation.EXPORT if "*" not in key}
     assert plain | set(HOST_SIDE) <= CELLS
+
+
+def refused_numbers(target: str) -> Iterator[str]:
+    """Yield the numbers that a constructor or function of this package compares before it raises an error."""
+    definition = sources._definition(target)
+    tree = ast.parse(textwrap.dedent(definition.source))
+    for line in ast.walk(tree):
+        if isinstance(line, ast.If) and isinstance(line.body[0], ast.Raise):
+            for test in ast.walk(line.test):
+                sides = [test.left, *test.comparators] if isinstance(test, ast.Compare) else []
+                if any(isinstance(side, ast.Constant) and isinstance(side.value, int | float) for side in sides):
+                    yield from (side.id for side in sides if isinstance(side, ast.Name))
+
+
+@pytest.mark.parametrize("target", sorted(target for target in targets() if target.startswith("amask_solo.")))
+def test_a_number_that_can_be_refused_has_its_range(target):
+    rules = read_declared(target, "rules") or {}
+    for name, argument in sources.arguments_of(target).items():
+        if name in set(refused_numbers(target)) - set(rules):
+            assert re.search(r"at least|above|multiple|[(\[]-?[01], ?[\d.]+[)\]]|from \d", argument.meaning), argument
 
 
 @pytest.mark.parametrize("key", ["val_path", "val_fraction", "on_error", "max_images", "labels"])

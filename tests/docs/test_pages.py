@@ -9,7 +9,7 @@ import yaml
 from amask_solo.cli.comparison import make_runs, sort_arguments
 from amask_solo.cli.composed import composed
 from amask_solo.cli.overrides import checked, searched
-from tests.docs.pages import PAGES, ROOT, commands
+from tests.docs.pages import PAGES, ROOT, blocks, commands
 
 README = (ROOT / "README.md").read_text()
 LINKS = {(page, link) for page in PAGES for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text())}
@@ -31,6 +31,27 @@ def test_a_runnable_example_stands_in_the_first_forty_lines():
     assert "make pretrain" in beginning
     assert "make test" in beginning
     assert "\namask-pretrain method=amask_byol data=image_folder data.train_path=DIR" in beginning
+
+
+WIDEST = 110
+"""The characters of code that fit on a page of the site and of GitHub."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_fits_on_the_page(page):
+    lines = [
+        line for block in blocks(page) if block.language not in ("math", "mermaid") for line in block.text.splitlines()
+    ]
+    assert max(map(len, lines), default=0) <= WIDEST
+
+
+def test_no_two_runs_of_the_readme_share_a_folder(folder):
+    runs = [line for block in blocks(PAGES[0]) for line in block.commands if line[0] == "amask-pretrain"]
+    again = ("resume=", "overwrite=")
+    first = [line for line in runs if "-m" not in line and not any(word.startswith(again) for word in line)]
+    made = [composed("pretrain", checked("pretrain", line[1:]), with_hydra=True) for line in first]
+    names = [(cfg.name, cfg.hydra.runtime.choices.data, cfg.seed) for cfg in made]
+    assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("arguments", commands("amask-pretrain"), ids=" ".join)

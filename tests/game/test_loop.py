@@ -87,14 +87,34 @@ def test_every_and_steps_hold_as_they_do_in_a_run(update):
         before = copied(adversary.masker)
         calls = []
         loss = distance(encoder)
-        adversary.play(two_views(), lambda views, loss=loss, calls=calls: calls.append(len(views[0])) or loss(views))
+        turn = adversary.play(
+            two_views(), lambda views, loss=loss, calls=calls: calls.append(len(views[0])) or loss(views)
+        )
+        turn.objective.backward()
         adversary.step()
         after = copied(adversary.masker)
         moved.append((len(calls), any(not torch.equal(*pair) for pair in zip(before, after, strict=True))))
     with_moves = 3 if update is Reversal else 4
-    # The first turn of `Reversal` has given the masker no gradient here, because nothing was sent backwards.
     assert [calls for calls, _ in moved] == [with_moves, 1, with_moves]
     assert [has_moved for _, has_moved in moved] == [True, False, True]
+
+
+@pytest.mark.parametrize("update", UPDATES)
+def test_nobody_can_descend_on_the_loss_without_its_price(update):
+    encoder, adversary = networks(update)
+    turn = adversary.play(two_views(), distance(encoder))
+    assert not turn.loss.requires_grad
+    assert not turn.penalty.requires_grad
+    assert turn.objective.requires_grad
+
+
+def test_a_step_without_the_backward_pass_of_the_objective_is_refused():
+    encoder, adversary = networks(Reversal)
+    turn = adversary.play(two_views(), distance(encoder))
+    turn.objective.backward()
+    adversary.zero_grad()  # as a whole module's `zero_grad` does that contains the adversary
+    with pytest.raises(ValueError, match=r"Expected turn\.objective\.backward\(\)"):
+        adversary.step()
 
 
 def test_what_takes_a_host_is_refused():
@@ -103,11 +123,16 @@ def test_what_takes_a_host_is_refused():
         adversary.play(two_views(), lambda views: views[0].sum())
 
 
+OF_EXTRAS = ["solo", "lightning", "hydra", "omegaconf", "timm", "torchvision", "torchmetrics", "sklearn", "scipy"]
+OF_EXTRAS += ["markdown_it", "rich", "safetensors"]
+"""What `pip install .` without extras does not bring."""
+
+
 def test_the_loop_needs_neither_host_nor_lightning_nor_hydra():
     names = set(amask_solo.__all__) - {"load_host", "register", "wrap"}
     code = (
         f"import sys; from amask_solo import {', '.join(sorted(names))};"
-        "print([m for m in ('solo', 'lightning', 'hydra', 'omegaconf', 'timm', 'sklearn', 'rich') if m in sys.modules])"
+        f"print([name for name in {OF_EXTRAS} if name in sys.modules])"
     )
     root = Path(amask_solo.__file__).parents[1]
     said = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from amask_solo.visualization import write_page
-from amask_solo.visualization.page import PICTURES
+from amask_solo.visualization.page import PICTURES, write_page
 
 TEXT = "# A <report>\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n\n![Curves](curves.png)\n\n[sliders]\n\n## Last\n"
 

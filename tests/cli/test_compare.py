@@ -31,15 +31,19 @@ def compare(*argv, cwd):
     return call("compare", *argv, cwd=cwd)
 
 
-@pytest.fixture(scope="module")
-def compared(tmp_path_factory):
-    """Compare two arms, both at the same time, in a process without the type checks of the tests."""
-    cwd = tmp_path_factory.mktemp("compared")
-    command = [sys.executable, "-m", "amask_solo.cli.compare", *ARGV, *JOBLIB]
+def in_a_process(cwd, *more):
+    """Compare two arms in a process without the type checks of the tests."""
+    command = [sys.executable, "-m", "amask_solo.cli.compare", *ARGV, *more]
     said = subprocess.run(
         command, check=False, cwd=cwd, env={**os.environ, "PYTHONPATH": PATH}, capture_output=True, text=True
     )
     assert said.returncode == 0, said.stderr + "".join(log.read_text() for log in cwd.glob("out/logs/*.txt"))
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    cwd = tmp_path_factory.mktemp("compared")
+    in_a_process(cwd)
     return cwd
 
 
@@ -58,6 +62,13 @@ def test_every_arm_is_pretrained_and_evaluated_with_the_same_settings(compared):
     for folder in made.values():
         (result,) = json.loads((folder / "comparison.json").read_text())["results"]
         assert result["protocol"] == "knn"
+
+
+@pytest.mark.nightly
+def test_runs_may_be_made_side_by_side(tmp_path):
+    in_a_process(tmp_path, *JOBLIB)
+    summaries = [json.loads((folder / "summary.json").read_text()) for folder in runs(tmp_path).values()]
+    assert [summary["status"] for summary in summaries] == ["finished", "finished"]
 
 
 def test_the_report_has_the_numbers_of_the_runs_and_the_command(compared):

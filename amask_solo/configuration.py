@@ -18,7 +18,7 @@ SETTINGS_REFUSED = (ValueError, TypeError, OSError, ImportError)
 """The errors that a constructor raises about its arguments; any other error is a bug and keeps its traceback."""
 
 GAME, ADVERSARY = "amask_solo.game.game.Game", "amask_solo.game.adversary.Adversary"
-HOST_SIDE = ("side", "loud", "symmetric")
+HOST_SIDE = ("side", "loud", "symmetric", "alone")
 """Keys below ``adversary`` that neither class takes; only the masked method needs them."""
 
 UNIONS: tuple[Any, ...] = (Union, UnionType)

@@ -28,7 +28,7 @@ from amask_solo.data import make_shapes
 from amask_solo.game.adversary import Adversary
 from amask_solo.localisers import lend_backbone
 from amask_solo.masked.settings import build_settings
-from amask_solo.maskers import Block, RandomMasker
+from amask_solo.maskers import Block, RandomMasker, lend_objects
 from amask_solo.visualization.panels import GRAY, denormalize, overlay
 
 OUT = Path(__file__).parents[1] / "results" / "gallery"
@@ -41,6 +41,7 @@ LEARNED = ("sequential", "sequential_per_step", "simultaneous", "gumbel_patches"
 LEARNED += ("mixture", "sequential_patches", "simultaneous_patches")
 NOT_LEARNED = ("random_block", "random_grid", "random_focal", "random_noise", "random_any", "centered")
 NOT_LEARNED += ("saliency", "saliency_focal", "saliency_channels", "random_patches_focal", "random_patches_channels")
+OBJECTS = ("eroded", "dilated", "box")
 FILLS = ("zero", "image_mean", "noise", "channel_noise", "blur", "high_pass")
 HARD_VIEWS = ("adversarial_pixels", "cutmix", "mixmask", "hexa")
 SAME = [f"data.image_size={SIZE}", "run_folder=none", "augmentations=symmetric_gentle", "method=amask_simclr"]
@@ -105,6 +106,7 @@ class Gallery:
         torch.manual_seed(SEED)
         adversary = build_settings(self.settings(*choices)).adversary
         lend_backbone(adversary, self.encoder.look)
+        lend_objects(adversary, lambda _: self.data.val.objects()[:SHOWN].float())
         return adversary
 
     def train(self, masker: str) -> Adversary:
@@ -125,6 +127,11 @@ class Gallery:
         """Return the rows of a masker's picture: its masks in color, and what the encoder sees of one of them."""
         masks, hidden = adversary.preview(self.shown, generator=torch.Generator().manual_seed(SEED))
         return [overlay(self.plain(self.shown), masks), self.plain(hidden)]
+
+    def objects(self) -> list[Images]:
+        """Return the rows of the objects that the data mark, and the masks of other shapes that are made of them."""
+        other = [self.adversary("masker=objects", f"+adversary.masker.shape={shape}") for shape in OBJECTS]
+        return [*self.masks(self.adversary("masker=objects")), *(self.masks(adversary)[0] for adversary in other)]
 
     def plain(self, images: Images) -> Images:
         """Return normalized images as one sees them."""
@@ -183,6 +190,10 @@ class Gallery:
         yield "images", [self.plain(self.shown)]
         yield from ((f"masker_{name}", self.masks(self.train(name))) for name in LEARNED)
         yield from ((f"masker_{name}", self.masks(self.adversary(f"masker={name}"))) for name in NOT_LEARNED)
+        yield (
+            "masker_objects",
+            [row for shape in OBJECTS for row in self.masks(self.adversary("masker=objects", shape))],
+        )
         yield from ((f"fill_{name}", self.filled(name)) for name in FILLS)
         yield from ((f"projection_{name}", rows) for name, rows in self.projected())
         yield from ((f"hard_views_{name}", self.hardened(name)) for name in HARD_VIEWS)

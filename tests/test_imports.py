@@ -51,7 +51,7 @@ ROOMS = {
     # The host, and the game in it.
     "hosts": {"_types", "_modes", "errors", "layout", "neighbors", "schedules"},
     "callbacks": {"_types", "_random", "_modes", "errors", "files", "layout", "augment", "data", "evaluation.knn"}
-    | {"game", "maskers.random", "maskers.objects", "visualization"},
+    | {"game", "maskers.random", "maskers.base", "visualization"},
     "masked": {"_types", "_random", "errors", "layout", "configuration", "callbacks", "game", "hosts", "occlusion"}
     | {"localisers.backbone"},
     # Runs, from the refusal of settings to the folder.

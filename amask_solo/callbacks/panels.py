@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
 from amask_solo.augment.views import Filter
-from amask_solo.maskers.objects import ObjectMasker
+from amask_solo.maskers.base import masks_anything
 from amask_solo.maskers.random import NoMasks
 from amask_solo.visualization import denormalize, hard_view_panel, mask_panel, save_panel
 
@@ -61,8 +61,8 @@ class MaskPanels(Callback):
         adversary = getattr(pl_module, "adversary", None)
         if adversary is None or isinstance(adversary.masker, NoMasks) or not trainer.is_global_zero:
             return
-        if any(isinstance(part, ObjectMasker) for part in adversary.masker.modules()):
-            return  # it only knows where the objects of the training images are
+        if not masks_anything(adversary.masker):
+            return
         mean, std = (torch.tensor(x).view(-1, 1, 1) for x in (self.mean, self.std))
         view = ((self.images - mean) / std).to(pl_module.device)
         view = self.view_filter(view) if self.view_filter else view

@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -23,6 +24,8 @@ SHOWN = {
 }
 """The metrics that are shown -> their labels."""
 
+Shown = Callable[[Trainer], dict[str, str]]
+"""Returns what is shown of the present epoch, by its label."""
 
 PLAIN: dict[str, Any] = {"markup": False, "highlight": False, "soft_wrap": True}
 
@@ -32,12 +35,16 @@ def tell(line: str) -> None:
     Console().print(line, **PLAIN)
 
 
-def progress_bar() -> ProgressBar:
+def progress_bar(*, first_epoch: int = 0) -> ProgressBar:
     """Return a bar for a terminal, or a callback that prints one line for each epoch, which suits a log file.
 
     It must come after the callbacks whose numbers it shows.
+
+    Args:
+        first_epoch: The first epoch, from 0, in which the method has a loss.
     """
-    return _Bar() if Console().is_terminal else _Lines()
+    shown = partial(_shown, first_epoch=first_epoch)
+    return _Bar(shown) if Console().is_terminal else _Lines(shown)
 
 
 class Beginning(Callback):
@@ -62,31 +69,39 @@ class Beginning(Callback):
             f"{device_name(trainer.strategy.root_device)}"
         )
         processes = f" x {trainer.world_size}" if trainer.world_size > 1 else ""
-        Console().print(f"{line}{processes}; {trainer.num_training_batches} steps an epoch", **PLAIN)
+        steps = trainer.num_training_batches
+        Console().print(f"{line}{processes}; {steps} step{'s' if steps != 1 else ''} an epoch", **PLAIN)
 
 
 def _callbacks(trainer: Trainer) -> list[Callback]:
     return trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it where no type checker looks
 
 
-def _shown(trainer: Trainer) -> dict[str, str]:
+def _shown(trainer: Trainer, *, first_epoch: int) -> dict[str, str]:
     metrics = trainer.callback_metrics
     stale = [c for c in _callbacks(trainer) if isinstance(c, OnlineKNN) and not c.is_due(trainer)]
     loss = dict.fromkeys([*filter(LOSS.fullmatch, metrics)][:1], "loss")
-    # Without labels, the host's classifier has a loss of 0 that nobody measured.
-    hidden = {"knn": bool(stale), "class_loss": not metrics.get("train_class_loss")}
+    # Without labels, the host's classifier has a loss of 0 that nobody measured, and an accuracy of 0.
+    unlabeled = not metrics.get("train_class_loss")
+    hidden = {"loss": trainer.current_epoch < first_epoch, "knn": bool(stale)}
+    hidden |= {"class_loss": unlabeled, "linear": unlabeled}
     names = {name: label for name, label in (loss | SHOWN).items() if not hidden.get(label)}
     return {label: f"{float(metrics[n]):.3g}" for n, label in names.items() if n in metrics}
 
 
 class _Bar(RichProgressBar):
+    def __init__(self, shown: Shown) -> None:
+        super().__init__()
+        self._shown = shown
+
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:  # noqa: ARG002
-        return dict(_shown(trainer))
+        return dict(self._shown(trainer))
 
 
 class _Lines(ProgressBar):
-    def __init__(self) -> None:
+    def __init__(self, shown: Shown) -> None:
         super().__init__()
+        self._shown = shown
         self._start = time.perf_counter()  # a resumed run may begin within an epoch
 
     def disable(self) -> None:
@@ -102,7 +117,7 @@ class _Lines(ProgressBar):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         del pl_module
         if trainer.is_global_zero:
-            numbers = "  ".join(f"{name} {value}" for name, value in _shown(trainer).items())
+            numbers = "  ".join(f"{name} {value}" for name, value in self._shown(trainer).items())
             seconds = time.perf_counter() - self._start
             epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             Console().print(f"{epoch}  {numbers}  {seconds:.1f} s", **PLAIN)

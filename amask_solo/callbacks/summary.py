@@ -100,7 +100,7 @@ class Summary(Callback):
         masks = {name: numbers.pop(name) for name in list(numbers) if name.startswith("masks/")}
         return {
             "knn_acc1": numbers.get("val_knn_acc1"),
-            "linear_acc1": numbers.get("val_acc1"),
+            "linear_acc1": numbers.get("val_acc1") if self.facts.get("classes", 1) else None,
             "masks": {name.removeprefix("masks/"): value for name, value in masks.items()},
             "metrics": numbers,
             "seconds_per_step": _plain(statistics.median(self._times or [math.nan])),

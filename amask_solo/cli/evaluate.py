@@ -37,10 +37,11 @@ def _run(rows: Rows, cfg: DictConfig) -> None:
     rows.add({"checkpoint": str(cfg.ckpt)} | main_scores)
     if outcome.results:
         console.print(_table(outcome.results))
-        console.print(outcome.said)
+        console.print(f"Accuracies and overlaps are in percent. {outcome.said}")
         if outcome.view_filter:
             console.print(f"Views passed {outcome.view_filter}, as in training.")
-        console.print(f"Wrote {outcome.path}")
+        left = [outcome.path.parent / file for result in outcome.results for file in result.get("files", ())]
+        console.print(f"Wrote {', '.join(map(str, [outcome.path, *left]))}")
     if outcome.mistakes:
         raise UserError(" ".join(f"{name}: {error}" for name, error in outcome.mistakes.items()))
 
@@ -65,7 +66,7 @@ def _table(results: Sequence[Mapping[str, Any]]) -> Table:
     for result in results:
         for number, (name, value) in enumerate(result["scores"].items()):
             first = (result["protocol"], result["data"]) if number == 0 else ("", "")
-            table.add_row(*first, name, f"{value:.2f}")
+            table.add_row(*first, name, str(value) if isinstance(value, int) else f"{value:.2f}")
         table.add_section()
     return table
 

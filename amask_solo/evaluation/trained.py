@@ -132,7 +132,7 @@ class FineTune(Protocol):
         layer_decay: float | None = None,
     ) -> None:
         if warmup >= epochs:
-            raise ValueError(f"Expected warmup to be less than the {epochs} epochs, but got {warmup}.")
+            raise ValueError(f"Expected warmup to be less than the {epochs} epochs, but got {warmup}; lower it.")
         self.fraction = sorted(fraction)
         self.recipe = Recipe(
             epochs,

@@ -103,6 +103,20 @@ def _schedule(module: Any, optimizer: Optimizer) -> tuple[LRScheduler, str]:
     return LinearWarmupCosineAnnealingLR(optimizer, warmup, total, **rates), cfg.interval
 
 
+def end_early(configured: Any, share: float) -> Any:
+    """Return what ``configure_optimizers`` has made, with rates that end before the last share of training."""
+    if share:
+        cosine = configured[1][0]["scheduler"]
+        cosine.max_epochs = round((1 - share) * cosine.max_epochs)
+        cosine.get_lr = partial(_ended, cosine, cosine.get_lr)
+    return configured
+
+
+def _ended(cosine: Any, get_lr: Callable[[], list[Rate]]) -> list[Rate]:
+    """Return the rates of a schedule, and its lowest one after its end, where the current host's would rise again."""
+    return get_lr() if cosine.last_epoch < cosine.max_epochs else [cosine.eta_min] * len(cosine.base_lrs)
+
+
 def hold_lr(get_lr: Callable[[], list[Rate]], groups: Sequence[int], lr: Rate) -> list[Rate]:
     """Return the learning rates of a schedule, but for groups whose rate stays; a function, so that it is pickled."""
     return [lr if index in groups else scheduled for index, scheduled in enumerate(get_lr())]

@@ -27,6 +27,7 @@ from amask_solo.hosts.architectures import feature_map
 from amask_solo.hosts.directions import directed_loss
 from amask_solo.hosts.installed import load_host
 from amask_solo.hosts.methods import by_class
+from amask_solo.hosts.optimizers import end_early
 from amask_solo.hosts.refusals import refuse_side, refuse_unmaskable
 from amask_solo.localisers.backbone import lend_backbone, lend_clock, lend_localiser
 from amask_solo.masked.clean_view import encode_once, in_memory_format
@@ -66,7 +67,7 @@ class Masked(LightningModule):
 
     def __init__(self, cfg: DictConfig) -> None:
         super().__init__(cfg)
-        self.adversary, side, self.loud_on, self.symmetric = build_settings(cfg)
+        self.adversary, side, self.loud_on, self.symmetric, self.alone = build_settings(cfg)
         if self.adversary.game.drop_tokens:
             drop_tokens(self.adversary.game, self._backbones(), cfg.backbone)
         lend_backbone(self.adversary, self.look)
@@ -214,6 +215,10 @@ class Masked(LightningModule):
         trainer: Any = self.trainer
         watched = any(isinstance(callback, GameMonitor) for callback in trainer.callbacks)
         return [] if watched else [GameMonitor(), AdvantageMonitor()]
+
+    def configure_optimizers(self) -> Any:
+        """Make the host's optimizer and schedule, which ends early if the masker learns alone at the end."""
+        return end_early(super().configure_optimizers(), self.alone)
 
     def on_fit_start(self) -> None:
         """Make the masker's optimizer, and the masker equal on all ranks."""

@@ -34,12 +34,15 @@ class Settings(NamedTuple):
         loud: The call that writes logs, statistics, queues and memory banks: the one on the (last) ``"masked"`` view,
             or an extra one on ``"clean"`` views, which costs one more encoder pass.
         symmetric: Whether the objective has the terms in which a clean view predicts a masked one.
+        alone: The share of the training, at its end, in which the masker learns alone, in [0, 1): the cosine of the
+            encoder's learning rate ends before it. The ``train_mask_epoch`` of ADIOS's code, there in epochs.
     """
 
     adversary: Adversary
     side: Literal[0, 1, "both"] | None
     loud: Literal["masked", "clean"]
     symmetric: bool
+    alone: float
 
 
 def build_settings(cfg: DictConfig) -> Settings:
@@ -47,9 +50,9 @@ def build_settings(cfg: DictConfig) -> Settings:
 
     Args:
         cfg: The host's configuration. Its optional node ``adversary`` has the arguments of
-            :class:`~amask_solo.game.game.Game` and :class:`~amask_solo.game.adversary.Adversary`, ``side``, ``loud``
-            and ``symmetric``. A part (masker, fill, constraint, update, hard_views, negatives) is the name of a file, a
-            node with ``name`` and the differences from that file, or a node with its own ``_target_``.
+            :class:`~amask_solo.game.game.Game` and :class:`~amask_solo.game.adversary.Adversary`, ``side``, ``loud``,
+            ``symmetric`` and ``alone``. A part (masker, fill, constraint, update, hard_views, negatives) is the name of
+            a file, a node with ``name`` and the differences from that file, or a node with its own ``_target_``.
 
     Raises:
         UserError: If a key or a name is unknown (the message names the nearest known one), or a value is refused.
@@ -57,6 +60,7 @@ def build_settings(cfg: DictConfig) -> Settings:
     node = OmegaConf.select(cfg, "adversary") or {}
     check_keys(node, "adversary")
     side, loud, symmetric = _host_side(node)
+    alone = _alone(cfg, node.get("alone", 0.0))
 
     # The random state must be that of a stock run, so that both see the same data in the same order.
     with torch.random.fork_rng(devices=[]):
@@ -73,7 +77,7 @@ def build_settings(cfg: DictConfig) -> Settings:
             game = Game(**played)
             if game.pairs:
                 side = "both" if len(game.sides) == 2 else 1 if game.sides == [1] else 0
-            return Settings(Adversary(game=game, **rest), side, loud, symmetric)
+            return Settings(Adversary(game=game, **rest), side, loud, symmetric, alone)
         except ValueError as error:
             raise UserError(f"adversary: {error}") from error
 
@@ -94,6 +98,18 @@ def _host_side(node: DictConfig | Mapping) -> tuple[Any, Any, bool]:
     if node.get("pairs") and side is not None:
         raise UserError("adversary.pairs says which views are masked; leave adversary.side out.")
     return side, loud, symmetric
+
+
+def _alone(cfg: DictConfig, share: Any) -> float:
+    """Return the share of the training that is the masker's alone; raise a ``UserError`` if there is no such end."""
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
+        raise UserError(f"Expected adversary.alone to be a number from 0 to below 1, but got {share!r}.")
+    if share and (name := OmegaConf.select(cfg, "scheduler.name", default="warmup_cosine")) != "warmup_cosine":
+        raise UserError(
+            f"adversary.alone ends the cosine of the encoder's learning rate early, but scheduler.name={name} has "
+            "none; take scheduler.name=warmup_cosine, or leave adversary.alone out."
+        )
+    return float(share)
 
 
 def check_precision(adversary: Adversary, precision: str) -> None:

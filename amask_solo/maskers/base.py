@@ -17,10 +17,12 @@ class Masker(nn.Module, ABC):
     Attributes:
         num_masks: How many masks it proposes for each image.
         channelwise: Whether these are the masks of the image's channels, which are shown together.
+        anywhere: Whether it has masks of any images, not only of those that it is trained with.
     """
 
     num_masks: int
     channelwise = False
+    anywhere = True
 
     @abstractmethod
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
@@ -37,6 +39,11 @@ class Masker(nn.Module, ABC):
     def draw_one(self, images: Images, *, generator: torch.Generator | None = None) -> OneMask:
         """Propose one of the masks of each image, ``(B, 1, H, W)``; a masker need not make the others."""
         return draw_one(self(images, generator=generator), generator=generator)
+
+
+def masks_anything(masker: nn.Module) -> bool:
+    """Return whether a masker, with all that it is made of, has masks of any images."""
+    return all(part.anywhere for part in masker.modules() if isinstance(part, Masker))
 
 
 def draw_one(masks: Masks, *, generator: torch.Generator | None = None) -> OneMask:

@@ -1,9 +1,11 @@
 """Masks that show where the data say that objects are: the upper bound of ADIOS's paper."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import nn
+from torch.nn.functional import max_pool2d
 
 from amask_solo._types import Images, Masks, OneMask
 from amask_solo.errors import UserError
@@ -19,19 +21,41 @@ class ObjectMasker(Masker):
     The run lends it the masks of its data (:func:`lend_objects`), cropped and mirrored as the views are.
 
     Args:
-        background: Whether there is a second mask, which hides all but the object.
+        background: Whether there is a second mask, which hides all that the first one shows.
+        shape: What of the object is hidden: ``exact``; ``eroded`` or ``dilated``, smaller or larger on each side; or
+            ``box``, the smallest upright one around it.
+        reach: By how much, as a share of the shorter side of a view, above 0; at the edge of a view nothing is eroded.
+            Theirs is a square of 10 of 64 pixels, about 5 on each side.
+        shuffled: Whether each image hides the object of another one, drawn anew for each view.
+
+    Raises:
+        ValueError: If the shape is unknown or the reach is not positive.
 
     References:
         Shi et al., `Adversarial Masking for Self-Supervised Learning <https://arxiv.org/abs/2201.13100>`_, ICML 2022,
         after the authors' code, which has a mask for each of several objects, and one for the rest.
     """
 
-    def __init__(self, *, background: bool = True) -> None:
+    anywhere = False
+
+    def __init__(
+        self,
+        *,
+        background: bool = True,
+        shape: Literal["exact", "eroded", "dilated", "box"] = "exact",
+        reach: float = 5 / 64,
+        shuffled: bool = False,
+    ) -> None:
         super().__init__()
+        if shape not in SHAPES:
+            raise ValueError(f"Expected shape to be one of {', '.join(SHAPES)}, but got {shape!r}.")
+        if reach <= 0:
+            raise ValueError(f"Expected reach to be above 0, but got {reach}; leave it to shape=exact.")
         self.num_masks = 2 if background else 1
+        self.shape, self.reach, self.shuffled = shape, reach, shuffled
         self.find: Find | None = None
 
-    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:  # noqa: ARG002
+    def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
         """Return the masks of views of the present batch.
 
         Raises:
@@ -39,11 +63,37 @@ class ObjectMasker(Masker):
         """
         if self.find is None:
             raise UserError(
-                "masker=objects needs the masks of the images that it gets, which only the training of amask-pretrain "
-                "with data that have some knows."
+                "masker=objects hides what the data mark, and only the training of amask-pretrain tells it where that "
+                "is; it has no masks of other images."
             )
-        objects = self.find(images).to(images.dtype)
+        objects = SHAPES[self.shape](self.find(images).to(images.dtype), round(self.reach * min(images.shape[-2:])))
+        if self.shuffled:
+            objects = objects[torch.randperm(len(objects), generator=generator, device=objects.device)]
         return torch.cat([objects, 1 - objects], dim=1)[:, : self.num_masks]
+
+
+def dilated(objects: OneMask, pixels: int) -> OneMask:
+    """Return masks that are larger by some pixels on each side."""
+    return max_pool2d(objects, 2 * pixels + 1, stride=1, padding=pixels)
+
+
+def box(objects: OneMask, pixels: int = 0) -> OneMask:  # noqa: ARG001 - as the other shapes
+    """Return the smallest upright boxes around masks of zeros and ones."""
+    # A row is inside if there is a row of the object above it (or it is one), and below.
+    rows, columns = (
+        line.cummax(dim=-1).values * line.flip(-1).cummax(dim=-1).values.flip(-1)
+        for line in (objects.amax(dim=-1), objects.amax(dim=-2))
+    )
+    return rows.unsqueeze(-1) * columns.unsqueeze(-2)
+
+
+SHAPES: dict[str, Callable[[OneMask, int], OneMask]] = {
+    "exact": lambda objects, _: objects,
+    "eroded": lambda objects, pixels: 1 - dilated(1 - objects, pixels),
+    "dilated": dilated,
+    "box": box,
+}
+"""What is made of a mask of zeros and ones, by a number of pixels."""
 
 
 def lend_objects(module: nn.Module, find: Find) -> bool:

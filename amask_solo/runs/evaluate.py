@@ -35,7 +35,7 @@ from amask_solo.hosts.architectures import resample_positions
 from amask_solo.hosts.repairs import VIEW_FILTER
 from amask_solo.layout import CONFIG, SUMMARY
 from amask_solo.localisers.backbone import lend_backbone
-from amask_solo.maskers.base import Masker
+from amask_solo.maskers.base import Masker, masks_anything
 from amask_solo.runs.as_trained import load_as_trained
 from amask_solo.runs.page import write_run_page
 from amask_solo.runs.run_folder import Places
@@ -210,6 +210,8 @@ def _masker(
     except UserError as error:
         # The backbone is intact, and most protocols need no masker.
         warnings.warn(f"Evaluated without its masker. {error}", stacklevel=1)
+        return None
+    if masker and not masks_anything(masker):
         return None
     once = cache(teacher)
     if masker:

@@ -34,6 +34,7 @@ from amask_solo.data.subsets import labeled_places
 from amask_solo.errors import UserError
 from amask_solo.files import WriteError
 from amask_solo.hosts.installed import load_host
+from amask_solo.hosts.methods import by_name
 from amask_solo.layout import CHECKPOINTS, LAST, SUMMARY
 from amask_solo.maskers.objects import lend_objects
 from amask_solo.runs.datamodule import ResumeWithinEpoch, ViewsData, check_same_images
@@ -204,7 +205,8 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
         ]
     # The bar shows the numbers of the other callbacks, so it comes after them.
     facts = _facts(cfg, images)
-    bar = [] if cfg.trainer.get("enable_progress_bar") is False else [progress_bar()]
+    first_epoch = by_name(cfg.method).first_epoch
+    bar = [] if cfg.trainer.get("enable_progress_bar") is False else [progress_bar(first_epoch=first_epoch)]
     chosen += [Summary(folder, facts), Beginning(facts), *bar]
     monitor = "val_knn_acc1" if measured else None
     every = {"every_n_epochs": cfg.online_knn or 1, "save_every": cfg.save_every}

@@ -254,6 +254,17 @@ def test_without_a_terminal_progress_is_a_line_an_epoch(capsys):
     assert all("knn 100" in line and "area" in line and re.search(r"  loss -?\d", line) for line in lines)
 
 
+def test_what_a_run_does_not_have_is_not_shown(capsys, tmp_path):
+    bar, facts = progress_bar(first_epoch=1), {"classes": 0}
+    fit(build("simclr"), labels=False, callbacks=[Summary(tmp_path, facts), bar], enable_progress_bar=True)
+    first, second = (line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch"))
+    assert "loss" not in first
+    assert "  loss " in second
+    assert "linear" not in second
+    assert "class_loss" not in second
+    assert json.loads((tmp_path / "summary.json").read_text())["linear_acc1"] is None
+
+
 def test_a_stock_run_shows_its_loss_and_a_score_only_in_the_epoch_that_measured_it(capsys):
     model = build("simclr")
     scores, facts = knn(), {"train_images": 16, "val_images": 8, "classes": 2, "image_size": 32, "backbone": "resnet18"}

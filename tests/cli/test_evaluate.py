@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -194,6 +195,11 @@ def test_the_page_of_the_run_has_its_evaluation(finished, evaluate, tmp_path):
     ends = ("_train.npz", "_val.npz", ".png")
     assert embeddings["files"] == [f"evaluation/embeddings_shapes{end}" for end in ends]
     assert all((folder / file).is_file() for file in embeddings["files"])
+    # What is printed names the files, says what is in percent, and counts in whole numbers.
+    files = [folder / file for file in ("evaluation.json", *embeddings["files"])]
+    assert said.out.endswith(f"Wrote {', '.join(map(str, files))}\n")
+    assert "Accuracies and overlaps are in percent. Scored the student's" in said.out
+    assert re.search(r"images +│ +8 │", said.out)
     assert page.count("data:image/png") == before + 1
 
 

@@ -8,8 +8,8 @@ from tests.docs.pages import ROOT
 
 FOLDER = ROOT / "results" / "gallery"
 LARGEST = 60_000
-WITHOUT = {"none", "objects"}
-"""Choices that show nothing, or nothing of their own in this gallery."""
+WITHOUT = {"none"}
+"""Choices that show nothing."""
 
 
 @pytest.mark.parametrize("group", ["masker", "fill", "hard_views"])

@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from amask_solo._types import Images, Masks
+from amask_solo.errors import UserError
 from amask_solo.game.updates import Board
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.loss import Step
 from amask_solo.maskers.base import Masker
-from tests.players import attach, build, masker_node
+from tests.players import OneConvolution, attach, build, fit, masker_node
 from tests.test_configs import composed
 
 pytestmark = pytest.mark.host
@@ -110,3 +111,31 @@ def test_a_recipe_has_the_loss_and_the_gradients_of_the_authors(recipe, double):
     gradient = torch.cat([g.flatten() for g in torch.autograd.grad(objective, model.adversary.learned())])
     expected = torch.tensor(theirs["mask_gradient"], dtype=torch.float64)
     torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-6 * expected.norm().item())
+
+
+def test_only_byol_leaves_the_last_ten_epochs_to_the_masker():
+    for recipe in THEIRS:
+        cfg = composed(f"experiment={recipe}")
+        assert round(cfg.adversary.get("alone", 0) * cfg.max_epochs) == (10 if "byol" in recipe else 0), recipe
+
+
+def test_the_encoders_cosine_can_end_before_the_training():
+    def rates(epochs: int, **settings) -> list[float]:
+        model = build("byol", masker_node(OneConvolution), max_epochs=epochs, **settings)
+        return [step[0] for step in fit(model, epochs=epochs)[1].rates]
+
+    alone, short = rates(6, **{"adversary.alone": 0.5}), rates(3)
+    assert alone == pytest.approx([*short, *[0.0] * 6], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"adversary.alone": 1.0}, "from 0 to below 1, but got 1.0"),
+        ({"adversary.alone": "half"}, "from 0 to below 1, but got 'half'"),
+        ({"adversary.alone": 0.1, "scheduler.name": "step"}, "scheduler.name=step has none"),
+    ],
+)
+def test_an_end_that_does_not_exist_is_refused(settings, words):
+    with pytest.raises(UserError, match=words):
+        build("byol", masker_node(OneConvolution), **settings)

@@ -1,5 +1,7 @@
 """Masks that show the objects that the data mark, in training."""
 
+import jaxtyping
+import kornia
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from amask_solo.augment.views import Views
 from amask_solo.errors import UserError
 from amask_solo.maskers import MixtureMasker, ObjectMasker, RandomMasker, lend_objects
 from tests.augment.inputs import PLAIN, seeded
-from tests.cli.command import BARE, SMALL, pretrain
+from tests.cli.command import BARE, SMALL, call, pretrain
 
 
 def test_masks_follow_crops_and_flips_into_all_views():
@@ -37,6 +39,43 @@ def test_the_object_and_the_rest_share_the_image_out():
     assert not lend_objects(RandomMasker(), lambda images: objects)
 
 
+def shown(objects, **settings):
+    masker = ObjectMasker(**settings)
+    lend_objects(masker, lambda images: objects)
+    return masker(torch.zeros(len(objects), 3, *objects.shape[-2:]), generator=seeded(0))
+
+
+def test_an_object_is_eroded_dilated_or_boxed_as_the_morphology_of_others_does_it():
+    objects = (torch.rand(6, 1, 20, 20, generator=seeded(1)) > 0.5).float()
+    objects[:3, :, 4:14, 6:15] = 1
+    objects[5] = 0
+    kernel, all_shapes = torch.ones(5, 5), ("eroded", "dilated", "box")
+    eroded, dilated, boxes = (shown(objects, shape=shape, reach=0.1) for shape in all_shapes)
+    assert torch.equal(eroded[:, :1], kornia.morphology.erosion(objects, kernel))
+    assert torch.equal(dilated[:, :1], kornia.morphology.dilation(objects, kernel))
+    assert all(torch.equal(masks.sum(dim=1), torch.ones(6, 20, 20)) for masks in (eroded, dilated, boxes))
+    alone = torch.zeros(1, 1, 20, 20)
+    alone[..., 3, 5] = alone[..., 11, 8] = 1
+    expected = torch.zeros_like(alone)
+    expected[..., 3:12, 5:9] = 1
+    assert torch.equal(shown(alone, shape="box")[:, :1], expected)
+    assert not shown(objects, shape="box")[5, 0].any()
+
+
+def test_shuffled_images_hide_the_objects_of_others():
+    objects = torch.eye(8).reshape(8, 1, 1, 8).expand(-1, -1, 8, -1)
+    masks = shown(objects, shuffled=True)
+    assert not torch.equal(masks[:, :1], objects)
+    assert torch.equal(masks[:, 0].sum(dim=0), torch.ones(8, 8))
+    assert torch.equal(masks[:, 1], 1 - masks[:, 0])
+
+
+@pytest.mark.parametrize("settings", [{"shape": "round"}, {"reach": 0.0}])
+def test_other_shapes_are_refused(settings):
+    with pytest.raises((ValueError, jaxtyping.TypeCheckError)):
+        ObjectMasker(**settings)
+
+
 def test_nobody_else_knows_where_the_objects_are():
     with pytest.raises(UserError, match="only the training of amask-pretrain"):
         ObjectMasker()(torch.zeros(2, 3, 8, 8))
@@ -49,6 +88,10 @@ def test_a_run_hides_the_objects_of_its_data(tmp_path):
     assert said.code == 0, said.err
     metrics = (tmp_path / "run/metrics.csv").read_text()
     assert "masks/area_2" in metrics
+    # It has no masks of the images to validate on, but the backbone can be scored as any other.
+    said = call("evaluate", "ckpt=run", "protocol=[knn,masks]", "device=cpu", cwd=tmp_path)
+    assert "│ knn" in said.out
+    assert "scores a masker, and this run has none" in said.err
 
 
 @pytest.mark.host

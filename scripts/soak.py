@@ -6,14 +6,14 @@ Usage::
     python scripts/soak.py --kills 20                                            # into results/soak/
     python scripts/soak.py --kills 20 --name alternating update=alternating
     python scripts/soak.py --kills 8 --name ddp --processes 2
-    python scripts/soak.py --kills 8 --name interrupted --by INT accumulate_grad_batches=2 loader.num_workers=2
+    python scripts/soak.py --kills 8 --name interrupted --by INT loader.device_cache=off loader.num_workers=1
 
 Each kill is a SIGKILL: in turn right after a checkpoint, while the next one is being written, and at a random moment.
 By ``--by`` it is another signal (INT2: Ctrl-C twice), which comes before, within or after any step, but need not meet
-the writing. Then the same command continues with ``resume=true``. At the end each number of the last checkpoint
-(networks, optimizers, schedulers, random numbers, progress) must be the same to the last bit, and so must
-``metrics.csv`` and the pictures of the masks. If there are several processes, one is killed, and the others must be
-gone within a minute.
+the writing; those of a terminal reach the workers and the other processes of a run, too. Then the same command
+continues with ``resume=true``. At the end each number of the last checkpoint (networks, optimizers, schedulers, random
+numbers, progress) must be the same to the last bit, and so must ``metrics.csv`` and the pictures of the masks. If there
+are several processes, one is killed, and the others must be gone within a minute.
 """
 
 import argparse
@@ -52,6 +52,8 @@ SIGNALS = {
     "INT": [signal.SIGINT],
     "INT2": [signal.SIGINT, signal.SIGINT],
 }
+TERMINAL = ("HUP", "INT", "INT2")
+"""Signals that a terminal sends to each process of a run, workers included; others are sent to one that trains."""
 NO_STATE = ("seconds", "seconds_per_step", "mean_seconds_per_step", "peak_memory_mib", "current_score")
 """Entries of a checkpoint that may differ: costs, and a number that Lightning writes but never reads."""
 
@@ -101,7 +103,7 @@ class Run:
             raise RuntimeError(f"{' '.join(self.arguments)} ended with exit code {code}.")
 
     def kill(self, pids: Sequence[int], *, delay: float, writing: bool) -> float:
-        """Kill one of the processes; return the number of seconds until all have ended.
+        """Send the signal to one or all processes; return the number of seconds until all have ended.
 
         Raises:
             RuntimeError: If the others do not end within :data:`PATIENCE`.
@@ -109,9 +111,10 @@ class Run:
         time.sleep(delay)
         if writing:
             self._until(lambda: self.is_writing)
-        victim = random.choice(pids)
+        victims = pids if self.by in TERMINAL else [random.choice([pid for pid in pids if not self._is_worker(pid)])]
         for number in SIGNALS[self.by]:
-            os.kill(victim, number)
+            for victim in victims:
+                os.kill(victim, number)
             time.sleep(0.01)
         start = time.monotonic()
         self._process.join(PATIENCE)
@@ -120,6 +123,10 @@ class Run:
                 raise RuntimeError(f"Still there {PATIENCE:.0f} s after another was killed: {pids}.")
             time.sleep(0.05)
         return time.monotonic() - start
+
+    def _is_worker(self, pid: int) -> bool:
+        """Whether a process reads images for another: it is a copy, while those that train are started anew."""
+        return pid != self._process.pid and _command(pid) == _command(self._process.pid)
 
     def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():
@@ -146,6 +153,10 @@ def _pretrain(arguments: Sequence[str]) -> None:
 def children(pid: int) -> list[int]:
     """Return the identifiers of the child processes of a process."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _lives(pid: int) -> bool:

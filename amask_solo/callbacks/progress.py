@@ -73,7 +73,9 @@ def _shown(trainer: Trainer) -> dict[str, str]:
     metrics = trainer.callback_metrics
     stale = [c for c in _callbacks(trainer) if isinstance(c, OnlineKNN) and not c.is_due(trainer)]
     loss = dict.fromkeys([*filter(LOSS.fullmatch, metrics)][:1], "loss")
-    names = {name: label for name, label in (loss | SHOWN).items() if not (stale and label == "knn")}
+    # Without labels, the host's classifier has a loss of 0 that nobody measured.
+    hidden = {"knn": bool(stale), "class_loss": not metrics.get("train_class_loss")}
+    names = {name: label for name, label in (loss | SHOWN).items() if not hidden.get(label)}
     return {label: f"{float(metrics[n]):.3g}" for n, label in names.items() if n in metrics}
 
 

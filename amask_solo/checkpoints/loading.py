@@ -1,5 +1,6 @@
 """Write the code that loads an exported backbone without this package, and prepares images for it."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,8 +10,8 @@ from amask_solo.hosts.architectures import State, has_cifar_stem, stem_code, tim
 from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.names import TIMM_NAMES
 
-READ = {"safetensors": 'safetensors.torch.load_file("{}")'}
-OTHERS_READ = 'torch.load("{}")'
+READ = {"safetensors": "safetensors.torch.load_file({})"}
+OTHERS_READ = "torch.load({})"
 
 
 def loading_code(
@@ -26,6 +27,7 @@ def loading_code(
         images: The size, statistics and range of values of the images that it was trained on; empty if unknown.
         view_filter: The description of the filter that views passed in training; ``None`` if there was none.
     """
+    file = json.dumps(file, ensure_ascii=False)  # a name may hold quotes
     filtered = view_filter is not None
     said = [f"# Normalized images must pass this first, as in training: {spelled(view_filter)}"] if filtered else []
     if target in OTHER_LIBRARIES:
@@ -61,7 +63,10 @@ def _transform(images: Mapping[str, Any]) -> list[str]:
     if span or bands:
         (low, high), chosen = span or (0, 255), f"[{[band - 1 for band in bands]}]" if bands else ""
         levels = f"((values.float(){chosen} - {low!r}) * {255 / (high - low)!r}).round().clamp(0, 255)"
-        steps = ["PILToTensor()", f"Lambda(lambda values: {levels}.div(255).expand({count}, -1, -1))", *steps]
+        # Torch has no numbers of the other order of bytes.
+        native = 'image.convert("I") if image.mode == "I;16B" else image'
+        read = f"Lambda(lambda image: transforms.functional.pil_to_tensor({native}))"
+        steps = [read, f"Lambda(lambda values: {levels}.div(255).expand({count}, -1, -1))", *steps]
         taken = "PIL images; of other files, transform.transforms[1:] takes tensors (bands, height, width)"
     else:
         steps.append("ToTensor()")
@@ -78,14 +83,14 @@ def _transform(images: Mapping[str, Any]) -> list[str]:
 
 def _onnx(plan: Blueprint, file: str, images: Mapping[str, Any]) -> list[str]:  # noqa: ARG001
     run = f'session.run(["{FEATURES}"], {{"{IMAGES}": images.numpy()}})[0]'
-    session = f'session = onnxruntime.InferenceSession("{file}")'
+    session = f"session = onnxruntime.InferenceSession({file})"
     start = ["import onnxruntime", *(["import torch", "from torchvision import transforms"] if images else [])]
     return [*start, "", session, f"model = lambda images: {run}", *(_transform(images) if images else [])]
 
 
 def _detectron2(plan: Blueprint, file: str, images: Mapping[str, Any]) -> list[str]:
     depth = int(plan.arch.removeprefix("resnet"))
-    lines = ["from detectron2.config import get_cfg", "", "cfg = get_cfg()", f'cfg.MODEL.WEIGHTS = "{file}"']
+    lines = ["from detectron2.config import get_cfg", "", "cfg = get_cfg()", f"cfg.MODEL.WEIGHTS = {file}"]
     lines += [f"cfg.MODEL.RESNETS.DEPTH = {depth}", "cfg.MODEL.RESNETS.STRIDE_IN_1X1 = False"]
     lines += ["cfg.MODEL.RESNETS.RES2_OUT_CHANNELS = 64"] if depth < 50 else []
     lines.append('cfg.INPUT.FORMAT = "RGB"')

@@ -110,19 +110,17 @@ def _inside(path: Path) -> dict[str, str]:
 def _load(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"There is no checkpoint '{path}'.")
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        with warnings.catch_warnings():
-            # torch may warn about a file before it refuses it.
-            warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):  # torch may warn about a file before it refuses it
+        try:
+            if path.suffix == ".safetensors":
+                return safetensors.torch.load_file(path)
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # the second reader has the better messages
-        plain = SimpleNamespace(__name__="plain", Unpickler=_PlainUnpickler, load=_load_plain)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=plain)
-    except Exception as error:  # a file that is not a checkpoint may raise anything
-        raise UserError(f"'{path}' is not a checkpoint that torch can read: {error}") from error
+        except Exception:  # the second reader has the better messages
+            plain = SimpleNamespace(__name__="plain", Unpickler=_PlainUnpickler, load=_load_plain)
+        try:
+            return torch.load(path, map_location="cpu", weights_only=False, pickle_module=plain)
+        except Exception as error:  # a file that is not a checkpoint may raise anything
+            raise UserError(f"'{path}' is not a checkpoint that torch can read: {error}") from error
 
 
 def backbone_state(source: str | Path | Checkpoint) -> dict[str, Tensor]:

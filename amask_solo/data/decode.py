@@ -15,7 +15,15 @@ from rich.progress import track
 from torch import Tensor
 
 from amask_solo.data.reading import USUAL, Pixels8, Reading
-from amask_solo.data.values import UnsupportedImageError, ignored_warnings, is_plain, opened, read_values, to_rgb
+from amask_solo.data.values import (
+    UnsupportedImageError,
+    ignored_warnings,
+    is_inverted,
+    is_plain,
+    opened,
+    read_values,
+    to_rgb,
+)
 from amask_solo.errors import UserError
 
 _PROGRESS_FROM = 5000  # files; fewer are read before a progress bar would help
@@ -48,7 +56,7 @@ def _decode(path: Path, *, size: int, reading: Reading) -> UInt8[Tensor, "c s s"
             square = np.array(ImageOps.fit(to_rgb(image), (size, size), Image.Resampling.BICUBIC))
         else:
             values = reading.select(read_values(path, image, alpha=reading.bands is not None), path)
-            square = _fit(reading.to_bytes(values, path), size)
+            square = _fit(reading.to_bytes(values, path, inverted=is_inverted(path, image)), size)
     return torch.from_numpy(square).permute(2, 0, 1).contiguous()
 
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from amask_solo.data.base import VOID, ObjectMasks, Segments
 from amask_solo.data.decode import map_files
 from amask_solo.data.reading import USUAL
-from amask_solo.data.values import UnsupportedImageError, is_plain, opened, read_values, to_rgb
+from amask_solo.data.values import UnsupportedImageError, is_inverted, is_plain, opened, read_values, to_rgb
 from amask_solo.errors import UserError
 
 MaskValues = Literal["auto", "index", "brightness"]
@@ -91,7 +91,7 @@ def _read(path: Path, *, size: int, values: MaskValues) -> _Mask:
                 every = every * 255 if values != "index" and every.max() <= 1 else every
                 every = np.nan_to_num(every, nan=-1).clip(-1, 65535).astype(np.int32)
             elif values != "index":
-                every = USUAL.to_bytes(every, path)
+                every = USUAL.to_bytes(every, path, inverted=is_inverted(path, image))
             gray = every[..., 0]
             marks = _marks(gray, by_index=values == "index")
         elif values == "index" or (values == "auto" and _has_colored_palette(image)):

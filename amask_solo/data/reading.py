@@ -82,21 +82,28 @@ class Reading:
             raise UnsupportedImageError(_other_count(self.channels, path, values.shape[2]))
         return values
 
-    def to_bytes(self, values: Values, path: Path) -> Pixels8:
+    def to_bytes(self, values: Values, path: Path, *, inverted: bool = False) -> Pixels8:
         """Return values on the scale from 0 to 255; what is beyond the range becomes black or white.
+
+        Args:
+            values: What the file holds.
+            path: The file.
+            inverted: Whether the lowest value of the range is white, and the highest black.
 
         Raises:
             UserError: If values with a point have no range.
         """
         if values.dtype == np.uint8 and not self.for_all:
-            return values
+            return 255 - values if inverted else values
         if values.dtype == np.bool_:
             values = values.astype(np.uint8)
         whole = np.issubdtype(values.dtype, np.integer)
         if self.value_range is None and not whole:
             raise UserError(f"'{path}' holds numbers with a point, unlike others; give data.value_range=[BLACK,WHITE].")
-        low, high = self.value_range or _full(values)
-        levels = (values.astype(np.float64) - low) * (255 / (high - low))
+        black, white = self.value_range or _full(values)
+        if inverted:
+            black, white = white, black
+        levels = (values.astype(np.float64) - black) * (255 / (white - black))
         return np.nan_to_num(levels, nan=0.0, posinf=255.0, neginf=0.0).round().clip(0, 255).astype(np.uint8)
 
 

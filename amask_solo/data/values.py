@@ -22,7 +22,9 @@ _NO_PICTURES = frozenset(
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BITS, PHOTOMETRIC, ORIENTATION, SAMPLES, EXTRA_SAMPLES, SAMPLE_FORMAT = 258, 262, 274, 277, 338, 339  # tags of TIFF
-SEPARATED = 5  # the photometric interpretation of CMYK
+WHITE_IS_ZERO, SEPARATED = 0, 5  # photometric interpretations; the second is CMYK
+OTHER_COLORS = {3: "indexes of a palette", SEPARATED: "CMYK", 6: "YCbCr", 8: "LAB", 9: "LAB", 10: "LAB", 32803: "raw"}
+"""Further ones, of which the values are neither gray nor RGB."""
 UNSIGNED = 1
 ALPHA = (1, 2)
 TRANSPOSED = range(5, 9)
@@ -76,6 +78,8 @@ def opened(path: Path) -> Iterator[Image.Image | None]:
             yield None
         else:
             with image:
+                if image.mode == "LAB":
+                    raise _other_colors(path, "LAB")
                 yield image
     except UserError:
         raise
@@ -84,6 +88,10 @@ def opened(path: Path) -> Iterator[Image.Image | None]:
             f"Cannot read the image '{path}' ({error}); repair or remove it. "
             "data=image_folder can leave it out: data.on_error=skip."
         ) from error
+
+
+def _other_colors(path: Path, kind: str) -> UnsupportedImageError:
+    return UnsupportedImageError(f"'{path}' holds {kind} values of a depth that is not read; convert them to RGB.")
 
 
 def is_plain(image: Image.Image | None) -> bool:
@@ -99,7 +107,7 @@ def is_plain(image: Image.Image | None) -> bool:
     bands = tags.get(SAMPLES, 1) - sum(kind in ALPHA for kind in tags.get(EXTRA_SAMPLES, ()))
     colors = 4 if tags.get(PHOTOMETRIC) == SEPARATED else 3
     is_deep = max(tags.get(BITS, (1,))) > 8 or {*tags.get(SAMPLE_FORMAT, ())} - {UNSIGNED}
-    return not is_deep and bands in (1, colors) and not (bands == 1 and _has_pages(image))
+    return not is_deep and bands in (1, colors) and not (bands == 1 and image.mode != "P" and _has_pages(image))
 
 
 def _has_pages(image: Any) -> bool:
@@ -146,6 +154,18 @@ def read_values(path: Path, image: Image.Image | None, *, alpha: bool) -> Values
     return values[..., None] if values.ndim == 2 else values
 
 
+def is_inverted(path: Path, image: Image.Image | None) -> bool:
+    """Tell whether the lowest of the values that :func:`read_values` returns is white, which a TIFF may say.
+
+    Pillow itself inverts those that are plain.
+    """
+    if image is None:
+        with _tifffile(path).TiffFile(path) as file:
+            return file.pages[0].tags.valueof(PHOTOMETRIC) == WHITE_IS_ZERO
+    tags: Any = getattr(image, "tag_v2", {})
+    return not is_plain(image) and image.format == "TIFF" and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+
+
 def _is_beyond_pillow(image: Any) -> bool:
     """Tell whether a TIFF that is not plain has more than one deep band, or 32 bits without sign."""
     tags = image.tag_v2
@@ -176,6 +196,8 @@ def _read_tiff(path: Path, *, alpha: bool) -> np.ndarray:
     """Read the first picture of a TIFF; pages of one band each and equal shape are its bands."""
     with _tifffile(path).TiffFile(path) as file:
         series, page = file.series[0], file.pages[0]
+        if page.photometric in OTHER_COLORS:
+            raise _other_colors(path, OTHER_COLORS[page.photometric])
         try:
             values, axes = (series.asarray(), series.axes) if page.samplesperpixel == 1 else (page.asarray(), page.axes)
         except ValueError as error:
@@ -186,11 +208,20 @@ def _read_tiff(path: Path, *, alpha: bool) -> np.ndarray:
                 "pip install 'amask-solo[tiff]'."
             ) from error
         left_out = 0 if alpha else sum(int(kind) in ALPHA for kind in page.extrasamples)
+        orientation = page.tags.valueof(ORIENTATION)
     # Whatever is neither height nor width counts as bands.
     values = np.moveaxis(values, (axes.index("Y"), axes.index("X")), (0, 1)).reshape(
         values.shape[axes.index("Y")], values.shape[axes.index("X")], -1
     )
-    return values[..., : values.shape[2] - left_out]
+    return _upright(values[..., : values.shape[2] - left_out], orientation)
+
+
+def _upright(values: Values, orientation: int | None) -> Values:
+    if orientation in TRANSPOSED:
+        values = values.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        values = values[:, ::-1]
+    return values[::-1] if orientation in (3, 4, 7, 8) else values
 
 
 def shown_size(path: Path) -> tuple[int, int]:
@@ -203,6 +234,10 @@ def shown_size(path: Path) -> tuple[int, int]:
         if image is None:
             with _tifffile(path).TiffFile(path) as file:
                 page = file.pages[0]
-                return page.imagewidth, page.imagelength
-        width, height = image.size
-        return (height, width) if image.getexif().get(ORIENTATION) in TRANSPOSED else (width, height)
+                width, height = page.imagewidth, page.imagelength
+                orientation = page.tags.valueof(ORIENTATION)
+        else:
+            (width, height), orientation = image.size, image.getexif().get(ORIENTATION)
+            if image.format == "TIFF":
+                return width, height  # Pillow has turned it
+        return (height, width) if orientation in TRANSPOSED else (width, height)

@@ -29,6 +29,9 @@ WRITTEN = (CONFIG, METRICS, SUMMARY, EVALUATION, CHECKPOINTS, *NAMED)
 MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "save_every", "run_folder", "name", *OBSERVERS)
 """The keys that may differ when a run is resumed: its place and its observers."""
 
+LEARNS = ("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm")
+"""Keys of ``trainer`` that may not, as they are settings of the learning."""
+
 MEASURED = ("image_size", "mean", "std", "value_range")
 """The keys of ``data`` that may be ``auto``, until the images have been read."""
 
@@ -119,7 +122,7 @@ def check_same_run(folder: Path, cfg: DictConfig) -> None:
     """Compare the settings of a run with those of the run in a folder, and copy what the latter has measured.
 
     Raises:
-        UserError: If a key differs that is not in :data:`MAY_CHANGE`.
+        UserError: If a key differs that is not in :data:`MAY_CHANGE`, or is in :data:`LEARNS`.
     """
     stored = read_stored(folder / CONFIG)
     # A version before this one did not store all of them.
@@ -131,13 +134,20 @@ def check_same_run(folder: Path, cfg: DictConfig) -> None:
     changed = sorted(
         key
         for key in before.keys() | now.keys()
-        if before.get(key) != now.get(key) and key.split(".")[0] not in MAY_CHANGE
+        if before.get(key) != now.get(key) and (key in LEARNS or key.split(".")[0] not in MAY_CHANGE)
     )
     if changed:
         shown = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed[:5])
         raise UserError(
             f"The run in {folder} had other settings ({shown}). Resume it with its own, which are in "
             f"{folder / CONFIG}, or start a new run under another name=..., from its weights by init={folder}."
+        )
+    precision, other = (settings.get("trainer.precision") for settings in (before, now))
+    if precision != other and is_first():
+        warnings.warn(
+            f"The run goes on with trainer.precision={other} instead of {precision}, so it will not end as an "
+            "undisturbed run does.",
+            stacklevel=2,
         )
 
 

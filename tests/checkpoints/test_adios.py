@@ -12,8 +12,8 @@ from amask_solo.errors import UserError
 WIDTH, SIDE = 8, 2
 
 
-def published(depth=4, *, masks=3, norm="gn", seed=0):
-    """Return a state dict with their names and shapes, as their network has them for images of 16 px (depth 4)."""
+def published(depth=4, *, masks=3, norm="gn", side=SIDE, seed=0):
+    """Return a state dict with their names and shapes, as their network has them for images of 8 x ``side`` px."""
     draw = torch.Generator().manual_seed(seed)
     c = WIDTH
     below = {4: [c, 2 * c, 2 * c, 2 * c], 5: [c, c, 2 * c, 2 * c, 2 * c]}[depth]
@@ -26,7 +26,7 @@ def published(depth=4, *, masks=3, norm="gn", seed=0):
             shapes[f"{name}.0.weight"] = (out, given, 3, 3)
             scaled = ["0.bias"] if norm == "no" else ["1.weight", "1.bias"]
             shapes |= {f"{name}.{end}": (out,) for end in scaled}
-    flat = 2 * c * SIDE**2
+    flat = 2 * c * side**2
     for place, size in zip((1, 3, 5), [(128, flat), (128, 128), (flat, 128)], strict=True):
         shapes |= {f"mask_encoder.mlp.{place}.weight": size, f"mask_encoder.mlp.{place}.bias": size[:1]}
     return {name: 0.3 * torch.randn(shape, generator=draw) for name, shape in shapes.items()}

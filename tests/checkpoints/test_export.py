@@ -1,18 +1,24 @@
 """The exported backbone loads into torchvision and timm, and computes what the host's does."""
 
+import ast
 import json
 import pickle
 
+import numpy as np
 import pytest
 import safetensors.torch
+import tifffile
 import timm
 import torch
 import torchvision
+from PIL import Image
 from torch import nn
 
 from amask_solo.checkpoints.export import export_backbone
+from amask_solo.checkpoints.loading import loading_code
 from amask_solo.errors import UserError
 from amask_solo.hosts.architectures import find_arch
+from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.installed import load_host
 from amask_solo.hosts.repairs import STATE
 from tests.tiny import tiny_loaders, tiny_trainer
@@ -194,9 +200,10 @@ def test_timms_own_vit_is_exported_for_images_of_another_size(build, host, tmp_p
     assert features(loaded(result.metadata["load"])).shape == (2, 64)
 
 
-OF_ONNX = [DEEP_STEM, pytest.param({"name": "timm/test_vit", "kwargs": {"depth": 2}}, marks=pytest.mark.nightly)]
+OF_ONNX = [DEEP_STEM, {"name": "timm/test_vit", "kwargs": {"depth": 2}}]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("network", OF_ONNX, ids=["resnet", "vit"])
 def test_onnx_computes_what_the_backbone_does_for_any_number_of_images(network, tmp_path, monkeypatch):
     pytest.importorskip("onnxscript")
@@ -264,3 +271,24 @@ def test_detectron2_is_refused_for_what_it_does_not_have(tmp_path):
     small.conv1 = nn.Conv2d(3, 64, 3, bias=False)
     with pytest.raises(UserError, match="stem=imagenet"):
         export_backbone(saved(small), tmp_path / "x.pkl", format="detectron2")
+
+
+@pytest.mark.parametrize("target", ["torchvision", "timm", "safetensors", "onnx", "detectron2"])
+def test_a_path_with_any_letter_is_printed_as_python_reads_it(target):
+    file = 'my "run"\\Bob\'s\n{x}/día.pth'
+    state = torchvision.models.resnet18().state_dict()
+    code = loading_code(state, Blueprint("resnet18"), target, file, images={}, view_filter=None)
+    assert file in [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_printed_transform_takes_values_in_either_order_of_bytes(tmp_path, order):
+    values = np.arange(64, dtype=np.uint16).reshape(8, 8) * 9
+    tifffile.imwrite(tmp_path / "a.tif", values, byteorder=order)
+    images = {"image_size": 8, "mean": (0.0,) * 3, "std": (1.0,) * 3, "value_range": (0, 600)}
+    code = loading_code({}, Blueprint("mine"), "safetensors", "x", images=images, view_filter=None)
+    names: dict = {}
+    exec("import torch\nfrom torchvision import transforms\n#" + code.partition("# It takes")[2], names)  # noqa: S102
+    with Image.open(tmp_path / "a.tif") as image:
+        seen = names["transform"](image)
+    torch.testing.assert_close(seen, torch.tensor(values / 600).float().expand(3, -1, -1), atol=0.5 / 255, rtol=0)

@@ -175,7 +175,7 @@ PRETRAIN = {
     "augmentations=[]": "augmentations",
     "augmentations=none": "none",
     "base_class=nowhere.Method": "nowhere|PYTHONPATH",
-    "base_class=pathlib.Path": "pathlib.Path|BaseMethod",
+    "base_class=argparse.Namespace": "argparse.Namespace|BaseMethod",
     "base_class=5": "base_class|5",
     "name=": "name",
     # the trainer's

@@ -114,6 +114,7 @@ def test_an_own_method_without_labels_is_offered_no_scores(tmp_path, monkeypatch
     assert set(offered) == {"evaluate", "export"}
     assert offered["evaluate"] == ["amask-evaluate", "--help"]
     assert "16 images (0 more to validate), no classes, 32 px" in said.out
+    assert "class_loss" not in said.out
     for program, *words in offered.values():
         assert call(program.removeprefix("amask-"), *words, cwd=tmp_path).code == 0
 

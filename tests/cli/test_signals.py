@@ -71,13 +71,13 @@ def interrupted(
 @pytest.mark.parametrize(
     ("way", "hook", "number"),
     [
-        ("reversal", "on_train_batch_start", signal.SIGINT),
+        pytest.param("reversal", "on_train_batch_start", signal.SIGINT, marks=pytest.mark.nightly),
         ("reversal", "training_step", signal.SIGINT),
         ("reversal", "on_train_batch_end", signal.SIGHUP),
         ("alternating", "on_train_batch_end", signal.SIGINT),
         ("several moves", "training_step", signal.SIGINT),
         ("accumulated", "training_step", signal.SIGTERM),
-        ("accumulated", "training_step", signal.SIGINT),
+        pytest.param("accumulated", "training_step", signal.SIGINT, marks=pytest.mark.nightly),
         ("workers", "training_step", signal.SIGINT),
     ],
 )

@@ -12,6 +12,7 @@ from PIL import Image
 from amask_solo.augment.schema import read_recipes
 from amask_solo.data import load_image_folder, load_image_masks
 from amask_solo.data.base import describe_change
+from amask_solo.data.values import shown_size
 from amask_solo.errors import UserError
 from tests.data.pictures import labeled_tree, noise, save
 
@@ -84,6 +85,58 @@ def test_values_below_zero_are_seen(tmp_path):
     assert (int(data.train.stack().min()), int(data.train.stack().max())) == (0, 255)
     small = tiffs(tmp_path / "small", lambda seed: (values(SIZE, SIZE, top=200, seed=seed) - 100).astype(np.int8))
     assert load(small).value_range == (-100, 100)
+
+
+@pytest.mark.parametrize("pages", [1, 3])
+@pytest.mark.parametrize(
+    ("kind", "top"), [(np.uint8, 255), (np.uint16, 4095), (np.int16, 3000), (np.uint32, 70_000), (np.float32, 1.0)]
+)
+def test_white_is_zero_where_a_file_says_so(tmp_path, kind, top, pages):
+    shape = (SIZE, SIZE) if pages == 1 else (pages, SIZE, SIZE)
+    picture = values(*shape, top=top, kind=kind)
+    tifffile.imwrite(tmp_path / "a.tif", picture, photometric="miniswhite")
+    same(load(tmp_path).train.image(0), top - picture.reshape(-1, SIZE, SIZE).transpose(1, 2, 0), (0, top))
+
+
+def test_bright_masks_of_16_bits_are_inverted_where_a_file_says_so(tmp_path):
+    folders, index = voc(tmp_path)
+    for file in (tmp_path / "masks").iterdir():
+        file.unlink()
+        tifffile.imwrite(
+            file.with_suffix(".tif"), np.where(index == 15, 0, 65535).astype(np.uint16), photometric="miniswhite"
+        )
+    assert torch.equal(load_image_masks(**folders).train.masks[0, 0], torch.from_numpy(index == 15))
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_deep_tiffs_are_upright_as_those_of_8_bits_are(tmp_path, turn):
+    picture = values(SIZE, SIZE + 4, 3, top=255, kind=np.uint8)
+    for name, kind in (("a", np.uint8), ("b", np.uint16)):
+        tag = [(274, "H", 1, turn, True)]
+        tifffile.imwrite(tmp_path / f"{name}.tif", picture.astype(kind), photometric="rgb", extratags=tag)
+    usual, deep = load(tmp_path).train.stack()
+    assert torch.equal(usual, deep)
+    with Image.open(tmp_path / "a.tif") as image:
+        image.load()
+        assert {shown_size(file) for file in tmp_path.iterdir()} == {image.size}
+
+
+@pytest.mark.parametrize("colors", ["cielab", "separated", "cfa", "LAB"])
+def test_colors_that_are_not_read_are_named_and_the_file_is_not_called_broken(tmp_path, colors):
+    if colors == "LAB":
+        Image.new("LAB", (SIZE, SIZE)).save(tmp_path / "a.tif")
+    else:
+        shape = (SIZE, SIZE, {"cielab": 3, "separated": 4, "cfa": 1}[colors])
+        tifffile.imwrite(tmp_path / "a.tif", values(*shape, top=999), photometric=colors)
+    for on_error in ("raise", "skip"):
+        with pytest.raises(UserError, match=r"a\.tif' holds (LAB|CMYK|raw) values.*convert them to RGB"):
+            load(tmp_path, on_error=on_error)
+
+
+def test_pages_of_files_with_a_palette_are_no_bands(tmp_path):
+    pages = [noise(SIZE, SIZE, seed=seed).quantize(4) for seed in (0, 1)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    assert np.array_equal(load(tmp_path).train.image(0).permute(1, 2, 0).numpy(), np.array(pages[0].convert("RGB")))
 
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
@@ -350,7 +403,7 @@ def test_indexes_of_any_depth_have_a_void(tmp_path, kind, void):
     folders, index = voc(tmp_path)
     for file in (tmp_path / "masks").iterdir():
         file.unlink()
-        tifffile.imwrite(file.with_suffix(".tif"), np.where(index == 255, void, index).astype(kind))
+        tifffile.imwrite(file.with_suffix(".tif"), np.where(index == 255, np.array(void, kind), index.astype(kind)))
     data = load_image_masks(**folders, mask_values="index")
     assert torch.equal(data.train.masks[0, 0], torch.from_numpy(index == 15))
     assert torch.equal(data.train.void[0, 0], torch.from_numpy(index == 255))

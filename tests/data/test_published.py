@@ -6,7 +6,6 @@ from collections import Counter
 import pytest
 import torch
 from omegaconf import OmegaConf
-from torchvision import datasets
 
 from amask_solo.augment.views import Views
 from amask_solo.configuration import config_folder, instantiate
@@ -16,7 +15,7 @@ from amask_solo.errors import UserError
 from amask_solo.runs.datamodule import ViewsData
 from amask_solo.settings.pretraining import check_downloaded
 from tests.data.pictures import labeled_tree
-from tests.data.published import LAYOUTS, NINE, imagenet
+from tests.data.published import LAYOUTS, NINE, forget_checksums, imagenet
 from tests.tiny import thin_networks, tiny_cfg, tiny_trainer
 
 SIZES = {  # images to learn from, images to score, classes
@@ -41,9 +40,7 @@ def settings(config, root, **changes):
 
 @pytest.fixture
 def without_checksums(monkeypatch):
-    """Let torchvision read our small files: the checksums are those of the real set."""
-    files = {key: (name, None) for key, (name, _) in datasets.Flowers102._file_dict.items()}
-    monkeypatch.setattr(datasets.Flowers102, "_file_dict", files)
+    forget_checksums(monkeypatch)
 
 
 @pytest.fixture

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from PIL import Image
 
+from tests.checkpoints.test_adios import published
 from tests.cli.command import TINY
 from tests.cli.forked import call_forked
-from tests.data.pictures import labeled_tree
+from tests.data.pictures import labeled_tree, save
+from tests.data.published import LAYOUTS, forget_checksums, voc
 from tests.docs.pages import PAGES, TUTORIALS, blocks, helped
 
 pytestmark = [pytest.mark.nightly, pytest.mark.slow, pytest.mark.host]
@@ -22,6 +25,9 @@ EXAMPLES = [line for line in [*ON_PAGES, *(line for name in PROGRAMS for line in
 IMAGES = ("DIR", "photos")
 """The folders of images that the examples train on."""
 
+SETS = {"DIR": ["flowers102", "cars", "backgrounds"], "INAT": ["inaturalist2019"], "data": ["voc"]}
+"""The published sets that the examples score, by their folder."""
+
 ELSEWHERE = ("trainer.", "hydra")
 """The beginnings of what needs GPUs or a cluster."""
 
@@ -32,7 +38,9 @@ QUICK = ["scheduler.warmup_epochs=null", "online_knn=0", "mask_panels=0", "advan
 def tiny(program: str, *words: str) -> list[str]:
     """Return the words with other images, and settings that take seconds."""
     kept = [word for word in words if not word.startswith(ELSEWHERE)]
-    own = any(f"data.train_path={name}" in kept for name in IMAGES)
+    there = ["data=image_masks", *(f"data={name}" for names in SETS.values() for name in names)]
+    there += [f"data.train_path={name}" for name in IMAGES]
+    own = any(word in kept for word in there)
     others = [] if own else [word for word in kept if word.startswith(("data=", "data."))]
     kept = [word for word in kept if word not in others]
     if program == "amask-evaluate":
@@ -41,6 +49,8 @@ def tiny(program: str, *words: str) -> list[str]:
         return kept
     settings = [word for word in TINY if not (own and word.startswith(("data", "stem")))] + QUICK
     settings += ["seed=[0]"] if program == "amask-compare" else []
+    if any("saliency" in word for word in kept):  # which needs a map of features with more than one place
+        settings[settings.index("stem=imagenet")] = "stem=cifar"
     keys = {word.partition("=")[0] for word in settings}
     return [word for word in kept if word.partition("=")[0] not in keys] + settings
 
@@ -58,12 +68,27 @@ def found(tmp_path_factory) -> Path:
         said = call_forked("pretrain", *tiny("amask-pretrain", *words), cwd=root, log=root, patience=PATIENCE)
         assert said.code == 0, said.err
     shutil.copy(root / "runs/first_shapes_seed3/checkpoints/last.ckpt", root / "byol-ep=399.ckpt")
+    shutil.copytree(root / "runs/first_shapes_seed3", root / "RUN")
     torch.save(torchvision.models.resnet50().state_dict(), root / "dino_resnet50.pth")
+    for folder, names in SETS.items():
+        for name in names:
+            (LAYOUTS | {"voc": voc})[name](root / folder)
+    adios(root)
     return root
 
 
+def adios(root: Path) -> None:
+    """Write a checkpoint of its authors, for images of 96 px, and masks of the images."""
+    state = {f"encoder.{name}": value for name, value in torchvision.models.resnet18().state_dict().items()}
+    state = {name: value for name, value in state.items() if ".fc." not in name} | published(side=96 // 8)
+    torch.save({"state_dict": state, "epoch": 399}, root / "simclr-ep=399.ckpt")
+    for image in (root / "DIR").glob("[ab]/*.png"):
+        save(Image.linear_gradient("L"), root / "MASKS" / image.relative_to(root / "DIR"))
+
+
 @pytest.mark.parametrize("line", EXAMPLES, ids=" ".join)
-def test_an_example_runs(line, found, tmp_path):
+def test_an_example_runs(line, found, tmp_path, monkeypatch):
+    forget_checksums(monkeypatch)
     program, *words = line
     goes_on = any("runs/" in word or word.startswith(("resume=", "overwrite=")) for word in words)
     kept = shutil.ignore_patterns("*.txt", *(() if goes_on else ("runs",)))

@@ -15,8 +15,8 @@ from tests.docs.pages import TUTORIALS, Block, blocks
 from tests.hosts.script import HOST, one_epoch, run
 
 PATIENCE = 300
-MINUTES = ("comparison",)
-"""Tutorials that take minutes."""
+LONG = ("comparison", "parts")
+"""Tutorials that take half a minute and more."""
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def carry_out(block: Block, folder: Path) -> None:
 @pytest.mark.host
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(p, marks=pytest.mark.nightly if p.stem in MINUTES else [], id=p.stem) for p in TUTORIALS],
+    [pytest.param(p, marks=pytest.mark.nightly if p.stem in LONG else [], id=p.stem) for p in TUTORIALS],
 )
 def test_a_tutorial_can_be_followed(page, photos):
     for block in blocks(page):

@@ -65,7 +65,8 @@ def test_two_nodes_write_one_run_and_agree(undisturbed):
     assert [list((undisturbed / f"node{rank}").iterdir()) for rank in (0, 1)] == [[], []]
 
 
-@pytest.mark.parametrize("lost", [pytest.param(0, marks=pytest.mark.nightly), 1])
+@pytest.mark.nightly
+@pytest.mark.parametrize("lost", [0, 1])
 def test_a_lost_node_takes_the_other_with_it_and_both_go_on(undisturbed, tmp_path, lost):
     folder = tmp_path / "run"
     argv = [*TWO, f"run_folder={folder}", "resume=auto"]
@@ -128,7 +129,13 @@ def alone(tmp_path_factory) -> Callable[..., tuple[list[str], Path]]:
     return run
 
 
-@pytest.mark.parametrize("more", [[], ["loader.device_cache=off", "loader.num_workers=1"]], ids=["resident", "workers"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param([], id="resident", marks=pytest.mark.nightly),
+        pytest.param(["loader.device_cache=off", "loader.num_workers=1"], id="workers"),
+    ],
+)
 def test_a_run_that_is_told_to_end_goes_on_with_the_images_that_are_left(alone, tmp_path, more):
     argv, undisturbed = alone(*more)
     folder = tmp_path / "run"

@@ -24,3 +24,16 @@ def test_what_only_watches_a_run_may_change(folder, key):
 def test_what_changes_the_run_may_not(folder):
     with pytest.raises(UserError, match="max_epochs: 3 -> 4"):
         check_same_run(folder, OmegaConf.create(RUN | {"max_epochs": 4}))
+
+
+@pytest.mark.parametrize("before", [{}, {"gradient_clip_val": 1.0}])
+def test_nor_may_how_gradients_are_clipped(tmp_path, before):
+    OmegaConf.save(OmegaConf.create(RUN | {"trainer": before}), tmp_path / "config.yaml")
+    with pytest.raises(UserError, match=r"trainer\.gradient_clip_val: .* -> 0\.5"):
+        check_same_run(tmp_path, OmegaConf.create(RUN | {"trainer": {"gradient_clip_val": 0.5}}))
+
+
+def test_another_precision_is_said(tmp_path):
+    OmegaConf.save(OmegaConf.create(RUN | {"trainer": {"precision": "bf16-mixed"}}), tmp_path / "config.yaml")
+    with pytest.warns(UserWarning, match=r"trainer\.precision=32-true instead of bf16-mixed"):
+        check_same_run(tmp_path, OmegaConf.create(RUN | {"trainer": {"precision": "32-true", "devices": 2}}))

@@ -100,6 +100,9 @@ def test_it_goes_on_and_ends_as_it_would_have(runs):
         torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in (resumed, finished)
     )
     assert found["global_step"] == expected["global_step"]
+    # A budget does not see what is added to all scores, so the gradient of their bias is rounding, which Adam enlarges.
+    for run in (found, expected):
+        run["state_dict"].pop("adversary.game.masker.network.score.bias")
     torch.testing.assert_close(found["state_dict"], expected["state_dict"], rtol=1e-3, atol=1e-4)
 
 

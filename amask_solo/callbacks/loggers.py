@@ -112,6 +112,7 @@ def wandb(
             offline=mode == "offline",
             version=_run_id(Path(save_dir)),
         )
+        logger._wandb_init.pop("anonymous", None)  # Lightning gives it, and wandb warns of it in each run
         _ = logger.experiment  # this logs in
     except ModuleNotFoundError as error:
         raise UserError("logger=wandb needs wandb: pip install 'amask-solo[wandb]'.") from error

@@ -30,7 +30,7 @@ from amask_solo.hosts.architectures import (
 )
 from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.repairs import VIEW_FILTER
-from amask_solo.settings.evaluation import Format, check_counterpart, check_format
+from amask_solo.settings.evaluation import Format, check_counterpart, check_format, fitting_format
 
 
 class Export(NamedTuple):
@@ -85,7 +85,7 @@ def export_backbone(
     checkpoint = with_teacher(found) if which == "teacher" else found
     view_filter = recorded_filter(checkpoint)
     state: State = {k: v.detach().cpu().clone().contiguous() for k, v in backbone_state(checkpoint).items()}
-    plan = saved_blueprint(checkpoint, arch) or Blueprint(find_arch(state) or "unknown")
+    plan = _plan(checkpoint, state, arch)
     missing: tuple[str, ...] = ()
     if format not in ("safetensors", "onnx"):
         check_counterpart(plan.arch, format)
@@ -107,6 +107,15 @@ def export_backbone(
     write_whole(path, content(format, state, metadata, lambda: _graph(checkpoint, arch, images, image_size)))
     write_whole(path.with_suffix(".json"), json.dumps(metadata, indent=2) + "\n")
     return Export(path, len(state), missing, metadata, code)
+
+
+def format_of(checkpoint: Checkpoint, arch: str | None = None) -> Format:
+    """Return the format whose library has the backbone of a checkpoint: torchvision, else timm, else safetensors."""
+    return fitting_format(_plan(checkpoint, backbone_state(checkpoint), arch).arch)
+
+
+def _plan(checkpoint: Checkpoint, state: State, arch: str | None) -> Blueprint:
+    return saved_blueprint(checkpoint, arch) or Blueprint(find_arch(state) or "unknown")
 
 
 def _at_size(checkpoint: Checkpoint, plan: Blueprint, arch: str | None, image_size: int) -> tuple[State, Blueprint]:

@@ -24,14 +24,17 @@ def _run(cfg: DictConfig) -> None:
     # The imports take seconds, so the checks come first.
     check_export(cfg)
     checkpoint = find_checkpoint(cfg.ckpt)
-    path = expanded(cfg.path) if cfg.path else _beside(checkpoint, cfg.format, cfg.which)
-    check_place(path, "path")
-    from amask_solo.checkpoints.export import export_backbone
+    check_place(expanded(cfg.path) if cfg.path else _beside(checkpoint, "timm", cfg.which), "path")
+    from amask_solo.checkpoints.export import export_backbone, format_of
+    from amask_solo.checkpoints.read import read
 
     if cfg.arch is not None and is_timm(cfg.arch):
         check_timm(cfg.arch)
-    options = {key: cfg[key] for key in ("format", "arch", "which", "image_size")}
-    result = export_backbone(checkpoint, path, **options)
+    found = read(checkpoint)
+    chosen = format_of(found, cfg.arch) if cfg.format == "auto" else cfg.format
+    path = expanded(cfg.path) if cfg.path else _beside(checkpoint, chosen, cfg.which)
+    options = {key: cfg[key] for key in ("arch", "which", "image_size")}
+    result = export_backbone(found, path, format=chosen, **options)
     known = result.metadata
     origin = ", ".join(f"{name} {known[name]}" for name in ("method", "epochs") if name in known)
     console = Console(markup=False, highlight=False, soft_wrap=True)

@@ -33,7 +33,7 @@ EXPORT = {
     "ckpt": PATH,
     "path": or_null(PATH),
     "arch": or_null(TEXT),
-    "format": one_of(*get_args(Format)),
+    "format": one_of("auto", *get_args(Format)),
     "which": one_of("student", "teacher"),
     "image_size": or_null(whole(1)),
 }
@@ -79,6 +79,18 @@ def check_format(name: object) -> None:
     """Raise a ``UserError`` about an unknown format of an export."""
     if name not in get_args(Format):
         raise unknown_key(str(name), get_args(Format), "format", kind="choice")
+
+
+def fitting_format(arch: str) -> Format:
+    """Return the first of torchvision, timm and safetensors that has a backbone.
+
+    Example:
+        >>> fitting_format("resnet18"), fitting_format("timm/convnext_atto"), fitting_format("unknown")
+        ('torchvision', 'timm', 'safetensors')
+    """
+    if arch in COUNTERPARTS["torchvision"]:
+        return "torchvision"
+    return "timm" if is_timm(arch) or arch in TIMM_NAMES else "safetensors"
 
 
 def check_counterpart(arch: str | None, target: Format) -> None:

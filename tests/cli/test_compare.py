@@ -108,6 +108,7 @@ def test_choosing_and_confirming_never_share_a_folder(compared):
     assert "All runs trained on all 16 training images" in (compared / "out" / "report.md").read_text()
 
 
+@pytest.mark.nightly
 def test_a_run_that_fails_is_named_and_the_others_are_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", PATH)
     said = compare(*ARGV, "+definitions.broken={trainer.accelerator: tpu}", "arms=[stock,broken]", cwd=tmp_path)

@@ -36,7 +36,7 @@ def until(is_so: Callable[[], bool], command: subprocess.Popen | None = None) ->
 @pytest.mark.parametrize(
     ("number", "more"),
     [
-        (signal.SIGTERM, []),
+        pytest.param(signal.SIGTERM, [], marks=NIGHTLY),
         pytest.param(signal.SIGHUP, [], marks=NIGHTLY),
         pytest.param(signal.SIGKILL, [], marks=NIGHTLY),
         pytest.param(signal.SIGTERM, JOBLIB, marks=NIGHTLY),

@@ -429,6 +429,8 @@ COMPARE = {
 }
 TABLE = {"pretrain": PRETRAIN, "evaluate": EVALUATE, "export": EXPORT, "compare": COMPARE}
 CASES = [(name, typed) for name, table in TABLE.items() for typed in table]
+EACH = 3
+"""One of so many cases is in every run of the tests, the others in the nightly one; together they take minutes."""
 
 
 @pytest.fixture(scope="module")
@@ -443,7 +445,13 @@ def _shown(case: tuple[str, str]) -> str:
     return f"{name} {typed.replace(IMAGES, '').replace(HUGE, '99...')[:90]}".strip()
 
 
-@pytest.mark.parametrize("case", CASES, ids=_shown)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=pytest.mark.nightly if n % EACH else [], id=_shown(case))
+        for n, case in enumerate(CASES)
+    ],
+)
 def test_a_mistake_is_one_line_and_nothing_is_written(case, finished, wrong, tmp_path):
     name, typed = case
     places = {"run": finished.folder, "wrong": wrong}

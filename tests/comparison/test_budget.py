@@ -80,6 +80,7 @@ def test_speeds_of_unknown_settings_do_not_count(tmp_path, timed):
     assert equal_time(plan(), epochs=8, folder=tmp_path)["byol", "random"] == 2
 
 
+@pytest.mark.nightly
 def test_epochs_of_a_few_batches_are_timed_together(tmp_path):
     (run,) = [run for run in plan(*TINY[:-1], *SMALL, "max_epochs=9") if (run.arm, run.seed) == ("stock", 0)]
     assert budget._seconds_per_step(budget._settings(run), tmp_path / "speed" / "byol_stock") > 0

@@ -85,7 +85,7 @@ def export_backbone(
     checkpoint = with_teacher(found) if which == "teacher" else found
     view_filter = recorded_filter(checkpoint)
     state: State = {k: v.detach().cpu().clone().contiguous() for k, v in backbone_state(checkpoint).items()}
-    plan = _plan(checkpoint, state, arch)
+    plan = saved_blueprint(checkpoint, arch) or Blueprint(find_arch(state) or "unknown")
     missing: tuple[str, ...] = ()
     if format not in ("safetensors", "onnx"):
         check_counterpart(plan.arch, format)
@@ -110,12 +110,19 @@ def export_backbone(
 
 
 def format_of(checkpoint: Checkpoint, arch: str | None = None) -> Format:
-    """Return the format whose library has the backbone of a checkpoint: torchvision, else timm, else safetensors."""
-    return fitting_format(_plan(checkpoint, backbone_state(checkpoint), arch).arch)
+    """Return the format whose library has the backbone of a checkpoint: torchvision, else timm, else safetensors.
 
-
-def _plan(checkpoint: Checkpoint, state: State, arch: str | None) -> Blueprint:
-    return saved_blueprint(checkpoint, arch) or Blueprint(find_arch(state) or "unknown")
+    Raises:
+        UserError: If nobody knows which backbone it is.
+    """
+    plan = saved_blueprint(checkpoint, arch)
+    found = plan.arch if plan else find_arch(backbone_state(checkpoint))
+    if found is None:
+        raise UserError(
+            "The backbone is unknown: its tensors fit none of the host's. Name it, as in arch=resnet18, or write it as it "
+            "is: format=safetensors."
+        )
+    return fitting_format(found)
 
 
 def _at_size(checkpoint: Checkpoint, plan: Blueprint, arch: str | None, image_size: int) -> tuple[State, Blueprint]:

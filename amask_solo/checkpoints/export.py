@@ -119,8 +119,8 @@ def format_of(checkpoint: Checkpoint, arch: str | None = None) -> Format:
     found = plan.arch if plan else find_arch(backbone_state(checkpoint))
     if found is None:
         raise UserError(
-            "The backbone is unknown: its tensors fit none of the host's. Name it, as in arch=resnet18, or write it as it "
-            "is: format=safetensors."
+            "The backbone is unknown: its tensors fit none of the host's. Name it, as in arch=resnet18, or write it as "
+            "it is: format=safetensors."
         )
     return fitting_format(found)
 

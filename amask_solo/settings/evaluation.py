@@ -66,7 +66,7 @@ def check_export(cfg: DictConfig) -> None:
     check_keys(cfg, "")
     check_rules(cfg, EXPORT)
     if cfg.arch is not None:
-        chosen = "torchvision" if cfg.arch in RESNETS else "timm"
+        chosen: Format = "torchvision" if cfg.arch in RESNETS else "timm"
         check_counterpart(cfg.arch, chosen if cfg.format == "auto" else cfg.format)
 
 

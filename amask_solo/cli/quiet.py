@@ -38,7 +38,7 @@ NOBODYS_FAULT = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning is, too
     r"The '\w+_dataloader' does not have many workers",  # images that stay on the device need none
     r"The number of training batches \(\d+\) is smaller than the logging interval",  # the row of an epoch is there
-    r"It is recommended to use `self\.log\('(val_knn_acc1|adversary/)",  # equal on all processes already
+    r"It is recommended to use `self\.log\('(val_knn_acc1|lr'|adversary/)",  # equal on all processes already
     r"You're resuming from a checkpoint that ended before the epoch ended",  # the order follows from seed and epoch
     r"Be aware that when using `ckpt_path`, callbacks used to create",  # a run of an earlier version had others
     r"Total length of `list` across ranks is zero",  # images without labels have none to validate on

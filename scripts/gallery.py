@@ -190,10 +190,7 @@ class Gallery:
         yield "images", [self.plain(self.shown)]
         yield from ((f"masker_{name}", self.masks(self.train(name))) for name in LEARNED)
         yield from ((f"masker_{name}", self.masks(self.adversary(f"masker={name}"))) for name in NOT_LEARNED)
-        yield (
-            "masker_objects",
-            [row for shape in OBJECTS for row in self.masks(self.adversary("masker=objects", shape))],
-        )
+        yield "masker_objects", self.objects()
         yield from ((f"fill_{name}", self.filled(name)) for name in FILLS)
         yield from ((f"projection_{name}", rows) for name, rows in self.projected())
         yield from ((f"hard_views_{name}", self.hardened(name)) for name in HARD_VIEWS)

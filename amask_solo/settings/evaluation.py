@@ -66,8 +66,7 @@ def check_export(cfg: DictConfig) -> None:
     check_keys(cfg, "")
     check_rules(cfg, EXPORT)
     if cfg.arch is not None:
-        chosen: Format = "torchvision" if cfg.arch in RESNETS else "timm"
-        check_counterpart(cfg.arch, chosen if cfg.format == "auto" else cfg.format)
+        check_counterpart(cfg.arch, "timm" if cfg.format == "auto" else cfg.format)  # timm has all that torchvision has
 
 
 def check_arch(arch: str) -> None:
@@ -91,7 +90,7 @@ def fitting_format(arch: str) -> Format:
     """
     if arch in COUNTERPARTS["torchvision"]:
         return "torchvision"
-    return "timm" if is_timm(arch) or arch in TIMM_NAMES else "safetensors"
+    return "timm" if is_timm(arch) or arch in COUNTERPARTS["timm"] else "safetensors"
 
 
 def check_counterpart(arch: str | None, target: Format) -> None:

@@ -22,7 +22,6 @@ ROOMS = {
     "neighbors": set(),
     "errors": set(),
     "layout": set(),
-    "lightning_logs": set(),
     "schedules": set(),
     "rules": {"errors"},
     "signatures": {"rules"},
@@ -47,7 +46,7 @@ ROOMS = {
     # The configuration, for data sets by name.
     "evaluation": {"_types", "_random", "errors", "files", "rules", "signatures", "augment", "data", "maskers"}
     | {"configuration"}
-    | {"blur", "lightning_logs", "neighbors", "occlusion", "projections", "localisers", "visualization"},
+    | {"blur", "neighbors", "occlusion", "projections", "localisers", "visualization"},
     # The host, and the game in it.
     "hosts": {"_types", "_modes", "errors", "layout", "neighbors", "schedules"},
     "callbacks": {"_types", "_random", "_modes", "errors", "files", "layout", "augment", "data", "evaluation.knn"}
@@ -94,7 +93,7 @@ ROOMS = {
     "comparison": {"curves", "errors", "files", "layout", "signatures", "configuration", "hosts.methods"}
     | {"visualization", "evaluation.results"},
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
-    | {"lightning_logs", "visualization", "checkpoints", "runs", "comparison"},
+    | {"visualization", "checkpoints", "runs", "comparison"},
     "_hydra": {"masked.registry"},
     "__init__": {"masked", "hosts.installed", "game", "occlusion", "maskers", "constraints", "fills", "visualization"},
 }
@@ -112,7 +111,7 @@ SHARED = {
 
 LIBRARIES = {
     "solo": {"hosts"},
-    "lightning": {"hosts", "callbacks", "masked", "checkpoints", "runs", "evaluation"},
+    "lightning": {"hosts", "callbacks", "masked", "checkpoints", "runs"},
     "pytorch_lightning": set(),
     "wandb": {"callbacks"},
     # timm groups the layers of its networks, which evaluated backbones are.

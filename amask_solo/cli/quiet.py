@@ -8,7 +8,13 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from amask_solo.lightning_logs import heard
+LOGGERS = (
+    "lightning.pytorch.utilities.rank_zero",
+    "lightning.fabric.utilities.rank_zero",
+    "lightning.fabric.utilities.distributed",
+    "lightning.pytorch.trainer.connectors.checkpoint_connector",
+)
+"""The names of Lightning's loggers. Each one needs the filter, because loggers do not inherit filters."""
 
 SAID_ANYWAY = (
     r"GPU available: ",  # summary.json names the device
@@ -54,14 +60,22 @@ NOISE = re.compile("|".join((*SAID_ANYWAY, *NOBODYS_FAULT)))
 @contextmanager
 def plain_words() -> Iterator[None]:
     """Hide noise, and print each warning as one line without its place in the code."""
-    nowhere = logging.NullHandler()
+
+    def matters(record: logging.LogRecord) -> bool:  # a function for each context, since these may be nested
+        return not NOISE.match(record.getMessage())
+
+    nowhere, loggers = logging.NullHandler(), [logging.getLogger(name) for name in LOGGERS]
     # Hydra logs its errors before it raises them, but one line about them suffices.
     logging.getLogger("hydra").addHandler(nowhere)
+    for logger in loggers:
+        logger.addFilter(matters)
     try:
-        with heard(lambda record: not NOISE.match(record.getMessage())), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.showwarning = _show
             yield
     finally:
+        for logger in loggers:
+            logger.removeFilter(matters)
         logging.getLogger("hydra").removeHandler(nowhere)
 
 

@@ -1,9 +1,7 @@
 """Train a head on a backbone by gradient descent on augmented views: the backbone frozen, or with it."""
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +11,6 @@ from typing import Any, TypeVar
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from lightning.pytorch import LightningModule, Trainer
 from timm.optim import param_groups_layer_decay
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
@@ -26,13 +23,10 @@ from amask_solo.data import ImageSet, make_loader
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.protocol import Subject
 from amask_solo.evaluation.scores import val_accuracy
-from amask_solo.lightning_logs import heard
 
 OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = MappingProxyType(
     {"sgd": partial(SGD, momentum=0.9), "adamw": AdamW}
 )
-
-Trained = TypeVar("Trained", bound=LightningModule)
 
 
 @dataclass(frozen=True)
@@ -60,21 +54,13 @@ class Recipe:
     optimizer: str = "sgd"
     layer_decay: float | None = None
 
-    def copy(self, backbone: Backbone) -> Backbone:
-        """Return a copy of a backbone that is trained, or frozen."""
-        trained = self.backbone_lr > 0
-        return deepcopy(backbone).requires_grad_(trained).train(trained)
-
-    def optimizers(
-        self, head: nn.Module, backbone: Backbone, *, batch_size: int
-    ) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """Return the optimizer, with learning rates for batches of this size, and its schedule, for Lightning."""
+    def make_optimizer(self, learner: "Learner", *, batch_size: int) -> Optimizer:
+        """Return the optimizer of what is trained, with learning rates for batches of this size."""
         scale = batch_size / 256
-        groups: list[dict[str, Any]] = [{"params": head.parameters(), "lr": self.head_lr * scale}]
+        groups: list[dict[str, Any]] = [{"params": learner.head.parameters(), "lr": self.head_lr * scale}]
         if self.backbone_lr > 0:
-            groups += self._layers(backbone, self.backbone_lr * scale)
-        optimizer = OPTIMIZERS[self.optimizer](groups, weight_decay=self.weight_decay)
-        return [optimizer], [self.schedule(optimizer)]
+            groups += self._layers(learner.backbone, self.backbone_lr * scale)
+        return OPTIMIZERS[self.optimizer](groups, weight_decay=self.weight_decay)
 
     def _layers(self, backbone: Backbone, lr: float) -> list[dict[str, Any]]:
         if self.layer_decay is None:
@@ -89,21 +75,38 @@ class Recipe:
         return [{"params": group["params"], decay: group[decay], "lr": behind * group["lr_scale"]} for group in found]
 
 
-class Classifier(LightningModule):
-    """A linear layer on a copy of a backbone.
+class Learner(nn.Module, ABC):
+    """A head on a copy of a backbone; a subclass makes the head and says what is learned.
 
     Args:
-        subject: Gives the backbone, the data and their views, and the seed of the random crops and flips.
-        recipe: How to train.
-        batch_size: Images a step, for the scale of the learning rates.
+        subject: Gives the data and their views, and the seed of what is drawn.
+        recipe: Whether the backbone is trained.
+        backbone: The backbone to copy.
     """
 
-    def __init__(self, subject: Subject, recipe: Recipe, *, batch_size: int) -> None:
+    head: nn.Module
+
+    def __init__(self, subject: Subject, recipe: Recipe, backbone: Backbone) -> None:
         super().__init__()
+        trained = recipe.backbone_lr > 0
+        self.subject = subject
+        self.backbone = deepcopy(backbone).requires_grad_(trained).train(trained)
+
+    @abstractmethod
+    def loss(self, batch: Sequence[Tensor], *, step: int) -> Scalar:
+        """Return the loss of a batch of ``[indexes, uint8 images, labels]`` in a step, from 0."""
+
+
+Trained = TypeVar("Trained", bound=Learner)
+
+
+class Classifier(Learner):
+    """A linear layer on a copy of the subject's backbone."""
+
+    def __init__(self, subject: Subject, recipe: Recipe) -> None:
+        super().__init__(subject, recipe, subject.backbone)
         data = subject.data
-        self.backbone = recipe.copy(subject.backbone)
         self.head = nn.Linear(self.backbone.num_features, data.num_classes)
-        self._subject, self._recipe, self._batch_size = subject, recipe, batch_size
         crops = {"rrc": {}, "horizontal_flip": {"prob": 0.5}, "crop_size": data.image_size, "num_crops": 1}
         self._views = Views([crops], mean=data.mean, std=data.std, view_filter=subject.view_filter)
 
@@ -111,65 +114,46 @@ class Classifier(LightningModule):
         """Return the logits of normalized views."""
         return self.head(self.backbone(views))
 
-    def training_step(self, batch: list[Tensor], step: int) -> Scalar:  # noqa: ARG002
+    def loss(self, batch: Sequence[Tensor], *, step: int) -> Scalar:
         """Return the cross entropy of one random crop of each image."""
         _, pixels, labels = batch
-        seed = self._subject.seed
-        generator = stream("classifier/views", seed=seed, rank=0, step=self.global_step, device=pixels.device)
+        generator = stream("classifier/views", seed=self.subject.seed, rank=0, step=step, device=pixels.device)
         (views,) = self._views(pixels, generator=generator)
         return F.cross_entropy(self(views), labels)
 
-    def on_train_epoch_end(self) -> None:
-        """Tell how far the training is."""
-        self._subject.tell(f"epoch {self.current_epoch + 1} of {self.trainer.max_epochs}")
 
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """Return the optimizer and the schedule of the recipe."""
-        return self._recipe.optimizers(self.head, self.backbone, batch_size=self._batch_size)
-
-
-def train_classifier(subject: Subject, images: ImageSet, recipe: Recipe) -> Classifier:
-    """Train a classifier on a copy of the subject's backbone; see :func:`train`.
+def train_head(kind: type[Trained], subject: Subject, images: ImageSet, recipe: Recipe, **settings: Any) -> Trained:
+    """Train a learner, which sees every image once an epoch; an incomplete last batch is left out.
 
     Args:
+        kind: The class of the learner.
         subject: Gives the backbone, the device and the seed.
-        images: What to train on, all with labels.
-        recipe: How to train.
-    """
-    return train(partial(Classifier, subject, recipe), subject, images, recipe)
-
-
-def train(make: Callable[..., Trained], subject: Subject, images: ImageSet, recipe: Recipe) -> Trained:
-    """Train a module in which every image is seen once an epoch; an incomplete last batch is left out.
-
-    Args:
-        make: Builds the module, ``make(batch_size=...)``, which gets batches of ``[indexes, uint8 images, labels]``.
-        subject: Gives the device and the seed.
         images: What to train on.
-        recipe: How long, and by which batches.
+        recipe: How to train.
+        settings: Further arguments of the learner.
 
     Returns:
-        The module of the last epoch, in evaluation mode on the device of the subject.
+        The learner after the last epoch, in evaluation mode on the device of the subject.
     """
-    batch_size = min(recipe.batch_size, len(images))
-    device = subject.device
-    loader = make_loader(images, batch_size=batch_size, shuffle=True, drop_last=True, seed=subject.seed, device=device)
+    batch_size, device = min(recipe.batch_size, len(images)), subject.device
+    loader: Any = make_loader(
+        images, batch_size=batch_size, shuffle=True, drop_last=True, seed=subject.seed, device=device
+    )
     # The first weights of the head, and the backbone's dropout if it has any, come from the global stream.
-    with torch.random.fork_rng(range(torch.cuda.device_count())), _silence():
+    with torch.random.fork_rng(range(torch.cuda.device_count())), torch.enable_grad():
         torch.manual_seed(subject.seed)
-        module = make(batch_size=batch_size)
-        trainer = Trainer(
-            accelerator=device.type,
-            devices=[device.index or 0] if device.type == "cuda" else 1,
-            max_epochs=recipe.epochs,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-        )
-        trainer.fit(module, loader)
-    return module.to(device).eval()
+        learner = kind(subject, recipe, **settings).to(device)
+        optimizer = recipe.make_optimizer(learner, batch_size=batch_size)
+        schedule = recipe.schedule(optimizer)
+        for epoch in range(recipe.epochs):
+            loader.sampler.set_epoch(epoch)
+            for number, batch in enumerate(loader, start=epoch * len(loader)):
+                optimizer.zero_grad()
+                learner.loss([part.to(device) for part in batch], step=number).backward()
+                optimizer.step()
+            schedule.step()
+            subject.tell(f"epoch {epoch + 1} of {recipe.epochs}")
+    return learner.eval()
 
 
 @torch.no_grad()
@@ -177,11 +161,3 @@ def val_scores(subject: Subject, classifier: Classifier, images: ImageSet) -> di
     """Return the accuracy on the views that validation sees, in percent."""
     logits = torch.cat([classifier(subject.view(pixels)) for pixels, _ in subject.batches(images)])
     return val_accuracy(subject, logits, images.labels.to(logits.device))
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep Lightning from announcing devices and from advising on loaders, for one training."""
-    with heard(lambda record: record.levelno >= logging.ERROR), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning\.")
-        yield

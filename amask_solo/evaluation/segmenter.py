@@ -1,20 +1,18 @@
 """Segmentation with a head that is trained on augmented views, and the backbone with it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
+from torch.optim.lr_scheduler import MultiStepLR
 
 from amask_solo._random import stream
 from amask_solo._types import Images, Scalar
 from amask_solo.data.base import VOID, Segments
-from amask_solo.evaluation.classifier import Recipe, train
+from amask_solo.evaluation.classifier import Learner, Recipe, train_head
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.segmentation import count_classes, decide, pixel_classes, segmentation_scores
 from amask_solo.rules import AT_LEAST_0, POSITIVE, SWITCH, one_of, table, whole
@@ -48,9 +46,6 @@ class FineTuneSegmentation(Protocol):
         lr: Of the backbone, for batches of 256 images; that of other batches is in proportion. 0 freezes it.
         head_lr: The same for the head.
         weight_decay: Of everything that is trained.
-
-    Raises:
-        ValueError: If a setting is out of range.
 
     References:
         He et al., `Momentum Contrast for Unsupervised Visual Representation Learning
@@ -95,66 +90,41 @@ class FineTuneSegmentation(Protocol):
             UserError: If the data have no object masks or no validation images, or nothing can be dilated.
         """
         val, images = pixel_classes(subject, "val"), subject.images("train")
-        make = partial(Segmenter, subject, self.recipe, head=self.head, dilated=self.dilated)
-        segmenter = train(make, subject, images, self.recipe)
+        segmenter = train_head(Segmenter, subject, images, self.recipe, head=self.head, dilated=self.dilated)
         views = (subject.view(pixels) for pixels, _ in subject.batches(subject.images("val")))
         with torch.no_grad():
             found = torch.cat([decide(segmenter(view), view.shape[-2:]) for view in views])
         return segmentation_scores(found, val, count_classes(subject))
 
 
-class Segmenter(LightningModule):
-    """A head on the last feature map of a copy of a backbone.
+class Segmenter(Learner):
+    """A head, ``fcn`` or ``linear``, on the last feature map of a copy of the subject's backbone, perhaps dilated."""
 
-    Args:
-        subject: Gives the backbone, the data and their views, and the seed of what is drawn.
-        recipe: How to train.
-        head: ``fcn`` or ``linear``.
-        dilated: Whether the last stage keeps the size of its map.
-        batch_size: Images a step, for the scale of the learning rates.
-    """
-
-    def __init__(self, subject: Subject, recipe: Recipe, *, head: str, dilated: bool, batch_size: int) -> None:
-        super().__init__()
-        self.backbone = recipe.copy(subject.backbone.dilated() if dilated else subject.backbone)
+    def __init__(self, subject: Subject, recipe: Recipe, *, head: str, dilated: bool) -> None:
+        super().__init__(subject, recipe, subject.backbone.dilated() if dilated else subject.backbone)
         self.head = _HEADS[head](self.backbone.num_features, count_classes(subject))
-        self._subject, self._recipe, self._batch_size = subject, recipe, batch_size
         self._classes = pixel_classes(subject, "train")
 
     def forward(self, views: Images) -> Float[Tensor, "b k i j"]:
         """Return the scores of the classes at each position of the last map."""
         return self.head(self.backbone.maps(views))
 
-    def training_step(self, batch: list[Tensor], step: int) -> Scalar:  # noqa: ARG002
+    def loss(self, batch: Sequence[Tensor], *, step: int) -> Scalar:
         """Return the cross entropy of the pixels of one random crop of each image that are not void."""
         index, pixels, _ = batch
-        seed = self._subject.seed
-        generator = stream("segmenter/views", seed=seed, rank=0, step=self.global_step, device=pixels.device)
-        views, classes = stretch(self._subject.view(pixels), self._classes[index], generator=generator)
+        generator = stream("segmenter/views", seed=self.subject.seed, rank=0, step=step, device=pixels.device)
+        views, classes = stretch(self.subject.view(pixels), self._classes[index], generator=generator)
         logits = F.interpolate(self(views), size=views.shape[-2:], mode="bilinear", align_corners=False)
         wanted = classes[:, 0].long()
         # The mean over no pixel at all, where every one is void, would be NaN.
         total = F.cross_entropy(logits, wanted, ignore_index=VOID, reduction="sum")
         return total / (wanted != VOID).sum().clamp(min=1)
 
-    def on_train_epoch_end(self) -> None:
-        """Tell how far the training is."""
-        self._subject.tell(f"epoch {self.current_epoch + 1} of {self.trainer.max_epochs}")
-
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """Return the optimizer and the schedule of the recipe."""
-        return self._recipe.optimizers(self.head, self.backbone, batch_size=self._batch_size)
-
 
 def stretch(views: Images, classes: Segments, *, generator: torch.Generator) -> tuple[Images, Segments]:
     """Shrink or enlarge each view by up to :data:`STRETCH`, place it at random and flip half of them, classes alike.
 
     Around a view that is shrunk, there is the mean color of the data set, and void.
-
-    Args:
-        views: Normalized views.
-        classes: The class of each of their pixels.
-        generator: Source of randomness, on their device.
     """
     size, flip, *place = torch.rand(4, len(views), generator=generator, device=views.device)
     seen = STRETCH ** (1 - 2 * size)  # the side of what is seen, in sides of the view

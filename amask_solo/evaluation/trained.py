@@ -7,7 +7,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR, SequentialLR
 
 from amask_solo.data.subsets import balanced_subset
-from amask_solo.evaluation.classifier import Recipe, train_classifier, val_scores
+from amask_solo.evaluation.classifier import Classifier, Recipe, train_head, val_scores
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.rules import AT_LEAST_0, BETWEEN, PART, POSITIVE, one_of, or_null, several, table, whole
 
@@ -32,9 +32,6 @@ class HostLinear(Protocol):
         lr: For batches of 256 images, scaled in proportion for others, as the host does.
         milestones: After which shares of the epochs, in (0, 1), the learning rate falls to a tenth.
         weight_decay: Of the linear layer.
-
-    Raises:
-        ValueError: If a number is out of range.
 
     References:
         da Costa et al., `solo-learn: A Library of Self-supervised Methods for Visual Representation
@@ -63,8 +60,7 @@ class HostLinear(Protocol):
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return ``acc1``, and ``acc5`` of more than five classes."""
         val = subject.labeled("val")
-        classifier = train_classifier(subject, subject.labeled("train"), self.recipe)
-        return val_scores(subject, classifier, val)
+        return val_scores(subject, train_head(Classifier, subject, subject.labeled("train"), self.recipe), val)
 
 
 class FineTune(Protocol):
@@ -154,7 +150,7 @@ class FineTune(Protocol):
             count = max(classes, round(share * len(train)))
             subject.tell(f"{share:.0%} of the labels")
             part = train.select(balanced_subset(train.labels, count, seed=subject.seed))
-            largest = val_scores(subject, train_classifier(subject, part, self.recipe), val)
+            largest = val_scores(subject, train_head(Classifier, subject, part, self.recipe), val)
             scores |= {f"{name}_fraction{share:g}": value for name, value in largest.items()}
         return largest | scores
 

@@ -5,8 +5,7 @@ import warnings
 
 import pytest
 
-from amask_solo.cli.quiet import plain_words, say
-from amask_solo.lightning_logs import LOGGERS
+from amask_solo.cli.quiet import LOGGERS, plain_words, say
 
 NOISY = [
     "`isinstance(treespec, LeafSpec)` is deprecated, use something else",

@@ -8,7 +8,7 @@ import torch
 from amask_solo.data import ArrayImages, ImageData, make_shapes
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
-from amask_solo.evaluation.classifier import Classifier, train_classifier
+from amask_solo.evaluation.classifier import Classifier, train_head
 from amask_solo.evaluation.protocol import Subject
 from amask_solo.evaluation.trained import FineTune, warm_cosine
 
@@ -59,7 +59,7 @@ def test_each_share_has_a_score_and_the_largest_is_the_first():
 
 def test_every_weight_of_a_copy_is_trained():
     subject = Subject(backbone(), grays())
-    classifier = train_classifier(subject, subject.data.train, FineTune(epochs=2, batch_size=16, lr=1.0).recipe)
+    classifier = train_head(Classifier, subject, subject.data.train, FineTune(epochs=2, batch_size=16, lr=1.0).recipe)
     trained = classifier.backbone.state_dict()
     for name, parameter in subject.backbone.named_parameters():
         assert not torch.equal(parameter, trained[name]), name
@@ -105,7 +105,8 @@ def test_the_same_seed_gives_the_same_scores():
 
 def test_backbone_and_head_have_learning_rates_of_their_own_that_end_near_zero():
     recipe = FineTune(lr=0.04, head_lr=0.4, epochs=10).recipe
-    (optimizer,), (schedule,) = Classifier(Subject(backbone(), grays()), recipe, batch_size=64).configure_optimizers()
+    optimizer = recipe.make_optimizer(Classifier(Subject(backbone(), grays()), recipe), batch_size=64)
+    schedule = recipe.schedule(optimizer)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.1, 0.01])
     for _ in range(10):
         optimizer.step()
@@ -146,7 +147,7 @@ def test_each_layer_of_a_vit_learns_slower_than_the_one_behind_it():
     """As in timm: by the factor for each layer, without decay of biases, norms and positions."""
     vit = Backbone(timm.create_model("test_vit", num_classes=0, img_size=32)).eval()
     recipe = FineTune(optimizer="adamw", lr=0.1, head_lr=0.3, weight_decay=0.05, layer_decay=0.5).recipe
-    (optimizer,), _ = recipe.optimizers(torch.nn.Linear(64, 2), recipe.copy(vit), batch_size=128)
+    optimizer = recipe.make_optimizer(Classifier(Subject(vit, grays()), recipe), batch_size=128)
     first, *others = optimizer.param_groups
     assert isinstance(optimizer, torch.optim.AdamW)
     assert (first["lr"], first["weight_decay"]) == (0.15, 0.05)

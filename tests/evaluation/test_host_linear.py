@@ -12,7 +12,7 @@ from torch.optim import SGD
 from amask_solo.data import ArrayImages, ImageData, make_shapes
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
-from amask_solo.evaluation.classifier import Classifier, train_classifier
+from amask_solo.evaluation.classifier import Classifier, train_head
 from amask_solo.evaluation.protocol import Subject
 from amask_solo.evaluation.trained import HostLinear
 
@@ -72,7 +72,7 @@ def test_neither_the_backbone_nor_the_global_random_stream_changes():
 
 def test_the_copy_that_is_scored_is_frozen_too_with_its_statistics():
     subject = Subject(backbone(), grays())
-    classifier = train_classifier(subject, subject.data.train, HostLinear(epochs=2, batch_size=16).recipe)
+    classifier = train_head(Classifier, subject, subject.data.train, HostLinear(epochs=2, batch_size=16).recipe)
     for name, value in subject.backbone.state_dict().items():
         assert torch.equal(value, classifier.backbone.state_dict()[name])
 
@@ -80,7 +80,9 @@ def test_the_copy_that_is_scored_is_frozen_too_with_its_statistics():
 def test_a_seed_decides_everything():
     def weights(seed):
         subject = Subject(backbone(), grays(), seed=seed)
-        return train_classifier(subject, subject.data.train, HostLinear(epochs=2, batch_size=16).recipe).head.weight
+        return train_head(
+            Classifier, subject, subject.data.train, HostLinear(epochs=2, batch_size=16).recipe
+        ).head.weight
 
     first = weights(3)
     torch.rand(5)
@@ -113,8 +115,8 @@ def test_the_learning_rate_falls_to_a_tenth_after_epochs_60_and_80():
 
 def test_the_learning_rate_is_in_proportion_to_the_batch_and_the_head_alone_is_trained():
     recipe = HostLinear(lr=0.4).recipe
-    classifier = Classifier(Subject(backbone(), grays()), recipe, batch_size=64)
-    (optimizer,), _ = classifier.configure_optimizers()
+    classifier = Classifier(Subject(backbone(), grays()), recipe)
+    optimizer = recipe.make_optimizer(classifier, batch_size=64)
     assert [group["lr"] for group in optimizer.param_groups] == [pytest.approx(0.1)]
     trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     assert trained == {id(parameter) for parameter in classifier.head.parameters()}

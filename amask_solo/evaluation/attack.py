@@ -1,8 +1,9 @@
 """Find the worst masks against a frozen backbone, and compare the run's own masker with them."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,21 +13,21 @@ from amask_solo._random import stream
 from amask_solo._types import Images, Masks
 from amask_solo.evaluation.attackers import (
     Pool,
-    classifies,
+    draw_pool,
     embed,
     encode,
     hide,
-    left_right,
     lift,
     make_attacker,
     strength,
+    survivors,
     train_attacker,
 )
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.masks import cut
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import mean_height
-from amask_solo.maskers import random_blocks
+from amask_solo.maskers import RandomMasker, random_blocks
 from amask_solo.maskers.base import Masker
 from amask_solo.rules import BETWEEN, PART, POSITIVE, one_of, one_or_several, or_null, several, table, whole
 
@@ -60,9 +61,6 @@ class Attack(Protocol):
         batch_size: Images per step.
         lr: The learning rate of AdamW.
         resolution: The share of height and width at which a U-Net works.
-
-    Raises:
-        ValueError: If a number is out of range.
     """
 
     rules = table(
@@ -109,7 +107,7 @@ class Attack(Protocol):
         - With several areas, ``acc1_attack_area0.25`` and so on for each, and ``acc1_worst_curve``: the mean of
           ``acc1_worst`` while the hidden area grows from nothing to the largest.
         """
-        pool = Pool.of(subject)
+        pool = draw_pool(subject)
         own = _own_area(subject, pool)
         if not own:
             subject = replace(subject, masker=None)
@@ -171,18 +169,22 @@ class Attack(Protocol):
         rights: dict[str, list[Tensor]] = defaultdict(list)
         for step, (pixels, labels) in enumerate(subject.batches(images)):
             views = subject.view(pixels)
-            draw = stream("attack/masks", seed=subject.seed, rank=0, step=step, device=views.device)
+            draw = partial(stream, seed=subject.seed, rank=0, step=step, device=views.device)
             found: dict[str, Tensor] = {}
-            for name, value in _batch(subject, views, _kinds(subject, named, views, draw), _hits(probe, labels)):
+            kinds = _kinds(subject, named, views, draw("attack/masks"))
+            for name, value in _batch(subject, views, kinds, probe, labels):
                 totals[name] += float(value.sum()) / len(images)
                 found[name] = found.get(name, 0) + value / 100
             if probe is not None:
-                draw = stream("attack/search", seed=subject.seed, rank=0, step=step, device=views.device)
-                tries: dict[str, Any] = {"area": area, "tries": self.search, "generator": draw}
-                left = left_right(views, classifies(subject, probe, labels), attackers, **tries)
-                found |= left
+                survive = partial(survivors, subject, views, probe, labels)
+                random, generator = RandomMasker(area=area), draw("attack/search")
+                rectangles = (random(views, generator=generator) for _ in range(self.search))
+                left = {"acc1_search": survive(rectangles, right=found["acc1"] > 0)} if self.search else {}
+                masks = (cut(attacker(views)).to(views.dtype) for attacker in attackers)
+                left["acc1_worst"] = survive(masks, right=left.get("acc1_search", found["acc1"] > 0))
                 for name, right in left.items():
                     totals[name] += 100 * float(right.sum()) / len(images)
+                found |= left
             for name in [name for name in found if name.startswith("acc1")]:
                 rights[name].append(found[name])
         subject.right |= {name: torch.cat(parts) for name, parts in rights.items()}
@@ -210,14 +212,6 @@ def _own_area(subject: Subject, pool: Pool) -> float:
     return masks.float().mean().item()
 
 
-Hits = Callable[[Tensor], Tensor] | None
-"""Returns 100 for each feature vector that the probe classifies correctly, and 0 for others."""
-
-
-def _hits(probe: nn.Module | None, labels: Tensor) -> Hits:
-    return probe and (lambda features: 100.0 * (probe(features).argmax(dim=1) == labels))
-
-
 def _kinds(subject: Subject, named: dict[str, Masker], views: Images, draw: torch.Generator) -> dict[str, Masks]:
     """Return the suffix of the scores -> the masks."""
     kinds = {name: cut(attacker(views)).float() for name, attacker in named.items()}
@@ -228,11 +222,13 @@ def _kinds(subject: Subject, named: dict[str, Masker], views: Images, draw: torc
     return kinds
 
 
-def _batch(subject: Subject, views: Images, kinds: dict[str, Masks], hits: Hits) -> Iterator[tuple[str, Tensor]]:
+def _batch(
+    subject: Subject, views: Images, kinds: dict[str, Masks], probe: nn.Module | None, labels: Tensor
+) -> Iterator[tuple[str, Tensor]]:
     """Yield the scores of the images of a batch, which add up over the masks of a kind to their mean."""
     clean = encode(subject, views)
-    if hits:
-        yield "acc1", hits(clean)
+    if probe:
+        yield "acc1", 100.0 * (probe(clean).argmax(dim=1) == labels)
     for name, masks in kinds.items():
         for n, mask in enumerate(masks.split(1, dim=1), start=1):
             features = encode(subject, hide(views, mask))
@@ -240,8 +236,9 @@ def _batch(subject: Subject, views: Images, kinds: dict[str, Masks], hits: Hits)
             yield f"lift{name}", moved / masks.shape[1]
             if name == "_own":
                 yield f"lift_own_{n}", moved
-            if hits and name in ("", "_random", "_own"):
-                yield f"acc1{name or '_attack'}", hits(features) / masks.shape[1]
+            if probe and name in ("", "_random", "_own"):
+                right = probe(features).argmax(dim=1) == labels
+                yield f"acc1{name or '_attack'}", 100.0 * right / masks.shape[1]
 
 
 def _over(moved: float, other: float) -> float:

@@ -16,9 +16,6 @@ class Clustering(Protocol):
     Args:
         clusters: How many; by default as many as classes.
         runs: How often k-means starts, each time from other k-means++ centers.
-
-    Raises:
-        ValueError: If a setting is out of range.
     """
 
     needs = ("labels",)

@@ -17,39 +17,24 @@ from amask_solo.files import expanded
 from amask_solo.maskers.random import RandomMasker
 from amask_solo.occlusion import occlude
 
-Color = Float[Tensor, "n 3 1 1"]
-Partners = Int64[Tensor, " n"]
-
 STRENGTHS = (1, 2, 3)
 
 
 class Occluders(NamedTuple):
-    """Pictures with object masks; objects are pasted in their own size and place.
-
-    Attributes:
-        pixels: The pictures.
-        masks: The mask of the object in each picture.
-    """
+    """Pictures, and the mask of the object in each; objects are pasted in their own size and place."""
 
     pixels: Pixels
     masks: ObjectMasks
 
 
 def load_occluders(folder: str, *, size: int) -> Occluders:
-    """Read pictures and the masks of their objects.
-
-    Args:
-        folder: A folder with ``images`` and ``masks`` in it.
-        size: Height and width of the stored images that they are pasted into.
+    """Read the pictures in ``images`` and the masks in ``masks`` below a folder, in the ``size`` of the stored images.
 
     Raises:
         UserError: If a folder is missing or empty, or images and masks do not match.
     """
-    places = (expanded(folder) / name for name in ("images", "masks"))
-    images_path, masks_path = map(str, places)
-    found = load_image_masks(
-        images_path=images_path, masks_path=masks_path, image_size=size, val_fraction=0.0, labels="none"
-    ).train
+    places = {f"{name}_path": str(expanded(folder) / name) for name in ("images", "masks")}
+    found = load_image_masks(**places, image_size=size, val_fraction=0.0, labels="none").train
     return Occluders(found.stack(), found.objects())
 
 
@@ -68,11 +53,8 @@ def occluded(subject: Subject, images: ImageSet, area: float) -> Iterator[Images
 def pasted(subject: Subject, images: ImageSet, objects: Occluders, *, outlines: bool) -> Iterator[Images]:
     """Yield batches of views with an object of another picture in each, randomly mirrored.
 
-    Args:
-        subject: The subject, which makes the views.
-        images: The images.
-        objects: The objects to draw from, with the same random numbers for outlines and objects.
-        outlines: Whether to fill the object's place with the mean color of the data set instead of its pixels.
+    For ``outlines``, the object's place is filled with the mean color of the data set instead of its pixels; both draw
+    the same random numbers.
     """
     mean = torch.tensor(subject.data.mean, device=subject.device)[:, None, None]
     for step, (pixels, _) in enumerate(subject.batches(images)):
@@ -87,7 +69,7 @@ def pasted(subject: Subject, images: ImageSet, objects: Occluders, *, outlines: 
         yield subject.view(torch.where(mask, content, pixels))
 
 
-def mean_background(pixels: Pixels, objects: ObjectMasks) -> Color:
+def mean_background(pixels: Pixels, objects: ObjectMasks) -> Float[Tensor, "n 3 1 1"]:
     """Return the mean color of each image around its object, from 0 to 255; of all of it if nothing is around.
 
     Example:
@@ -112,16 +94,9 @@ def remove_backgrounds(pixels: Pixels, objects: ObjectMasks) -> Pixels:
 
 
 def swap_backgrounds(pixels: Pixels, objects: ObjectMasks, other_pixels: Pixels, other_objects: ObjectMasks) -> Pixels:
-    """Paste the objects of some images onto the backgrounds of others.
+    """Paste the objects of some images onto the backgrounds of others; every object stays where it was.
 
-    The object of the other image does not show: it is painted over in the mean color of its
-    background. Every object stays where it was.
-
-    Args:
-        pixels: The images with the objects to paste.
-        objects: Where these are.
-        other_pixels: The images with the backgrounds.
-        other_objects: Where the objects are that are to vanish.
+    The object of the other image does not show: it is painted over in the mean color of its background.
 
     Example:
         >>> black, white = torch.zeros(1, 3, 2, 2, dtype=torch.uint8), torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
@@ -137,16 +112,11 @@ def _painted(pixels: Pixels, objects: ObjectMasks) -> Pixels:
     return mean_background(pixels, objects).round().to(pixels.dtype).expand_as(pixels)
 
 
-def draw_partners(labels: Labels, *, same_class: bool, generator: torch.Generator) -> Partners:
-    """Draw for each image the index of a random other image, of its own class or of another.
+def draw_partners(labels: Labels, *, same_class: bool, generator: torch.Generator) -> Int64[Tensor, " n"]:
+    """Draw for each image, on the CPU, the index of a random other image, of its own class or of another.
 
     Within a class, images give their backgrounds to each other in a random ring: each is used once,
     and only the image of a class that has no second one keeps its own.
-
-    Args:
-        labels: One class number for each image, on the CPU.
-        same_class: Whether the other image is of the same class.
-        generator: On the CPU.
 
     Raises:
         ValueError: If another class is wanted and there is none.

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,8 @@ from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Protocol, Split, Subject
 from amask_solo.files import write_whole
 from amask_solo.rules import one_of, several, table, whole
-from amask_solo.visualization import embedding_map, save_panel
+from amask_solo.visualization.panels import save_panel
+from amask_solo.visualization.plots import embedding_map
 
 NEIGHBORS = 5
 """How many neighbors of each point a good map keeps."""
@@ -41,9 +41,6 @@ class Embeddings(Protocol):
         splits: The parts whose features are written.
         method: ``umap``, ``pca``, or ``auto`` by what is installed.
         most: The most images on the map, of each class alike.
-
-    Raises:
-        ValueError: If a setting is out of range.
 
     References:
         McInnes et al., `UMAP <https://arxiv.org/abs/1802.03426>`_, 2018. Venna and Kaski, `Neighborhood preservation in
@@ -91,12 +88,10 @@ def _features(subject: Subject, split: Split) -> Float[Tensor, "n d"]:
 def _write(subject: Subject, split: Split, name: str) -> None:
     images = subject.images(split)
     features = _features(subject, split).numpy()
-    columns: dict[str, Any] = {"features": features, "labels": images.labels.cpu().numpy()}
-    columns["class_names"] = np.array(subject.data.class_names, dtype=str)
-    if images.names is not None:
-        columns["names"] = np.array(images.names, dtype=str)
+    texts = {"class_names": subject.data.class_names} | ({} if images.names is None else {"names": images.names})
+    columns = {name: np.array(words, dtype=str) for name, words in texts.items()}
     content = io.BytesIO()
-    np.savez(content, **columns)
+    np.savez(content, features=features, labels=images.labels.cpu().numpy(), **columns)
     write_whole(subject.place(name), content.getbuffer())
 
 

@@ -106,9 +106,6 @@ class KNN(Protocol):
         temperature: The lower, the more the nearest decide, by cosine similarity.
         distance: ``cosine``, ``euclidean``, or both.
         features: Those of the ``backbone``, or of the run's ``projector`` behind it, or both.
-
-    Raises:
-        ValueError: If a ``k`` or temperature is not positive, or there is none.
     """
 
     needs = ("labels",)

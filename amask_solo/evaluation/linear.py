@@ -13,7 +13,7 @@ from amask_solo.data import ImageData, ImageSet
 from amask_solo.data.subsets import Picks, balanced_subset
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Features, Protocol, Split, Subject
-from amask_solo.evaluation.regression import Axes, Settings, solve
+from amask_solo.evaluation.regression import Axes, Settings, fit_linear, solve
 from amask_solo.evaluation.scores import accuracy, hold_out, val_accuracy
 from amask_solo.files import expanded
 from amask_solo.rules import AT_LEAST_0, BETWEEN, PART, TEXT, either, one_of, one_or_several, table, whole
@@ -40,9 +40,6 @@ class Linear(Protocol):
         fraction: How many labels are used. A share in (0, 1] is drawn as by
             :class:`~amask_solo.evaluation.trained.FineTune`. A text file, such as the published ones of 1 % and 10 % of
             ImageNet, has the names of the images, one a line, with or without their folders.
-
-    Raises:
-        ValueError: If a setting is out of range.
     """
 
     needs = ("labels",)
@@ -111,9 +108,7 @@ class Linear(Protocol):
     def fit(self, subject: Subject, share: Share | None = None) -> nn.Linear:
         """Return the classifier of raw features, with the weight decay that held-out training images choose.
 
-        Args:
-            subject: Gives the features.
-            share: Which training images are used; by default the last of the fractions.
+        It is fitted on a share of the training images, by default the last of the fractions.
 
         Raises:
             UserError: If the share is a list of which no training image is part.
@@ -128,8 +123,7 @@ class Linear(Protocol):
         strength = self.weight_decay[0]
         if len(self.weight_decay) > 1:
             strength = self._choose((features, labels), settings, seed=subject.seed)
-        axes = Axes.of(features)
-        return axes.classifier(*solve(axes, labels, settings, weight_decay=strength))
+        return fit_linear(features, labels, settings, weight_decay=strength)
 
     def _choose(self, given: Features, settings: Settings, *, seed: int) -> float:
         """Return the best weight decay; each fit starts where a stronger one ended, and the strongest is fastest."""

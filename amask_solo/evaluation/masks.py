@@ -21,7 +21,7 @@ from amask_solo.localisers.base import Localiser
 from amask_solo.maskers import SaliencyMasker, random_blocks
 from amask_solo.maskers.base import highest
 from amask_solo.occlusion import occlude
-from amask_solo.visualization import denormalize, mask_panel, save_panel
+from amask_solo.visualization.panels import denormalize, mask_panel, save_panel
 
 HardMasks = Bool[Tensor, "b n h w"]
 """Masks of which each pixel is hidden or not."""

@@ -24,8 +24,6 @@ from amask_solo.maskers.base import Masker
 from amask_solo.rules import Rule, check_values, table
 
 Split = Literal["train", "val"]
-Batch = tuple[Pixels, Int[Tensor, " n"]]
-"""Images as they were decoded, and their labels."""
 
 Features = tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]
 """One feature vector for each labeled image, and the labels."""
@@ -45,7 +43,7 @@ class Subject:
         reading: How images from elsewhere are to be read, as those of the training: ``value_range``, ``bands`` and
             ``channels`` for :func:`~amask_solo.data.load_image_folder`; by default as ``data``.
         view_filter: What the views of the run passed, which those of its evaluation pass too; ``None`` if nothing.
-        make_head: Builds the projection head of the run, in evaluation mode on ``device``, if it had one; see ``head``.
+        make_head: Builds the projection head of the run, in evaluation mode, if it had one; see ``head``.
         tell: Is told in a few words how far a slow protocol is.
         right: Is told by protocols, for each of their accuracies that can say so, which of the labeled validation
             images are classified correctly, in their order. Where an accuracy is a mean of several, a number for each
@@ -72,7 +70,8 @@ class Subject:
     @cached_property
     def head(self) -> nn.Module | None:
         """The projection head: features to the embedding that the run's loss compares. Built when it is asked for."""
-        return self.make_head()
+        head = self.make_head()
+        return None if head is None else head.to(self.device)
 
     def place(self, name: str) -> Path:
         """Return the path of a file that a protocol is about to leave.
@@ -121,7 +120,7 @@ class Subject:
             raise UserError(f"The {split} images of '{self.data.name}' have no labels, which this protocol needs.")
         return images if len(picks) == len(images) else images.select(picks)
 
-    def batches(self, images: ImageSet) -> Iterator[Batch]:
+    def batches(self, images: ImageSet) -> Iterator[tuple[Pixels, Int[Tensor, " n"]]]:
         """Yield pixels and labels on the device, in the order of the set."""
         loader = make_loader(images, batch_size=self.batch_size, shuffle=False, drop_last=False, device=self.device)
         for _, pixels, labels in loader:
@@ -158,6 +157,9 @@ class Protocol(ABC):
             by itself.
         own_images: Whether it scores on other images than those of the run.
         words: What reports call it and its scores, where their names are no words.
+
+    Raises:
+        ValueError: If a setting is of the wrong kind or out of range, in every protocol.
     """
 
     rules: ClassVar[Mapping[str, Rule]] = table()
@@ -170,11 +172,7 @@ class Protocol(ABC):
     )
 
     def __new__(cls, *args: Any, **settings: Any) -> "Protocol":
-        """Compare the settings with the rules.
-
-        Raises:
-            ValueError: If one is of the wrong kind or out of range.
-        """
+        """Compare the settings with the rules."""
         check_values(signature(cls.__init__).bind_partial(None, *args, **settings).arguments, cls.rules)
         return super().__new__(cls)
 

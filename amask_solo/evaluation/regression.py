@@ -1,7 +1,7 @@
 """Multinomial logistic regression on standardized features: seconds, by the shape of the loss along each axis."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -10,22 +10,30 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from amask_solo._types import Scalar
-from amask_solo.rules import check_values, one_of
 
 Loss = Callable[[Tensor, Tensor], Scalar]
 
-SOLVER = one_of("lbfgs", "sgd")
+
+@dataclass(frozen=True)
+class Settings:
+    """What all fits of a sweep share.
+
+    Attributes:
+        num_classes: Number of classes.
+        solver: ``lbfgs`` takes steps on all features until it has converged; ``sgd`` takes a fixed number of steps on
+            256 of them, so that logits and gradients need little memory.
+        epochs: How often ``sgd`` sees each feature vector.
+        generator: Shuffles the features for ``sgd``, on the CPU; a fixed one by default.
+    """
+
+    num_classes: int
+    solver: str = "lbfgs"
+    epochs: int = 30
+    generator: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
 
 
 def fit_linear(
-    features: Float[Tensor, "n d"],
-    labels: Int[Tensor, " n"],
-    *,
-    num_classes: int,
-    weight_decay: float,
-    solver: str = "lbfgs",
-    epochs: int = 30,
-    generator: torch.Generator | None = None,
+    features: Float[Tensor, "n d"], labels: Int[Tensor, " n"], settings: Settings, *, weight_decay: float
 ) -> nn.Linear:
     r"""Fit a multinomial logistic regression.
 
@@ -36,39 +44,20 @@ def fit_linear(
     Args:
         features: One feature vector an image, on the device that does the work; not standardized.
         labels: Class ids from 0.
-        num_classes: Number of classes.
-        weight_decay: The :math:`\lambda` above.
-        solver: ``lbfgs`` takes steps on all features until it has converged; ``sgd`` takes a fixed number of steps on
-            256 of them, so that logits and gradients need little memory.
-        epochs: How often ``sgd`` sees each feature vector.
-        generator: Shuffles the features for ``sgd``, on the CPU; a fixed one by default.
+        settings: Number of classes and solver.
+        weight_decay: The :math:`\lambda` above, at least 0.
 
     Returns:
         The classifier of raw features: logits ``(B, num_classes)``. Standardization is folded into its weights.
 
-    Raises:
-        ValueError: If ``weight_decay`` is negative or ``solver`` unknown.
-
     Example:
         >>> x = torch.tensor([[0.0], [1.0], [4.0], [5.0]])
-        >>> classifier = fit_linear(x, torch.tensor([0, 0, 1, 1]), num_classes=2, weight_decay=0.01)
+        >>> classifier = fit_linear(x, torch.tensor([0, 0, 1, 1]), Settings(2), weight_decay=0.01)
         >>> classifier(torch.tensor([[2.0], [3.0]])).argmax(dim=1)
         tensor([0, 1])
     """
-    check_values({"solver": solver}, {"solver": SOLVER})
-    settings = Settings(num_classes, solver, epochs, generator or torch.Generator().manual_seed(0))
     axes = Axes.of(features)
     return axes.classifier(*solve(axes, labels, settings, weight_decay=weight_decay))
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What all fits of a sweep share."""
-
-    num_classes: int
-    solver: str
-    epochs: int
-    generator: torch.Generator
 
 
 @dataclass(frozen=True)

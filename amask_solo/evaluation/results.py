@@ -43,12 +43,9 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def merged(record: Mapping[str, Any], facts: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record with one more result, the last of the list.
+    """Return a record with one more result, which replaces that of the same protocol on the same images.
 
-    Args:
-        record: What there is so far. None of it is kept if it is about another ``state`` of the checkpoint.
-        facts: What is known about the checkpoint and the machine, including ``state``.
-        result: What a protocol found. It replaces that of the same protocol on the same images.
+    The ``facts`` are about the checkpoint and the machine. Nothing of a record of another ``state`` is kept.
 
     Example:
         >>> old = {"state": "a", "results": [{"protocol": "knn", "data": "birds", "scores": {"acc1": 20.0}}]}
@@ -65,12 +62,9 @@ def merged(record: Mapping[str, Any], facts: Mapping[str, Any], result: Mapping[
 
 
 def add_result(path: Path, facts: Mapping[str, Any], result: Mapping[str, Any]) -> None:
-    """Add a result to a file; a reader sees the file as it was before or as it is after.
+    """Add a result to a file as :func:`merged` does; a reader sees the file as it was before or as it is after.
 
-    Args:
-        path: The file; made if need be.
-        facts: See :func:`merged`.
-        result: See :func:`merged`; a score that is no finite number is written as ``null``.
+    A score that is no finite number is written as ``null``.
 
     Raises:
         UserError: If the file cannot be read or written.

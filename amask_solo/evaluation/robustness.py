@@ -7,7 +7,6 @@ from itertools import product
 import torch
 
 from amask_solo._random import stream
-from amask_solo._types import Images
 from amask_solo.data import ImageSet
 from amask_solo.evaluation.disturbances import (
     CORRUPTIONS,
@@ -51,9 +50,6 @@ class Robustness(Protocol):
             see :func:`~amask_solo.data.load_image_masks`. None by default.
         corruptions: Whether to score under blur, noise, JPEG compression and reduced contrast; see
             :mod:`amask_solo.evaluation.disturbances`.
-
-    Raises:
-        ValueError: If an area is not in (0, 1), or another setting is of the wrong kind.
 
     References:
         Hendrycks and Dietterich, `Benchmarking Neural Network Robustness to Common Corruptions and Perturbations
@@ -141,21 +137,12 @@ def _on_backgrounds(subject: Subject, images: ImageSet, score: Score) -> dict[st
     generator = stream("robustness/backgrounds", seed=subject.seed, rank=0, step=0, device="cpu")
     scores: dict[str, float] = {}
     for name, same_class in (("acc1_same_class_background", True), ("acc1_other_background", False)):
-        partners = draw_partners(shown.labels, same_class=same_class, generator=generator)
-        scores |= score(shown, _swapped(subject, shown, shown.select(partners)), score=name)
+        others = shown.select(draw_partners(shown.labels, same_class=same_class, generator=generator))
+        both = zip(_with_objects(subject, shown), _with_objects(subject, others), strict=True)
+        scores |= score(shown, (subject.view(swap_backgrounds(*here, *there)) for here, there in both), score=name)
     scores["background_gap"] = scores["acc1_same_class_background"] - scores["acc1_other_background"]
-    return scores | score(shown, _without_background(subject, shown), score="acc1_no_background")
-
-
-def _swapped(subject: Subject, images: ImageSet, others: ImageSet) -> Iterator[Images]:
-    here, there = _with_objects(subject, images), _with_objects(subject, others)
-    for (pixels, objects), (other_pixels, other_objects) in zip(here, there, strict=True):
-        yield subject.view(swap_backgrounds(pixels, objects, other_pixels, other_objects))
-
-
-def _without_background(subject: Subject, images: ImageSet) -> Iterator[Images]:
-    for pixels, objects in _with_objects(subject, images):
-        yield subject.view(remove_backgrounds(pixels, objects))
+    bare = (subject.view(remove_backgrounds(*part)) for part in _with_objects(subject, shown))
+    return scores | score(shown, bare, score="acc1_no_background")
 
 
 def _with_objects(subject: Subject, images: ImageSet) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -48,10 +48,7 @@ def val_accuracy(subject: Subject, logits: Float[Tensor, "n c"], labels: Int[Ten
 
 
 def per_class(subject: Subject, predicted: Int[Tensor, " n"], labels: Int[Tensor, " n"]) -> dict[str, float]:
-    """Return ``mean_per_class``, the mean of the accuracies of the classes that occur, if papers score the data by it.
-
-    The value is in percent.
-    """
+    """Return ``mean_per_class``, the mean accuracy in percent of the classes that occur, if papers score data by it."""
     if subject.data.metric != "mean_per_class":
         return {}
     counts, right = labels.bincount(minlength=1), labels[predicted == labels]
@@ -63,14 +60,9 @@ def per_class(subject: Subject, predicted: Int[Tensor, " n"], labels: Int[Tensor
 def acc1_on(
     subject: Subject, classifier: nn.Module, images: ImageSet, views: Iterable[Images], *, score: str
 ) -> dict[str, float]:
-    """Return the accuracy of a classifier of features on views of some images, in percent.
+    """Return the accuracy of a classifier of features on views of labeled images, in percent, by the name ``score``.
 
-    Args:
-        subject: Encodes the views, and is told which images are right.
-        classifier: Takes features to logits.
-        images: The images, with labels.
-        views: Batches of their views, in their order.
-        score: The name of the score.
+    The subject is told which images are right. The views come in batches, in the order of the images.
     """
     logits = torch.cat([classifier(subject.encode(view)) for view in views])
     labels = images.labels.to(logits.device)
@@ -91,15 +83,12 @@ def mean_height(curve: Mapping[float, float | Tensor]) -> Float[Tensor, "*any"]:
 
 
 def hold_out(labels: Int[Tensor, " n"], fraction: float, *, seed: int) -> tuple[Int[Tensor, " a"], Int[Tensor, " b"]]:
-    """Split training images into those to fit and those to choose settings on, each class alike.
+    """Return the indexes of training images to fit, and of those to choose settings on, each class alike.
 
     Args:
         labels: Class ids, on any device.
         fraction: Share of the second part, in (0, 1); at least one image goes there.
         seed: Another seed makes another split.
-
-    Returns:
-        The indexes of the first and of the second part, on the device of the labels.
 
     Raises:
         UserError: If there are fewer than two images.

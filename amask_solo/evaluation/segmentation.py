@@ -17,9 +17,6 @@ from amask_solo.evaluation.protocol import Protocol, Split, Subject
 from amask_solo.evaluation.regression import minimize
 from amask_solo.rules import AT_LEAST_0, SWITCH, table, whole
 
-Maps = Float[Tensor, "n d i j"]
-"""A feature vector for each position of each image."""
-
 SCORED_AT_ONCE = 64
 """Images whose pixels are counted at a time."""
 
@@ -51,9 +48,6 @@ class Segmentation(Protocol):
         dilated: Whether the last stage of a ResNet keeps the size of its map; see
             :meth:`~amask_solo.evaluation.backbone.Backbone.dilated`.
         max_iter: Steps of L-BFGS at most.
-
-    Raises:
-        ValueError: If a setting is out of range.
 
     References:
         Sam et al., `Improving self-supervised representation learning via sequential adversarial masking
@@ -148,10 +142,7 @@ def decide(logits: Float[Tensor, "n k h w"], size: torch.Size) -> UInt8[Tensor, 
 def segmentation_scores(found: Tensor, truth: Tensor, classes: int = 2) -> dict[str, float]:
     """Return ``miou``, ``iou`` of the object if it is the only class, and ``pixel_acc``, in percent.
 
-    Args:
-        found: The class of each pixel of many images ``(n, 1, s, s)``.
-        truth: What it should be; pixels of :data:`~amask_solo.data.base.VOID` do not count.
-        classes: Number of classes with the background.
+    Both tensors ``(n, 1, s, s)`` have the class of each pixel. Those that are void in truth do not count.
     """
     known: dict = {"num_classes": classes, "ignore_index": VOID, "validate_args": False}
     metrics = MetricCollection(
@@ -212,7 +203,7 @@ def known_pixels(subject: Subject, split: Split) -> ObjectMasks:
 
 
 @torch.no_grad()
-def feature_maps(subject: Subject, split: Split) -> Maps:
+def feature_maps(subject: Subject, split: Split) -> Float[Tensor, "n d i j"]:
     """Return the last feature map of all images of a split, in their order."""
     batches = subject.batches(subject.images(split))
     return torch.cat([subject.backbone.maps(subject.view(pixels)).float() for pixels, _ in batches])

@@ -17,7 +17,7 @@ from amask_solo.evaluation.knn import KNN
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import acc1_on, val_accuracy
-from amask_solo.files import expanded
+from amask_solo.files import check_image_folder
 from amask_solo.rules import BETWEEN, TEXT, one_or_several, or_null, table, whole
 
 METRICS = ("acc1", "mean_per_class")
@@ -76,7 +76,7 @@ class Transfer(Protocol):
         Raises:
             UserError: If a folder or set is missing or has no classes.
         """
-        folders = [_existing(folder) for folder in self.folders]
+        folders = [check_image_folder(folder, "protocol.transfer.folders").resolve() for folder in self.folders]
         places: list[Path | tuple[str, str]] = [*folders, *self.sets.items()]
         names = _unique([*(folder.name for folder in folders), *self.sets])
         scores: dict[str, float] = {}
@@ -87,8 +87,7 @@ class Transfer(Protocol):
             subject.right[f"{name}/knn_acc1"] = other.right["acc1"]
             scores |= {f"{name}/{score}": value for score, value in self._linear(other).items()}
             subject.right |= {f"{name}/{score}": right for score, right in other.right.items()}
-        kinds = ("linear_acc1", *(["linear_acc1_occluded"] if self.occluded else []))
-        for kind in kinds:
+        for kind in ("linear_acc1", "linear_acc1_occluded")[: 2 if self.occluded else 1]:
             of_kind = [score for score in scores if score.endswith(f"/{kind}")]
             subject.right[f"mean_{kind}"] = _weighted([subject.right[score] for score in of_kind])
             scores[f"mean_{kind}"] = fmean(scores[score] for score in of_kind)
@@ -156,13 +155,6 @@ def _weighted(rights: Sequence[Tensor]) -> Tensor:
     """Return which images of several sets are right, with weights by which the mean over all is that over sets."""
     total = sum(map(len, rights))
     return torch.cat([right.double() * (total / (len(rights) * len(right))) for right in rights])
-
-
-def _existing(folder: str) -> Path:
-    path = expanded(folder).resolve()
-    if not path.is_dir():
-        raise UserError(f"Expected a folder of images in protocol.transfer.folders at {folder}; check the path.")
-    return path
 
 
 def _unique(names: Sequence[str]) -> list[str]:

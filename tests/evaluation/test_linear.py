@@ -13,7 +13,7 @@ from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.linear import Linear, coarsen, pick_share
 from amask_solo.evaluation.protocol import Subject
-from amask_solo.evaluation.regression import fit_linear
+from amask_solo.evaluation.regression import Settings, fit_linear
 from amask_solo.evaluation.scores import accuracy
 from tests.evaluation.features import clouds, subject_of
 
@@ -31,7 +31,7 @@ def test_probabilities_are_those_of_scikit_learn(weight_decay):
     features, labels = clouds(200)
     features = features * torch.logspace(-2, 2, 6) + torch.arange(6) * 3
     new = clouds(50, seed=1)[0] * torch.logspace(-2, 2, 6) + torch.arange(6) * 3
-    found = fit_linear(features, labels, num_classes=4, weight_decay=weight_decay)(new).softmax(dim=1)
+    found = fit_linear(features, labels, Settings(4), weight_decay=weight_decay)(new).softmax(dim=1)
     np.testing.assert_allclose(found.detach(), reference(features, labels, new, weight_decay), atol=2e-3)
 
 
@@ -41,14 +41,14 @@ def test_features_that_are_nearly_the_same_do_not_slow_it_down():
     features, labels = clouds(300, dim=40, noise=2.0)
     features = features + 100 * torch.randn(300, 1, generator=draw)
     new = features[:60] + torch.randn(60, 40, generator=draw)
-    found = fit_linear(features, labels, num_classes=4, weight_decay=1e-3)(new).softmax(dim=1)
+    found = fit_linear(features, labels, Settings(4), weight_decay=1e-3)(new).softmax(dim=1)
     np.testing.assert_allclose(found.detach(), reference(features, labels, new, 1e-3), atol=5e-3)
 
 
 def test_sgd_finds_nearly_what_lbfgs_finds():
     train, val = clouds(1000), clouds(500, seed=1)
     one, other = (
-        fit_linear(*train, num_classes=4, weight_decay=1e-2, solver=solver)(val[0]).softmax(dim=1) for solver in SOLVERS
+        fit_linear(*train, Settings(4, solver), weight_decay=1e-2)(val[0]).softmax(dim=1) for solver in SOLVERS
     )
     assert (one - other).abs().max() < 0.03
 
@@ -91,7 +91,7 @@ def test_the_weight_decay_is_chosen_without_validation_images():
 def test_the_classifier_is_fitted_to_all_training_images():
     train = clouds(200, noise=2.0)
     classifier = Linear(weight_decay=[1e-2]).fit(subject_of(train, train))
-    assert torch.equal(classifier.weight, fit_linear(*train, num_classes=4, weight_decay=1e-2).weight)
+    assert torch.equal(classifier.weight, fit_linear(*train, Settings(4), weight_decay=1e-2).weight)
 
 
 def test_its_scores_are_those_of_its_classifier():
@@ -116,7 +116,7 @@ def test_features_that_never_change_are_no_harm():
     new, new_labels = clouds(100, noise=0.01, seed=1)
     # One that moved by rounding alone in training moves in validation.
     moved = torch.cat([new, torch.full((100, 2), 7.1), torch.ones(100, 2)], dim=1)
-    classifier = fit_linear(constant, labels, num_classes=4, weight_decay=1e-3)
+    classifier = fit_linear(constant, labels, Settings(4), weight_decay=1e-3)
     assert accuracy(classifier(moved).detach(), new_labels, num_classes=4) == {"acc1": 100.0}
 
 
@@ -128,7 +128,7 @@ def test_a_collapsed_backbone_scores_the_largest_class():
 
 def test_a_class_without_training_images_is_never_the_answer():
     features, labels = clouds(80, classes=2)
-    classifier = fit_linear(features, labels, num_classes=5, weight_decay=1e-2)
+    classifier = fit_linear(features, labels, Settings(5), weight_decay=1e-2)
     assert classifier(features).argmax(dim=1).max() < 2
 
 
@@ -164,7 +164,7 @@ def test_settings_out_of_range_are_refused(wrong):
 
 def test_a_negative_weight_decay_is_refused():
     with pytest.raises(ValueError, match="at least 0"):
-        fit_linear(*clouds(8), num_classes=4, weight_decay=-1.0)
+        fit_linear(*clouds(8), Settings(4), weight_decay=-1.0)
 
 
 # ---------------------------------------------------------------------- shares of the labels, variants, classes

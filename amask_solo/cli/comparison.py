@@ -13,7 +13,7 @@ from amask_solo.cli.literal import quoted
 from amask_solo.cli.overrides import checked, choice_names, config_folders
 from amask_solo.comparison.budget import check_timed, equal_time
 from amask_solo.comparison.plan import GAME, Run, make_plan
-from amask_solo.comparison.split import CONFIRM, FRACTION, TUNE, check_folder, check_split, split_settings
+from amask_solo.comparison.split import CONFIRM, FRACTION, SETTINGS, TUNE, check_folder, check_split
 from amask_solo.configuration import check_rules
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.files import check_place, expanded
@@ -104,7 +104,7 @@ def _plan(cfg: DictConfig, **more: Any) -> list[Run]:
         arms=made["arms"],
         seeds=made["seed"],
         definitions=made["definitions"],
-        settings=[*split_settings(cfg.split), *made["settings"]],
+        settings=[*SETTINGS[cfg.split], *made["settings"]],
         folder=expanded(cfg.folder),
         **more,
     )

@@ -32,14 +32,7 @@ HANDOVER = "amask_solo.localisers.Handover"
 
 
 def check_timed(settings: Mapping[str, Any]) -> None:
-    """Refuse to time a run by its first steps if later ones cost more.
-
-    Args:
-        settings: The configuration of a run.
-
-    Raises:
-        UserError: If it is known to be such a run.
-    """
+    """Raise a ``UserError`` if a run of this configuration cannot be timed by its first steps: later ones cost more."""
     why = by_name(settings["method"]).until_then
     if not why and HANDOVER in _targets(settings.get("adversary")):
         why = "asks the first localiser of a handover"
@@ -68,7 +61,7 @@ def equal_time(runs: Sequence[Run], *, epochs: int, folder: Path) -> dict[tuple[
     Args:
         runs: All runs of the comparison.
         epochs: Those of the stock method.
-        folder: Of the comparison.
+        folder: The folder of the comparison.
 
     Raises:
         UserError: If a run has too few steps to time.
@@ -77,11 +70,11 @@ def equal_time(runs: Sequence[Run], *, epochs: int, folder: Path) -> dict[tuple[
     kept = json.loads(file.read_text()) if file.is_file() else {}
     # The runs come seed by seed, so the first seed's are the first for each base and arm.
     first = {(run.base, run.arm): run for run in reversed(runs)}
-    asked = {_name(*pair): _settings(run) for pair, run in sorted(first.items())}
+    asked = {"_".join(pair): _settings(run) for pair, run in sorted(first.items())}
     # A run that was begun keeps its length, even if it is continued with another trainer or logger, say.
-    begun = {_name(run.base, run.arm) for run in runs if (run.folder / CONFIG).is_file()}
-    fixed = {name for name in asked if name in kept and (name in begun or _is_of(kept[name], asked[name]))}
-    speed = {name: kept[name]["seconds"] if isinstance(kept[name], dict) else kept[name] for name in fixed}
+    begun = {f"{run.base}_{run.arm}" for run in runs if (run.folder / CONFIG).is_file()}
+    known = {name: kept[name] for name in asked if name in kept}
+    speed = {n: made["seconds"] for n, made in known.items() if n in begun or made["settings"] == asked[n]}
     new = [name for name in asked if name not in speed]
     for _ in range(ROUNDS):
         for name in new:
@@ -91,22 +84,14 @@ def equal_time(runs: Sequence[Run], *, epochs: int, folder: Path) -> dict[tuple[
         kept |= {name: {"seconds": speed[name], "settings": asked[name]} for name in new}
         write_whole(file, json.dumps(kept, indent=2) + "\n")
     return {
-        (base, arm): max(1, round(epochs * speed[_name(base, STOCK)] / speed[_name(base, arm)])) for base, arm in first
+        (base, arm): max(1, round(epochs * speed[f"{base}_{STOCK}"] / speed[f"{base}_{arm}"])) for base, arm in first
     }
-
-
-def _name(base: str, arm: str) -> str:
-    return f"{base}_{arm}"
 
 
 def _settings(run: Run) -> list[str]:
     """Return what the cost of a step depends on: the settings of a run without its seed and folder."""
     same = [text for text in run.settings if not text.startswith(("seed=", "run_folder="))]
     return [*same, *BARE, *([] if run.arm == STOCK else [GAME_ON])]
-
-
-def _is_of(kept: Any, settings: Sequence[str]) -> bool:
-    return isinstance(kept, dict) and kept.get("settings") == settings
 
 
 def _seconds_per_step(settings: Sequence[str], folder: Path) -> float:

@@ -33,12 +33,7 @@ def pretrain(run: Run) -> None:
 
 
 def evaluate(run: Run, protocols: Mapping[str, Any], more: Sequence[str] = ()) -> None:
-    """Evaluate a run.
-
-    Args:
-        run: A finished run.
-        protocols: The protocols to run, each with all of its settings.
-        more: Further arguments of ``amask-evaluate``.
+    """Evaluate a finished run by protocols, each with all of its settings, and ``more`` arguments of amask-evaluate.
 
     Raises:
         UserError: If it fails.
@@ -53,12 +48,7 @@ def _log(run: Run) -> Path:
 
 
 def call(command: str, arguments: Sequence[str], *, log: Path) -> None:
-    """Run a command of this package, and keep what it prints.
-
-    Args:
-        command: ``pretrain`` or ``evaluate``.
-        arguments: Its arguments.
-        log: The file that its output is added to.
+    """Run a command of this package, ``pretrain`` or ``evaluate``, and add what it prints to a log.
 
     Raises:
         UserError: If it fails; with its last line.

@@ -52,21 +52,12 @@ def convergence(records: Sequence[Record]) -> list[Convergence]:
 
     Arms whose accuracy was measured once only, or never, are left out: ``online_knn`` is the key.
     """
-    measured = {
-        pair: [_half_and_end(run.curve) for run in runs]
-        for pair, runs in grouped(record for record in records if len(record.curve) > 1).items()
-    }
-    rows = [
-        Convergence(
-            base,
-            arm,
-            epochs=(ends[0][0][0], ends[0][1][0]),
-            half=fmean(half for (_, half), _ in ends),
-            end=fmean(end for _, (_, end) in ends),
-        )
-        for (base, arm), ends in measured.items()
-    ]
-    return [_placed(row, [other for other in rows if other.base == row.base]) for row in rows]
+    rows = []
+    for (base, arm), runs in grouped(record for record in records if len(record.curve) > 1).items():
+        halves, ends = zip(*(_half_and_end(run.curve) for run in runs), strict=True)
+        epochs = (halves[0][0], ends[0][0])
+        rows.append(Convergence(base, arm, epochs, *(fmean(value for _, value in part) for part in (halves, ends))))
+    return [replace(row, overtook=tuple(other.arm for other in rows if _changed(row, other))) for row in rows]
 
 
 def _half_and_end(curve: Curve) -> tuple[tuple[int, float], tuple[int, float]]:
@@ -74,12 +65,9 @@ def _half_and_end(curve: Curve) -> tuple[tuple[int, float], tuple[int, float]]:
     return min(curve[:-1], key=lambda point: abs(point[0] - end[0] / 2)), end
 
 
-def _placed(row: Convergence, rows: Sequence[Convergence]) -> Convergence:
-    def changed(other: Convergence) -> bool:
-        half, end = row.half - other.half, row.end - other.end
-        return half * end < 0 and max(abs(half), abs(end)) > APART
-
-    return replace(row, overtook=tuple(other.arm for other in rows if changed(other)))
+def _changed(row: Convergence, other: Convergence) -> bool:
+    half, end = row.half - other.half, row.end - other.end
+    return row.base == other.base and half * end < 0 and max(abs(half), abs(end)) > APART
 
 
 def differences_over_epochs(records: Sequence[Record]) -> dict[str, dict[str, list[Curve]]]:

@@ -54,11 +54,7 @@ class Run:
         return _read(self.folder / SUMMARY).get("status") == "finished"
 
     def lacks(self, protocols: Mapping[str, Any]) -> list[str]:
-        """Return the protocols that are still to be run.
-
-        Args:
-            protocols: Each protocol with its settings; a result by other settings does not count.
-        """
+        """Return which of the protocols are still to be run; a result by other settings does not count."""
         results = _read(self.folder / SCORES).get("results", [])
         have = [(result["protocol"], result["settings"]) for result in results]
         return [name for name, settings in protocols.items() if (name, settings) not in have]
@@ -157,11 +153,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def progress(plan: Sequence[Run], protocols: Mapping[str, Any]) -> str:
-    """Return how many runs are done and, from what these took, how long the others will take.
-
-    Args:
-        plan: All runs.
-        protocols: Each protocol that is to be run, with its settings.
+    """Return how many runs are done by all protocols and, from what these took, how long the others will take.
 
     Example:
         >>> progress([], {})

@@ -53,8 +53,7 @@ class Record:
     def by_area(self, score: str) -> list[tuple[float, float]]:
         """Return the hidden area and the accuracy there, both in percent, from nothing hidden; none if not measured.
 
-        Args:
-            score: What each area's score is called before its area, as ``acc1_worst`` in ``acc1_worst_area0.25``.
+        The ``score`` is what comes before the area, as ``acc1_worst`` in ``acc1_worst_area0.25``.
         """
         pattern = re.compile(rf"(.+)/{score}_area([\d.]+)")
         matches = [(match, value) for key, value in self.scores.items() if (match := pattern.fullmatch(key))]
@@ -69,13 +68,8 @@ def read_record(
 ) -> Record:
     """Read a run folder.
 
-    Args:
-        folder: Of the run.
-        base: The base method.
-        arm: How it was masked.
-        seed: Of the run.
-        protocols: Each protocol that counts, with its settings: results of other protocols, or by other settings, are
-            left out, and one without a result is an error. All results count by default.
+    Results of other ``protocols``, or by other settings, are left out, and one without a result is an error; by default
+    all results count.
 
     Raises:
         UserError: If a file is missing or broken, or the run did not finish, or was not evaluated.

@@ -1,20 +1,20 @@
 """The report of a comparison: ``report.md``, ``.html``, ``.csv`` and ``.tex``, plots and mask panels."""
 
 import json
+import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
 from amask_solo.comparison.convergence import APART, CLOSE, Convergence, convergence, convergence_table
 from amask_solo.comparison.convergence import unfinished as unfinished_networks
 from amask_solo.comparison.pictures import (
-    copy_mask_panels,
     draw_accuracy_against_time,
     draw_differences,
     draw_hidden_area,
     draw_training_curves,
-    panels_by_arm,
+    mask_panels,
 )
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
@@ -112,30 +112,31 @@ def write_report(
     records = sorted(records, key=lambda r: (r.base, arm_order(r.arm), r.seed))
     tables = _tables(records, metrics)
     write_whole(folder / "report.csv", csv_text(records))
-    panels, moved = _panels(records, folder), convergence(records)
+    drawn, moved = mask_panels(records), convergence(records)
+    panels = _panels(drawn, folder)
     shown = _shown_tables(records, tables, moved)
     write_whole(folder / "report.tex", _latex(shown))
-    warning, missing = _missing(unfinished or {}, len(records))
+    left = [f"- `{run}`: {why}" for run, why in (unfinished or {}).items()]
     parts = [
         f"# {TITLES[split]}",
-        warning,
+        _warning(len(left), len(records)),
         *_answer(tables, records),
         hidden_parts(records),
         unfinished_networks(moved),
         _scored_on(records, split),
         *_results(shown),
         *_picture_sections(records, tables, folder),
-        _by_area(records, folder),
         *_convergence(shown, records, folder),
         panels,
         *_settings(records, settings, arms or {}, protocols or {}),
         _section("Reproduce", f"```bash\n{command}\n```", f"Commit: {commit or 'not known'}."),
-        missing,
+        *([_section("Missing runs", "\n".join(left))] if left else []),
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
     # The page has a slider through the epochs.
     moving = text.replace(panels, _section("Mask panels", "On the same images.", "[sliders]")) if panels else text
-    write_page(folder / "report.html", moving, sliders=panels_by_arm(records))
+    sliders = {f"{arm} ({run})": pictures for arm, (run, pictures) in drawn.items()}
+    write_page(folder / "report.html", moving, sliders=sliders)
     path = folder / "report.md"
     write_whole(path, text)
     return path
@@ -154,19 +155,15 @@ def _section(title: str, *parts: str) -> str:
 
 
 def _scored_on(records: Sequence[Record], split: str) -> str:
-    numbers = {part: values(records, methodcaller("get", f"{part}_images")) for part in PARTS}
+    numbers = {part: values(records, f"{part}_images") for part in PARTS}
     kinds = " or ".join(dict.fromkeys(scored_kind(record.images) for record in records)) or "validation"
     # A comparison that has only just begun does not know them.
     return " ".join(MEANING[split].format(kind=kinds, **numbers).split())
 
 
-def _missing(unfinished: Mapping[str, str], finished: int) -> tuple[str, str]:
-    """Return a warning for the beginning, and a section for the end; nothing if all runs are there."""
-    if not unfinished:
-        return "", ""
-    total = finished + len(unfinished)
-    warning = f"**Unfinished: {len(unfinished)} of {total} runs are missing here.** The last section names them."
-    return warning, _section("Missing runs", "\n".join(f"- `{run}`: {why}" for run, why in unfinished.items()))
+def _warning(left: int, finished: int) -> str:
+    said = f"**Unfinished: {left} of {left + finished} runs are missing here.** The last section names them."
+    return said if left else ""
 
 
 def _answer(tables: Mapping[str, Sequence[Row]], records: Sequence[Record]) -> Iterator[str]:
@@ -208,13 +205,8 @@ def _picture_sections(records: Sequence[Record], tables: Mapping[str, Sequence[R
     if name := draw_training_curves(records, folder):
         text = "Mean over seeds, in the band from the lowest to the highest run."
         yield _section("Training curves", f"![Online kNN accuracy by epoch]({name})", text)
-
-
-def _by_area(records: Sequence[Record], folder: Path) -> str:
-    name = draw_hidden_area(records, folder)
-    if not name:
-        return ""
-    return _section("Accuracy over hidden area", f"![Accuracy by hidden area]({name})", AREA_NOTE)
+    if name := draw_hidden_area(records, folder):
+        yield _section("Accuracy over hidden area", f"![Accuracy by hidden area]({name})", AREA_NOTE)
 
 
 def _convergence(shown: Mapping[str, Sequence[Table]], records: Sequence[Record], folder: Path) -> Iterator[str]:
@@ -224,10 +216,14 @@ def _convergence(shown: Mapping[str, Sequence[Table]], records: Sequence[Record]
         yield _section("Convergence", table.markdown(), CONVERGENCE_NOTE, picture)
 
 
-def _panels(records: Sequence[Record], folder: Path) -> str:
-    panels = copy_mask_panels(records, folder)
-    pictures = [f'`{arm}` ({run})\n\n<img src="{name}" width="480" alt="Masks">' for arm, run, name in panels]
-    return _section("Mask panels", "After the last epoch, on the same images.", *pictures) if panels else ""
+def _panels(drawn: Mapping[str, tuple[str, Sequence[Path]]], folder: Path) -> str:
+    """Copy the last panel of each arm into the folder, and return a section that shows them."""
+    shown = []
+    for arm, (run, pictures) in drawn.items():
+        name = f"masks_{re.sub(r'[^A-Za-z0-9_-]', '_', arm)}.png"
+        shutil.copyfile(pictures[-1], folder / name)
+        shown.append(f'`{arm}` ({run})\n\n<img src="{name}" width="480" alt="Masks">')
+    return _section("Mask panels", "After the last epoch, on the same images.", *shown) if shown else ""
 
 
 def _settings(

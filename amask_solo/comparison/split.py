@@ -13,7 +13,9 @@ TUNE, CONFIRM = "tune", "confirm"
 FRACTION = "data.tune_fraction"
 """The setting of a run that decides. It belongs to the data, so that training and evaluation see the same parts."""
 
-FIFTH = f"++{FRACTION}=0.2"
+SETTINGS = {TUNE: [f"++{FRACTION}=0.2"], CONFIRM: []}
+"""What a split adds to all runs, before their own settings."""
+
 FILE = "split.txt"
 
 TITLES = {TUNE: "Choosing settings, not a result", CONFIRM: "Stock against masked"}
@@ -41,23 +43,8 @@ def scored_kind(images: Mapping[str, Any]) -> str:
     return declared or ("test" if "test" in named.lower() else "validation")
 
 
-def split_settings(split: str) -> list[str]:
-    """Return what a split adds to all runs, before their own settings.
-
-    Example:
-        >>> split_settings("tune"), split_settings("confirm")
-        (['++data.tune_fraction=0.2'], [])
-    """
-    return [FIFTH] if split == TUNE else []
-
-
 def check_split(split: str, fraction: float, protocols: Mapping[str, Any]) -> None:
-    """Compare a split with the share of the training images that a run is scored on.
-
-    Args:
-        split: That of the comparison.
-        fraction: What the run's :data:`FRACTION` is.
-        protocols: Those that are to be run, each with its settings.
+    """Compare a split with the share of the training images that a run is scored on, its :data:`FRACTION`.
 
     Raises:
         UserError: If runs would be scored on other images than the split says.

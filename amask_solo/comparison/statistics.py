@@ -75,12 +75,7 @@ def paired_difference(values: Mapping, reference: Mapping) -> Difference | None:
     With :math:`d_i` the :math:`n` differences and :math:`s` their standard deviation, the interval is
     :math:`\bar d \pm t_{0.975,\,n-1}\, s / \sqrt n`.
 
-    Args:
-        values: Pair -> value.
-        reference: The same of what it is compared with; pairs that only one of them has are left out.
-
-    Returns:
-        None if there is no pair.
+    Both mappings are pair -> value; pairs that only one of them has are left out. None if there is no pair.
 
     Example:
         >>> paired_difference({0: 3.0, 1: 5.0, 2: 9.0}, {0: 1.0, 1: 3.0}).mean
@@ -105,11 +100,8 @@ def image_interval(pairs: Sequence[tuple[Right, Right]]) -> Interval | None:
     Runs that were scored on the same images share their luck, which no number of seeds shows. The images are drawn
     again, with all their runs, and the middle 95 % of the mean differences are kept (percentiles).
 
-    Args:
-        pairs: For each pair of runs, which images each of the two classified correctly.
-
-    Returns:
-        In points; None if there is no pair, or not all were scored on the same number of images.
+    A pair of runs says which images each of the two classified correctly. The interval is in points; None if there is
+    no pair, or not all were scored on the same number of images.
 
     References:
         Efron and Tibshirani, `An Introduction to the Bootstrap <https://doi.org/10.1201/9780429246593>`_, 1993.
@@ -134,12 +126,8 @@ def image_interval(pairs: Sequence[tuple[Right, Right]]) -> Interval | None:
 def compare(records: Iterable[Record], metric: str) -> list[Row]:
     """Return one row a base and arm; after them, if there are several bases, one an arm over all of them.
 
-    Args:
-        records: Runs in any order; those without the metric are left out.
-        metric: ``protocol/score``.
-
-    Returns:
-        Rows whose differences to stock and to random masks, together, are the family that :func:`corrected` knows of.
+    Runs without the metric, ``protocol/score``, are left out. The differences of all rows to stock and to random masks
+    are the family that :func:`corrected` knows of.
     """
     groups = grouped(record for record in records if metric in record.scores)
     rows = []
@@ -164,9 +152,6 @@ def corrected(rows: Sequence[Row]) -> list[Row]:
     Bonferroni's: with :math:`k` intervals in the rows each is made as if its confidence were :math:`1 - 0.05 / k`.
     However they depend on one another, the chance that any of them leaves out the true difference is then at most
     5 %. It takes normal differences, as Student's t does.
-
-    Args:
-        rows: Of one metric: its bases, and all of them together.
     """
     family = sum(d.counts is not None for row in rows for d in row.differences.values())
     return [

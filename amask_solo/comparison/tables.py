@@ -2,9 +2,8 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
-from operator import methodcaller
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
@@ -143,15 +142,15 @@ def _game(record: Record) -> dict[str, float | None]:
 
 def facts_table(records: Sequence[Record]) -> Table:
     """Return what the runs were made of and on; several values where they differ."""
-    rows = [[name.replace("_", " "), values(records, methodcaller("get", name))] for name in FACTS]
+    rows = [[name.replace("_", " "), values(records, name)] for name in FACTS]
     packages = dict.fromkeys(name for record in records for name in record.summary["versions"])
     rows += [[name, _in_common(record.summary["versions"].get(name) for record in records)] for name in packages]
     return Table(["", ""], [row for row in rows if row[1]])
 
 
-def values(records: Sequence[Record], get: Callable[[dict[str, Any]], Any]) -> str:
-    """Return what the runs have in common, or all that they have where they differ."""
-    return _in_common(get(record.summary) for record in records)
+def values(records: Sequence[Record], name: str) -> str:
+    """Return what the summaries of the runs have in common under a name, or all that they have where they differ."""
+    return _in_common(record.summary.get(name) for record in records)
 
 
 def _in_common(found: Iterable[Any]) -> str:

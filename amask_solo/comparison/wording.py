@@ -117,11 +117,12 @@ def _covers_zero(ends: Interval) -> bool:
 
 def sentences(rows: Iterable[Row], reference: str) -> list[str]:
     """Return one sentence for each row that can be compared with a reference."""
-    return [
-        f"`{row.arm}` against `{reference}`: {verdict(row.differences.get(reference), unit=_unit(row))}."
-        for row in rows
-        if row.arm not in (STOCK, reference)
-    ]
+    said = []
+    for row in rows:
+        if row.arm not in (STOCK, reference):
+            shown = verdict(row.differences.get(reference), unit="pair" if row.base == POOLED else "seed")
+            said.append(f"`{row.arm}` against `{reference}`: {shown}.")
+    return said
 
 
 LEFT = {
@@ -137,8 +138,7 @@ LEFT = {
 def hidden_parts(records: Sequence[Record]) -> str:
     """Say what accuracy is left under worse and worse occlusion; nothing if no run was attacked.
 
-    Args:
-        records: Runs in the order in which arms are shown; the numbers are means over bases and seeds.
+    The arms are in the order of the runs; the numbers are means over bases and seeds.
     """
     kinds = [kind for kind in LEFT if all(kind in record.scores for record in records)]
     if not records or not any(kind.startswith("attack/") for kind in kinds):
@@ -156,12 +156,7 @@ def hidden_parts(records: Sequence[Record]) -> str:
 
 
 def answer(rows: Sequence[Row], metric: str) -> str:
-    """Return the report's answer: a paragraph, and a list of what each base says if there are several.
-
-    Args:
-        rows: Of one metric.
-        metric: Its ``protocol/score``.
-    """
+    """Return the report's answer by one metric: a paragraph, and a list of what each base says if there are several."""
     bases = list(dict.fromkeys(row.base for row in rows))
     if not bases:
         return "No run is finished, so there is no answer yet."
@@ -177,11 +172,7 @@ def answer(rows: Sequence[Row], metric: str) -> str:
 
 
 def caution(tables: Iterable[Sequence[Row]]) -> str:
-    """Say once what the words do not mean, and for how many differences they hold; nothing if nothing is compared.
-
-    Args:
-        tables: All rows of the report, metric by metric.
-    """
+    """Say once what the words do not mean, and for how many differences they hold; nothing if nothing is compared."""
     families = [[d for row in rows for d in row.differences.values()] for rows in tables]
     text = '"No difference seen" means that these runs cannot tell, not that there is none.' if any(families) else ""
     count = max((sum(d.counts is not None for d in family) for family in families), default=0)
@@ -196,11 +187,9 @@ def caution(tables: Iterable[Sequence[Row]]) -> str:
 
 
 def over_images(tables: Iterable[Sequence[Row]], count: int | None) -> str:
-    """Say what the intervals over seeds leave out, and how much a single image weighs; nothing if nothing is compared.
+    """Say what the intervals over seeds leave out, and how much one of ``count`` images weighs.
 
-    Args:
-        tables: All rows of the report, metric by metric.
-        count: The images that were scored, if all runs have as many.
+    Nothing if nothing is compared; the second part only if all runs have as many images.
     """
     differences = [d for rows in tables for row in rows for d in row.differences.values()]
     if not differences:
@@ -221,7 +210,3 @@ def _said(rows: Iterable[Row], base: str) -> dict[str, str]:
     known = {row.arm for row in rows} | {reference for row in rows for reference in row.differences}
     said = {reference: " ".join(sentences(rows, reference)) for reference in QUESTIONS if reference in known}
     return {reference: text for reference, text in said.items() if text}
-
-
-def _unit(row: Row) -> str:
-    return "pair" if row.base == POOLED else "seed"

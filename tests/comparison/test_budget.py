@@ -70,13 +70,14 @@ def test_a_run_that_was_begun_keeps_its_length(tmp_path, timed):
     runs = [replace(run, folder=tmp_path / run.name) for run in runs]
     (tmp_path / "byol_random_seed0").mkdir()
     (tmp_path / "byol_random_seed0" / "config.yaml").touch()
-    (tmp_path / "speed.json").write_text('{"byol_random": 0.2}')  # as of version 0.7
+    (tmp_path / "speed.json").write_text('{"byol_random": {"seconds": 0.2, "settings": []}}')
     assert equal_time(runs, epochs=8, folder=tmp_path)["byol", "random"] == 4
     assert {arguments[0] for arguments in timed} == {"method=byol"}
 
 
-def test_speeds_of_unknown_settings_do_not_count(tmp_path, timed):
-    (tmp_path / "speed.json").write_text('{"byol_stock": 1.0, "byol_random": 1.0}')
+def test_speeds_of_other_settings_do_not_count(tmp_path, timed):
+    other = {"seconds": 1.0, "settings": []}
+    (tmp_path / "speed.json").write_text(json.dumps({"byol_stock": other, "byol_random": other}))
     assert equal_time(plan(), epochs=8, folder=tmp_path)["byol", "random"] == 2
 
 

@@ -1,12 +1,12 @@
 import pytest
 
-from amask_solo.comparison.split import CONFIRM, TUNE, check_folder, check_split, note_split, split_settings
+from amask_solo.comparison.split import CONFIRM, SETTINGS, TUNE, check_folder, check_split, note_split
 from amask_solo.errors import UserError
 
 
 def test_tuning_holds_out_training_images_before_the_settings_of_the_runs():
-    assert split_settings(CONFIRM) == []
-    assert split_settings(TUNE) == ["++data.tune_fraction=0.2"]
+    assert SETTINGS[CONFIRM] == []
+    assert SETTINGS[TUNE] == ["++data.tune_fraction=0.2"]
 
 
 @pytest.mark.parametrize(

@@ -49,9 +49,8 @@ class LastCheckpoint(Checkpoint):
         self.path, self.every_n_epochs = Path(folder) / LAST, every_n_epochs
         self._within_epoch = False
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, *_: Any) -> None:
         """Note that an epoch has begun; Lightning's count of batches does not show it between two epochs."""
-        del trainer, pl_module, batch, batch_idx
         self._within_epoch = True
 
     def on_train_epoch_end(self, trainer: Any, pl_module: LightningModule) -> None:  # noqa: ARG002

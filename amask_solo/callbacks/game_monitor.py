@@ -37,13 +37,9 @@ class GameMonitor(Callback):
     before clipping. The row of an epoch has the mean of the logged ``masks/*``.
 
     A NaN loss without a NaN gradient does not count as a failure, since DeepCluster-v2 has one in its first epoch.
-
-    Args:
-        stop_on_nan: Whether NaN or infinite numbers end the run; the last sound checkpoint is kept.
     """
 
-    def __init__(self, *, stop_on_nan: bool = True) -> None:
-        self.stop_on_nan = stop_on_nan
+    def __init__(self) -> None:
         self._report = Report()
         self._seen: list[dict[str, Tensor]] = []
         self._due = False
@@ -82,9 +78,8 @@ class GameMonitor(Callback):
         self._turn = self._grad_norm = None
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]
 
-    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:  # noqa: ARG002
         """Take the turn before the method releases it."""
-        del trainer, loss
         if self._due:
             self._turn = getattr(getattr(pl_module, "step", None), "turn", None)
 
@@ -146,8 +141,6 @@ class GameMonitor(Callback):
         self._report(diagnose(means), trainer)
 
     def _stop(self, trainer: Trainer, what: str, batch_idx: int | None) -> None:
-        if not self.stop_on_nan:
-            return
         where = f"epoch {trainer.current_epoch}" + ("" if batch_idx is None else f", batch {batch_idx}")
         # Our callback knows its file from the beginning, Lightning's once it has written one.
         files = [getattr(c, "path", None) or getattr(c, "best_model_path", "") for c in trainer.checkpoint_callbacks]

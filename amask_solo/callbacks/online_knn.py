@@ -26,7 +26,6 @@ class OnlineKNN(Callback):
         prepare: Makes normalized images of uint8 images, on the device.
         backbone: The name of the backbone in the model.
         k: The number of neighbors that vote.
-        temperature: The temperature of the votes.
         every_n_epochs: The number of epochs between two measurements; the last epoch is always measured.
     """
 
@@ -39,11 +38,10 @@ class OnlineKNN(Callback):
         prepare: Callable[[Tensor], Images],
         backbone: str,
         k: int = 20,
-        temperature: float = 0.07,
         every_n_epochs: int = 1,
     ) -> None:
         self.train, self.val, self.load, self.prepare, self.backbone = train, val, load, prepare, backbone
-        self.k, self.temperature, self.every_n_epochs = k, temperature, every_n_epochs
+        self.k, self.every_n_epochs = k, every_n_epochs
         self._loaders: list[Iterable] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
@@ -68,10 +66,9 @@ class OnlineKNN(Callback):
         # A loader draws a seed from the global stream, which would change the order of the training images.
         precision = trainer.precision_plugin.forward_context()
         with evaluating(network), torch.no_grad(), torch.random.fork_rng(devices=[]), precision:
-            (train, labels), (test, expected) = (
-                self._features(network, loader, pl_module.device) for loader in self._loaders
-            )
-        predicted = weighted_knn(train, labels, test, k=self.k, temperature=self.temperature)
+            seen = [self._features(network, loader, pl_module.device) for loader in self._loaders]
+        (train, labels), (test, expected) = seen
+        predicted = weighted_knn(train, labels, test, k=self.k)
         return 100 * (predicted == expected).float().mean().item()
 
     def _features(self, network: torch.nn.Module, loader: Iterable, device: torch.device) -> tuple[Tensor, Tensor]:

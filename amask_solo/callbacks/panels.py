@@ -12,7 +12,7 @@ from torch import Tensor
 from amask_solo.augment.views import Filter
 from amask_solo.maskers.base import masks_anything
 from amask_solo.maskers.random import NoMasks
-from amask_solo.visualization import denormalize, hard_view_panel, mask_panel, save_panel
+from amask_solo.visualization.panels import denormalize, hard_view_panel, mask_panel, save_panel
 
 MAX_UPLOADS = 20
 
@@ -23,7 +23,7 @@ class MaskPanels(Callback):
     There are no pictures for a method without an adversary, or with a masker that hides nothing.
 
     Args:
-        images: Some images, ``(B, 3, H, W)``, uint8 or floats in [0, 1]; the first eight are drawn.
+        images: Some uint8 images, ``(B, 3, H, W)``; the first eight are drawn.
         mean: Mean of each channel for normalization.
         std: Standard deviation of each channel.
         view_filter: The filter that the views of the run pass last.
@@ -41,8 +41,7 @@ class MaskPanels(Callback):
         folder: str | Path,
         every: int = 1,
     ) -> None:
-        images = images[:8]
-        self.images = images.float() if images.is_floating_point() else images.float() / 255
+        self.images = images[:8].float() / 255
         self.mean, self.std, self.view_filter = tuple(mean), tuple(std), view_filter
         self.folder, self.every = Path(folder), every
 
@@ -59,9 +58,9 @@ class MaskPanels(Callback):
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule, *, epoch: int) -> None:
         adversary = getattr(pl_module, "adversary", None)
-        if adversary is None or isinstance(adversary.masker, NoMasks) or not trainer.is_global_zero:
+        if adversary is None or not trainer.is_global_zero:
             return
-        if not masks_anything(adversary.masker):
+        if isinstance(adversary.masker, NoMasks) or not masks_anything(adversary.masker):
             return
         mean, std = (torch.tensor(x).view(-1, 1, 1) for x in (self.mean, self.std))
         view = ((self.images - mean) / std).to(pl_module.device)

@@ -38,21 +38,14 @@ def tell(line: str) -> None:
 def progress_bar(*, first_epoch: int = 0) -> ProgressBar:
     """Return a bar for a terminal, or a callback that prints one line for each epoch, which suits a log file.
 
-    It must come after the callbacks whose numbers it shows.
-
-    Args:
-        first_epoch: The first epoch, from 0, in which the method has a loss.
+    It must come after the callbacks whose numbers it shows. The method has a loss from ``first_epoch`` on.
     """
     shown = partial(_shown, first_epoch=first_epoch)
     return _Bar(shown) if Console().is_terminal else _Lines(shown)
 
 
 class Beginning(Callback):
-    """Print one line before the first epoch: images, views, device, network and steps.
-
-    Args:
-        facts: The plain values that :class:`~amask_solo.callbacks.summary.Summary` has of the run.
-    """
+    """Print one line before the first epoch, from the facts of a ``Summary``: images, device, network and steps."""
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
         self.facts = facts
@@ -73,13 +66,9 @@ class Beginning(Callback):
         Console().print(f"{line}{processes}; {steps} step{'s' if steps != 1 else ''} an epoch", **PLAIN)
 
 
-def _callbacks(trainer: Trainer) -> list[Callback]:
-    return trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it where no type checker looks
-
-
-def _shown(trainer: Trainer, *, first_epoch: int) -> dict[str, str]:
+def _shown(trainer: Any, *, first_epoch: int) -> dict[str, str]:
     metrics = trainer.callback_metrics
-    stale = [c for c in _callbacks(trainer) if isinstance(c, OnlineKNN) and not c.is_due(trainer)]
+    stale = [c for c in trainer.callbacks if isinstance(c, OnlineKNN) and not c.is_due(trainer)]
     loss = dict.fromkeys([*filter(LOSS.fullmatch, metrics)][:1], "loss")
     # Without labels, the host's classifier has a loss of 0 that nobody measured, and an accuracy of 0.
     unlabeled = not metrics.get("train_class_loss")
@@ -110,12 +99,10 @@ class _Lines(ProgressBar):
     def enable(self) -> None:
         """Do nothing: there are no bars to show."""
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        del trainer, pl_module
+    def on_train_epoch_start(self, *_: Any) -> None:
         self._start = time.perf_counter()
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        del pl_module
+    def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.is_global_zero:
             numbers = "  ".join(f"{name} {value}" for name, value in self._shown(trainer).items())
             seconds = time.perf_counter() - self._start

@@ -18,8 +18,6 @@ REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)
 
 LOOK = 10  # steps between two checks for signals of the other processes, which wait for the device
 
-Handler = Callable[[int, FrameType | None], Any]
-
 
 class EndAtSignal(Callback):
     """At a signal, save a checkpoint and end all processes of the run after the same step; then run the old handler.
@@ -29,16 +27,13 @@ class EndAtSignal(Callback):
 
     Within a job of submitit, SIGTERM saves the run but does not end it: submitit waits for a second signal before it
     queues the job again, and if none comes, SLURM itself queues a job again that is still running.
-
-    Args:
-        checkpoint: The file to write.
     """
 
     def __init__(self, checkpoint: str | Path) -> None:
         self.path = Path(checkpoint)
         self._told: int | None = None
         self._save_next = False
-        self._requeue: dict[int, Handler] = {}
+        self._requeue: dict[int, Callable[[int, FrameType | None], Any]] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Install the handlers; Lightning restores the old ones at the end."""
@@ -61,16 +56,14 @@ class EndAtSignal(Callback):
             _say("Interrupted: the run ends after this step, and is saved. Ctrl-C again ends it at once, unsaved.")
         self._told = number
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """Save the state after the last step, which the method has ended by now."""
-        del pl_module, batch, batch_idx
         if self._save_next:
             trainer.save_checkpoint(self.path)
             self._save_next = False
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
         """Leave out the batch that has been fetched but not begun."""
-        del trainer, pl_module
         if self._save_next:
             progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
             progress["is_last_batch"] = False

@@ -59,9 +59,8 @@ class Summary(Callback):
     def _seconds(self) -> float:
         return self._before + (time.perf_counter() - self._start if self._running else 0.0)
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_start(self, *_: Any) -> None:
         """Exclude the time between epochs."""
-        del trainer, pl_module
         self._last = None
 
     def on_train_batch_end(self, *_: Any) -> None:

@@ -12,8 +12,6 @@ from amask_solo.data import ImageData
 from amask_solo.data.reading import describe_range
 from amask_solo.errors import UserError
 
-Stat = tuple[float, ...]
-
 
 class AsTrained(NamedTuple):
     """Images for a backbone.
@@ -41,26 +39,22 @@ def load_as_trained(
     A backbone expects what it was trained with: other images that are brighter are seen as such, not made alike. Only
     files that hold another kind of numbers (8 bits, whole numbers or numbers with a point) have a range of their own.
 
-    Args:
-        node: The images.
-        given: What the user said of them, which takes precedence.
-        run: The configuration of the training, if there is one.
-        checkpoint: Its checkpoint.
+    What the user has ``given`` takes precedence; ``run`` is the configuration of the training, if there is one.
 
     Raises:
         UserError: If they cannot be loaded, or have another number of channels than those of the training.
     """
     known, own = node_arguments(node, "data"), dict(given or {})
+    plain: Any = OmegaConf.to_container(node, resolve=True)
     reading = trained_reading(checkpoint)
     taken = {
         key: value
         for key, value in reading.items()
         if value is not None and known is not None and key in known.names and own.get(key) in (None, "auto")
     }
-    asked: Any = OmegaConf.create({**_plain(node), **taken})
-    data = instantiate(asked, "data")
+    data = instantiate(OmegaConf.create({**plain, **taken}), "data")
     found = {"image_size": data.image_size} | ({"value_range": list(data.value_range)} if data.value_range else {})
-    settings = {**_plain(node), **{key: value for key, value in taken.items() if key != "value_range"}, **found}
+    settings = {**plain, **{key: value for key, value in taken.items() if key != "value_range"}, **found}
     data, normalized_by = _normalized(data, node, given, run, checkpoint)
     if data.train.channels != len(data.mean):
         raise UserError(
@@ -86,11 +80,7 @@ def trained_reading(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _plain(node: DictConfig) -> Any:
-    return OmegaConf.to_container(node, resolve=True)
-
-
-def trained_statistics(run: DictConfig | None, checkpoint: Checkpoint) -> dict[str, Stat]:
+def trained_statistics(run: DictConfig | None, checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:
     """Return ``mean`` and ``std`` of a training's images if its checkpoint or ``config.yaml`` has numbers."""
     for said in (images_of(checkpoint), run.data if run is not None else {}):
         found = {key: said.get(key) for key in ("mean", "std")}

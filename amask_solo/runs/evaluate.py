@@ -7,9 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
 from amask_solo.callbacks.loggers import finish
 from amask_solo.callbacks.summary import device_name, versions
@@ -38,14 +36,13 @@ from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.maskers.base import Masker, masks_anything
 from amask_solo.runs.as_trained import load_as_trained
 from amask_solo.runs.page import write_run_page
-from amask_solo.runs.run_folder import Places
 
 Tell = Callable[..., Any]
 """Reports the present activity, ``tell(doing)``, and for long ones the progress, ``tell(doing, how_far)``."""
 
 
 class Outcome(NamedTuple):
-    """The outcome of an evaluation: the new results in the file at ``path``, and why other protocols have none.
+    """The outcome of an evaluation.
 
     Attributes:
         path: The file with all results.
@@ -62,7 +59,7 @@ class Outcome(NamedTuple):
     said: str
 
 
-def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
+def evaluate(cfg: DictConfig, places: tuple[Path, Path], tell: Tell) -> Outcome:
     """Run protocols on a checkpoint, and write each result as soon as it is there.
 
     Args:
@@ -90,11 +87,13 @@ def evaluate(cfg: DictConfig, places: Places, tell: Tell) -> Outcome:
             tell(doing)
             subject.tell = partial(tell, doing)
             try:
-                result = _result(name, protocol, subject, **made_by, settings=_plain(cfg.protocol[name]))
-                result |= _files(subject, beside=path.parent)
+                settings = OmegaConf.to_container(cfg.protocol[name], resolve=True)
+                result = _result(name, protocol, subject, **made_by, settings=settings)
             except UserError as error:
                 outcome.mistakes[name] = error
                 continue
+            if files := [file.relative_to(path.parent).as_posix() for file in subject.written]:
+                result["files"] = files
             add_result(path, facts, result)
             outcome.results.append(result)
             for logger in loggers:
@@ -131,16 +130,6 @@ def _result(name: str, protocol: Protocol, subject: Subject, **made_by: Any) -> 
     }
 
 
-def _files(subject: Subject, *, beside: Path) -> dict[str, list[str]]:
-    """Return the files that a protocol has left, from the folder of the results."""
-    found = [file.relative_to(beside).as_posix() for file in subject.written]
-    return {"files": found} if found else {}
-
-
-def _plain(node: DictConfig) -> Any:
-    return OmegaConf.to_container(node, resolve=True)
-
-
 def _protocol(node: DictConfig, where: str) -> Protocol:
     protocol = instantiate(node, where)
     if not isinstance(protocol, Protocol):
@@ -173,7 +162,7 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
         seed=cfg.seed,
         view_filter=trusted_filter(view_filter, file, trust=cfg.trust),
         # The projector is the student's.
-        make_head=lambda: _head(checkpoint, run, device) if cfg.which == "student" else None,
+        make_head=lambda: load_head(checkpoint, run) if cfg.which == "student" else None,
     )
     facts = {
         "checkpoint": str(file),  # as it was given: results are shared, and folders are private
@@ -211,14 +200,8 @@ def _masker(
         # The backbone is intact, and most protocols need no masker.
         warnings.warn(f"Evaluated without its masker. {error}", stacklevel=1)
         return None
-    if masker and not masks_anything(masker):
+    if masker is None or not masks_anything(masker):
         return None
     once = cache(teacher)
-    if masker:
-        lend_backbone(masker, lambda images: once().to(images.device).maps(images))
+    lend_backbone(masker, lambda images: once().to(images.device).maps(images))
     return masker
-
-
-def _head(checkpoint: Checkpoint, run: DictConfig | None, device: torch.device) -> nn.Module | None:
-    head = load_head(checkpoint, run)
-    return head.to(device) if head else None

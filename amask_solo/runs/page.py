@@ -9,8 +9,9 @@ from typing import Any
 from amask_solo.curves import read_curves
 from amask_solo.evaluation.results import EVALUATION, read_results
 from amask_solo.layout import CONFIG, METRICS, SUMMARY
-from amask_solo.visualization import drawn_panels, run_curves, save_panel
 from amask_solo.visualization.page import write_page
+from amask_solo.visualization.panels import drawn_panels, save_panel
+from amask_solo.visualization.plots import run_curves
 
 LOSS = re.compile(r"train_(?!.*class).*(loss|neg_cos_sim)_epoch")
 """The columns in which the host logs its objective."""
@@ -28,7 +29,7 @@ CURVES: dict[str, str | re.Pattern[str]] = {
 PICTURE = "curves.png"
 
 
-def write_run_page(folder: Path) -> Path:
+def write_run_page(folder: Path) -> None:
     """Write ``report.html`` into the folder of a finished run, or raise a ``UserError`` if that fails."""
     summary = json.loads((folder / SUMMARY).read_text())
     curves = read_curves(folder / METRICS, CURVES)
@@ -42,9 +43,8 @@ def write_run_page(folder: Path) -> Path:
     if results := read_results(folder / EVALUATION).get("results"):
         text += ["## Evaluation", _scores(results), *_pictures(results, folder)]
     text += ["## Settings", f"```yaml\n{(folder / CONFIG).read_text()}```"]
-    page = write_page(folder / "report.html", "\n\n".join(text) + "\n", sliders=sliders)
+    write_page(folder / "report.html", "\n\n".join(text) + "\n", sliders=sliders)
     (folder / PICTURE).unlink(missing_ok=True)
-    return page
 
 
 def _table(summary: Mapping[str, Any]) -> str:

@@ -47,16 +47,13 @@ from amask_solo.settings.pretraining import check_views
 
 
 def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> dict[str, Any]:
-    """Pretrain one method on one data set.
+    """Pretrain one method on one data set, and return the content of ``summary.json``.
 
     Args:
         cfg: The composed configuration, as in ``configs/pretrain.yaml``, checked by
             :func:`~amask_solo.settings.pretraining.check_values_and_names`.
         folder: The run folder from :func:`~amask_solo.runs.run_folder.find`.
         checkpoint: The checkpoint of a resumed run.
-
-    Returns:
-        The content of ``summary.json``.
 
     Raises:
         UserError: If a setting, a path or a file is wrong.
@@ -199,10 +196,7 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
         picks = torch.randperm(len(shown), generator=torch.Generator().manual_seed(0))[:8].tolist()
         sample = evaluation_crop(torch.stack([shown.image(place) for place in picks]), images.image_size)
         drawn = {"mean": images.mean, "std": images.std, "folder": folder / "masks", "every": cfg.mask_panels}
-        chosen += [
-            MaskPanels(sample, view_filter=data.views.view_filter, **drawn),
-            HardViewPanels(**drawn),
-        ]
+        chosen += [MaskPanels(sample, view_filter=data.views.view_filter, **drawn), HardViewPanels(**drawn)]
     # The bar shows the numbers of the other callbacks, so it comes after them.
     facts = _facts(cfg, images)
     first_epoch = by_name(cfg.method).first_epoch
@@ -213,15 +207,12 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
     return [*chosen, *checkpoints(folder / CHECKPOINTS, monitor=monitor, **every)]
 
 
-def _named(backbone: DictConfig) -> str:
-    return " ".join([backbone.name, *(f"{key}={value}" for key, value in (backbone.get("kwargs") or {}).items())])
-
-
 READ = ("value_range", "bands", "object_share", "fingerprint")
 """What a summary says of the images if it is known."""
 
 
 def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:
+    backbone_kwargs = (cfg.backbone.get("kwargs") or {}).items()
     return {
         "method": cfg.method,
         "data": images.name,
@@ -232,7 +223,7 @@ def _facts(cfg: DictConfig, images: ImageData) -> dict[str, Any]:
         "mean": images.mean,
         "std": images.std,
         **{key: found for key in READ if (found := getattr(images, key)) is not None},
-        "backbone": _named(cfg.backbone),
+        "backbone": " ".join([cfg.backbone.name, *(f"{key}={value}" for key, value in backbone_kwargs)]),
         "epochs": cfg.max_epochs,
         "batch_size": cfg.optimizer.batch_size,
         "seed": cfg.seed,

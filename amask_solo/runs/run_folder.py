@@ -9,7 +9,7 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -168,15 +168,8 @@ def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-class Places(NamedTuple):
-    """The files of an evaluation."""
-
-    checkpoint: Path
-    results: Path
-
-
-def find_places(cfg: DictConfig) -> Places:
-    """Return the checkpoint and the file for the results.
+def find_places(cfg: DictConfig) -> tuple[Path, Path]:
+    """Return the checkpoint of an evaluation and the file for its results.
 
     Raises:
         UserError: If there is no checkpoint, or the results cannot be written.
@@ -186,4 +179,4 @@ def find_places(cfg: DictConfig) -> Places:
     path = expanded(cfg.output) if cfg.output else beside
     check_place(path, "output")
     read_results(path)
-    return Places(file, path)
+    return file, path

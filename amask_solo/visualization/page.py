@@ -24,7 +24,7 @@ WIDTHS = (1000, 700, 500, 350, 250)  # pixels; the first that fits is taken
 QUALITY = 80  # of JPEG
 
 
-def write_page(path: str | Path, text: str, *, sliders: Mapping[str, Sequence[Path]] | None = None) -> Path:
+def write_page(path: Path, text: str, *, sliders: Mapping[str, Sequence[Path]]) -> None:
     """Write a page.
 
     Args:
@@ -32,12 +32,8 @@ def write_page(path: str | Path, text: str, *, sliders: Mapping[str, Sequence[Pa
         text: What it says, in Markdown; its pictures lie beside the file and go into it.
         sliders: Title -> pictures of a slider, in order. If there are many, some are left out evenly, but not the first
             and the last. Sliders are at the end of the page, or in place of a line ``[sliders]``.
-
-    Returns:
-        The file.
     """
-    path = Path(path)
-    shown = {title: pictures for title, pictures in (sliders or {}).items() if pictures}
+    shown = {title: pictures for title, pictures in sliders.items() if pictures}
     most = max(2, PICTURES // max(1, len(shown)))
     chosen = {title: spread(pictures, most) for title, pictures in shown.items()}
     room = ROOM // max(1, sum(map(len, chosen.values())))
@@ -54,7 +50,6 @@ def write_page(path: str | Path, text: str, *, sliders: Mapping[str, Sequence[Pa
     template = Environment(autoescape=True).from_string(files(__package__).joinpath("page.html").read_text())
     content = template.render(title=title[1] if title else path.stem, body=Markup(body), sliders=made)  # noqa: S704
     write_whole(path, content)
-    return path
 
 
 def spread(pictures: Sequence[Path], most: int) -> list[Path]:

@@ -15,9 +15,6 @@ from torch import Tensor
 from amask_solo._types import Images, Masks
 from amask_solo.files import write_whole
 
-Pictures = Float[Tensor, "_ _ _ _"]
-"""Images of any number of channels, which need not be that of others beside them."""
-
 PALETTE = ("#E69F00", "#0072B2", "#CC79A7", "#009E73", "#D55E00", "#56B4E9", "#F0E442")
 """Colors of the masks, in turn; color-blind readers can tell them apart (Okabe and Ito, `Color Universal Design
 <https://jfly.uni-koeln.de/color/>`_, 2008; the order is ours)."""
@@ -34,12 +31,7 @@ ROUNDING = 1e-4  # the largest difference that counts as none, on the scale of [
 
 
 def denormalize(images: Images, mean: Sequence[float], std: Sequence[float]) -> Images:
-    """Undo the normalization of images and clip them to [0, 1].
-
-    Args:
-        images: Normalized images.
-        mean: Mean of each channel that was subtracted.
-        std: Standard deviation of each channel that was divided by.
+    """Undo the normalization of images by the mean and standard deviation of each channel, and clip them to [0, 1].
 
     Example:
         >>> denormalize(torch.zeros(1, 3, 1, 1), (0.1, 0.2, 0.3), (1.0, 1.0, 1.0)).flatten()
@@ -150,13 +142,10 @@ def drawn_panels(run: Path, kind: str = "epoch") -> list[Path]:
     return sorted((run / "masks").glob(f"{kind}_*.png"))
 
 
-def draw_columns(columns: Sequence[tuple[str, Pictures]], *, title: str | None) -> tuple[Figure, list[list[Axes]]]:
-    """Draw a row an image, and return the places of its pictures, row by row.
-
-    Args:
-        columns: The name of each column, and its pictures from top to bottom, RGB in [0, 1].
-        title: A line above the grid.
-    """
+def draw_columns(
+    columns: Sequence[tuple[str, Float[Tensor, "_ _ _ _"]]], *, title: str | None
+) -> tuple[Figure, list[list[Axes]]]:
+    """Draw columns with names, each of pictures in [0, 1] from top to bottom, and return the places, row by row."""
     _, first = columns[0]
     figure, axes = _grid(len(first), len(columns), size=first.shape[2:], title=title)
     for column, (name, pictures) in enumerate(columns):

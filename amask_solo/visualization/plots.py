@@ -13,11 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from amask_solo.visualization.panels import PALETTE
 
-Points = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
-"""Panel -> arm -> one point a run."""
-
-Curves = Mapping[str, Mapping[str, Sequence[Sequence[tuple[int | float, float]]]]]
-"""Panel -> arm -> one curve a run, as points from left to right."""
+Run = Sequence[tuple[int | float, float]]
+"""The curve of a run, as points from left to right."""
 
 COLORS = ("#000000", *PALETTE)
 MARKERS = "osD^vPX"
@@ -35,11 +32,7 @@ LONG = 3  # above so many minutes (hours), the unit is no longer seconds (minute
 
 
 def run_curves(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
-    """Draw each number of a run in a panel of its own.
-
-    Args:
-        curves: Title -> (epochs done, value), in order.
-    """
+    """Draw each number of a run in a panel of its own: title -> (epochs done, value), in order."""
     figure, panels = _grid(list(curves), (3.0, 2.1), dpi=110)
     for panel, points in zip(panels, curves.values(), strict=True):
         epochs, values = zip(*points, strict=True)
@@ -49,14 +42,10 @@ def run_curves(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
     return figure
 
 
-def accuracy_against_time(points: Points, *, label: str) -> Figure:
-    """Draw what each run reached against the time that it took, one panel a base method.
+def accuracy_against_time(points: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], *, label: str) -> Figure:
+    """Draw what each run reached against the time that it took: base -> arm -> (seconds, percent) of each run.
 
-    The mean of an arm of several runs has error bars of their standard deviation.
-
-    Args:
-        points: Base -> arm -> (seconds, accuracy in percent) of each run.
-        label: What the accuracy is.
+    There is one panel a base. The mean of an arm of several runs has error bars of their standard deviation.
     """
     unit, seconds = _unit_of([x for arms in points.values() for runs in arms.values() for x, _ in runs])
     figure, panels = _panels(points, f"training time ({unit})", f"{label} (%)")
@@ -72,15 +61,11 @@ def accuracy_against_time(points: Points, *, label: str) -> Figure:
     return _with_legend(figure)
 
 
-def arm_curves(curves: Curves, *, label: str, by: str = "epoch") -> Figure:
+def arm_curves(curves: Mapping[str, Mapping[str, Sequence[Run]]], *, label: str, by: str = "epoch") -> Figure:
     """Draw the mean of each arm's runs by epoch, in the band from its lowest to its highest run.
 
-    Epochs that not all runs of an arm have are left out.
-
-    Args:
-        curves: Panel, as a base -> arm -> a list of (epoch, accuracy in percent) for each run.
-        label: What the accuracy is.
-        by: What there is instead of epochs.
+    The ``curves`` are panel -> arm -> the (epoch, percent) of each run. Epochs that not all runs of an arm have are
+    left out.
     """
     figure, panels = _panels(curves, by, f"{label} (%)")
     for arms, axis in panels:
@@ -177,7 +162,7 @@ def _unit_of(seconds: Sequence[float]) -> tuple[str, int]:
     return ("minutes", MINUTE) if longest > LONG * MINUTE else ("seconds", 1)
 
 
-def _summarized(runs: Sequence[Sequence[tuple[int | float, float]]]) -> tuple[list, ...]:
+def _summarized(runs: Sequence[Run]) -> tuple[list, ...]:
     tables = [dict(run) for run in runs]
     epochs = sorted(set.intersection(*map(set, tables))) if tables else []
     values = [[table[epoch] for table in tables] for epoch in epochs]

@@ -1,6 +1,6 @@
 import torch
 
-from amask_solo.visualization import hard_view_panel
+from amask_solo.visualization.panels import hard_view_panel
 
 
 def picture(figure, row: int, column: int, columns: int) -> torch.Tensor:

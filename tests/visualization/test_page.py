@@ -21,7 +21,8 @@ def picture(path: Path, size: int = 1600) -> Path:
 def page(folder: Path, *, epochs: int, arms: int = 1) -> Path:
     picture(folder / "curves.png", 400)
     panels = [picture(folder / f"epoch_{n:04d}.png") for n in range(epochs)]
-    return write_page(folder / "report.html", TEXT, sliders={f"arm <{n}>": panels for n in range(arms)})
+    write_page(folder / "report.html", TEXT, sliders={f"arm <{n}>": panels for n in range(arms)})
+    return folder / "report.html"
 
 
 def test_a_page_holds_all_that_it_shows(tmp_path):

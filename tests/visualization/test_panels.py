@@ -4,8 +4,7 @@ import torch
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from amask_solo.visualization import denormalize, mask_panel, overlay, save_panel
-from amask_solo.visualization.panels import PALETTE
+from amask_solo.visualization.panels import PALETTE, denormalize, mask_panel, overlay, save_panel
 
 
 def batch(n: int = 2, masks: int = 3, size: tuple[int, int] = (32, 32)):

@@ -3,7 +3,8 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from amask_solo.visualization import accuracy_against_time, arm_curves, save_panel
+from amask_solo.visualization.panels import save_panel
+from amask_solo.visualization.plots import accuracy_against_time, arm_curves
 
 POINTS = {
     "byol": {"stock": [(60.0, 61.0), (66.0, 62.0)], "random": [(90.0, 63.0)]},

@@ -10,12 +10,9 @@ from amask_solo.configuration import config_folder
 
 
 def composed(config_name: str, arguments: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
-    """Return the configuration of a command.
+    """Return what a checked command line makes of a primary configuration.
 
-    Args:
-        config_name: The primary configuration.
-        arguments: A checked command line.
-        with_hydra: Whether to include the node ``hydra``, which has Hydra's own settings, such as the launcher.
+    With ``with_hydra``, it includes the node ``hydra`` of Hydra's own settings, such as the launcher.
     """
     # Within a job, Hydra is already initialized.
     GlobalHydra.instance().clear()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -10,7 +11,7 @@ from rich.status import Status
 from rich.table import Table
 
 from amask_solo.cli.main import command
-from amask_solo.cli.sweep_table import Rows, table_at_the_end
+from amask_solo.cli.sweep_table import add_row, table_at_the_end
 from amask_solo.errors import UserError
 from amask_solo.runs.run_folder import find_places
 from amask_solo.settings.evaluation import check_evaluation
@@ -22,7 +23,7 @@ def main() -> None:
         command("evaluate", partial(_run, rows))
 
 
-def _run(rows: Rows, cfg: DictConfig) -> None:
+def _run(rows: Path, cfg: DictConfig) -> None:
     # The imports take seconds, so the checks come first.
     check_evaluation(cfg)
     places = find_places(cfg)
@@ -31,10 +32,10 @@ def _run(rows: Rows, cfg: DictConfig) -> None:
         from amask_solo.runs.evaluate import evaluate
 
         outcome = evaluate(cfg, places, partial(_tell, console, status))
-    main_scores: dict[str, Any] = {
-        f"{r['protocol']}/{name}": value for r in outcome.results for name, value in _first(r)
-    }
-    rows.add({"checkpoint": str(cfg.ckpt)} | main_scores)
+    # The first score of a protocol is the main one.
+    firsts = [(r["protocol"], *first) for r in outcome.results for first in [*r["scores"].items()][:1]]
+    main_scores = {f"{protocol}/{name}": value for protocol, name, value in firsts}
+    add_row(rows, {"checkpoint": str(cfg.ckpt)} | main_scores)
     if outcome.results:
         console.print(_table(outcome.results))
         console.print(f"Accuracies and overlaps are in percent. {outcome.said}")
@@ -44,11 +45,6 @@ def _run(rows: Rows, cfg: DictConfig) -> None:
         console.print(f"Wrote {', '.join(map(str, [outcome.path, *left]))}")
     if outcome.mistakes:
         raise UserError(" ".join(f"{name}: {error}" for name, error in outcome.mistakes.items()))
-
-
-def _first(result: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Return the first score of a result, which is the main one, if there is any."""
-    return list(result["scores"].items())[:1]
 
 
 def _tell(console: Console, status: Status, doing: str, how_far: str = "") -> None:

@@ -24,11 +24,9 @@ def quoted(text: str) -> str:
 
 
 def literal(override: str, *, several: bool) -> str:
-    """Quote the value of an override, if its key is literal.
+    """Quote the value of an override as it was typed, ``KEY=VALUE``, if its key is literal.
 
-    Args:
-        override: ``KEY=VALUE`` as it was typed.
-        several: Whether commas separate values, as with the flag ``-m``.
+    With ``several``, commas separate values, as with the flag ``-m``.
 
     Example:
         >>> literal("data.train_path=photos (1), a=b", several=False)

@@ -22,12 +22,9 @@ OF_ONE_RUN = ("method", "name", "seed", "run_folder", "resume", "overwrite", "lo
 def next_steps(cfg: DictConfig, folder: Path, *, labeled: bool) -> str:
     """Return a text with the next commands for a run, each of which works as it is.
 
-    Args:
-        cfg: The configuration of the run.
-        folder: Its folder.
-        labeled: Whether its images have labels, without which they give no scores.
+    Images that are not ``labeled`` give no scores.
     """
-    from amask_solo.visualization import drawn_panels
+    from amask_solo.visualization.panels import drawn_panels
 
     pictures = drawn_panels(folder)
     known = is_timm(cfg.backbone.name) or cfg.backbone.name in TIMM_NAMES

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from amask_solo.cli.main import command
 from amask_solo.cli.next_steps import next_steps
-from amask_solo.cli.sweep_table import Rows, table_at_the_end
+from amask_solo.cli.sweep_table import add_row, table_at_the_end
 from amask_solo.runs.run_folder import find
 from amask_solo.settings.pretraining import check_downloaded, check_imported, check_values_and_names
 from amask_solo.settings.trainer import check_device
@@ -23,7 +23,7 @@ def main() -> None:
         command("pretrain", partial(_run, rows))
 
 
-def _run(rows: Rows, cfg: DictConfig) -> Any:
+def _run(rows: Path, cfg: DictConfig) -> Any:
     # The imports take seconds, so the checks come first.
     check_values_and_names(cfg)
     check_downloaded(cfg.data)
@@ -35,7 +35,7 @@ def _run(rows: Rows, cfg: DictConfig) -> Any:
     summary = pretrain(cfg, folder, checkpoint)
     if summary:
         shown = ("status", "knn_acc1", "linear_acc1", "seconds_per_step")
-        rows.add({"run": str(folder)} | {name.replace("_", " "): summary.get(name) for name in shown})
+        add_row(rows, {"run": str(folder)} | {name.replace("_", " "): summary.get(name) for name in shown})
         # Names may look like markup.
         Console(markup=False).print(_table(summary, folder))
         Console(markup=False, highlight=False, soft_wrap=True).print(

@@ -16,38 +16,28 @@ Row = Mapping[str, str | float | None]
 """Column -> value of a job."""
 
 
-class Rows:
-    """The rows of the jobs, in a folder, where a launcher's processes on this machine leave theirs."""
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-
-    def add(self, row: Row) -> None:
-        """Add the row of the present job."""
-        hydra: Any = HydraConfig.get()
-        number = OmegaConf.select(hydra, "job.num", default=0)
-        with suppress(FileNotFoundError):  # a job on another machine
-            (self.folder / f"{number}.json").write_text(json.dumps(row))
-
-    def read(self) -> list[Row]:
-        """Return the rows in the order of the jobs."""
-        files = sorted(self.folder.glob("*.json"), key=lambda file: int(file.stem))
-        return [json.loads(file.read_text()) for file in files]
+def add_row(folder: Path, row: Row) -> None:
+    """Leave the row of the present job in a folder, as the processes of a launcher on this machine do."""
+    hydra: Any = HydraConfig.get()
+    number = OmegaConf.select(hydra, "job.num", default=0)
+    with suppress(FileNotFoundError):  # a job on another machine
+        (folder / f"{number}.json").write_text(json.dumps(row))
 
 
 @contextmanager
-def table_at_the_end() -> Iterator[Rows]:
-    """Collect a row of each job, and print the table if there are several."""
-    with tempfile.TemporaryDirectory(prefix="amask-") as folder:
-        rows = Rows(folder)
+def table_at_the_end() -> Iterator[Path]:
+    """Yield a folder for a row of each job, and print a table of them if there are several."""
+    with tempfile.TemporaryDirectory(prefix="amask-") as name:
+        folder = Path(name)
         try:
-            yield rows
+            yield folder
         finally:
-            if len(found := rows.read()) > 1:
-                Console(markup=False, highlight=False).print(sweep_table(found))
+            files = sorted(folder.glob("*.json"), key=lambda file: int(file.stem))
+            if len(files) > 1:
+                Console(markup=False, highlight=False).print(_table([json.loads(file.read_text()) for file in files]))
 
 
-def sweep_table(rows: list[Row]) -> Table:
+def _table(rows: list[Row]) -> Table:
     """Return a table with the columns of all rows; the first one names the job."""
     table = Table(title=f"{len(rows)} jobs", title_justify="left")
     columns = list(dict.fromkeys(column for row in rows for column in row))

@@ -143,9 +143,7 @@ def check_demands(protocols: Mapping[str, Any], data: Mapping[str, Any]) -> None
 def needing_labels(protocols: Mapping[str, Any], data: str) -> list[str]:
     """Return the protocols that need labels, if only the images themselves show whether they have any.
 
-    Args:
-        protocols: Name -> settings of each protocol.
-        data: The dotted path of the data set. One of this package without an argument ``labels`` has labels.
+    A data set of this package, by its dotted path, that has no argument ``labels`` has labels.
     """
     declared = read_arguments(data)
     if declared is not None and "labels" not in declared.names:

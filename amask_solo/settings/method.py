@@ -18,13 +18,9 @@ PATCHES = "amask_solo.maskers.PatchHead"
 
 
 def check_method(cfg: DictConfig, method: Method, *, images: int, devices: int) -> None:
-    """Compare a method's demands with the batch, the data set and the views.
+    """Compare a method's demands with the batch, the data set and the views of a configuration in the host's schema.
 
-    Args:
-        cfg: The configuration in the current host's schema.
-        method: The facts about the method.
-        images: The number of training images.
-        devices: The number of all processes of the run.
+    ``images`` is the number of training images, and ``devices`` that of all processes of the run.
 
     Raises:
         UserError: If the host would stop at an assertion.

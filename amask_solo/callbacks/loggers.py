@@ -80,12 +80,7 @@ def csv(save_dir: str | Path, name: str) -> list[Logger]:  # noqa: ARG001
 
 
 def wandb(
-    save_dir: str | Path,
-    name: str,
-    *,
-    project: str = "amask-solo",
-    mode: str = "online",
-    entity: str | None = None,
+    save_dir: str | Path, name: str, *, project: str = "amask-solo", mode: str = "online", entity: str | None = None
 ) -> list[Logger]:
     """Return the loggers of ``metrics.csv`` and of Weights & Biases.
 

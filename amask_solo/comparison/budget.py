@@ -52,16 +52,11 @@ def _targets(node: Any) -> Iterator[str]:
 
 
 def equal_time(runs: Sequence[Run], *, epochs: int, folder: Path) -> dict[tuple[str, str], int]:
-    """Return the epochs of each base and arm that take as long as stock's own.
+    """Return the epochs of each base and arm in a comparison that take as long as the ``epochs`` of stock.
 
     The cost of a step is measured once for each arm, in two rounds, and kept in ``speed.json`` with its settings, so a
     comparison that is continued has the same epochs as before. The faster of the rounds counts, since other load can
     only slow a run down. An arm whose game begins later is timed as if it were on from the start.
-
-    Args:
-        runs: All runs of the comparison.
-        epochs: Those of the stock method.
-        folder: The folder of the comparison.
 
     Raises:
         UserError: If a run has too few steps to time.

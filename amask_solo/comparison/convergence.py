@@ -26,8 +26,6 @@ class Convergence:
     """How much an arm still moved.
 
     Attributes:
-        base: The base method.
-        arm: How it is masked.
         epochs: Half of the epochs, as near as accuracy was measured, and all of them.
         half: The mean accuracy over seeds at the former, in percent.
         end: The same at the end.

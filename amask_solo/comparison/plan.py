@@ -27,15 +27,7 @@ OWN = ("method", "run_folder", "name", "resume", "overwrite")
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a comparison.
-
-    Attributes:
-        base: The base method.
-        arm: How it is masked.
-        seed: Of the run.
-        folder: Where it goes.
-        settings: What makes it, as arguments of ``amask-pretrain``.
-    """
+    """One run of a comparison: a base method, masked as its arm says; the settings are those of ``amask-pretrain``."""
 
     base: str
     arm: str
@@ -70,15 +62,15 @@ def make_plan(
     folder: Path,
     epochs: Mapping[tuple[str, str], int] | None = None,
 ) -> list[Run]:
-    """Return the runs: seed by seed, so that a comparison cut short has whole seeds.
+    """Return a run for each base, arm and seed: seed by seed, so that a comparison cut short has whole seeds.
 
     Args:
         bases: Base methods.
         arms: ``stock`` and names of ``definitions``.
-        seeds: One run for each.
+        seeds: Seeds of the runs.
         definitions: What each arm adds to a masked run, as keys and values.
         settings: What all runs share; those of the masks are left out of stock runs.
-        folder: Of the comparison.
+        folder: The folder of the comparison.
         epochs: Base and arm -> epochs, where they differ.
 
     Raises:

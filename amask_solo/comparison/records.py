@@ -20,14 +20,9 @@ NEEDED = ("status", "data", "steps", "seconds", "seconds_per_step", "peak_memory
 
 @dataclass(frozen=True)
 class Record:
-    """One finished and evaluated run.
+    """One finished and evaluated run, and its ``summary.json``.
 
     Attributes:
-        base: The base method.
-        arm: How it was masked.
-        seed: Of the run.
-        folder: Of the run.
-        summary: Its ``summary.json``.
         scores: What its evaluation found, by ``protocol/score``, or ``protocol@data/score`` on other data than the
             run's own; percent for accuracies.
         curve: After each evaluated epoch: epochs done, online kNN accuracy in percent.

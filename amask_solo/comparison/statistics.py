@@ -54,7 +54,6 @@ class Row:
 
     Attributes:
         base: The base method, or :data:`POOLED`.
-        arm: How it was masked.
         count: Runs; pairs where the bases are pooled.
         mean: Over seeds; none where the bases are pooled.
         std: With one degree of freedom less; none for a single run.

@@ -76,13 +76,7 @@ class Recipe:
 
 
 class Learner(nn.Module, ABC):
-    """A head on a copy of a backbone; a subclass makes the head and says what is learned.
-
-    Args:
-        subject: Gives the data and their views, and the seed of what is drawn.
-        recipe: Whether the backbone is trained.
-        backbone: The backbone to copy.
-    """
+    """A head on a copy of a backbone that a recipe trains or freezes; a subclass makes it and says what it learns."""
 
     head: nn.Module
 
@@ -123,17 +117,9 @@ class Classifier(Learner):
 
 
 def train_head(kind: type[Trained], subject: Subject, images: ImageSet, recipe: Recipe, **settings: Any) -> Trained:
-    """Train a learner, which sees every image once an epoch; an incomplete last batch is left out.
+    """Train a learner, which is made with the ``settings``, and return it in evaluation mode on the subject's device.
 
-    Args:
-        kind: The class of the learner.
-        subject: Gives the backbone, the device and the seed.
-        images: What to train on.
-        recipe: How to train.
-        settings: Further arguments of the learner.
-
-    Returns:
-        The learner after the last epoch, in evaluation mode on the device of the subject.
+    It sees every image once an epoch; an incomplete last batch is left out. No epoch is chosen: it is the last one.
     """
     batch_size, device = min(recipe.batch_size, len(images)), subject.device
     loader: Any = make_loader(

@@ -125,10 +125,7 @@ def measure_advantage(
 
 
 def diagnose_advantage(statistics: Mapping[str, float]) -> list[Finding]:
-    """Report masks that are weaker than chance, and masks that ignore the image, by two standard errors.
-
-    Args:
-        statistics: The result of :func:`advantage_statistics`.
+    """Report from :func:`advantage_statistics` masks weaker than chance or blind to the image, by two standard errors.
 
     Example:
         >>> found = {"advantage_1": 2.1, "advantage_1_error": 0.1, "advantage_2": 0.7, "advantage_2_error": 0.1}

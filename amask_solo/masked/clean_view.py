@@ -82,11 +82,7 @@ def in_memory_format(model: LightningModule, batch: Sequence) -> list:
 
 @contextmanager
 def clean_online_evaluation(
-    model: Any,
-    clean: Sequence[Images],
-    views: Sequence[Images],
-    targets: Tensor,
-    caches: Sequence[EncodeOnce],
+    model: Any, clean: Sequence[Images], views: Sequence[Images], targets: Tensor, caches: Sequence[EncodeOnce]
 ) -> Iterator[None]:
     """Show clean features to the classifiers and the kNN while the context lasts.
 

@@ -110,12 +110,8 @@ def count_hidden(game: Game, *, patch: int, size: int) -> int:
     """Return the number of patches that each mask hides, which must not depend on the image or on learned weights.
 
     The masker is tried on noise with random weights; its own weights are not changed. A localiser that uses the
-    method's backbone gets noise in its place, so the method must give it the backbone after this.
-
-    Args:
-        game: The game whose masker and fill are checked.
-        patch: The side of the backbone's patches in pixels.
-        size: Height and width of the views.
+    method's backbone gets noise in its place, so the method must give it the backbone after this. The sides of the
+    backbone's patches and of the views, ``patch`` and ``size``, are in pixels.
 
     Raises:
         UserError: If masks are soft, not made of whole patches, or of unequal size, or hide nothing or everything; or

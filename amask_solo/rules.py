@@ -87,6 +87,11 @@ def one_or_several(rule: Rule) -> Rule:
     return Rule(f"{rule.what}, or a list of such", lambda value: rule.holds(value) or many.holds(value))
 
 
+def listed(value: Any) -> list[Any]:
+    """Return as a list what :func:`one_or_several` allows."""
+    return list(value) if _is_list(value, 0) else [value]
+
+
 def _is_list(value: Any, least: int) -> bool:
     return isinstance(value, Collection) and not isinstance(value, str | Mapping) and len(value) >= least
 

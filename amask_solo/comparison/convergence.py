@@ -53,8 +53,8 @@ def convergence(records: Sequence[Record]) -> list[Convergence]:
     rows = []
     for (base, arm), runs in grouped(record for record in records if len(record.curve) > 1).items():
         halves, ends = zip(*(_half_and_end(run.curve) for run in runs), strict=True)
-        epochs = (halves[0][0], ends[0][0])
-        rows.append(Convergence(base, arm, epochs, *(fmean(value for _, value in part) for part in (halves, ends))))
+        half, end = (fmean(value for _, value in part) for part in (halves, ends))
+        rows.append(Convergence(base, arm, (halves[0][0], ends[0][0]), half, end))
     return [replace(row, overtook=tuple(other.arm for other in rows if _changed(row, other))) for row in rows]
 
 

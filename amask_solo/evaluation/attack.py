@@ -29,7 +29,7 @@ from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import mean_height
 from amask_solo.maskers import RandomMasker, random_blocks
 from amask_solo.maskers.base import Masker
-from amask_solo.rules import BETWEEN, PART, POSITIVE, one_of, one_or_several, or_null, several, table, whole
+from amask_solo.rules import BETWEEN, PART, POSITIVE, listed, one_of, one_or_several, or_null, several, table, whole
 
 SAME_AREA = 0.02
 """Areas that differ by no more are compared as the same."""
@@ -112,7 +112,7 @@ class Attack(Protocol):
         if not own:
             subject = replace(subject, masker=None)
         # A failed masker may hide everything or nothing, and an attack needs an area in between.
-        first, *others = self._areas(min(max(own or self.shared["area"], 0.01), 0.99))
+        first, *others = listed(self.area or min(max(own or self.shared["area"], 0.01), 0.99))
         probe = Linear().fit(subject) if subject.data.labeled else None
         found = self._against(subject, pool, probe, first)
         found |= {"area": first, "advantage": _over(found["lift"], found["lift_random"])}
@@ -127,11 +127,6 @@ class Attack(Protocol):
             found = found | {name: float(score) for name, score in _by_area(by_area).items()}
             subject.right |= _by_area({area: part.right for area, part in parts.items()})
         return found
-
-    def _areas(self, own: float) -> list[float]:
-        if self.area is None:
-            return [own]
-        return list(self.area) if isinstance(self.area, Sequence) else [self.area]
 
     def _against(self, subject: Subject, pool: Pool, probe: nn.Module | None, area: float) -> dict[str, float]:
         """Return the scores for one area."""

@@ -1,7 +1,7 @@
 """Images made harder: parts hidden by rectangles or objects, other backgrounds, corruptions of ImageNet-C."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torchvision.transforms.v2.functional as V
@@ -33,7 +33,7 @@ def load_occluders(folder: str, *, size: int) -> Occluders:
     Raises:
         UserError: If a folder is missing or empty, or images and masks do not match.
     """
-    places = {f"{name}_path": str(expanded(folder) / name) for name in ("images", "masks")}
+    places: Any = {f"{name}_path": str(expanded(folder) / name) for name in ("images", "masks")}
     found = load_image_masks(**places, image_size=size, val_fraction=0.0, labels="none").train
     return Occluders(found.stack(), found.objects())
 

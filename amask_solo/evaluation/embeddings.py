@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,7 +90,7 @@ def _write(subject: Subject, split: Split, name: str) -> None:
     images = subject.images(split)
     features = _features(subject, split).numpy()
     texts = {"class_names": subject.data.class_names} | ({} if images.names is None else {"names": images.names})
-    columns = {name: np.array(words, dtype=str) for name, words in texts.items()}
+    columns: Any = {name: np.array(words, dtype=str) for name, words in texts.items()}
     content = io.BytesIO()
     np.savez(content, features=features, labels=images.labels.cpu().numpy(), **columns)
     write_whole(subject.place(name), content.getbuffer())

@@ -12,7 +12,7 @@ from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Features, Protocol, Split, Subject
 from amask_solo.evaluation.scores import accuracy, hold_out, per_class
 from amask_solo.neighbors import cosine_weights, distance_weights, nearest, votes
-from amask_solo.rules import POSITIVE, check_values, one_of, one_or_several, table, whole
+from amask_solo.rules import POSITIVE, check_values, listed, one_of, one_or_several, table, whole
 
 
 class Setting(NamedTuple):
@@ -125,11 +125,8 @@ class KNN(Protocol):
         distance: str | Sequence[str] = "cosine",
         features: str | Sequence[str] = "backbone",
     ) -> None:
-        ks = [k] if isinstance(k, int) else list(k)
-        temperatures = [temperature] if isinstance(temperature, (int, float)) else list(temperature)
-        distances = [distance] if isinstance(distance, str) else list(distance)
+        ks, temperatures, distances, kinds = map(listed, (k, temperature, distance, features))
         weights = [*(temperatures if "cosine" in distances else []), *([None] if "euclidean" in distances else [])]
-        kinds = [features] if isinstance(features, str) else list(features)
         self.settings = [Setting(*each) for each in product(ks, weights, kinds)]
 
     def __call__(self, subject: Subject) -> dict[str, float]:
@@ -143,33 +140,31 @@ class KNN(Protocol):
         """
         subject.features("train")  # the first to say what is missing
         _, labels = subject.features("val")
-        predictions = self._predict(subject, self.settings)
+        predictions = self._predict(subject)
         chosen = self._choose(subject)
         subject.right["acc1"] = predictions[chosen] == labels
         classes = subject.data.num_classes
-        named = {f"acc1_{setting}": accuracy(found, labels, num_classes=classes)["acc1"]
-                 for setting, found in predictions.items()}  # fmt: skip
+        scores = {setting: accuracy(found, labels, num_classes=classes) for setting, found in predictions.items()}
+        named = {f"acc1_{setting}": score["acc1"] for setting, score in scores.items()}
         return {"acc1": named[f"acc1_{chosen}"], **per_class(subject, predictions[chosen], labels), **named}
 
-    def _predict(
-        self, subject: Subject, settings: Sequence[Setting], parts: tuple[Tensor, Tensor] | None = None
-    ) -> dict[Setting, Int[Tensor, " m"]]:
+    def _predict(self, subject: Subject, parts: tuple[Tensor, Tensor] | None = None) -> dict[Setting, Tensor]:
         """Classify the validation images by the training images, or a second part of the latter by a first one."""
         found: dict[Setting, Tensor] = {}
-        for kind in dict.fromkeys(setting.features for setting in settings):
+        for kind in dict.fromkeys(setting.features for setting in self.settings):
             (bank, labels), (queries, _) = ((_seen(subject, split, kind)) for split in ("train", "val"))
             if parts is not None:
                 bank, labels, queries = bank[parts[0]], labels[parts[0]], bank[parts[1]]
-            of_kind = [setting for setting in settings if setting.features == kind]
+            of_kind = [setting for setting in self.settings if setting.features == kind]
             found |= _predictions((bank, labels), queries, of_kind, num_classes=subject.data.num_classes)
-        return {setting: found[setting] for setting in settings}
+        return {setting: found[setting] for setting in self.settings}
 
     def _choose(self, subject: Subject) -> Setting:
         if len(self.settings) == 1:
             return self.settings[0]
         _, labels = subject.features("train")
         parts = hold_out(labels, 0.1, seed=subject.seed)
-        found = self._predict(subject, self.settings, parts)
+        found = self._predict(subject, parts)
         return max(self.settings, key=lambda setting: int((found[setting] == labels[parts[1]]).sum()))
 
 

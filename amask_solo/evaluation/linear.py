@@ -16,7 +16,7 @@ from amask_solo.evaluation.protocol import Features, Protocol, Split, Subject
 from amask_solo.evaluation.regression import Axes, Settings, fit_linear, solve
 from amask_solo.evaluation.scores import accuracy, hold_out, val_accuracy
 from amask_solo.files import expanded
-from amask_solo.rules import AT_LEAST_0, BETWEEN, PART, TEXT, either, one_of, one_or_several, table, whole
+from amask_solo.rules import AT_LEAST_0, BETWEEN, PART, TEXT, either, listed, one_of, one_or_several, table, whole
 
 Share = float | int | str
 """A share of the labels, or a file with the names of the images that have one."""
@@ -67,10 +67,8 @@ class Linear(Protocol):
         epochs: int = 30,
         fraction: Share | Sequence[Share] = 1.0,
     ) -> None:
-        strengths = [weight_decay] if isinstance(weight_decay, (int, float)) else list(weight_decay)
         self.solver, self.held_out, self.epochs = solver, held_out, epochs
-        self.weight_decay = sorted(strengths, reverse=True)
-        self.fraction = [fraction] if isinstance(fraction, (int, float, str)) else list(fraction)
+        self.weight_decay, self.fraction = sorted(listed(weight_decay), reverse=True), listed(fraction)
 
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return ``acc1`` and, of more than 5 classes, ``acc5`` of the validation images.

@@ -18,7 +18,7 @@ from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import acc1_on, val_accuracy
 from amask_solo.files import check_image_folder
-from amask_solo.rules import BETWEEN, TEXT, one_or_several, or_null, table, whole
+from amask_solo.rules import BETWEEN, TEXT, listed, one_or_several, or_null, table, whole
 
 METRICS = ("acc1", "mean_per_class")
 _VALIDATION = ("val", "valid", "validation", "test")
@@ -59,7 +59,7 @@ class Transfer(Protocol):
         occluded: float | None = None,
     ) -> None:
         self.occluded, self.sets = occluded, dict(sets or {})
-        self.folders = [folders] if isinstance(folders, str) else list(folders or ())
+        self.folders = listed(folders or ())
         if not self.folders and not self.sets:
             raise ValueError("Give protocol.transfer.folders=[DIR] or protocol.transfer.sets={NAME:DIR}.")
         self.image_size = image_size

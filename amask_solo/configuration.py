@@ -157,6 +157,15 @@ def _entries(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _entries(value, f"{prefix}{key}.")
 
 
+def flat(node: Mapping[str, Any], separator: str = ".", prefix: str = "") -> dict[str, Any]:
+    """Return the values of nested mappings by their joined keys."""
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        name = f"{prefix}{key}"
+        found |= flat(value, separator, name + separator) if isinstance(value, Mapping) else {name: value}
+    return found
+
+
 def _below(where: str, key: Any) -> str:
     return f"{where}.{key}" if where else str(key)
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from statistics import fmean, median
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.statistics import Row, grouped
 from amask_solo.comparison.wording import interval, number
+from amask_solo.configuration import flat
 
 FACTS: tuple[str, ...] = ("data", "train_images", "val_images", "image_size", "backbone", "batch_size", "epochs")
 FACTS += ("host", "processes", "precision", "device")
@@ -168,20 +169,13 @@ def _ratio(value: float | None, reference: float | None) -> str:
 
 def csv_text(records: Sequence[Record]) -> str:
     """Return one line a run, with all of its scores and all numbers of its summary."""
-    rows = [{"base": r.base, "arm": r.arm, "seed": r.seed, **r.scores, **_flat(r.summary)} for r in records]
+    rows: list[dict[str, Any]] = []
+    for r in records:
+        numbers = {name: value for name, value in flat(r.summary, "/").items() if isinstance(value, Real)}
+        rows.append({"base": r.base, "arm": r.arm, "seed": r.seed, **r.scores, **numbers})
     columns = dict.fromkeys(name for row in rows for name in row) or ("base", "arm", "seed")
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, list(columns), lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
     return text.getvalue()
-
-
-def _flat(summary: Mapping[str, Any], prefix: str = "") -> dict[str, Real]:
-    flat: dict[str, Real] = {}
-    for key, value in summary.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}/")
-        elif isinstance(value, Real):
-            flat[f"{prefix}{key}"] = value
-    return flat

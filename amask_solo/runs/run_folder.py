@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.checkpoints.last import find_checkpoint, last_whole
 from amask_solo.checkpoints.stored import read_stored
+from amask_solo.configuration import flat
 from amask_solo.errors import UserError
 from amask_solo.evaluation.results import EVALUATION, read_results
 from amask_solo.files import PART, cannot_write, check_place, expanded, write_whole
@@ -127,8 +128,8 @@ def check_same_run(folder: Path, cfg: DictConfig) -> None:
     stored = read_stored(folder / CONFIG)
     # A version before this one did not store all of them.
     settle(cfg, {key: stored.data[key] for key in MEASURED if key in stored.get("data", ())})
-    before = _flat(OmegaConf.to_container(stored))
-    now = _flat(OmegaConf.to_container(cfg, resolve=True))
+    plain: Any = [OmegaConf.to_container(stored), OmegaConf.to_container(cfg, resolve=True)]
+    before, now = map(flat, plain)
     # An older version had no such key, and its images were of 8 bits or took the full range.
     before = {key: "auto" for key in ["data.value_range"] if now.get(key) == "auto"} | before
     changed = sorted(
@@ -157,15 +158,6 @@ def settle(cfg: DictConfig, measured: Mapping[str, Any]) -> list[str]:
     for key in keys:
         cfg.data[key] = list(measured[key]) if isinstance(measured[key], tuple) else measured[key]
     return keys
-
-
-def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(node, dict):
-        return {prefix: node}
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
 
 
 def find_places(cfg: DictConfig) -> tuple[Path, Path]:

@@ -40,8 +40,6 @@ METRICS += ("robustness/acc1_curve", "robustness/acc1_outlines")
 METRICS += ("attack/acc1_attack", "attack/acc1_worst", "transfer/mean_linear_acc1")
 """What is compared where the protocols have been run."""
 
-PARTS = ("train", "val")
-
 ACCURACY_NOTE = f"""\
 Percent; mean ± standard deviation over seeds. A difference is the mean over pairs of runs with the same base and seed,
 in points, with its {100 * CONFIDENCE:.0f} % confidence interval over seeds (Student's t), and with the corrected one,
@@ -155,7 +153,7 @@ def _section(title: str, *parts: str) -> str:
 
 
 def _scored_on(records: Sequence[Record], split: str) -> str:
-    numbers = {part: values(records, f"{part}_images") for part in PARTS}
+    numbers = {part: values(records, f"{part}_images") for part in ("train", "val")}
     kinds = " or ".join(dict.fromkeys(scored_kind(record.images) for record in records)) or "validation"
     # A comparison that has only just begun does not know them.
     return " ".join(MEANING[split].format(kind=kinds, **numbers).split())

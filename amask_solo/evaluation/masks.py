@@ -26,9 +26,6 @@ from amask_solo.visualization.panels import denormalize, mask_panel, save_panel
 HardMasks = Bool[Tensor, "b n h w"]
 """Masks of which each pixel is hidden or not."""
 
-Objects = Bool[Tensor, "b 1 h w"]
-"""Where the object of each image is."""
-
 Parts = Int64[Tensor, "b h w"]
 """The number of the part that each pixel belongs to."""
 
@@ -140,7 +137,7 @@ def _foreground(masker: SaliencyMasker, views: Images, *, generator: torch.Gener
     return F.interpolate(masker.foreground(views).float(), views.shape[-2:], mode="nearest")
 
 
-def match(masks: Masks, objects: Objects, known: Objects) -> dict[str, Scores]:
+def match(masks: Masks, objects: Bool[Tensor, "b 1 h w"], known: Bool[Tensor, "b 1 h w"]) -> dict[str, Scores]:
     """Return ``iou``, ``ari`` and ``pointing`` of each image over its known pixels; 1 is the best of each."""
     hard = cut(masks) & known
     iou = (hard & objects).sum(dim=(-2, -1)) / (hard | objects).sum(dim=(-2, -1)).clamp_min(1)

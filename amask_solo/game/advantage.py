@@ -28,9 +28,6 @@ from amask_solo.maskers.patterns import random_blocks
 Lifts = Float[Tensor, "batches 3 n"]
 """The lifts of N masks, of random blocks of their areas, and of the masks of other images, for each batch."""
 
-Samples = Float[Tensor, " batches"]
-"""One number for each batch."""
-
 BLIND = 1.25
 """A mask whose attention is clearly below this is reported as blind: masks of other images do as well."""
 
@@ -66,7 +63,7 @@ def measure_lifts(
     return losses.unflatten(0, (3, -1)) - loss(views).float()
 
 
-def ratio(tops: Samples, bottoms: Samples) -> Ratio:
+def ratio(tops: Float[Tensor, " batches"], bottoms: Float[Tensor, " batches"]) -> Ratio:
     """Return the sum of ``tops`` over the sum of ``bottoms``; NaN unless ``bottoms`` are clearly above zero.
 
     Clearly means that their mean exceeds twice its standard error, which takes at least two batches.

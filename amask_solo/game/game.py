@@ -44,11 +44,8 @@ Apply = Literal["each", "cumulative"]
 Draw = Literal["one", "all"]
 Reduction = Literal["mean", "sum"]
 
-Stacked = Float[Tensor, "stacked c h w"]
-"""The masked views, concatenated along the batch."""
-
 StackedMasks = Float[Tensor, "stacked shown h w"]
-"""The masks of these views, concatenated likewise."""
+"""The masks of the masked views, concatenated along the batch."""
 
 _NOTHING_MORE = Chain()
 
@@ -246,7 +243,7 @@ class Game(nn.Module):
         return torch.stack(values).sum() if len(values) > 1 else values[0]
 
 
-def masked_views(views: Views, sides: Sequence[int]) -> Stacked:
+def masked_views(views: Views, sides: Sequence[int]) -> Float[Tensor, "stacked c h w"]:
     """Return the masked views, concatenated along the batch."""
     return views[sides[0]] if len(sides) == 1 else torch.cat([views[side] for side in sides])
 

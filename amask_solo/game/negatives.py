@@ -10,9 +10,6 @@ from amask_solo.fills.base import Fill
 from amask_solo.maskers.base import Masker
 from amask_solo.occlusion import occlude
 
-Rows = Float[torch.Tensor, " n"]
-"""One number for each query."""
-
 
 class HardNegatives(nn.Module):
     r"""The background of the key's view, its object hidden, as one more negative of the query.
@@ -50,7 +47,7 @@ class HardNegatives(nn.Module):
         return occlude(view, mask, (self.fill or fill)(view, generator=generator), channelwise=channelwise)
 
 
-def one_more_logit(logits: Rows, partition: Rows) -> Scalar:
+def one_more_logit(logits: Float[torch.Tensor, " n"], partition: Float[torch.Tensor, " n"]) -> Scalar:
     r"""Return the increase of a cross-entropy when each row gets one more logit that is not its label.
 
     With the logits :math:`x_j` of a row and :math:`Z = \log \sum_j e^{x_j}`, a logit :math:`h` adds

@@ -36,9 +36,6 @@ from amask_solo.occlusion import Carrier, carried, pixels
 Tokens = Float[Tensor, "b tokens d"]
 """The class token and other prefix tokens, then one token for each patch."""
 
-Left = Float[Tensor, "b left d"]
-"""The same without the hidden patches."""
-
 TRIES, IMAGES = 8, 4
 """The number of random weights that a masker is tried with, and the number of images for each."""
 
@@ -73,7 +70,7 @@ class TokenDrop:
             self.logs = F.pad(visible - visible.detach(), (self.prefix, 0))
         return (pixels(*args).detach(),)  # what is painted is not seen, so the masker learns nothing from it
 
-    def _leave_out(self, _: nn.Module, args: tuple[Tokens]) -> tuple[Left] | None:
+    def _leave_out(self, _: nn.Module, args: tuple[Tokens]) -> tuple[Float[Tensor, "b left d"]] | None:
         if self.kept is None:
             return None
         prefix, patches = args[0].tensor_split([self.prefix], dim=1)

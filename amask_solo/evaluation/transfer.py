@@ -87,7 +87,7 @@ class Transfer(Protocol):
             subject.right[f"{name}/knn_acc1"] = other.right["acc1"]
             scores |= {f"{name}/{score}": value for score, value in self._linear(other).items()}
             subject.right |= {f"{name}/{score}": right for score, right in other.right.items()}
-        for kind in ("linear_acc1", "linear_acc1_occluded")[: 2 if self.occluded else 1]:
+        for kind in ("linear_acc1", "linear_acc1_occluded") if self.occluded else ("linear_acc1",):
             of_kind = [score for score in scores if score.endswith(f"/{kind}")]
             subject.right[f"mean_{kind}"] = _weighted([subject.right[score] for score in of_kind])
             scores[f"mean_{kind}"] = fmean(scores[score] for score in of_kind)

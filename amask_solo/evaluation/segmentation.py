@@ -71,9 +71,6 @@ class Segmentation(Protocol):
             of the object; ``pixel_acc``. Two guesses that need no features get the same scores: ``_majority`` calls
             every pixel what most training pixels are, and ``_mean_mask`` calls every pixel what it is in most training
             images.
-
-        Raises:
-            UserError: If the data have no object masks or no validation images.
         """
         train, val = pixel_classes(subject, "train"), pixel_classes(subject, "val")
         classes = count_classes(subject)
@@ -160,11 +157,7 @@ def segmentation_scores(found: Tensor, truth: Tensor, classes: int = 2) -> dict[
 
 
 def pixel_classes(subject: Subject, split: Split) -> Segments:
-    """Return the class of each pixel of a split, on the device; of objects alone, 1 is an object and 0 its background.
-
-    Raises:
-        UserError: If the data do not say, or do not say it for the pixels of the views.
-    """
+    """Return the class of each pixel of a split, on the device; where :func:`object_masks` is all, 1 is an object."""
     objects, segments = object_masks(subject, split), subject.images(split).segments
     if segments is not None:
         return segments.to(subject.device)

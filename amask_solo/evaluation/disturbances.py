@@ -150,19 +150,11 @@ def _noise(pixels: Pixels, strength: int, generator: torch.Generator) -> Pixels:
     return (pixels + 255 * (0.04, 0.08, 0.16)[strength - 1] * noise).round().clamp(0, 255).to(pixels.dtype)
 
 
-def _jpeg(pixels: Pixels, strength: int, generator: torch.Generator) -> Pixels:  # noqa: ARG001
-    return V.jpeg(pixels.cpu(), (50, 25, 10)[strength - 1]).to(pixels.device)
-
-
-def _contrast(pixels: Pixels, strength: int, generator: torch.Generator) -> Pixels:  # noqa: ARG001
-    return V.adjust_contrast(pixels, (0.5, 0.3, 0.15)[strength - 1])
-
-
 CORRUPTIONS: dict[str, Callable[[Pixels, int, torch.Generator], Pixels]] = {
     "blur": _blur,
     "noise": _noise,
-    "jpeg": _jpeg,
-    "contrast": _contrast,
+    "jpeg": lambda pixels, strength, _: V.jpeg(pixels.cpu(), (50, 25, 10)[strength - 1]).to(pixels.device),
+    "contrast": lambda pixels, strength, _: V.adjust_contrast(pixels, (0.5, 0.3, 0.15)[strength - 1]),
 }
 """Kind -> the corruption of uint8 pixels, at a strength of 1 to 3.
 

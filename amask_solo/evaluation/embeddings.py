@@ -1,7 +1,7 @@
 """The features themselves: written to files, and drawn as a map."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -102,8 +102,7 @@ def _umap(features: np.ndarray, seed: int) -> np.ndarray:
     return UMAP(n_neighbors=min(15, len(features) - 1), random_state=seed, n_jobs=1).fit_transform(features)
 
 
-def _pca(features: np.ndarray, _: int) -> np.ndarray:
-    return PCA(2, svd_solver="full").fit_transform(features)
-
-
-MAPS = {"umap": ("UMAP", _umap), "pca": ("Principal components", _pca)}
+MAPS: dict[str, tuple[str, Callable[[np.ndarray, int], np.ndarray]]] = {
+    "umap": ("UMAP", _umap),
+    "pca": ("Principal components", lambda features, _: PCA(2, svd_solver="full").fit_transform(features)),
+}

@@ -58,9 +58,7 @@ class Record:
         return sorted(curve.items())
 
 
-def read_record(
-    folder: str | Path, base: str, arm: str, seed: int, *, protocols: Mapping[str, Any] | None = None
-) -> Record:
+def read_record(folder: Path, base: str, arm: str, seed: int, *, protocols: Mapping[str, Any] | None = None) -> Record:
     """Read a run folder.
 
     Results of other ``protocols``, or by other settings, are left out, and one without a result is an error; by default
@@ -69,7 +67,6 @@ def read_record(
     Raises:
         UserError: If a file is missing or broken, or the run did not finish, or was not evaluated.
     """
-    folder = Path(folder)
     summary = _read_json(folder / SUMMARY, NEEDED)
     if summary["status"] != "finished":
         raise UserError(f"{folder / 'summary.json'}: the run is {summary['status']}, not finished. Continue it.")

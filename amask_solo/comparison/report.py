@@ -73,7 +73,7 @@ paired difference to stock, mean over seeds in the band from the lowest to the h
 
 def write_report(
     records: Sequence[Record],
-    folder: str | Path,
+    folder: Path,
     *,
     command: str,
     settings: Sequence[str],
@@ -105,8 +105,6 @@ def write_report(
     Raises:
         UserError: If there are runs, but none has any of the metrics.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     records = sorted(records, key=lambda r: (r.base, arm_order(r.arm), r.seed))
     tables = _tables(records, metrics)
     write_whole(folder / "report.csv", csv_text(records))

@@ -136,6 +136,14 @@ def test_who_waits_can_hear_how_far_it_is():
     assert heard == ["epoch 1 of 2", "epoch 2 of 2"]
 
 
+def test_an_interruption_is_one_and_no_failure():
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        HostLinear(epochs=2, batch_size=16)(Subject(backbone(), grays(), tell=interrupt))
+
+
 def test_data_without_validation_images_or_labels_are_a_mistake_of_the_user():
     data = grays()
     with pytest.raises(UserError, match="no validation images"):

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import griffe
 import yaml
 
+from amask_solo.signatures import read_arguments
+
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 NOT_KEYS = ("defaults", "hydra", "definitions")
@@ -18,6 +20,9 @@ NOT_KEYS = ("defaults", "hydra", "definitions")
 
 FILLED_IN = ("self", "params", "game", "in_channels", "out_channels", "save_dir")
 """Arguments that no configuration gives."""
+
+FILES = "amask_solo.data.file_images.load_files"
+"""What loaders pass their further arguments on to."""
 
 REQUIRED = "must be given"
 TYPES = {
@@ -79,7 +84,7 @@ def arguments_of(path: str) -> dict[str, Argument]:
     meanings = {
         item.name: item.description for part in sections if part.kind.value == "parameters" for item in part.value
     }
-    return {
+    own = {
         p.name: Argument(
             _in_words(ast.parse(str(p.annotation), mode="eval").body, found),
             _default(p.default, found),
@@ -88,6 +93,8 @@ def arguments_of(path: str) -> dict[str, Argument]:
         for p in (function.parameters if function else ())
         if p.name not in FILLED_IN and "var" not in str(p.kind)
     }
+    passed = getattr(read_arguments(path), "names", frozenset()) - own.keys() - {*FILLED_IN}
+    return own | {name: argument for name, argument in arguments_of(FILES).items() if name in passed} if passed else own
 
 
 def owners(path: str) -> Mapping[str, Mapping[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from amask_solo.data.base import ImageData
 from amask_solo.data.file_images import Files, load_files
-from amask_solo.data.folder_tree import FolderTree, scan_folder
+from amask_solo.data.folder_tree import scan_folder
 from amask_solo.errors import UserError
 from amask_solo.files import expanded
 
@@ -51,10 +51,17 @@ def load_image_folder(
     folders = {"train": scan_folder(train_path, labels=labels, key=keys["train"], only=only)}
     class_names = folders["train"].class_names
     if val_path is not None:
-        folders["val"] = scan_folder(val_path, labels=labels, key=keys["val"], among=class_names, only=only)
-    _check_agreement(folders)
+        val = folders["val"] = scan_folder(val_path, labels=labels, key=keys["val"], among=class_names, only=only)
+        if class_names and not val.class_names:
+            raise UserError(
+                f"Expected a sub-folder for each class in data.val_path={val.root}, as in the training "
+                "folder; sort its images into them, or set data.labels=none."
+            )
     parts = {split: Files(tree.files, tree.labels(class_names), tree.root) for split, tree in folders.items()}
-    return load_files(parts, class_names, name=name or _name(expanded(train_path).resolve()), **files)
+    folder = expanded(train_path).resolve()
+    # `train` says nothing about whose training images they are.
+    name = name or (folder.parent.name if folder.name == "train" else folder.name)
+    return load_files(parts, class_names, name=name, **files)
 
 
 def read_classes(classes: str) -> list[str]:
@@ -70,21 +77,3 @@ def read_classes(classes: str) -> list[str]:
         raise UserError(f"Expected data.classes to be a text file or {known}, but got {classes!r}.")
     lines = (file if file.is_file() else published).read_text().splitlines()
     return [name for line in lines for name in line.partition("#")[0].split()]
-
-
-def _name(folder: Path) -> str:
-    # `train` says nothing about whose training images they are.
-    return folder.parent.name if folder.name == "train" else folder.name
-
-
-def _check_agreement(folders: dict[str, FolderTree]) -> None:
-    """Refuse a validation folder without classes or with others than the training folder."""
-    train, val = folders["train"], folders.get("val")
-    if val is None or not train.class_names:
-        return
-    if not val.class_names:
-        raise UserError(
-            f"Expected a sub-folder for each class in data.val_path={val.root}, as in the training "
-            "folder; sort its images into them, or set data.labels=none."
-        )
-    val.labels(train.class_names)

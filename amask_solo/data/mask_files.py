@@ -73,14 +73,14 @@ def read_segments(paths: Sequence[Path], *, size: int) -> Segments:
         UserError: If a file cannot be read.
     """
 
-    def read(path: Path) -> Image.Image:
+    def read(path: Path) -> np.ndarray:
         with opened(path) as image:
             if image is None or image.mode not in ("P", "L"):
                 raise UnsupportedImageError(f"Expected a file of 8 bits with a class for each pixel, but got '{path}'.")
-            return ImageOps.fit(Image.fromarray(np.asarray(image)), (size, size), Image.Resampling.NEAREST)
+            indexes = Image.fromarray(np.asarray(image))
+            return np.asarray(ImageOps.fit(indexes, (size, size), Image.Resampling.NEAREST))
 
-    found = [np.asarray(image) for image in map_files(read, paths, what="Reading classes of pixels")]
-    return torch.from_numpy(np.stack(found))[:, None]
+    return torch.from_numpy(np.stack([*map_files(read, paths, what="Reading classes of pixels")]))[:, None]
 
 
 def _read(path: Path, *, size: int, values: MaskValues) -> _Mask:

@@ -107,14 +107,13 @@ def list_splits(
     """
     found = {}
     for name, split in splits.items():
-        listing = list_split(kind, folder, split, download=download)
-        names = names or listing.class_names
-        if listing.class_names != list(names):
+        found[name], own = list_split(kind, folder, split, download=download)
+        names = names or own
+        if own != list(names):
             raise UserError(
                 f"Expected {dict(split)} of {folder} to have the {len(names)} classes of the other splits, but it has "
-                f"{len(listing.class_names)}, or others; is it complete?"
+                f"{len(own)}, or others; is it complete?"
             )
-        found[name] = listing.files(folder)
     return list(names or ()), found
 
 

@@ -21,8 +21,8 @@ NOT_KEYS = ("defaults", "hydra", "definitions")
 FILLED_IN = ("self", "params", "game", "in_channels", "out_channels", "save_dir")
 """Arguments that no configuration gives."""
 
-FILES = "amask_solo.data.file_images.load_files"
-"""What loaders pass their further arguments on to."""
+LOADERS = ("amask_solo.data.load_image_folder", "amask_solo.data.file_images.load_files")
+"""What other loaders of files pass their further arguments on to."""
 
 REQUIRED = "must be given"
 TYPES = {
@@ -77,14 +77,21 @@ def read_lines(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def arguments_of(path: str) -> dict[str, Argument]:
-    """Return the arguments of a class or function that a configuration can give."""
+    """Return the arguments of a class or function that a configuration can give, with those that it passes on."""
+    known, own = read_arguments(path), _own_arguments(path)
+    passed = known.names - own.keys() - {*FILLED_IN} if known else ()
+    others = {name: argument for taker in reversed(LOADERS) for name, argument in _own_arguments(taker).items()}
+    return own | {name: argument for name, argument in others.items() if name in passed}
+
+
+def _own_arguments(path: str) -> dict[str, Argument]:
     found = _definition(path)
     function = _end(found.all_members.get("__init__")) if found.is_class else found
     sections = found.docstring.parse("google", warn_unknown_params=False) if found.docstring else []
     meanings = {
         item.name: item.description for part in sections if part.kind.value == "parameters" for item in part.value
     }
-    own = {
+    return {
         p.name: Argument(
             _in_words(ast.parse(str(p.annotation), mode="eval").body, found),
             _default(p.default, found),
@@ -93,8 +100,6 @@ def arguments_of(path: str) -> dict[str, Argument]:
         for p in (function.parameters if function else ())
         if p.name not in FILLED_IN and "var" not in str(p.kind)
     }
-    passed = getattr(read_arguments(path), "names", frozenset()) - own.keys() - {*FILLED_IN}
-    return own | {name: argument for name, argument in arguments_of(FILES).items() if name in passed} if passed else own
 
 
 def owners(path: str) -> Mapping[str, Mapping[str, Any]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from amask_solo.data.base import ImageData
-from amask_solo.data.file_images import Files, load_files
+from amask_solo.data.file_images import load_files
 from amask_solo.data.folder_tree import scan_folder
 from amask_solo.errors import UserError
 from amask_solo.files import expanded
@@ -48,16 +48,10 @@ def load_image_folder(
         raise UserError("Expected data.root=DIR, a folder with train and val in it, or data.train_path=DIR.")
     # Folders that somebody has sorted out have the classes that they have.
     only = read_classes(classes) if root is not None and classes else None
-    folders = {"train": scan_folder(train_path, labels=labels, key=keys["train"], only=only)}
-    class_names = folders["train"].class_names
+    train, class_names = scan_folder(train_path, labels=labels, key=keys["train"], only=only)
+    parts = {"train": train}
     if val_path is not None:
-        val = folders["val"] = scan_folder(val_path, labels=labels, key=keys["val"], among=class_names, only=only)
-        if class_names and not val.class_names:
-            raise UserError(
-                f"Expected a sub-folder for each class in data.val_path={val.root}, as in the training "
-                "folder; sort its images into them, or set data.labels=none."
-            )
-    parts = {split: Files(tree.files, tree.labels(class_names), tree.root) for split, tree in folders.items()}
+        parts["val"], _ = scan_folder(val_path, labels=labels, key=keys["val"], among=class_names, only=only)
     folder = expanded(train_path).resolve()
     # `train` says nothing about whose training images they are.
     name = name or (folder.parent.name if folder.name == "train" else folder.name)

@@ -67,14 +67,9 @@ class Sampler:
     def crop_boxes(self, height: int, width: int, scale: Sequence[float]) -> Boxes:
         """Return boxes as torchvision's ``RandomResizedCrop`` draws them.
 
-        The area is uniform in ``scale``, and so is the logarithm of the aspect ratio between 3/4 and 4/3. The first of
-        ten tries that fits into the image is taken, or the largest central box of an allowed ratio if none fits. All
-        tries of all images are drawn at once.
-
-        Args:
-            height: Height of the images.
-            width: Width of the images.
-            scale: Smallest and largest area, as parts of the image's.
+        The area is uniform in ``scale``, in parts of the image's, and so is the logarithm of the aspect ratio between
+        3/4 and 4/3. The first of ten tries that fits into the image is taken, or the largest central box of an allowed
+        ratio if none fits. All tries of all images are drawn at once.
         """
         area = height * width * self.uniform(scale[0], scale[1], _TRIES)
         ratio = self.uniform(math.log(_RATIO[0]), math.log(_RATIO[1]), _TRIES).exp()

@@ -149,9 +149,7 @@ class Shown(Masker):
 def data_settings(given: DictConfig | None, cfg: DictConfig | None) -> DictConfig:
     """Return the node of the images for an evaluation, or raise a ``UserError`` if there is none.
 
-    Args:
-        given: The value of ``data`` on the command line: nothing, a whole data set, or differences from the run's data.
-        cfg: The configuration of the run, whose data are the default.
+    On the command line, ``data`` is a whole data set, or nothing or differences from the data of the run.
     """
     if given and "_target_" in given:
         return given

@@ -82,25 +82,13 @@ _SPREAD = 0.2  # of the scale within a kind
 
 
 def draw_backgrounds(count: int, size: int, *, generator: torch.Generator) -> Field:
-    """Draw one texture for each image, each of a family, direction, scale and sharpness of its own.
-
-    Args:
-        count: How many images.
-        size: Their height and width.
-        generator: Source of randomness, on the CPU.
-    """
+    """Draw one texture for each image, each of a family, direction, scale and sharpness of its own."""
     families = torch.randint(len(FAMILIES), (count,), generator=generator)
     return _draw(families, torch.rand(count, generator=generator), size, generator=generator)
 
 
 def draw_surfaces(kinds: Int[Tensor, " n"], size: int, *, generator: torch.Generator) -> Field:
-    """Draw the textures of objects; those of a kind differ in direction, place and sharpness.
-
-    Args:
-        kinds: For each image, in [0, 8).
-        size: Height and width of the images.
-        generator: Source of randomness, on the CPU.
-    """
+    """Draw the textures of objects; those of a kind, in [0, 8), differ in direction, place and sharpness."""
     families, scales = torch.tensor(KINDS)[kinds].unbind(dim=1)
     scales = scales + _SPREAD * torch.rand(len(kinds), generator=generator)
     return _draw(families.long(), scales, size, generator=generator)

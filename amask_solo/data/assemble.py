@@ -48,16 +48,9 @@ def assemble(
     name: str,
     reading: Reading = USUAL,
 ) -> ImageData:
-    """Return a data set whose statistics are those of the images that it trains on.
+    """Return a data set of parts to train and to validate on; see :class:`~amask_solo.data.ImageData`.
 
-    Args:
-        parts: To train and to validate on.
-        class_names: Names in the order of the class numbers; empty without labels.
-        mean: Channel means, or ``auto`` to measure them.
-        std: Channel standard deviations, or ``auto`` to measure them.
-        image_size: Height and width of the views.
-        name: What the set is called in summaries.
-        reading: How the files were read.
+    A mean or standard deviation that is ``auto`` is that of the images that it trains on.
 
     Raises:
         ValueError: If a statistic is wrong.

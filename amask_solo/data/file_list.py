@@ -61,11 +61,7 @@ def load_file_list(
 
 
 def read_rows(file: Path, key: str) -> Iterator[Row]:
-    """Yield the rows of a list.
-
-    Args:
-        file: The list.
-        key: The setting that named it, for error messages.
+    """Yield the rows of a list, which the setting ``key`` named.
 
     Raises:
         UserError: If it is missing, has no paths, or needs a library that is not there.

@@ -47,9 +47,7 @@ def list_split(kind: str, root: Path, split: Mapping[str, Any], *, download: boo
 def coco(root: Path, annotations: str) -> Listing:
     """Return the images of a JSON file in the format of COCO, of one class each, as those of iNaturalist.
 
-    Args:
-        root: The folder of the file, below which its ``file_name`` entries lie.
-        annotations: The name of the file.
+    The file lies in ``root``, and so do its ``file_name`` entries.
     """
     content = json.loads((root / annotations).read_text())
     classes = sorted(content["categories"], key=lambda category: category["id"])

@@ -35,12 +35,7 @@ class EpochOrder(DistributedSampler[int]):
     _interrupted = (0, 0)
 
     def begin_with(self, epoch: int, *, seen: int) -> None:
-        """Go on where a run was interrupted.
-
-        Args:
-            epoch: The epoch, from 0.
-            seen: How many images of this process's share are left out, in this epoch alone.
-        """
+        """Go on in an epoch, from 0, without the first images of this process's share, which a run had seen."""
         self._interrupted = (epoch, seen)
         self.set_epoch(epoch)
 

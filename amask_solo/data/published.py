@@ -128,13 +128,7 @@ def add_variants(
 ) -> ImageData:
     """Return a data set that is scored on other images as well, which are read as its own.
 
-    Args:
-        data: The data set.
-        others: The files of each variant.
-        gaps: Name -> two variants.
-        max_images: The most images to keep of each.
-        seed: Of that subset.
-        classes: Attributes of the variants that differ from those of the set.
+    They have its attributes but for those in ``classes``. A gap is a name and two variants.
 
     Raises:
         ValueError: If a gap is not between two variants.

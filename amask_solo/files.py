@@ -48,10 +48,7 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
 
 def expanded(path: str | Path) -> Path:
     """Return a path with ``~`` expanded; a name like ``~t`` that is nobody's home stays as it is."""
-    path = Path(str(path))
-    with suppress(RuntimeError):
-        return path.expanduser()
-    return path
+    return Path(os.path.expanduser(str(path)))
 
 
 def check_image_folder(path: str | Path, key: str) -> Path:

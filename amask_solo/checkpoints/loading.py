@@ -10,9 +10,6 @@ from amask_solo.hosts.architectures import State, has_cifar_stem, stem_code, tim
 from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.names import TIMM_NAMES
 
-READ = {"safetensors": "safetensors.torch.load_file({})"}
-OTHERS_READ = "torch.load({})"
-
 
 def loading_code(
     state: State, plan: Blueprint, target: str, file: str, *, images: Mapping[str, Any], view_filter: Any
@@ -32,9 +29,11 @@ def loading_code(
     said = [f"# Normalized images must pass this first, as in training: {spelled(view_filter)}"] if filtered else []
     if target in OTHER_LIBRARIES:
         return "\n".join([*OTHER_LIBRARIES[target](plan, file, images), *said])
-    read, known = READ.get(target, OTHERS_READ).format(file), plan.timm or plan.arch in TIMM_NAMES
+    known = plan.timm or plan.arch in TIMM_NAMES
     library = "torchvision" if target == "torchvision" else "timm"
-    imports = {"torch", library if known else "torch", *(["safetensors.torch"] if target == "safetensors" else [])}
+    imports, read = {"torch", library if known else "torch"}, f"torch.load({file})"
+    if target == "safetensors":
+        imports, read = imports | {"safetensors.torch"}, f"safetensors.torch.load_file({file})"
     lines = [f"import {name}" for name in sorted(imports)]
     if images:
         lines.append("from torchvision import transforms")

@@ -53,11 +53,6 @@ def stem_code(state: State) -> str:
     return f"{first}; model.maxpool = torch.nn.Identity()"
 
 
-def is_backbone(state: State) -> bool:
-    """Return whether these tensors have the unprefixed names of a backbone from one of the :data:`FAMILIES`."""
-    return any(mark in state for mark in FAMILIES)
-
-
 def find_arch(state: State) -> str | None:
     """Return the host's name of the backbone that all tensors fit, or ``None``."""
     arch = nearest_arch(state)

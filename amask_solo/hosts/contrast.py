@@ -69,26 +69,16 @@ def _nnclr(gather: Gather, nn: Embeddings, p: Embeddings, temperature: float) ->
     return Contrast(query, F.normalize(nn, dim=-1) @ gather(query).T / temperature, temperature)
 
 
-class Reader(NamedTuple):
-    """How to make a contrast of the arguments of a loss function.
-
-    Attributes:
-        keys: For each call in a training step, the indexes of the views that the keys come from, in the order of the
-            rows.
-    """
-
-    read: Callable[..., Contrast]
-    keys: tuple[tuple[int, ...], ...]
-
-
-READERS = {
-    "simclr_loss_func": Reader(_simclr, ((1, 0),)),
-    "moco_loss_func": Reader(_moco, ((1,), (0,))),
-    "mocov2plus_loss_func": Reader(_moco, ((1,), (0,))),
-    "mocov3_loss_func": Reader(_mocov3, ((1,), (0,))),
-    "nnclr_loss_func": Reader(_nnclr, ((0,), (1,))),
+READERS: dict[str, tuple[Callable[..., Contrast], tuple[tuple[int, ...], ...]]] = {
+    "simclr_loss_func": (_simclr, ((1, 0),)),
+    "moco_loss_func": (_moco, ((1,), (0,))),
+    "mocov2plus_loss_func": (_moco, ((1,), (0,))),
+    "mocov3_loss_func": (_mocov3, ((1,), (0,))),
+    "nnclr_loss_func": (_nnclr, ((0,), (1,))),
 }
-"""The name of the host's loss function -> its reader. The training steps are symmetric in their two views."""
+"""The name of the host's loss function -> what makes a contrast of its arguments; and for each call in a training step,
+the indexes of the views that the keys come from, in the order of the rows. The steps are symmetric in their two views.
+"""
 
 Added = Callable[[Contrast, tuple[int, ...]], Scalar]
 """Returns the term to add to one call of a loss; takes the contrast and the indexes of the views of its keys."""

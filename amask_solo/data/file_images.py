@@ -3,13 +3,13 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from amask_solo.data.assemble import assemble, tuning_split
+from amask_solo.data.assemble import assemble
 from amask_solo.data.base import ImageData, ImageSet, Labels, Pixels
 from amask_solo.data.contrast import warn_if_flat
 from amask_solo.data.decode import decode_all, decode_image, map_files, readable
@@ -88,14 +88,12 @@ def load_files(
     load_size: int | None = None,
     val_fraction: float = 0.1,
     max_images: int | None = None,
-    tune_fraction: float = 0.0,
     on_error: Literal["raise", "skip"] = "raise",
     seed: int = 0,
-    mean: Sequence[float] | str = "auto",
-    std: Sequence[float] | str = "auto",
     value_range: Ranges | Sequence[int | float] | str | None = None,
     bands: Sequence[int] | None = None,
     channels: Literal["rgb", "keep"] | None = None,
+    **settings: Any,
 ) -> ImageData:
     """Return a data set of files. Its settings are those of each loader that finds the files.
 
@@ -110,18 +108,15 @@ def load_files(
         val_fraction: Without images to validate on, this share of each class is held out, in [0, 1); 0, or no labels,
             holds out nothing.
         max_images: The most images to keep of each split, at least 1: a random subset with equal classes.
-        tune_fraction: Above 0, validate on this share of each class of the training images, and train on the others:
-            for choosing settings, while nobody looks at the validation images.
         on_error: What an unreadable file does. ``raise`` stops when it is read; ``skip`` reads every file once at the
             start, leaves out the bad ones and names them in one warning.
         seed: Of the subset and of the splits.
-        mean: Channel means, or ``auto`` to measure them.
-        std: Channel standard deviations, or ``auto`` to measure them.
         value_range: The values of the files that are black and white; ``auto`` or ``None`` measures the lowest and the
             highest one over a sample of the training images, for files that are deeper than 8 bits. Ranges by the kind
             of numbers, as :attr:`ImageData.reading` has them, are for files of that kind, and others are measured.
         bands: Which bands of the files to take, from 1: three, or one for gray; any number with ``channels=keep``.
         channels: ``rgb``, or ``keep`` for as many channels as the files have, for a backbone that takes them.
+        settings: Settings of :func:`~amask_solo.data.assemble.assemble`.
 
     Raises:
         UserError: If a file cannot be read.
@@ -143,8 +138,8 @@ def load_files(
     reading = make_reading(files, value_range=value_range, bands=bands, channels=channels)
     sets = {split: FolderImages(*part, size=size, reading=reading) for split, part in kept.items() if part.files}
     warn_if_flat(sets["train"], files, reading)
-    halves = tuning_split(sets["train"], sets.get("val"), tune_fraction, seed=seed)
-    return assemble(halves, class_names, mean=mean, std=std, image_size=image_size, name=name, reading=reading)
+    given = (sets["train"], sets.get("val"), class_names, reading)
+    return assemble(*given, name=name, image_size=image_size, seed=seed, **settings)
 
 
 def choose(part: Files, max_images: int | None, *, on_error: str, seed: int) -> Files:

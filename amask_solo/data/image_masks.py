@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from amask_solo.data.assemble import assemble, tuning_split
+from amask_solo.data.assemble import assemble
 from amask_solo.data.base import ArrayImages, ImageData, ObjectMasks
 from amask_solo.data.contrast import warn_if_flat
 from amask_solo.data.decode import decode_all
@@ -30,15 +30,13 @@ def load_image_masks(
     val_fraction: float = 0.2,
     labels: Literal["auto", "none"] = "auto",
     max_images: int | None = None,
-    tune_fraction: float = 0.0,
     seed: int = 0,
-    mean: Sequence[float] | str = "auto",
-    std: Sequence[float] | str = "auto",
     value_range: Ranges | Sequence[int | float] | str | None = None,
     bands: Sequence[int] | None = None,
     channels: Literal["rgb", "keep"] | None = None,
     mask_values: MaskValues = "auto",
     name: str | None = None,
+    **settings: Any,
 ) -> ImageData:
     """Take pairs of an image and the mask of its object, two files of the same name in two folders.
 
@@ -56,16 +54,13 @@ def load_image_masks(
         labels: ``auto`` takes the sub-folders as classes if there are at least two, and no image may lie beside them;
             ``none`` takes no labels.
         max_images: The most pairs to keep: a random subset with equal classes.
-        tune_fraction: Above 0, validate on this share of each class of the training images, and train on the others:
-            for choosing settings, while nobody looks at the validation images.
         seed: Of the subset and of the splits.
-        mean: Channel means, or ``auto`` to measure them.
-        std: Channel standard deviations, or ``auto`` to measure them.
         value_range: As in :func:`~amask_solo.data.load_image_folder`.
         bands: As there.
         channels: As there.
         mask_values: What the values of masks mean: ``index``, ``brightness``, or ``auto`` by the kind of file.
         name: What the set is called in summaries; by default as the folder of images.
+        settings: Settings of :func:`~amask_solo.data.assemble.assemble`.
 
     Raises:
         UserError: If a folder is missing or empty, a file has no partner or cannot be read, the two of a pair differ in
@@ -86,9 +81,9 @@ def load_image_masks(
     every = ArrayImages(images, all_labels, objects, void, [str(file.relative_to(root)) for file in files])
     warn_if_flat(every, files, reading)
     train, val = (every.select(picks) for picks in stratified_split(all_labels, val_fraction, seed=seed))
-    parts = tuning_split(train, val if len(val) else None, tune_fraction, seed=seed)
+    given = (train, val if len(val) else None, classes, reading)
     name = name or expanded(images_path).resolve().name
-    return assemble(parts, classes, mean=mean, std=std, image_size=image_size, name=name, reading=reading)
+    return assemble(*given, name=name, image_size=image_size, seed=seed, **settings)
 
 
 def _pair(images: Files, masks: Files) -> dict[Path, Path]:

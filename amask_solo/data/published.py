@@ -56,7 +56,7 @@ def load_published(
         metric: What its papers score: ``accuracy``, or ``mean_per_class``, the mean of the accuracies of the classes.
         image_size: Height and width of the views.
         max_images: The most images to keep of each split.
-        tune_fraction: See :func:`~amask_solo.data.assemble.tuning_split`; nobody looks at variants then.
+        tune_fraction: See :func:`~amask_solo.data.assemble.assemble`; nobody looks at variants then.
         seed: Of the subset and of the splits.
         files: Settings of :func:`~amask_solo.data.file_images.load_files`, for images of 8 bits.
 

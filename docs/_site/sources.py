@@ -21,8 +21,12 @@ NOT_KEYS = ("defaults", "hydra", "definitions")
 FILLED_IN = ("self", "params", "game", "in_channels", "out_channels", "save_dir")
 """Arguments that no configuration gives."""
 
-LOADERS = ("amask_solo.data.load_image_folder", "amask_solo.data.file_images.load_files")
-"""What other loaders of files pass their further arguments on to."""
+LOADERS = (
+    "amask_solo.data.load_image_folder",
+    "amask_solo.data.file_images.load_files",
+    "amask_solo.data.assemble.assemble",
+)
+"""What loaders of images pass their further arguments on to."""
 
 REQUIRED = "must be given"
 TYPES = {

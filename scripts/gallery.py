@@ -170,7 +170,7 @@ class Gallery:
             "Sigmoid": projections.Sigmoid(),
             "AreaBudget": quarter,
             "Binary": projections.Binary(quarter),
-            "Standardized": projections.Standardized(projections.AreaBudget(0.25, sharpness=3)),
+            "Standardized": projections.Standardized(projections.AreaBudget(0.25, sharpness=3.0)),
             "Patches": projections.Patches(quarter, patch_size=8),
             "GumbelTopK": projections.Patches(projections.GumbelTopK(0.25), patch_size=8),
         }.items():

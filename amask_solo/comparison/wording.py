@@ -16,7 +16,7 @@ PROTOCOL = "amask_solo.evaluation.Protocol"
 FEW = 200
 """Of fewer images, a single one is more than half a point."""
 
-QUESTIONS = {STOCK: "Does masking help?", RANDOM: "Does it help that an adversary places the masks?"}
+QUESTIONS = {STOCK: "Does masking help?", RANDOM: "Does it help more than random masks?"}
 """Reference -> what the difference to it answers."""
 
 

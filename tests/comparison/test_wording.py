@@ -91,8 +91,8 @@ def test_a_single_base_is_answered_in_one_paragraph():
     text = answer(rows_of(("byol", "stock", 0, 60), ("byol", "random", 0, 61), ("byol", "adios", 0, 59)), "linear/acc1")
     assert text == (
         "By linear accuracy, byol. **Does masking help?** `random` against `stock`: one seed: 1.0 points above, no "
-        "interval. `adios` against `stock`: one seed: 1.0 points below, no interval. **Does it help that an adversary "
-        "places the masks?** `adios` against `random`: one seed: 2.0 points below, no interval."
+        "interval. `adios` against `stock`: one seed: 1.0 points below, no interval. **Does it help more than random "
+        "masks?** `adios` against `random`: one seed: 2.0 points below, no interval."
     )
 
 

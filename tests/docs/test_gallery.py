@@ -1,10 +1,15 @@
 """The gallery has a small picture of every masker, fill and hard view that can be chosen."""
 
 import json
+import sys
 
 import pytest
 
 from tests.docs.pages import ROOT
+
+sys.path.append(str(ROOT / "scripts"))
+
+import gallery
 
 FOLDER = ROOT / "results" / "gallery"
 LARGEST = 60_000
@@ -25,3 +30,11 @@ def test_pictures_are_small_and_those_of_one_run_whose_machine_is_named():
     assert max(report["pictures"].values()) < LARGEST
     assert report["environment"]["device"]
     assert report["environment"]["versions"]["torch"]
+
+
+@pytest.mark.nightly
+def test_the_script_draws_all_pictures_that_are_stored(monkeypatch, tmp_path):
+    monkeypatch.setattr(gallery, "OUT", tmp_path)
+    monkeypatch.setattr(gallery, "STEPS", {"encoder": 1, "masker": 1})
+    gallery.main()
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in FOLDER.iterdir()}

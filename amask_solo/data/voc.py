@@ -74,8 +74,8 @@ def load_voc(
         splits = [VOCSegmentation(folder, str(year), split, download) for split in (train, val)]
     except (RuntimeError, OSError, ValueError) as error:
         raise UserError(f"Cannot read VOC {year} in data.root={folder}: {error}.") from error
-    parts = [_arrays(split, folder, image_size, max_images, seed) for split in splits]
-    data = assemble(*parts, (), name=name, image_size=image_size, seed=seed, **settings)
+    first, second = (_arrays(split, folder, image_size, max_images, seed) for split in splits)
+    data = assemble(first, second, (), name=name, image_size=image_size, seed=seed, **settings)
     return replace(data, segment_names=CLASSES)
 
 

@@ -58,7 +58,7 @@ def test_without_a_fraction_the_parts_are_as_they_were():
 @pytest.mark.parametrize("fraction", [1.0, -0.1, 0.01])
 def test_a_fraction_that_leaves_nothing_on_one_side_is_refused(fraction):
     with pytest.raises(ValueError, match="tune_fraction"):
-        parts([0, 1] * 20, fraction=fraction)
+        parts([0, 1] * 20, tune_fraction=fraction)
 
 
 def test_every_kind_of_data_has_the_split(tmp_path):

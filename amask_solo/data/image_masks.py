@@ -55,7 +55,7 @@ def load_image_masks(
             ``none`` takes no labels.
         max_images: The most pairs to keep: a random subset with equal classes.
         seed: Of the subset and of the splits.
-        value_range: As in :func:`~amask_solo.data.load_image_folder`.
+        value_range: As in :func:`~amask_solo.data.file_images.load_files`.
         bands: As there.
         channels: As there.
         mask_values: What the values of masks mean: ``index``, ``brightness``, or ``auto`` by the kind of file.

@@ -30,13 +30,7 @@ class Boxes(NamedTuple):
 
 
 class Sampler:
-    """Draw parameters for the images of one batch.
-
-    Args:
-        count: Images in the batch.
-        generator: Source of randomness. Numbers are drawn on its device.
-        device: Where the parameters are needed.
-    """
+    """Draw parameters for the ``count`` images of one batch, on the generator's device, and move them to another."""
 
     def __init__(self, count: int, *, generator: torch.Generator, device: torch.device) -> None:
         self.count = count

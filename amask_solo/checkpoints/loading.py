@@ -16,13 +16,8 @@ def loading_code(
 ) -> str:
     """Return Python code that makes ``model`` and, if the checkpoint describes its images, their ``transform``.
 
-    Args:
-        state: The tensors of the backbone.
-        plan: What is known about the backbone beside its tensors.
-        target: The format of the export.
-        file: The path of the export.
-        images: The size, statistics and range of values of the images that it was trained on; empty if unknown.
-        view_filter: The description of the filter that views passed in training; ``None`` if there was none.
+    The images are those of the training: their size, statistics and range of values, empty if unknown. So is the filter
+    of views, which is ``None`` if there was none.
     """
     file = json.dumps(file, ensure_ascii=False)  # a name may hold quotes
     filtered = view_filter is not None

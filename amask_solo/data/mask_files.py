@@ -39,13 +39,9 @@ class _Mask(NamedTuple):
 def read_masks(paths: Sequence[Path], *, size: int, values: MaskValues) -> tuple[ObjectMasks, ObjectMasks | None]:
     """Return where the objects of many files are, and where nobody can tell, or None if that is nowhere.
 
-    They are cropped as the images are, and a pixel counts if more than half of its area does.
-
-    Args:
-        paths: The files.
-        size: Height and width of the result.
-        values: ``index`` takes each value above 0 for an object, but 255 (65535, -1) for void; ``brightness`` what is
-            brighter than half; ``auto`` indexes of files with a palette of colors, and brightness of gray ones.
+    They are cropped as the images are, and a pixel counts if more than half of its area does. Of the ``values``,
+    ``index`` takes each one above 0 for an object, but 255 (65535, -1) for void; ``brightness`` what is brighter than
+    half; ``auto`` indexes of files with a palette of colors, and brightness of gray ones.
 
     Raises:
         UserError: If a file cannot be read, or it is open what its values mean.

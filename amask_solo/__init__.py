@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from amask_solo.masked.registry import register, register_when_imported
+from amask_solo.signatures import defining_module
 
 if TYPE_CHECKING:
     from amask_solo.constraints import WeightedSum
@@ -24,27 +25,6 @@ if TYPE_CHECKING:
     from amask_solo.visualization.panels import mask_panel, save_panel
 
 __version__ = "0.9.0"
-
-_LAZY = {
-    "Adversary": "amask_solo.game.adversary",
-    "Alternating": "amask_solo.game.updates",
-    "Game": "amask_solo.game.game",
-    "RandomMasker": "amask_solo.maskers",
-    "Reversal": "amask_solo.game.updates",
-    "SequentialMasker": "amask_solo.maskers",
-    "SimultaneousMasker": "amask_solo.maskers",
-    "Turn": "amask_solo.game.updates",
-    "WeightedSum": "amask_solo.constraints",
-    "Zero": "amask_solo.fills",
-    "diagnose": "amask_solo.game.monitor",
-    "load_host": "amask_solo.hosts.installed",
-    "mask_panel": "amask_solo.visualization.panels",
-    "mask_statistics": "amask_solo.game.monitor",
-    "measure_advantage": "amask_solo.game.advantage",
-    "occlude": "amask_solo.occlusion",
-    "save_panel": "amask_solo.visualization.panels",
-    "wrap": "amask_solo.masked.method",
-}
 
 __all__ = [
     "Adversary",
@@ -72,6 +52,6 @@ register_when_imported()
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+    if name in __all__:
+        return getattr(import_module(str(defining_module(f"{__name__}.{name}"))), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

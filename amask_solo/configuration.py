@@ -75,10 +75,7 @@ def instantiate_choice(group: str, name: str, where: str, **changes: Any) -> Any
 def instantiate(node: DictConfig, where: str, **more: Any) -> Any:
     """Build the object that a node describes by its ``_target_`` and arguments, which may be such nodes themselves.
 
-    Args:
-        node: The node.
-        where: Its place in the configuration, for error messages.
-        more: Further arguments.
+    Errors name its place in the configuration, ``where``.
 
     Raises:
         UserError: If the target is not found, an argument is unknown, or the constructor refuses a value.

@@ -48,10 +48,7 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
 
 def expanded(path: str | Path) -> Path:
     """Return a path with ``~`` expanded; a name like ``~t`` that is nobody's home stays as it is."""
-    path = Path(str(path))
-    with suppress(RuntimeError):
-        return path.expanduser()
-    return path
+    return Path(os.path.expanduser(str(path)))
 
 
 def check_image_folder(path: str | Path, key: str) -> Path:
@@ -72,14 +69,10 @@ def missing_set(name: str, root: Path, folder: str) -> UserError:
 
 
 def check_holds(name: str, root: Path, holds: Sequence[str], *, source: str | None, can_download: bool) -> None:
-    """Raise a ``UserError`` if a published data set is not in ``data.root``; it names what is expected there.
+    """Raise a ``UserError`` if a published data set is not in ``data.root``.
 
-    Args:
-        name: The name of the set.
-        root: The folder that should hold it.
-        holds: Paths below it that should exist.
-        source: Where to get the set.
-        can_download: Whether ``data.download=true`` would get it.
+    It names the paths that the folder should hold, and where to get the set: from its source, or by
+    ``data.download=true`` if that is possible.
     """
     if missing := [path for path in holds if not (root / path).exists()]:
         places = [*(["data.download=true"] if can_download else []), *([source] if source else [])]

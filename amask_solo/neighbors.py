@@ -41,11 +41,7 @@ def cosine_weights(similarity: Float[Tensor, "m k"], temperature: float) -> Floa
 
 
 def distance_weights(closeness: Float[Tensor, "m k"]) -> Float[Tensor, "m k"]:
-    """Return the weights of the votes by Euclidean distance, its inverse, as in solo-learn.
-
-    Args:
-        closeness: Negative distances, as :func:`nearest` yields them.
-    """
+    """Return the weights of the votes by negative Euclidean distances: their inverse, as in solo-learn."""
     return 1 / (EPS - closeness)
 
 

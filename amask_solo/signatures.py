@@ -42,12 +42,12 @@ def read_arguments(path: str) -> Arguments | None:
         ['area', 'sharpness']
     """
     found = _find(path)
-    for _, node in _lineage(*found) if found else ():
+    for module, node in _lineage(*found) if found else ():
         if isinstance(node, ast.FunctionDef):
-            return _arguments(node, bound=False)
+            return _arguments(node, module, bound=False)
         for method in node.body:
             if isinstance(method, ast.FunctionDef) and method.name == "__init__":
-                return _arguments(method, bound=True)
+                return _arguments(method, module, bound=True)
     return Arguments(frozenset(), True, {}) if found else None
 
 
@@ -110,11 +110,25 @@ def _lineage(module: str, node: Definition) -> Iterator[tuple[str, Definition]]:
             yield from _lineage(*found)
 
 
-def _arguments(function: ast.FunctionDef, *, bound: bool) -> Arguments:
+def _arguments(function: ast.FunctionDef, module: str, *, bound: bool) -> Arguments:
     given = function.args
-    arguments = [*given.posonlyargs, *given.args][int(bound) :] + given.kwonlyargs
+    arguments = given.args[int(bound) :] + given.kwonlyargs
     plain = {argument.arg: types for argument in arguments if (types := _plain(argument.annotation))}
-    return Arguments(frozenset(argument.arg for argument in arguments), given.kwarg is not None, plain)
+    names = frozenset(argument.arg for argument in arguments)
+    onward, said = _passed_on(function, module)
+    if (taker := read_arguments(onward)) is None:
+        return Arguments(names, given.kwarg is not None, plain)
+    passed = taker.names - said
+    return Arguments(names | passed, taker.any_name, {k: v for k, v in taker.plain.items() if k in passed} | plain)
+
+
+def _passed_on(function: ast.FunctionDef, module: str) -> tuple[str, set[str | None]]:
+    """Return the dotted path of what gets the ``**kwargs`` of a function, and what else it is given there by name."""
+    for call in ast.walk(function) if function.args.kwarg else ():
+        words = {word.arg: ast.unparse(word.value) for word in call.keywords} if isinstance(call, ast.Call) else {}
+        if isinstance(call, ast.Call) and function.args.kwarg and words.get(None) == function.args.kwarg.arg:
+            return f"{module}.{ast.unparse(call.func)}", {*words}
+    return "", set()
 
 
 def _plain(annotation: ast.expr | None) -> frozenset[type]:

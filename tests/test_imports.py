@@ -95,7 +95,8 @@ ROOMS = {
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
     | {"visualization", "checkpoints", "runs", "comparison"},
     "_hydra": {"masked.registry"},
-    "__init__": {"masked", "hosts.installed", "game", "occlusion", "maskers", "constraints", "fills", "visualization"},
+    "__init__": {"masked", "hosts.installed", "game", "occlusion", "maskers", "constraints", "fills", "visualization"}
+    | {"signatures"},
 }
 """Room -> what it may import of this package beside itself: a room, or one module of it."""
 

@@ -7,7 +7,10 @@ import hydra
 import pytest
 
 from amask_solo.configuration import arguments, config_folder
-from amask_solo.signatures import defining_module, read_arguments, read_declared
+from amask_solo.data import load_image_folder
+from amask_solo.data.assemble import assemble
+from amask_solo.data.file_images import load_files
+from amask_solo.signatures import Arguments, defining_module, read_arguments, read_declared
 
 CONFIGS = "".join(file.read_text() for file in config_folder().rglob("*.yaml"))
 TARGETS = sorted(
@@ -24,6 +27,11 @@ DECLARED = {
 def test_the_source_says_what_an_import_says(path):
     target = hydra.utils.get_object(path)
     read, imported = read_arguments(path), arguments(target)
+    if imported.any_name and not read.any_name:  # the loaders of files pass the rest on
+        passed = [arguments(taker) for taker in (load_image_folder, load_files, assemble)]
+        assert imported.names < read.names <= imported.names.union(*(taker.names for taker in passed))
+        plain = passed[2].plain | passed[1].plain | passed[0].plain | imported.plain
+        imported = Arguments(read.names, False, plain)
     if "__init__" in vars(target) or not isinstance(target, type):
         assert (read.names, read.any_name) == (imported.names, imported.any_name)
     # Who has no constructor may take anything, as far as is read; an alias of a type is not followed.

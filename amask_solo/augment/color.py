@@ -113,12 +113,7 @@ class Change(NamedTuple):
 
 
 def draw_changes(recipe: Recipe, sampler: Sampler) -> list[Change]:
-    """Draw which of a recipe's pixel operations each image gets, and how strong, in the host's order.
-
-    Args:
-        recipe: Which operations, how likely, how strong.
-        sampler: Draws for every image of the batch.
-    """
+    """Draw which of a recipe's pixel operations each image gets, and how strong, in the host's order."""
     changes = [_draw_jitter(recipe, sampler)] if recipe.jitter else []
     for operation in (grayscale, blur, solarize, equalize):
         if probability := getattr(recipe, operation.__name__):
@@ -128,16 +123,7 @@ def draw_changes(recipe: Recipe, sampler: Sampler) -> list[Change]:
 
 
 def change_pixels(images: Images, changes: Sequence[Change], rows: slice) -> Images:
-    """Apply changes that were drawn for a batch to some of its images.
-
-    Args:
-        images: Images in [0, 1], already cropped.
-        changes: Drawn by :func:`draw_changes`.
-        rows: Where in the batch the images lie.
-
-    Returns:
-        The changed images, in [0, 1].
-    """
+    """Apply changes that :func:`draw_changes` drew for a batch to crops, in [0, 1], of some of its images."""
     for change in changes:
         parameters = (drawn[rows] for drawn in change.parameters)
         images = where_drawn(change.operation, images, change.drawn[rows], *parameters)

@@ -21,10 +21,7 @@ def resized_crop(images: Images, boxes: Boxes, flip: Bool[Tensor, " b"], size: i
         images: Images in [0, 1].
         boxes: One box an image, in pixels, inside the image.
         flip: Which images to mirror from left to right.
-        size: Height and width of the result.
-
-    Returns:
-        Images of shape ``(B, C, size, size)`` in [0, 1].
+        size: Height and width of the result, which is in [0, 1] too.
     """
     crop = crop_each if images.device.type == "cpu" else crop_by_matrices
     return crop(images, boxes, flip, size)

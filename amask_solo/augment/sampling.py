@@ -30,13 +30,7 @@ class Boxes(NamedTuple):
 
 
 class Sampler:
-    """Draw parameters for the images of one batch.
-
-    Args:
-        count: Images in the batch.
-        generator: Source of randomness. Numbers are drawn on its device.
-        device: Where the parameters are needed.
-    """
+    """Draw parameters for the ``count`` images of one batch, on the generator's device, and move them to another."""
 
     def __init__(self, count: int, *, generator: torch.Generator, device: torch.device) -> None:
         self.count = count
@@ -67,14 +61,9 @@ class Sampler:
     def crop_boxes(self, height: int, width: int, scale: Sequence[float]) -> Boxes:
         """Return boxes as torchvision's ``RandomResizedCrop`` draws them.
 
-        The area is uniform in ``scale``, and so is the logarithm of the aspect ratio between 3/4 and 4/3. The first of
-        ten tries that fits into the image is taken, or the largest central box of an allowed ratio if none fits. All
-        tries of all images are drawn at once.
-
-        Args:
-            height: Height of the images.
-            width: Width of the images.
-            scale: Smallest and largest area, as parts of the image's.
+        The area is uniform in ``scale``, in parts of the image's, and so is the logarithm of the aspect ratio between
+        3/4 and 4/3. The first of ten tries that fits into the image is taken, or the largest central box of an allowed
+        ratio if none fits. All tries of all images are drawn at once.
         """
         area = height * width * self.uniform(scale[0], scale[1], _TRIES)
         ratio = self.uniform(math.log(_RATIO[0]), math.log(_RATIO[1]), _TRIES).exp()

@@ -17,8 +17,6 @@ _OPERATIONS: dict[str, dict[str, Any]] = {
         for name in ("grayscale", "gaussian_blur", "solarization", "equalization", "horizontal_flip")
     },
 }
-_COUNTS = ("crop_size", "num_crops")
-_STATISTICS = ("mean", "std")
 _RANGES = {
     **dict.fromkeys(("prob", "crop_min_scale", "crop_max_scale"), (0.0, 1.0)),
     **dict.fromkeys(("brightness", "contrast", "saturation"), (0.0, math.inf)),
@@ -104,7 +102,7 @@ def _of_colors(recipe: Recipe, number: int) -> list[str]:
 
 
 def _recipe(node: Mapping, where: str, channels: int) -> Recipe:
-    _check_keys(node, [*_OPERATIONS, *_COUNTS, *_STATISTICS], where)
+    _check_keys(node, [*_OPERATIONS, "crop_size", "num_crops", "mean", "std"], where)
     operations = {name: _operation(node, name, where) for name in _OPERATIONS}
     jitter = operations["color_jitter"]
     return Recipe(

@@ -157,14 +157,7 @@ def _central_square(count: int, height: int, width: int, device: torch.device) -
 def evaluation_view(
     images: Pixels, *, mean: Sequence[float], std: Sequence[float], size: int, view_filter: Filter | None = None
 ) -> Crops:
-    """Return the normalized view that validation sees, of the pixels of :func:`evaluation_crop`.
-
-    Args:
-        images: Images of one size.
-        mean: Channel means of the data set in [0, 1].
-        std: Channel deviations of the data set.
-        size: Height and width of the view.
-        view_filter: What the views of the run pass; see :class:`Views`.
+    """Return the normalized view that validation sees, of the pixels of :func:`evaluation_crop`; see :class:`Views`.
 
     Raises:
         ValueError: If the images are not uint8, or have other channels than the statistics.

@@ -31,14 +31,7 @@ RENAMED: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
 
 
 def content(target: str, state: State, metadata: Mapping[str, str], trace: Callable[[], bytes]) -> bytes | memoryview:
-    """Return what a file of a format holds.
-
-    Args:
-        target: The format.
-        state: The tensors of the backbone.
-        metadata: What a safetensors file says beside them.
-        trace: Makes the ONNX graph; called for that format alone.
-    """
+    """Return what a file of a format holds; ``trace``, which makes the graph, is only called for that of ONNX."""
     if target == "safetensors":
         return safetensors.torch.save(dict(state), dict(metadata))
     if target == "onnx":

@@ -10,31 +10,25 @@ from amask_solo.hosts.architectures import State, has_cifar_stem, stem_code, tim
 from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.names import TIMM_NAMES
 
-READ = {"safetensors": "safetensors.torch.load_file({})"}
-OTHERS_READ = "torch.load({})"
-
 
 def loading_code(
     state: State, plan: Blueprint, target: str, file: str, *, images: Mapping[str, Any], view_filter: Any
 ) -> str:
     """Return Python code that makes ``model`` and, if the checkpoint describes its images, their ``transform``.
 
-    Args:
-        state: The tensors of the backbone.
-        plan: What is known about the backbone beside its tensors.
-        target: The format of the export.
-        file: The path of the export.
-        images: The size, statistics and range of values of the images that it was trained on; empty if unknown.
-        view_filter: The description of the filter that views passed in training; ``None`` if there was none.
+    The images are those of the training: their size, statistics and range of values, empty if unknown. So is the filter
+    of views, which is ``None`` if there was none.
     """
     file = json.dumps(file, ensure_ascii=False)  # a name may hold quotes
     filtered = view_filter is not None
     said = [f"# Normalized images must pass this first, as in training: {spelled(view_filter)}"] if filtered else []
     if target in OTHER_LIBRARIES:
         return "\n".join([*OTHER_LIBRARIES[target](plan, file, images), *said])
-    read, known = READ.get(target, OTHERS_READ).format(file), plan.timm or plan.arch in TIMM_NAMES
+    known = plan.timm or plan.arch in TIMM_NAMES
     library = "torchvision" if target == "torchvision" else "timm"
-    imports = {"torch", library if known else "torch", *(["safetensors.torch"] if target == "safetensors" else [])}
+    imports, read = {"torch", library if known else "torch"}, f"torch.load({file})"
+    if target == "safetensors":
+        imports, read = imports | {"safetensors.torch"}, f"safetensors.torch.load_file({file})"
     lines = [f"import {name}" for name in sorted(imports)]
     if images:
         lines.append("from torchvision import transforms")

@@ -1,11 +1,12 @@
 """Build the networks of a run or a checkpoint for an evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
 
 from amask_solo._types import Images, Masks
 from amask_solo.checkpoints.read import Checkpoint, backbone_state, read, saved_blueprint, teacher_state, with_teacher
@@ -16,6 +17,7 @@ from amask_solo.evaluation.backbone import Backbone
 from amask_solo.game.game import Game
 from amask_solo.hosts.architectures import nearest_arch, rebuild, resample_positions
 from amask_solo.hosts.blueprint import Blueprint
+from amask_solo.hosts.methods import by_name
 from amask_solo.hosts.names import TIMM_NAMES
 from amask_solo.layout import CONFIG, PREFIX
 from amask_solo.masked.settings import build_settings
@@ -24,6 +26,8 @@ from amask_solo.settings.evaluation import check_arch
 
 ADVERSARY = "adversary."
 """The prefix of the adversary's tensors in a checkpoint."""
+
+PROJECTOR, COUNT = "projector.", "num_batches_tracked"
 
 
 def load_backbone(
@@ -146,12 +150,48 @@ class Shown(Masker):
         return self.game.occlusions(self.game.masker(images, generator=generator))
 
 
+def load_head(checkpoint: Checkpoint, cfg: DictConfig | None) -> nn.Sequential | None:
+    """Return the projector of a run, in evaluation mode on the CPU.
+
+    In both generations of the host, the projector is a sequence of linear layers, batch norms and activations; an
+    activation has no tensors, so it shows as a gap in the numbering. ``None`` is returned if the checkpoint has no
+    projector of this form, or if its method is unknown or a user's own class.
+    """
+    if cfg is None or cfg.get("base_class"):
+        return None
+    state = read(checkpoint)["state_dict"]
+    own = {key.removeprefix(PROJECTOR): value for key, value in state.items() if key.startswith(PROJECTOR)}
+    tensors: dict[int, dict[str, Tensor]] = {}
+    for key, value in own.items():
+        place, _, name = key.partition(".")
+        if not place.isdecimal():
+            return None
+        tensors.setdefault(int(place), {})[name] = value
+    activation = nn.GELU if by_name(str(cfg.method)).gelu else nn.ReLU
+    places = range(max(tensors, default=-1) + 1)
+    layers = [_layer(tensors[place]) if place in tensors else activation() for place in places]
+    known = [layer for layer in layers if layer is not None]
+    if not known or len(known) < len(layers):
+        return None
+    head = nn.Sequential(*known)
+    head.load_state_dict(own)
+    return head.eval()
+
+
+def _layer(tensors: Mapping[str, Tensor]) -> nn.Module | None:
+    """Return the linear layer or batch norm with these tensors; ``None`` if they belong to another kind of layer."""
+    names, weight = set(tensors), tensors.get("weight")
+    if names <= {"weight", "bias"} and weight is not None and weight.ndim == 2:
+        return nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in tensors)
+    if {"running_mean", "running_var"} <= names <= {"weight", "bias", "running_mean", "running_var", COUNT}:
+        return nn.BatchNorm1d(len(tensors["running_mean"]), affine=weight is not None)
+    return None
+
+
 def data_settings(given: DictConfig | None, cfg: DictConfig | None) -> DictConfig:
     """Return the node of the images for an evaluation, or raise a ``UserError`` if there is none.
 
-    Args:
-        given: The value of ``data`` on the command line: nothing, a whole data set, or differences from the run's data.
-        cfg: The configuration of the run, whose data are the default.
+    On the command line, ``data`` is a whole data set, or nothing or differences from the data of the run.
     """
     if given and "_target_" in given:
         return given

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from amask_solo.checkpoints.foreign import below, by_children, find_prefix, flat
 from amask_solo.errors import UserError
-from amask_solo.hosts.architectures import FAMILIES, has_cifar_stem, is_backbone
+from amask_solo.hosts.architectures import FAMILIES, has_cifar_stem
 from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.repairs import STATE, VIEW_FILTER
 
@@ -139,7 +139,7 @@ def backbone_state(source: str | Path | Checkpoint) -> dict[str, Tensor]:
         return dict(state)
     inside = ({k.removeprefix(p): v for k, v in state.items() if k.startswith(p)} for p in ("backbone.", "encoder."))
     own = next(filter(None, inside), None)
-    if own and (STATE in checkpoint or is_backbone(own)):
+    if own and (STATE in checkpoint or any(mark in own for mark in FAMILIES)):
         return own if STATE in checkpoint else below(own, "")
     for named in (state, by_children(state)):
         if (prefix := find_prefix(named, FAMILIES)) is not None:

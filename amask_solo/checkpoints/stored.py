@@ -7,6 +7,7 @@ leads counts, not its beginning: ``amask_solo.data.decode.os.system`` is not a p
 
 import importlib.util
 from collections.abc import Iterator, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.errors import UserError
 
-MOVED = {
-    "amask_solo.updates.": "amask_solo.game.updates.",
-    "amask_solo.hosts.callbacks.": "amask_solo.callbacks.",
-    "amask_solo.runs.callbacks.": "amask_solo.callbacks.",
-}
-"""The beginning of a dotted path in older run folders -> its present form."""
+MOVED = ("amask_solo.runs.callbacks.", "amask_solo.callbacks.")
+"""The beginning of dotted paths in run folders of version 0.8, and its present form."""
 
 OWN = "amask_solo"
 ROOMS = "constraints data fills game hard_views hosts.lars localisers maskers projections"
@@ -38,22 +35,12 @@ def read_stored(path: Path) -> DictConfig:
         UserError: If the file cannot be read.
     """
     try:
-        cfg = OmegaConf.load(path)
-        stored = OmegaConf.create(_renamed(OmegaConf.to_container(cfg)))
+        stored = OmegaConf.load(StringIO(path.read_text(encoding="utf-8").replace(*MOVED)))
     except Exception as error:  # a broken file may make the readers of YAML raise anything
         raise UserError(f"Cannot read {path}: {' '.join(str(error).split())}") from error
     if not isinstance(stored, DictConfig):
         raise UserError(f"{path} is not the configuration of a run: it has no keys.")
     return stored
-
-
-def _renamed(node: Any, key: Any = None) -> Any:
-    if isinstance(node, list):
-        return [_renamed(child) for child in node]
-    if isinstance(node, dict):
-        return {name: _renamed(child, name) for name, child in node.items()}
-    old = next((old for old in MOVED if key == "_target_" and str(node).startswith(old)), None)
-    return MOVED[old] + node.removeprefix(old) if old else node
 
 
 def trusted(cfg: DictConfig, path: Path, *, trust: Sequence[str] = ()) -> DictConfig:

@@ -15,10 +15,6 @@ Distance = Float[Tensor, "n h w"]
 """How far outside the outline a pixel is; negative inside. A lower bound near corners."""
 
 
-def _disk(x: Points, y: Points) -> Distance:
-    return torch.hypot(x, y) - 0.85
-
-
 def _box(x: Points, y: Points, width: float, height: float) -> Distance:
     return torch.maximum(x.abs() - width, y.abs() - height)
 
@@ -40,26 +36,14 @@ def _star(x: Points, y: Points, points: int = 5, inner: float = 0.42) -> Distanc
     return -cross / math.hypot(edge_x, edge_y)
 
 
-def _ring(x: Points, y: Points) -> Distance:
-    return (torch.hypot(x, y) - 0.68).abs() - 0.24
-
-
-def _cross(x: Points, y: Points) -> Distance:
-    return torch.minimum(_box(x, y, 0.95, 0.28), _box(x, y, 0.28, 0.95))
-
-
-def _half_moon(x: Points, y: Points) -> Distance:
-    return torch.maximum(torch.hypot(x, y) - 0.95, 0.85 - torch.hypot(x - 0.5, y))
-
-
 OUTLINES: dict[str, Callable[[Points, Points], Distance]] = {
-    "circle": _disk,
+    "circle": lambda x, y: torch.hypot(x, y) - 0.85,
     "square": partial(_box, width=0.72, height=0.72),
     "triangle": partial(_polygon, sides=3),
     "star": _star,
-    "ring": _ring,
-    "cross": _cross,
-    "half_moon": _half_moon,
+    "ring": lambda x, y: (torch.hypot(x, y) - 0.68).abs() - 0.24,
+    "cross": lambda x, y: torch.minimum(_box(x, y, 0.95, 0.28), _box(x, y, 0.28, 0.95)),
+    "half_moon": lambda x, y: torch.maximum(torch.hypot(x, y) - 0.95, 0.85 - torch.hypot(x - 0.5, y)),
     "hexagon": partial(_polygon, sides=6),
 }
 """The shapes that are easily told apart come first: a set with few classes takes the first few."""

@@ -47,22 +47,6 @@ class _Draw:
         return torch.sigmoid(wave * (1.5 + 8 * self.sharpness)[:, None, None])
 
 
-def _stripes(draw: _Draw) -> Field:
-    return draw.harden(torch.sin(draw.frequency * draw.u))
-
-
-def _checkers(draw: _Draw) -> Field:
-    return draw.harden(2 * torch.sin(draw.frequency * draw.u) * torch.sin(draw.frequency * draw.v))
-
-
-def _dots(draw: _Draw) -> Field:
-    return draw.harden(torch.cos(draw.frequency * draw.u) + torch.cos(draw.frequency * draw.v) - 0.7)
-
-
-def _gradient(draw: _Draw) -> Field:
-    return (0.5 + draw.u * (0.4 + 0.6 * draw.scale)[:, None, None]).clamp(0, 1)
-
-
 def _clouds(draw: _Draw) -> Field:
     """Sum two octaves of smooth noise; ``scale`` weighs the coarse one against the fine one."""
     size = draw.u.shape[-1]
@@ -74,33 +58,27 @@ def _clouds(draw: _Draw) -> Field:
     return (torch.lerp(coarse, fine, weight) * 2 - 0.5).clamp(0, 1)
 
 
-FAMILIES: tuple[Callable[[_Draw], Field], ...] = (_clouds, _stripes, _checkers, _dots, _gradient)
+FAMILIES: dict[str, Callable[[_Draw], Field]] = {
+    "clouds": _clouds,
+    "stripes": lambda draw: draw.harden(torch.sin(draw.frequency * draw.u)),
+    "checkers": lambda draw: draw.harden(2 * torch.sin(draw.frequency * draw.u) * torch.sin(draw.frequency * draw.v)),
+    "dots": lambda draw: draw.harden(torch.cos(draw.frequency * draw.u) + torch.cos(draw.frequency * draw.v) - 0.7),
+    "gradient": lambda draw: (0.5 + draw.u * (0.4 + 0.6 * draw.scale)[:, None, None]).clamp(0, 1),
+}
 
-# Family and scale: textures that can be told apart in any direction and color.
+# The place of a family and the scale: textures that can be told apart in any direction and color.
 KINDS = ((1, 0.1), (1, 0.8), (2, 0.1), (2, 0.8), (3, 0.1), (3, 0.8), (0, 0.2), (4, 0.4))
 _SPREAD = 0.2  # of the scale within a kind
 
 
 def draw_backgrounds(count: int, size: int, *, generator: torch.Generator) -> Field:
-    """Draw one texture for each image, each of a family, direction, scale and sharpness of its own.
-
-    Args:
-        count: How many images.
-        size: Their height and width.
-        generator: Source of randomness, on the CPU.
-    """
+    """Draw one texture for each image, each of a family, direction, scale and sharpness of its own."""
     families = torch.randint(len(FAMILIES), (count,), generator=generator)
     return _draw(families, torch.rand(count, generator=generator), size, generator=generator)
 
 
 def draw_surfaces(kinds: Int[Tensor, " n"], size: int, *, generator: torch.Generator) -> Field:
-    """Draw the textures of objects; those of a kind differ in direction, place and sharpness.
-
-    Args:
-        kinds: For each image, in [0, 8).
-        size: Height and width of the images.
-        generator: Source of randomness, on the CPU.
-    """
+    """Draw the textures of objects; those of a kind, in [0, 8), differ in direction, place and sharpness."""
     families, scales = torch.tensor(KINDS)[kinds].unbind(dim=1)
     scales = scales + _SPREAD * torch.rand(len(kinds), generator=generator)
     return _draw(families.long(), scales, size, generator=generator)
@@ -116,7 +94,7 @@ def _draw(family: Int[Tensor, " n"], scale: Numbers, size: int, *, generator: to
     v = cos * y - sin * x + (shift_v - 0.5)[:, None, None] * 0.5
     draw = _Draw(u, v, scale, sharpness, noise)
     field = torch.empty(count, size, size)
-    for number, texture in enumerate(FAMILIES):
+    for number, texture in enumerate(FAMILIES.values()):
         picks = (family == number).nonzero()[:, 0]
         field[picks] = texture(draw[picks])
     return field

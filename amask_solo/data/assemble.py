@@ -9,25 +9,61 @@ from amask_solo.data.reading import USUAL, Reading
 from amask_solo.data.subsets import labeled_places, stratified_split
 
 
-def tuning_split(
-    train: ImageSet, val: ImageSet | None, fraction: float, *, seed: int
-) -> tuple[ImageSet, ImageSet | None]:
-    """Return the parts to train and to score on while settings are chosen; the given ones if no share is held out.
+def assemble(
+    train: ImageSet,
+    val: ImageSet | None,
+    class_names: Sequence[str],
+    reading: Reading = USUAL,
+    /,
+    *,
+    name: str,
+    image_size: int,
+    tune_fraction: float = 0.0,
+    seed: int = 0,
+    mean: Sequence[float] | str = "auto",
+    std: Sequence[float] | str = "auto",
+) -> ImageData:
+    """Return a data set of images to train and to validate on. Its settings are those of each loader of images.
 
     Args:
         train: The training images, after ``max_images``.
-        val: The validation or test images, which nobody sees while settings are chosen.
-        fraction: In [0, 1). Above 0, this share of each class of ``train`` is held out and takes the place of ``val``,
-            the same for every run. If any image has a label, those without one stay in ``train``.
-        seed: Of the split: the data's, not the run's.
+        val: The validation or test images, or None.
+        class_names: Names in the order of the class numbers; empty without labels.
+        reading: How the files were read.
+        name: What the set is called in summaries.
+        image_size: Height and width of the views.
+        tune_fraction: Above 0, validate on this share of each class of the training images, the same for every run, and
+            train on the others: for choosing settings, while nobody looks at the validation images. If any image has a
+            label, those without one are trained on.
+        seed: Of that split: the data's, not the run's.
+        mean: Channel means, or ``auto`` to measure those of the images that are trained on.
+        std: Channel standard deviations, or ``auto`` to measure them.
 
     Raises:
-        ValueError: If the fraction is outside [0, 1) or holds out no image.
+        ValueError: If a statistic is wrong, or ``tune_fraction`` is outside [0, 1) or holds out no image.
     """
-    if not 0 <= fraction < 1:
-        raise ValueError(f"Expected tune_fraction in [0, 1), but got {fraction}.")
-    if not fraction:
-        return train, val
+    if not 0 <= tune_fraction < 1:
+        raise ValueError(f"Expected tune_fraction in [0, 1), but got {tune_fraction}.")
+    if tune_fraction:
+        train, val = _tuning_split(train, tune_fraction, seed)
+    mean, std = resolve_statistics(train, mean=mean, std=std)
+    names, measured = list(class_names), reading.value_range is not None
+    return ImageData(
+        train,
+        val,
+        max(1, len(names)),
+        names,
+        mean,
+        std,
+        image_size,
+        name,
+        value_range=reading.value_range,
+        numbers=reading.numbers if measured else None,
+        bands=reading.bands,
+    )
+
+
+def _tuning_split(train: ImageSet, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
     labeled = labeled_places(train.labels)
     # Settings are chosen by accuracies, which need labels.
     choice = labeled if len(labeled) else torch.arange(len(train))
@@ -36,43 +72,3 @@ def tuning_split(
         raise ValueError(f"tune_fraction={fraction} of {len(choice)} training images is not one image.")
     rest = torch.ones(len(train), dtype=torch.bool).index_fill(0, choice[held_out], False)
     return train.select(rest.nonzero()[:, 0]), train.select(choice[held_out])
-
-
-def assemble(
-    parts: tuple[ImageSet, ImageSet | None],
-    class_names: Sequence[str],
-    *,
-    mean: Sequence[float] | str,
-    std: Sequence[float] | str,
-    image_size: int,
-    name: str,
-    reading: Reading = USUAL,
-) -> ImageData:
-    """Return a data set whose statistics are those of the images that it trains on.
-
-    Args:
-        parts: To train and to validate on.
-        class_names: Names in the order of the class numbers; empty without labels.
-        mean: Channel means, or ``auto`` to measure them.
-        std: Channel standard deviations, or ``auto`` to measure them.
-        image_size: Height and width of the views.
-        name: What the set is called in summaries.
-        reading: How the files were read.
-
-    Raises:
-        ValueError: If a statistic is wrong.
-    """
-    mean, std = resolve_statistics(parts[0], mean=mean, std=std)
-    names = list(class_names)
-    return ImageData(
-        *parts,
-        max(1, len(names)),
-        names,
-        mean,
-        std,
-        image_size,
-        name,
-        value_range=reading.value_range,
-        numbers=None if reading.value_range is None else reading.numbers,
-        bands=reading.bands,
-    )

@@ -164,7 +164,12 @@ class ImageData:
     fingerprint: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "fingerprint", take_fingerprint(self.train, self.val, self.class_names))
+        parts, names = [part for part in (self.train, self.val) if part is not None], sha256()
+        for part in parts:
+            named = "\0".join(part.names or map(str, part.labels.tolist()))
+            names.update(named.encode(errors="surrogateescape") + b"\1")
+        known = {"images": sum(map(len, parts)), "classes": [*self.class_names], "names": names.hexdigest()[:16]}
+        object.__setattr__(self, "fingerprint", known)
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -228,15 +233,6 @@ def _stat(values: Sequence[float] | str, name: str, channels: int) -> Stat:
         count = "three numbers" if channels == 3 else f"{channels} number(s)"
         raise ValueError(f"Expected {name} to be 'auto' or {count}, but got {values!r}.")
     return tuple(float(value) for value in values)
-
-
-def take_fingerprint(train: ImageSet, val: ImageSet | None, class_names: Sequence[str]) -> dict[str, Any]:
-    """Return the fingerprint of a data set; see :class:`ImageData`."""
-    parts = [part for part in (train, val) if part is not None]
-    names = sha256()
-    for part in parts:
-        names.update("\0".join(part.names or map(str, part.labels.tolist())).encode(errors="surrogateescape") + b"\1")
-    return {"images": sum(map(len, parts)), "classes": list(class_names), "names": names.hexdigest()[:16]}
 
 
 def describe_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:

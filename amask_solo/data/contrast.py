@@ -30,13 +30,7 @@ PIXELS = 2**16  # of an image, at most
 
 
 def warn_if_flat(images: ImageSet, files: Sequence[Path], reading: Reading) -> None:
-    """Say once if most images, or a channel of them all, are nearly constant, with the likely cause.
-
-    Args:
-        images: The training set.
-        files: Its files.
-        reading: How they are read.
-    """
+    """Say once if most training images, or a channel of them all, are nearly constant, with the likely cause."""
     sample = []
     for index in range(0, len(images), -(-len(images) // LOOKED_AT)):
         try:

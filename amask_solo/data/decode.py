@@ -36,11 +36,6 @@ def decode_image(path: Path, *, size: int, reading: Reading = USUAL) -> UInt8[Te
 
     The short side is resized to ``size`` and the center is cropped. An image that has the size is kept to the bit.
 
-    Args:
-        path: The file.
-        size: Height and width of the result.
-        reading: What becomes of bands and values; RGB and the full range by default.
-
     Raises:
         UserError: If the file cannot be read to its end.
     """

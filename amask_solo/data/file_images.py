@@ -9,11 +9,11 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from amask_solo.data.assemble import assemble, tuning_split
+from amask_solo.data.assemble import assemble
 from amask_solo.data.base import ImageData, ImageSet, Labels, Pixels
 from amask_solo.data.contrast import warn_if_flat
 from amask_solo.data.decode import decode_all, decode_image, map_files, readable
-from amask_solo.data.reading import USUAL, Reading, make_reading
+from amask_solo.data.reading import USUAL, Ranges, Reading, make_reading
 from amask_solo.data.sizes import check_image_size, resolve_image_size, sampled_sizes
 from amask_solo.data.subsets import Picks, balanced_subset, stratified_split
 from amask_solo.errors import UserError
@@ -81,35 +81,42 @@ class FolderImages(ImageSet):
 def load_files(
     parts: Mapping[str, Files],
     class_names: Sequence[str],
+    /,
     *,
-    image_size: int | Literal["auto"],
     name: str,
+    image_size: int | Literal["auto"] = "auto",
     load_size: int | None = None,
-    val_fraction: float = 0.0,
+    val_fraction: float = 0.1,
     max_images: int | None = None,
-    tune_fraction: float = 0.0,
     on_error: Literal["raise", "skip"] = "raise",
     seed: int = 0,
-    mean: Sequence[float] | str = "auto",
-    std: Sequence[float] | str = "auto",
-    **values: Any,
+    value_range: Ranges | Sequence[int | float] | str | None = None,
+    bands: Sequence[int] | None = None,
+    channels: Literal["rgb", "keep"] | None = None,
+    **settings: Any,
 ) -> ImageData:
-    """Return a data set of files; the settings are those of :func:`~amask_solo.data.load_image_folder`.
+    """Return a data set of files. Its settings are those of each loader that finds the files.
 
     Args:
         parts: The files of ``train`` and perhaps of ``val``.
         class_names: Names in the order of the class numbers; empty without labels.
-        image_size: Height and width of the views, or ``auto``.
         name: What the set is called in summaries.
-        load_size: Height and width of the stored images.
-        val_fraction: Without a part ``val`` but with classes, this share of each class is held out.
-        max_images: The most images to keep of each part.
-        tune_fraction: See :func:`~amask_solo.data.assemble.tuning_split`.
-        on_error: What an unreadable file does: ``raise`` or ``skip``.
+        image_size: Height and width of the views, or ``auto``: the median of the shorter sides of the files, at most
+            224; see :func:`~amask_solo.data.sizes.resolve_image_size`.
+        load_size: Height and width of the stored images, from which random crops are cut. By default 8/7 of
+            ``image_size``, the usual 256 for 224, or ``image_size`` where the files have it already.
+        val_fraction: Without images to validate on, this share of each class is held out, in [0, 1); 0, or no labels,
+            holds out nothing.
+        max_images: The most images to keep of each split, at least 1: a random subset with equal classes.
+        on_error: What an unreadable file does. ``raise`` stops when it is read; ``skip`` reads every file once at the
+            start, leaves out the bad ones and names them in one warning.
         seed: Of the subset and of the splits.
-        mean: Channel means, or ``auto``.
-        std: Channel standard deviations, or ``auto``.
-        values: ``value_range``, ``bands`` and ``channels``, if they may differ from what is usual.
+        value_range: The values of the files that are black and white; ``auto`` or ``None`` measures the lowest and the
+            highest one over a sample of the training images, for files that are deeper than 8 bits. Ranges by the kind
+            of numbers, as :attr:`ImageData.reading` has them, are for files of that kind, and others are measured.
+        bands: Which bands of the files to take, from 1: three, or one for gray; any number with ``channels=keep``.
+        channels: ``rgb``, or ``keep`` for as many channels as the files have, for a backbone that takes them.
+        settings: Settings of :func:`~amask_solo.data.assemble.assemble`.
 
     Raises:
         UserError: If a file cannot be read.
@@ -128,11 +135,11 @@ def load_files(
     files = kept["train"].files
     image_size = resolve_image_size(image_size, files)
     size = load_size or _guess_load_size(files, image_size)
-    reading = make_reading(files, **{"value_range": None, "bands": None, "channels": None, **values})
+    reading = make_reading(files, value_range=value_range, bands=bands, channels=channels)
     sets = {split: FolderImages(*part, size=size, reading=reading) for split, part in kept.items() if part.files}
     warn_if_flat(sets["train"], files, reading)
-    halves = tuning_split(sets["train"], sets.get("val"), tune_fraction, seed=seed)
-    return assemble(halves, class_names, mean=mean, std=std, image_size=image_size, name=name, reading=reading)
+    given = (sets["train"], sets.get("val"), class_names, reading)
+    return assemble(*given, name=name, image_size=image_size, seed=seed, **settings)
 
 
 def choose(part: Files, max_images: int | None, *, on_error: str, seed: int) -> Files:

@@ -9,7 +9,6 @@ import torch
 
 from amask_solo.data.base import UNLABELED, ImageData
 from amask_solo.data.file_images import Files, load_files
-from amask_solo.data.reading import Ranges
 from amask_solo.data.values import image_suffixes
 from amask_solo.errors import UserError
 from amask_solo.files import expanded
@@ -26,20 +25,9 @@ def load_file_list(
     list: str,  # noqa: A002
     val_list: str | None = None,
     root: str | None = None,
-    val_fraction: float = 0.1,
     labels: Literal["auto", "none"] = "auto",
-    image_size: int | Literal["auto"] = "auto",
-    load_size: int | None = None,
-    max_images: int | None = None,
-    tune_fraction: float = 0.0,
-    on_error: Literal["raise", "skip"] = "raise",
-    seed: int = 0,
-    mean: Sequence[float] | str = "auto",
-    std: Sequence[float] | str = "auto",
-    value_range: Ranges | Sequence[int | float] | str | None = None,
-    bands: Sequence[int] | None = None,
-    channels: Literal["rgb", "keep"] | None = None,
     name: str | None = None,
+    **files: Any,
 ) -> ImageData:
     """Take the images that a file lists, and read them as :func:`~amask_solo.data.load_image_folder` does.
 
@@ -51,20 +39,9 @@ def load_file_list(
         list: The file. Rows of other splits than these are left out.
         val_list: A second file, with the images to score on; without one, and without a split, images are held out.
         root: The folder that relative paths start from; by default that of the file.
-        val_fraction: This share of each class is then held out, if there are classes.
         labels: ``none`` takes no labels.
-        image_size: Height and width of the views, or ``auto``.
-        load_size: Height and width of the stored images.
-        max_images: The most images to keep of each split.
-        tune_fraction: See :func:`~amask_solo.data.assemble.tuning_split`.
-        on_error: What an unreadable file does.
-        seed: Of the subset and of the splits.
-        mean: Channel means, or ``auto``.
-        std: Channel standard deviations, or ``auto``.
-        value_range: The values of the files that are black and white.
-        bands: Which bands of the files to take.
-        channels: ``rgb`` or ``keep``.
         name: What the set is called in summaries; by default as the file.
+        files: Settings of :func:`~amask_solo.data.file_images.load_files`.
 
     Raises:
         UserError: If a file is missing or cannot be understood, or has no training images.
@@ -79,31 +56,12 @@ def load_file_list(
         raise UserError(f"Expected images of the split train in data.list={file}, but there are none.")
     names = _class_names(row for part in parts.values() for row in part) if labels != "none" else []
     folder = expanded(root) if root else file.parent
-    return load_files(
-        {part: _files(rows, names, folder.absolute()) for part, rows in parts.items() if rows},
-        names,
-        image_size=image_size,
-        name=name or file.stem,
-        load_size=load_size,
-        val_fraction=val_fraction,
-        max_images=max_images,
-        tune_fraction=tune_fraction,
-        on_error=on_error,
-        seed=seed,
-        mean=mean,
-        std=std,
-        value_range=value_range,
-        bands=bands,
-        channels=channels,
-    )
+    found = {part: _files(rows, names, folder.absolute()) for part, rows in parts.items() if rows}
+    return load_files(found, names, name=name or file.stem, **files)
 
 
 def read_rows(file: Path, key: str) -> Iterator[Row]:
-    """Yield the rows of a list.
-
-    Args:
-        file: The list.
-        key: The setting that named it, for error messages.
+    """Yield the rows of a list, which the setting ``key`` named.
 
     Raises:
         UserError: If it is missing, has no paths, or needs a library that is not there.

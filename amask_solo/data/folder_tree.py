@@ -3,15 +3,14 @@
 import os
 import warnings
 from collections import Counter, deque
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from amask_solo.data.base import UNLABELED, Labels
-from amask_solo.data.subsets import Picks
+from amask_solo.data.base import UNLABELED
+from amask_solo.data.file_images import Files
 from amask_solo.data.values import image_suffixes
 from amask_solo.errors import UserError
 from amask_solo.files import check_image_folder
@@ -22,53 +21,17 @@ _NOTES = {".csv", ".db", ".html", ".ini", ".json", ".log", ".md", ".pdf", ".py",
 """Endings of files that lie beside images without being any."""
 
 
-@dataclass(frozen=True)
-class FolderTree:
-    """The image files below a folder.
-
-    Attributes:
-        root: The folder.
-        files: In the order of their names, so that an index means the same file on every machine.
-        class_names: The sub-folders, sorted; empty if the tree is taken as unlabeled.
-        base: The folder that holds the sub-folders of the classes: the root, or one further down.
-    """
-
-    root: Path
-    files: list[Path]
-    class_names: list[str]
-    base: Path
-
-    def select(self, picks: Picks) -> "FolderTree":
-        """Return a tree of some of the files, with the same classes."""
-        return replace(self, files=[self.files[pick] for pick in picks.tolist()])
-
-    def labels(self, class_names: list[str]) -> Labels:
-        """Number the classes of the files by their place in ``class_names``; -1 if that is empty.
-
-        Raises:
-            UserError: If a file's class is not among them.
-        """
-        if not class_names:
-            return torch.full((len(self.files),), UNLABELED)
-        if odd := sorted(set(self.class_names) - set(class_names)):
-            raise UserError(
-                f"The classes {_some(odd)} in '{self.root}' are not among the "
-                f"{len(class_names)} of the training folder ({_some(class_names)}); "
-                "give both folders the same sub-folders."
-            )
-        numbers = {name: number for number, name in enumerate(class_names)}
-        return torch.tensor([numbers[_first_folder(file, self.base)] for file in self.files])
-
-
 def scan_folder(
     root: str | Path,
     *,
     labels: Literal["auto", "none"],
     key: str,
-    among: Collection[str] = (),
+    among: Sequence[str] | None = None,
     only: Collection[str] | None = None,
-) -> FolderTree:
-    """Find the images below a folder, at any depth.
+) -> tuple[Files, list[str]]:
+    """Return the images below a folder, at any depth, and the names of their classes; none without labels.
+
+    The images are in the order of their names, so that an index means the same file on every machine.
 
     Links are followed, but each real folder is read once, so a link to a parent does no harm. Hidden files and folders
     are passed over. One warning counts the files whose endings Pillow does not read.
@@ -78,12 +41,12 @@ def scan_folder(
         labels: ``auto`` takes the sub-folders as classes if there are at least two, or those of the only sub-folder,
             with a warning; ``none`` takes no labels.
         key: The setting that named the folder, for error messages.
-        among: The classes of the training images, of which validation images may have a single one.
+        among: The classes of the training images, which number those of validation images.
         only: The sub-folders to take; no other is looked at.
 
     Raises:
         UserError: If the folder is missing, has no images, holds splits instead of classes, or images beside classes,
-            or if one of the sub-folders to take is missing.
+            if one of the sub-folders to take is missing, or the classes are not among those of the training images.
         ValueError: If ``labels`` is neither of the two.
     """
     if labels not in ("auto", "none"):
@@ -91,8 +54,8 @@ def scan_folder(
     root = check_image_folder(root, key)
     files = _images_below(root, key, only)
     if labels == "none" or only is not None:
-        return FolderTree(root, files, [] if labels == "none" else sorted(only or ()), root)
-    base, classes = _find_classes(files, root, among)
+        return _numbered(files, root, root, [] if labels == "none" else sorted(only or ()), among)
+    base, classes = _find_classes(files, root, among or ())
     if split := next((name for name in base.relative_to(root).parts if name.lower() in _SPLITS), None):
         inside = Path(root, *base.relative_to(root).parts[: base.relative_to(root).parts.index(split) + 1])
         raise UserError(f"Expected classes in {key}={root}, but it holds the split {split} alone; set {key}={inside}.")
@@ -112,7 +75,27 @@ def scan_folder(
             f"Set {key} to that folder, or data.labels=none to take no labels.",
             stacklevel=3,
         )
-    return FolderTree(root, files, classes, base)
+    return _numbered(files, root, base, classes, among)
+
+
+def _numbered(
+    files: list[Path], root: Path, base: Path, classes: list[str], among: Sequence[str] | None
+) -> tuple[Files, list[str]]:
+    """Return the files with the numbers of their classes, the folders in ``base``; -1 if there are none."""
+    if among and not classes:
+        raise UserError(
+            f"Expected a sub-folder for each class in data.val_path={root}, as in the training "
+            "folder; sort its images into them, or set data.labels=none."
+        )
+    if among and (odd := sorted(set(classes) - set(among))):
+        raise UserError(
+            f"The classes {_some(odd)} in '{root}' are not among the "
+            f"{len(among)} of the training folder ({_some(among)}); "
+            "give both folders the same sub-folders."
+        )
+    numbers = {name: number for number, name in enumerate(classes if among is None else among)}
+    labels = [numbers[_first_folder(file, base)] if numbers else UNLABELED for file in files]
+    return Files(files, torch.tensor(labels), root), classes
 
 
 def _images_below(root: Path, key: str, only: Collection[str] | None = None) -> list[Path]:
@@ -184,5 +167,5 @@ def _first_folder(file: Path, base: Path) -> str:
     return file.relative_to(base).parts[0]
 
 
-def _some(names: list[str], most: int = 5) -> str:
+def _some(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

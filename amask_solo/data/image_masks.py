@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from amask_solo.data.assemble import assemble, tuning_split
+from amask_solo.data.assemble import assemble
 from amask_solo.data.base import ArrayImages, ImageData, ObjectMasks
 from amask_solo.data.contrast import warn_if_flat
 from amask_solo.data.decode import decode_all
-from amask_solo.data.folder_tree import FolderTree, scan_folder
+from amask_solo.data.file_images import Files
+from amask_solo.data.folder_tree import scan_folder
 from amask_solo.data.mask_files import MaskValues, read_masks
 from amask_solo.data.reading import Ranges, make_reading
 from amask_solo.data.sizes import check_image_size, resolve_image_size
@@ -29,15 +30,13 @@ def load_image_masks(
     val_fraction: float = 0.2,
     labels: Literal["auto", "none"] = "auto",
     max_images: int | None = None,
-    tune_fraction: float = 0.0,
     seed: int = 0,
-    mean: Sequence[float] | str = "auto",
-    std: Sequence[float] | str = "auto",
     value_range: Ranges | Sequence[int | float] | str | None = None,
     bands: Sequence[int] | None = None,
     channels: Literal["rgb", "keep"] | None = None,
     mask_values: MaskValues = "auto",
     name: str | None = None,
+    **settings: Any,
 ) -> ImageData:
     """Take pairs of an image and the mask of its object, two files of the same name in two folders.
 
@@ -55,16 +54,13 @@ def load_image_masks(
         labels: ``auto`` takes the sub-folders as classes if there are at least two, and no image may lie beside them;
             ``none`` takes no labels.
         max_images: The most pairs to keep: a random subset with equal classes.
-        tune_fraction: Above 0, validate on this share of each class of the training images, and train on the others:
-            for choosing settings, while nobody looks at the validation images.
         seed: Of the subset and of the splits.
-        mean: Channel means, or ``auto`` to measure them.
-        std: Channel standard deviations, or ``auto`` to measure them.
-        value_range: As in :func:`~amask_solo.data.load_image_folder`.
+        value_range: As in :func:`~amask_solo.data.file_images.load_files`.
         bands: As there.
         channels: As there.
         mask_values: What the values of masks mean: ``index``, ``brightness``, or ``auto`` by the kind of file.
         name: What the set is called in summaries; by default as the folder of images.
+        settings: Settings of :func:`~amask_solo.data.assemble.assemble`.
 
     Raises:
         UserError: If a folder is missing or empty, a file has no partner or cannot be read, the two of a pair differ in
@@ -72,27 +68,25 @@ def load_image_masks(
         ValueError: If a setting is out of range.
     """
     check_image_size(image_size)
-    tree = scan_folder(images_path, labels=labels, key="data.images_path")
-    masks = _pair(tree, scan_folder(masks_path, labels="none", key="data.masks_path"))
-    classes = tree.class_names
-    tree = tree.select(balanced_subset(tree.labels(classes), max_images, seed=seed))
-    all_labels = tree.labels(classes)
-    image_size = resolve_image_size(image_size, tree.files)
-    reading = make_reading(tree.files, value_range=value_range, bands=bands, channels=channels)
-    images = decode_all(tree.files, size=image_size, reading=reading)
-    partners = [masks[file] for file in tree.files]
+    found, classes = scan_folder(images_path, labels=labels, key="data.images_path")
+    masks = _pair(found, scan_folder(masks_path, labels="none", key="data.masks_path")[0])
+    files, all_labels, root = found.select(balanced_subset(found.labels, max_images, seed=seed))
+    image_size = resolve_image_size(image_size, files)
+    reading = make_reading(files, value_range=value_range, bands=bands, channels=channels)
+    images = decode_all(files, size=image_size, reading=reading)
+    partners = [masks[file] for file in files]
     objects, void = read_masks(partners, size=image_size, values=mask_values)
     with ignored_warnings():
-        _check_masks(partners, tree.files, objects)
-    every = ArrayImages(images, all_labels, objects, void, [str(file.relative_to(tree.root)) for file in tree.files])
-    warn_if_flat(every, tree.files, reading)
+        _check_masks(partners, files, objects)
+    every = ArrayImages(images, all_labels, objects, void, [str(file.relative_to(root)) for file in files])
+    warn_if_flat(every, files, reading)
     train, val = (every.select(picks) for picks in stratified_split(all_labels, val_fraction, seed=seed))
-    parts = tuning_split(train, val if len(val) else None, tune_fraction, seed=seed)
+    given = (train, val if len(val) else None, classes, reading)
     name = name or expanded(images_path).resolve().name
-    return assemble(parts, classes, mean=mean, std=std, image_size=image_size, name=name, reading=reading)
+    return assemble(*given, name=name, image_size=image_size, seed=seed, **settings)
 
 
-def _pair(images: FolderTree, masks: FolderTree) -> dict[Path, Path]:
+def _pair(images: Files, masks: Files) -> dict[Path, Path]:
     """Return the mask of each image."""
     places = _by_stem(masks)
     partners = {stem: (file, places.pop(stem, None)) for stem, file in _by_stem(images).items()}
@@ -107,11 +101,11 @@ def _pair(images: FolderTree, masks: FolderTree) -> dict[Path, Path]:
     return {file: mask for file, mask in partners.values() if mask is not None}
 
 
-def _by_stem(tree: FolderTree) -> dict[Path, Path]:
+def _by_stem(part: Files) -> dict[Path, Path]:
     """Return the files by their path in the folder without suffix."""
     found: dict[Path, Path] = {}
-    for file in tree.files:
-        first = found.setdefault(file.relative_to(tree.root).with_suffix(""), file)
+    for file in part.files:
+        first = found.setdefault(file.relative_to(part.root).with_suffix(""), file)
         if first != file:
             raise UserError(f"Expected one file a name, but got '{first}' and '{file}'; remove or rename one.")
     return found

@@ -1,10 +1,10 @@
 """The files, classes and splits of published data sets, as their own lists give them."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torchvision import datasets
@@ -12,26 +12,12 @@ from torchvision import datasets
 from amask_solo.data.file_images import Files
 from amask_solo.errors import UserError, nearest
 
-
-class Listing(NamedTuple):
-    """A split of a data set.
-
-    Attributes:
-        samples: The path of each image, and its class number.
-        class_names: Names in the order of the class numbers.
-    """
-
-    samples: list[tuple[Path, int]]
-    class_names: list[str]
-
-    def files(self, root: Path) -> Files:
-        """Return the files, with a folder around them."""
-        paths, labels = zip(*self.samples, strict=True)
-        return Files([*paths], torch.tensor(labels), root)
+Listing = tuple[Sequence[tuple[Path, int]], list[str]]
+"""The path and the class number of each image, and the names of the classes in the order of their numbers."""
 
 
-def list_split(kind: str, root: Path, split: Mapping[str, Any], *, download: bool = False) -> Listing:
-    """Return a split of a published data set.
+def list_split(kind: str, root: Path, split: Mapping[str, Any], *, download: bool = False) -> tuple[Files, list[str]]:
+    """Return the files of a split of a published data set, and the names of its classes.
 
     Args:
         kind: ``coco`` or ``tiny_imagenet``, see :func:`coco` and :func:`tiny_imagenet`, or the name of a class in
@@ -44,32 +30,31 @@ def list_split(kind: str, root: Path, split: Mapping[str, Any], *, download: boo
         UserError: If there is no such class, it takes no such argument, or its files are missing or incomplete.
     """
     more = dict(split)
-    root /= more.pop("folder", "")
+    place = root / more.pop("folder", "")
     lister = LISTERS.get(kind) or _of_torchvision(kind)
     if download:
         more["download"] = True
     try:
-        listing = lister(root, **more)
+        samples, class_names = lister(place, **more)
     except (RuntimeError, OSError, LookupError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"Cannot read the lists of {kind} in {root} with {dict(split)}: {error}.") from error
-    if not listing.samples:
-        raise UserError(f"Expected images of {kind} in {root} with {dict(split)}, but there are none.")
-    return listing
+        raise UserError(f"Cannot read the lists of {kind} in {place} with {dict(split)}: {error}.") from error
+    if not samples:
+        raise UserError(f"Expected images of {kind} in {place} with {dict(split)}, but there are none.")
+    paths, labels = zip(*samples, strict=True)
+    return Files([*paths], torch.tensor(labels), root), class_names
 
 
 def coco(root: Path, annotations: str) -> Listing:
     """Return the images of a JSON file in the format of COCO, of one class each, as those of iNaturalist.
 
-    Args:
-        root: The folder of the file, below which its ``file_name`` entries lie.
-        annotations: The name of the file.
+    The file lies in ``root``, and so do its ``file_name`` entries.
     """
     content = json.loads((root / annotations).read_text())
     classes = sorted(content["categories"], key=lambda category: category["id"])
     numbers = {category["id"]: number for number, category in enumerate(classes)}
     kinds = {entry["image_id"]: numbers[entry["category_id"]] for entry in content["annotations"]}
     samples = [(root / image["file_name"], kinds[image["id"]]) for image in content["images"]]
-    return Listing(samples, [str(category["name"]) for category in classes])
+    return samples, [str(category["name"]) for category in classes]
 
 
 def tiny_imagenet(root: Path, split: str) -> Listing:
@@ -82,9 +67,9 @@ def tiny_imagenet(root: Path, split: str) -> Listing:
     notes = root / split / f"{split}_annotations.txt"
     if (root / split / "images").is_dir() and notes.is_file():
         rows = [line.split("\t")[:2] for line in notes.read_text().splitlines()]
-        return Listing([(root / split / "images" / file, numbers[name]) for file, name in rows], names)
+        return [(root / split / "images" / file, numbers[name]) for file, name in rows], names
     files = sorted((root / split).glob("*/**/*.JPEG"))
-    return Listing([(file, numbers[file.relative_to(root / split).parts[0]]) for file in files], names)
+    return [(file, numbers[file.relative_to(root / split).parts[0]]) for file in files], names
 
 
 LISTERS: dict[str, Callable[..., Listing]] = {"coco": coco, "tiny_imagenet": tiny_imagenet}
@@ -100,19 +85,14 @@ def _of_torchvision(kind: str) -> Callable[..., Listing]:
         # A loader that returns its argument: the path is what is asked for, not the image.
         given = {"loader": Path} if "loader" in signature(make).parameters else {}
         data = make(root, **split, **given)
-        samples = _samples(data, bool(given))
-        return Listing(samples, list(data.categories if isinstance(data, datasets.Caltech101) else data.classes))
+        if given:
+            return [(path, int(label)) for path, label in (data[place] for place in range(len(data)))], [*data.classes]
+        if isinstance(data, datasets.OxfordIIITPet):
+            return [*zip(data._images, data._labels, strict=True)], [*data.classes]
+        if isinstance(data, datasets.Caltech101):
+            folder, names = Path(data.root, "101_ObjectCategories"), data.categories
+            pairs = zip(data.y, data.index, strict=True)
+            return [(folder / names[label] / f"image_{number:04d}.jpg", label) for label, number in pairs], [*names]
+        raise TypeError(f"{kind} does not say in which files its images are")
 
     return lister
-
-
-def _samples(data: Any, by_loader: bool) -> list[tuple[Path, int]]:
-    if by_loader:
-        return [(path, int(label)) for path, label in (data[place] for place in range(len(data)))]
-    if isinstance(data, datasets.Caltech101):
-        folder, names = Path(data.root, "101_ObjectCategories"), data.categories
-        pairs = zip(data.y, data.index, strict=True)
-        return [(folder / names[label] / f"image_{number:04d}.jpg", label) for label, number in pairs]
-    if isinstance(data, datasets.OxfordIIITPet):
-        return list(zip(data._images, data._labels, strict=True))
-    raise TypeError(f"{type(data).__name__} does not say in which files its images are")

@@ -35,12 +35,7 @@ class EpochOrder(DistributedSampler[int]):
     _interrupted = (0, 0)
 
     def begin_with(self, epoch: int, *, seen: int) -> None:
-        """Go on where a run was interrupted.
-
-        Args:
-            epoch: The epoch, from 0.
-            seen: How many images of this process's share are left out, in this epoch alone.
-        """
+        """Go on in an epoch, from 0, without the first images of this process's share, which a run had seen."""
         self._interrupted = (epoch, seen)
         self.set_epoch(epoch)
 
@@ -148,7 +143,8 @@ def make_loader(
         num_workers=num_workers,
         persistent_workers=persistent_workers and num_workers > 0,
         pin_memory=device.type == "cuda",
-        multiprocessing_context=start_method() if num_workers else None,
+        # From Python 3.14 on, each worker would else import everything anew: 14 s instead of 0.1 s to the first batch.
+        multiprocessing_context="fork" if num_workers and sys.platform == "linux" else None,
         # The loader draws its workers' seeds; from the global stream it would shift all other numbers.
         generator=torch.Generator().manual_seed(seed),
         worker_init_fn=_outlive_signals,
@@ -161,14 +157,6 @@ def _outlive_signals(worker: int) -> None:  # noqa: ARG001
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # The loader itself ends its workers by SIGTERM, if they do not end otherwise.
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(OUTLIVES))
-
-
-def start_method() -> str | None:
-    """Return how workers are started: as copies of this process where that is safe, otherwise as Python does.
-
-    From Python 3.14 on, each worker would import everything anew: 14 s instead of 0.1 s to the first batch.
-    """
-    return "fork" if sys.platform == "linux" else None
 
 
 def stays(images: ImageSet, device_cache: Cache) -> bool:

@@ -1,8 +1,7 @@
 """Photographs with a mark on each, as of a logo or a time stamp: a shortcut that hides what they show."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any
 
 import torch
 from jaxtyping import UInt8
@@ -13,7 +12,7 @@ from amask_solo.data.base import ImageData, ImageSet, Pixels
 from amask_solo.data.image_folder import load_image_folder
 from amask_solo.data.subsets import Picks
 
-FOLDERS = ("train_path", "val_path")
+FOLDERS = ("train_path", "val_path", "root")
 CELLS = 4
 """A mark has this many cells along a side."""
 
@@ -63,21 +62,7 @@ class MarkedImages(ImageSet):
         return marked
 
 
-def load_marked_folder(
-    *,
-    train_path: str,
-    image_size: int | Literal["auto"] = "auto",
-    val_path: str | None = None,
-    val_fraction: float = 0.1,
-    mark: float = 0.25,
-    load_size: int | None = None,
-    max_images: int | None = None,
-    tune_fraction: float = 0.0,
-    seed: int = 0,
-    mean: Sequence[float] | str = "auto",
-    std: Sequence[float] | str = "auto",
-    name: str | None = None,
-) -> ImageData:
+def load_marked_folder(*, mark: float = 0.25, seed: int = 0, **folder: Any) -> ImageData:
     """Take the images below a folder as :func:`~amask_solo.data.load_image_folder`, and put a mark on each.
 
     Two views of an image share its mark, which no other image has, so a network can match views without a look at what
@@ -86,18 +71,10 @@ def load_marked_folder(
     Minderer et al. and Chen et al. describe such shortcuts; the marks are ours.
 
     Args:
-        train_path: The folder to learn from.
-        image_size: Height and width of the views, or ``auto``.
-        val_path: The folder to validate on.
-        val_fraction: Without ``val_path``, the share of each class that is held out.
         mark: Height and width of a mark, as a share of those of an image, in (0, 1].
-        load_size: Height and width of the stored images.
-        max_images: The most images to keep of each split.
-        tune_fraction: See :func:`~amask_solo.data.assemble.tuning_split`.
         seed: Of the subset, of the splits and of the marks.
-        mean: Channel means, or ``auto`` to measure them, without marks.
-        std: Channel standard deviations, or ``auto``, likewise.
-        name: What the set is called in summaries.
+        folder: Settings of :func:`~amask_solo.data.load_image_folder`, for images of 8 bits in color; means and
+            deviations are measured without marks.
 
     Raises:
         UserError: If a folder is missing or empty, or a file cannot be read.
@@ -109,19 +86,7 @@ def load_marked_folder(
     """
     if not 0 < mark <= 1:
         raise ValueError(f"Expected mark in (0, 1], but got {mark}.")
-    plain = load_image_folder(
-        train_path=train_path,
-        image_size=image_size,
-        val_path=val_path,
-        val_fraction=val_fraction,
-        load_size=load_size,
-        max_images=max_images,
-        tune_fraction=tune_fraction,
-        seed=seed,
-        mean=mean,
-        std=std,
-        name=name,
-    )
+    plain = load_image_folder(seed=seed, labels="auto", value_range=None, bands=None, channels=None, **folder)
     train = MarkedImages(plain.train, mark=mark, name="train", seed=seed)
     val = None if plain.val is None else MarkedImages(plain.val, mark=mark, name="val", seed=seed)
     return replace(plain, train=train, val=val, variants={"unmarked": plain})

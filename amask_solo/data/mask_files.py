@@ -39,13 +39,9 @@ class _Mask(NamedTuple):
 def read_masks(paths: Sequence[Path], *, size: int, values: MaskValues) -> tuple[ObjectMasks, ObjectMasks | None]:
     """Return where the objects of many files are, and where nobody can tell, or None if that is nowhere.
 
-    They are cropped as the images are, and a pixel counts if more than half of its area does.
-
-    Args:
-        paths: The files.
-        size: Height and width of the result.
-        values: ``index`` takes each value above 0 for an object, but 255 (65535, -1) for void; ``brightness`` what is
-            brighter than half; ``auto`` indexes of files with a palette of colors, and brightness of gray ones.
+    They are cropped as the images are, and a pixel counts if more than half of its area does. Of the ``values``,
+    ``index`` takes each one above 0 for an object, but 255 (65535, -1) for void; ``brightness`` what is brighter than
+    half; ``auto`` indexes of files with a palette of colors, and brightness of gray ones.
 
     Raises:
         UserError: If a file cannot be read, or it is open what its values mean.
@@ -73,14 +69,14 @@ def read_segments(paths: Sequence[Path], *, size: int) -> Segments:
         UserError: If a file cannot be read.
     """
 
-    def read(path: Path) -> Image.Image:
+    def read(path: Path) -> np.ndarray:
         with opened(path) as image:
             if image is None or image.mode not in ("P", "L"):
                 raise UnsupportedImageError(f"Expected a file of 8 bits with a class for each pixel, but got '{path}'.")
-            return ImageOps.fit(Image.fromarray(np.asarray(image)), (size, size), Image.Resampling.NEAREST)
+            indexes = Image.fromarray(np.asarray(image))
+            return np.asarray(ImageOps.fit(indexes, (size, size), Image.Resampling.NEAREST))
 
-    found = [np.asarray(image) for image in map_files(read, paths, what="Reading classes of pixels")]
-    return torch.from_numpy(np.stack(found))[:, None]
+    return torch.from_numpy(np.stack([*map_files(read, paths, what="Reading classes of pixels")]))[:, None]
 
 
 def _read(path: Path, *, size: int, values: MaskValues) -> _Mask:

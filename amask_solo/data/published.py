@@ -32,18 +32,12 @@ def load_published(
     download: bool | None = None,
     metric: Metric = "accuracy",
     image_size: int | Literal["auto"] = 224,
-    load_size: int | None = None,
     max_images: int | None = None,
     tune_fraction: float = 0.0,
-    on_error: Literal["raise", "skip"] = "raise",
     seed: int = 0,
-    mean: Sequence[float] | str = "auto",
-    std: Sequence[float] | str = "auto",
+    **files: Any,
 ) -> ImageData:
     """Take a published data set from the files that its archives unpack to.
-
-    Images are read as those of :func:`~amask_solo.data.load_image_folder`, where settings that are not named here are
-    described.
 
     Args:
         kind: Who reads the lists: the name of a class in ``torchvision.datasets`` that says in which files its images
@@ -61,13 +55,10 @@ def load_published(
         download: Whether torchvision gets it, if it is missing; ``None`` if it cannot.
         metric: What its papers score: ``accuracy``, or ``mean_per_class``, the mean of the accuracies of the classes.
         image_size: Height and width of the views.
-        load_size: Height and width of the stored images.
         max_images: The most images to keep of each split.
-        tune_fraction: See :func:`~amask_solo.data.assemble.tuning_split`; nobody looks at variants then.
-        on_error: What an unreadable file does.
+        tune_fraction: See :func:`~amask_solo.data.assemble.assemble`; nobody looks at variants then.
         seed: Of the subset and of the splits.
-        mean: Channel means, or ``auto``.
-        std: Channel standard deviations, or ``auto``.
+        files: Settings of :func:`~amask_solo.data.file_images.load_files`, for images of 8 bits.
 
     Raises:
         UserError: If the set is not there, in one line that names what is expected where.
@@ -90,14 +81,14 @@ def load_published(
         names,
         image_size=image_size,
         name=name,
-        load_size=load_size,
         val_fraction=val_fraction,
         max_images=max_images,
         tune_fraction=tune_fraction,
-        on_error=on_error,
         seed=seed,
-        mean=mean,
-        std=std,
+        value_range=None,
+        bands=None,
+        channels=None,
+        **files,
     )
     data = replace(data, metric=metric)
     if not variants or tune_fraction:
@@ -116,14 +107,13 @@ def list_splits(
     """
     found = {}
     for name, split in splits.items():
-        listing = list_split(kind, folder, split, download=download)
-        names = names or listing.class_names
-        if listing.class_names != list(names):
+        found[name], own = list_split(kind, folder, split, download=download)
+        names = names or own
+        if own != list(names):
             raise UserError(
                 f"Expected {dict(split)} of {folder} to have the {len(names)} classes of the other splits, but it has "
-                f"{len(listing.class_names)}, or others; is it complete?"
+                f"{len(own)}, or others; is it complete?"
             )
-        found[name] = listing.files(folder)
     return list(names or ()), found
 
 
@@ -138,13 +128,7 @@ def add_variants(
 ) -> ImageData:
     """Return a data set that is scored on other images as well, which are read as its own.
 
-    Args:
-        data: The data set.
-        others: The files of each variant.
-        gaps: Name -> two variants.
-        max_images: The most images to keep of each.
-        seed: Of that subset.
-        classes: Attributes of the variants that differ from those of the set.
+    They have its attributes but for those in ``classes``. A gap is a name and two variants.
 
     Raises:
         ValueError: If a gap is not between two variants.

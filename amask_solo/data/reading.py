@@ -85,10 +85,7 @@ class Reading:
     def to_bytes(self, values: Values, path: Path, *, inverted: bool = False) -> Pixels8:
         """Return values on the scale from 0 to 255; what is beyond the range becomes black or white.
 
-        Args:
-            values: What the file holds.
-            path: The file.
-            inverted: Whether the lowest value of the range is white, and the highest black.
+        If they are ``inverted``, the lowest value of the range is white, and the highest black.
 
         Raises:
             UserError: If values with a point have no range.
@@ -191,12 +188,9 @@ def _measured(found: Sequence["_Found"], deep: Sequence["_Found"]) -> Range:
 
 
 def describe_range(own: Range | None, numbers: str | None, trained: Ranges) -> str:
-    """Return in a sentence which values became black and white; nothing where all is 8 bits.
+    """Return in a sentence which values, of a kind of numbers, became black and white; nothing where all is 8 bits.
 
-    Args:
-        own: The values that became black and white.
-        numbers: The kind of numbers that they are.
-        trained: The same of the training, by the kind of its numbers; empty for 8 bits.
+    ``trained`` is the range of the training by the kind of its numbers; empty for 8 bits.
 
     Example:
         >>> describe_range((0.0, 3000.0), WHOLE, {WHOLE: (0.0, 3000.0)})

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,7 @@ from torch import Tensor
 from amask_solo._random import stream
 from amask_solo.data._outlines import OUTLINES
 from amask_solo.data._textures import draw_backgrounds, draw_surfaces, pixel_grid
-from amask_solo.data.assemble import assemble, tuning_split
+from amask_solo.data.assemble import assemble
 from amask_solo.data.base import ArrayImages, ImageData, Labels, ObjectMasks, Pixels
 
 # Images are drawn in groups of this size, each from a generator of its own: a larger set starts with the smaller one.
@@ -31,10 +32,8 @@ def make_shapes(
     num_val: int = 500,
     image_size: int = 32,
     num_classes: int = 8,
-    tune_fraction: float = 0.0,
     seed: int = 0,
-    mean: Sequence[float] | str = "auto",
-    std: Sequence[float] | str = "auto",
+    **settings: Any,
 ) -> ImageData:
     """Draw images of one object each, on a textured background with clutter; ours.
 
@@ -48,11 +47,8 @@ def make_shapes(
         num_val: How many validation images, at least 0; 0 makes no validation set.
         image_size: Height and width, at least 16.
         num_classes: How many kinds of shapes, from 2 to 8.
-        tune_fraction: Above 0, validate on this share of each class of the training images, and train on the others:
-            for choosing settings, while nobody looks at the validation images.
         seed: The same seed draws the same images, and splits them in the same way.
-        mean: Channel means, or ``auto`` to measure them.
-        std: Channel standard deviations, or ``auto`` to measure them.
+        settings: Settings of :func:`~amask_solo.data.assemble.assemble`.
 
     Raises:
         ValueError: If a number is out of range.
@@ -66,8 +62,7 @@ def make_shapes(
     names = list(OUTLINES)[:num_classes]
     train = _draw_set("train", num_train, names=names, size=image_size, seed=seed)
     val = _draw_set("val", num_val, names=names, size=image_size, seed=seed) if num_val else None
-    parts = tuning_split(train, val, tune_fraction, seed=seed)
-    return assemble(parts, names, mean=mean, std=std, image_size=image_size, name="shapes")
+    return assemble(train, val, names, name="shapes", image_size=image_size, seed=seed, **settings)
 
 
 def _draw_set(split: str, count: int, *, names: Sequence[str], size: int, seed: int) -> ArrayImages:

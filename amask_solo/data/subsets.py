@@ -37,15 +37,7 @@ def labeled_places(labels: Labels) -> Picks:
 
 
 def stratified_split(labels: Labels, fraction: float, *, seed: int) -> tuple[Picks, Picks]:
-    """Split items into two parts with the same shares of each class.
-
-    Args:
-        labels: One class number for each item.
-        fraction: Share of the second part, in [0, 1).
-        seed: Another seed makes another split.
-
-    Returns:
-        The indexes of the first and of the second part.
+    """Split items into two parts with the same shares of each class; ``fraction``, in [0, 1), is in the second one.
 
     Raises:
         ValueError: If ``fraction`` is outside [0, 1).

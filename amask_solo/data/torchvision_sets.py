@@ -1,12 +1,13 @@
 """CIFAR-10, CIFAR-100 and STL-10, where torchvision has put them on the disk."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100, STL10, VisionDataset
 
-from amask_solo.data.assemble import assemble, tuning_split
+from amask_solo.data.assemble import assemble
 from amask_solo.data.base import ArrayImages, ImageData
 from amask_solo.data.subsets import balanced_subset
 from amask_solo.files import expanded, missing_set
@@ -26,23 +27,19 @@ def load_cifar10(
     *,
     root: str,
     image_size: int = 32,
-    max_images: int | None = None,
-    tune_fraction: float = 0.0,
-    seed: int = 0,
     mean: Sequence[float] | str = (0.4914, 0.4822, 0.4465),
     std: Sequence[float] | str = (0.2470, 0.2435, 0.2616),
+    **settings: Any,
 ) -> ImageData:
     """Take CIFAR-10 from the folder ``cifar-10-batches-py`` in ``root``.
 
     Args:
         root: The folder that was given to torchvision for the download.
         image_size: Height and width of the views; the stored images are as in the files.
-        max_images: The most images to keep of each split: a random subset with equal classes.
-        tune_fraction: Above 0, validate on this share of each class of the training images, and train on the others:
-            for choosing settings, while nobody looks at the test images.
-        seed: Of the subset and of the split.
         mean: Channel means, or ``auto`` to measure them.
         std: Channel standard deviations, or ``auto`` to measure them.
+        settings: ``max_images``, the most images to keep of each split: a random subset with equal classes; ``seed``,
+            of the subset; and those of :func:`~amask_solo.data.assemble.assemble`.
 
     Raises:
         UserError: If the set is not there.
@@ -51,38 +48,30 @@ def load_cifar10(
         Krizhevsky, `Learning Multiple Layers of Features from Tiny Images
         <https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf>`_, 2009.
     """
-    splits = [_open(CIFAR10, root, train=True), _open(CIFAR10, root, train=False)]
-    train, val = (_arrays(split, max_images, seed) for split in splits)
-    parts = tuning_split(train, val, tune_fraction, seed=seed)
-    return assemble(parts, splits[0].classes, mean=mean, std=std, image_size=image_size, name="cifar10")
+    splits = ({"train": True}, {"train": False})
+    return _load(CIFAR10, root, splits, image_size=image_size, mean=mean, std=std, **settings)
 
 
 def load_cifar100(
     *,
     root: str,
     image_size: int = 32,
-    max_images: int | None = None,
-    tune_fraction: float = 0.0,
-    seed: int = 0,
     mean: Sequence[float] | str = (0.5071, 0.4865, 0.4409),
     std: Sequence[float] | str = (0.2673, 0.2564, 0.2762),
+    **settings: Any,
 ) -> ImageData:
     """Take CIFAR-100 from the folder ``cifar-100-python`` in ``root``; see :func:`load_cifar10`."""
-    splits = [_open(CIFAR100, root, train=True), _open(CIFAR100, root, train=False)]
-    train, val = (_arrays(split, max_images, seed) for split in splits)
-    parts = tuning_split(train, val, tune_fraction, seed=seed)
-    return assemble(parts, splits[0].classes, mean=mean, std=std, image_size=image_size, name="cifar100")
+    splits = ({"train": True}, {"train": False})
+    return _load(CIFAR100, root, splits, image_size=image_size, mean=mean, std=std, **settings)
 
 
 def load_stl10(
     *,
     root: str,
     image_size: int = 96,
-    max_images: int | None = None,
-    tune_fraction: float = 0.0,
-    seed: int = 0,
     mean: Sequence[float] | str = (0.4914, 0.4823, 0.4466),
     std: Sequence[float] | str = (0.2470, 0.2435, 0.2616),
+    **settings: Any,
 ) -> ImageData:
     """Take STL-10 from the folder ``stl10_binary`` in ``root``.
 
@@ -93,10 +82,23 @@ def load_stl10(
         Coates et al., `An Analysis of Single-Layer Networks in Unsupervised Feature Learning
         <https://proceedings.mlr.press/v15/coates11a.html>`_, AISTATS 2011.
     """
-    splits = [_open(STL10, root, split="train+unlabeled"), _open(STL10, root, split="test")]
-    train, val = (_arrays(split, max_images, seed) for split in splits)
-    parts = tuning_split(train, val, tune_fraction, seed=seed)
-    return assemble(parts, splits[0].classes, mean=mean, std=std, image_size=image_size, name="stl10")
+    splits = ({"split": "train+unlabeled"}, {"split": "test"})
+    return _load(STL10, root, splits, image_size=image_size, mean=mean, std=std, **settings)
+
+
+def _load(
+    kind: type[VisionDataset],
+    root: str,
+    splits: Sequence[Mapping[str, bool | str]],
+    /,
+    *,
+    max_images: int | None = None,
+    seed: int = 0,
+    **settings: Any,
+) -> ImageData:
+    found = [_open(kind, root, **split) for split in splits]
+    train, val = (_arrays(split, max_images, seed) for split in found)
+    return assemble(train, val, found[0].classes, name=kind.__name__.lower(), seed=seed, **settings)
 
 
 def _open(kind: type[VisionDataset], root: str, **split: bool | str) -> VisionDataset:

@@ -1,7 +1,7 @@
 """Two digits of different sizes in each image: a case in which one feature hides another."""
 
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from amask_solo._random import stream
-from amask_solo.data.assemble import assemble, tuning_split
+from amask_solo.data.assemble import assemble
 from amask_solo.data.base import ArrayImages, ImageData, ImageSet, Labels, Pixels
 
 KINDS = 10
@@ -26,10 +26,8 @@ def make_two_digits(
     image_size: int = 32,
     large: int = 20,
     small: int = 11,
-    tune_fraction: float = 0.0,
     seed: int = 0,
-    mean: Sequence[float] | str = "auto",
-    std: Sequence[float] | str = "auto",
+    **settings: Any,
 ) -> ImageData:
     """Draw a large and a small handwritten digit side by side, independently of each other.
 
@@ -45,10 +43,8 @@ def make_two_digits(
         image_size: Height and width, at least ``large + small``.
         large: Height and width of the large digit in pixels, at least those of the small one.
         small: The same for the small digit, at least 1.
-        tune_fraction: See :func:`~amask_solo.data.assemble.tuning_split`.
         seed: The same seed draws the same images, and splits them in the same way.
-        mean: Channel means, or ``auto`` to measure them.
-        std: Channel standard deviations, or ``auto`` to measure them.
+        settings: Settings of :func:`~amask_solo.data.assemble.assemble`.
 
     Raises:
         ValueError: If a number is out of range, or the digits do not fit side by side.
@@ -66,12 +62,12 @@ def make_two_digits(
     sizes = (large, small)
     train = _draw_set("train", num_train, sizes, image_size=image_size, seed=seed)
     val = _draw_set("val", num_val, sizes, image_size=image_size, seed=seed) if num_val else None
-    pairs = tuning_split(train, val, tune_fraction, seed=seed)
+    both = assemble(train, val, NAMES, name="two_digits", image_size=image_size, seed=seed, **settings)
     by_large, by_small = (
-        (_relabeled(pairs[0], place), None if pairs[1] is None else _relabeled(pairs[1], place)) for place in (KINDS, 1)
+        replace(both, train=_relabeled(both.train, place), val=both.val and _relabeled(both.val, place))
+        for place in (KINDS, 1)
     )
-    data = assemble(by_large, NAMES, mean=mean, std=std, image_size=image_size, name="two_digits")
-    return replace(data, variants={"small": replace(data, train=by_small[0], val=by_small[1])})
+    return replace(by_large, variants={"small": by_small})
 
 
 def _writings(split: str) -> Writings:

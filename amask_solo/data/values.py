@@ -132,12 +132,7 @@ def is_gray(image: Image.Image) -> bool:
 
 
 def read_values(path: Path, image: Image.Image | None, *, alpha: bool) -> Values:
-    """Return all that a file holds.
-
-    Args:
-        path: The file.
-        image: The file as :func:`opened` yields it.
-        alpha: Whether alpha counts as a band; else it is left out.
+    """Return all that a file holds, which is given as :func:`opened` yields it too; alpha only if it is asked for.
 
     Raises:
         UnsupportedImageError: If a library is missing for it.

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torchvision.datasets import VOCSegmentation
 
-from amask_solo.data.assemble import assemble, tuning_split
+from amask_solo.data.assemble import assemble
 from amask_solo.data.base import UNLABELED, VOID, ArrayImages, ImageData
 from amask_solo.data.decode import decode_all
 from amask_solo.data.mask_files import read_segments
@@ -36,11 +36,9 @@ def load_voc(
     download: bool = False,
     image_size: int = 224,
     max_images: int | None = None,
-    tune_fraction: float = 0.0,
     seed: int = 0,
-    mean: Sequence[float] | str = "auto",
-    std: Sequence[float] | str = "auto",
     name: str = "voc",
+    **settings: Any,
 ) -> ImageData:
     """Take the segmentation images of Pascal VOC, as torchvision unpacks them.
 
@@ -58,11 +56,9 @@ def load_voc(
         download: Whether torchvision gets it, if it is missing.
         image_size: Height and width of images and views.
         max_images: The most images to keep of each split, drawn at random.
-        tune_fraction: See :func:`~amask_solo.data.assemble.tuning_split`.
         seed: Of the subset and of the split.
-        mean: Channel means, or ``auto``.
-        std: Channel standard deviations, or ``auto``.
         name: What the set is called in summaries.
+        settings: Settings of :func:`~amask_solo.data.assemble.assemble`.
 
     Raises:
         UserError: If the set is not there, in one line that names what is expected where.
@@ -74,14 +70,12 @@ def load_voc(
     folder = expanded(root)
     if not download:
         check_holds(name, folder, holds, source=source, can_download=True)
-    given: dict[str, Any] = {"year": str(year), "download": download}
     try:
-        splits = [VOCSegmentation(folder, image_set=split, **given) for split in (train, val)]
+        splits = [VOCSegmentation(folder, str(year), split, download) for split in (train, val)]
     except (RuntimeError, OSError, ValueError) as error:
         raise UserError(f"Cannot read VOC {year} in data.root={folder}: {error}.") from error
-    parts = [_arrays(split, folder, image_size, max_images, seed) for split in splits]
-    halves = tuning_split(parts[0], parts[1], tune_fraction, seed=seed)
-    data = assemble(halves, (), mean=mean, std=std, image_size=image_size, name=name)
+    first, second = (_arrays(split, folder, image_size, max_images, seed) for split in splits)
+    data = assemble(first, second, (), name=name, image_size=image_size, seed=seed, **settings)
     return replace(data, segment_names=CLASSES)
 
 

@@ -53,11 +53,6 @@ def stem_code(state: State) -> str:
     return f"{first}; model.maxpool = torch.nn.Identity()"
 
 
-def is_backbone(state: State) -> bool:
-    """Return whether these tensors have the unprefixed names of a backbone from one of the :data:`FAMILIES`."""
-    return any(mark in state for mark in FAMILIES)
-
-
 def find_arch(state: State) -> str | None:
     """Return the host's name of the backbone that all tensors fit, or ``None``."""
     arch = nearest_arch(state)
@@ -159,10 +154,7 @@ def timm_name(arch: str) -> str:
 def timm_options(state: State, plan: Blueprint, *, image_size: int | None = None) -> dict[str, Any]:
     """Return the arguments for timm: those that its backbone was built with, or those that follow from the tensors.
 
-    Args:
-        state: The tensors.
-        plan: What is known about the backbone beside its tensors, such as the pooling of a ViT.
-        image_size: Height and width of the images. Only a Swin needs them, to place its windows.
+    Only a Swin needs the size of the images, to place its windows.
     """
     if plan.timm:
         return dict(plan.untrained.kwargs)

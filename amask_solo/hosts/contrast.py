@@ -1,8 +1,9 @@
 """The logits of the host's contrastive losses, read from the calls of these losses in a training step."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -11,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from amask_solo._types import Scalar
+from amask_solo.hosts.calls import replaced
 from amask_solo.hosts.methods import ancestors
-from amask_solo.hosts.patched_loss import Loss, patched
 from amask_solo.hosts.refusals import no_logits
 
 Embeddings = Float[Tensor, "n d"]
@@ -68,33 +69,22 @@ def _nnclr(gather: Gather, nn: Embeddings, p: Embeddings, temperature: float) ->
     return Contrast(query, F.normalize(nn, dim=-1) @ gather(query).T / temperature, temperature)
 
 
-class Reader(NamedTuple):
-    """How to make a contrast of the arguments of a loss function.
-
-    Attributes:
-        keys: For each call in a training step, the indexes of the views that the keys come from, in the order of the
-            rows.
-    """
-
-    read: Callable[..., Contrast]
-    keys: tuple[tuple[int, ...], ...]
-
-
-READERS = {
-    "simclr_loss_func": Reader(_simclr, ((1, 0),)),
-    "moco_loss_func": Reader(_moco, ((1,), (0,))),
-    "mocov2plus_loss_func": Reader(_moco, ((1,), (0,))),
-    "mocov3_loss_func": Reader(_mocov3, ((1,), (0,))),
-    "nnclr_loss_func": Reader(_nnclr, ((0,), (1,))),
+READERS: dict[str, tuple[Callable[..., Contrast], tuple[tuple[int, ...], ...]]] = {
+    "simclr_loss_func": (_simclr, ((1, 0),)),
+    "moco_loss_func": (_moco, ((1,), (0,))),
+    "mocov2plus_loss_func": (_moco, ((1,), (0,))),
+    "mocov3_loss_func": (_mocov3, ((1,), (0,))),
+    "nnclr_loss_func": (_nnclr, ((0,), (1,))),
 }
-"""The name of the host's loss function -> its reader. The training steps are symmetric in their two views."""
+"""The name of the host's loss function -> what makes a contrast of its arguments; and for each call in a training step,
+the indexes of the views that the keys come from, in the order of the rows. The steps are symmetric in their two views.
+"""
 
 Added = Callable[[Contrast, tuple[int, ...]], Scalar]
 """Returns the term to add to one call of a loss; takes the contrast and the indexes of the views of its keys."""
 
 
-@contextmanager
-def adding(method: type, added: Added) -> Iterator[None]:
+def adding(method: type, added: Added) -> AbstractContextManager[None]:
     """Add a term to each call of a method's contrastive loss while the context lasts.
 
     Raises:
@@ -105,16 +95,12 @@ def adding(method: type, added: Added) -> Iterator[None]:
     source = vars(sys.modules[getattr(module, name).__module__])
     gather = source.get("gather") or source.get("concat_all_gather_no_grad") or (lambda own: own)
 
-    def longer(call: int, loss: Loss) -> Loss:
-        def with_term(*args: Any, **kwargs: Any) -> Scalar:
-            extra = added(read(gather, *args, **kwargs), keys[call]) if call < len(keys) else 0
-            return loss(*args, **kwargs) + extra
+    def longer(views: tuple[int, ...], loss: Callable[..., Scalar], *args: Any, **kwargs: Any) -> Scalar:
+        extra = added(read(gather, *args, **kwargs), views)
+        return loss(*args, **kwargs) + extra
 
-        return with_term
-
-    unlike = "unlike the host's own; leave adversary.negatives out."
-    with patched(method, (module, name), longer, calls=len(keys), unlike=unlike):
-        yield
+    calls = [partial(longer, views) for views in keys]
+    return replaced(method, (module, name), calls, unlike="unlike the host's own; leave adversary.negatives out.")
 
 
 def contrastive_loss(method: type) -> tuple[Any, str]:

@@ -42,21 +42,10 @@ class WeightedKNN(Metric):
         """Collect one batch; unlike other metrics, this one cannot score a batch alone."""
         self.update(**features)
 
-    def update(
-        self,
-        train_features: Float[Tensor, "b d"] | None = None,
-        train_targets: Int[Tensor, " b"] | None = None,
-        test_features: Float[Tensor, "b d"] | None = None,
-        test_targets: Int[Tensor, " b"] | None = None,
-    ) -> None:
-        """Collect a batch of training features, of validation features, or of both."""
-        for features, targets, kept, wanted in (
-            (train_features, train_targets, self.train_features, self.train_targets),
-            (test_features, test_targets, self.test_features, self.test_targets),
-        ):
-            if features is not None and targets is not None:
-                kept.append(features.detach().float())
-                wanted.append(targets.detach())
+    def update(self, **batch: Float[Tensor, "b d"] | Int[Tensor, " b"]) -> None:
+        """Collect a batch of training features and targets, of validation features and targets, or of both."""
+        for name, values in batch.items():
+            getattr(self, name).append(values.detach().float() if name.endswith("features") else values.detach())
 
     @contextmanager
     def sync_context(self, *args: Any, **options: Any) -> Iterator[None]:

@@ -175,12 +175,9 @@ class Repairs(LightningModule):
         if hasattr(self, "momentum_updater"):
             state["tau"] = float(self.momentum_updater.cur_tau)
             state["last_step"] = int(getattr(self, "last_step", 0))
-        view_filter = OmegaConf.select(self.cfg, VIEW_FILTER)
-        if view_filter is not None:
-            state[VIEW_FILTER] = OmegaConf.to_container(view_filter, resolve=True)
-        images = OmegaConf.select(self.cfg, "images")
-        if images is not None:
-            state["images"] = OmegaConf.to_container(images, resolve=True)
+        for key in (VIEW_FILTER, "images"):
+            if (node := OmegaConf.select(self.cfg, key)) is not None:
+                state[key] = OmegaConf.to_container(node, resolve=True)
         checkpoint[STATE] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -56,14 +56,10 @@ def lend_backbone(module: nn.Module, look: Look) -> None:
 
 
 def activation(features: FeatureMaps, images: Images) -> Maps:
-    """Return the mean size of the features at each place.
+    """Return the mean size of the features, those of the last stage for these images, at each place.
 
     The last stage of a ResNet has no negative features, so this is the activation map of SCDA up to a factor; for
     other backbones, the absolute value is ours.
-
-    Args:
-        features: Of the last stage.
-        images: What they were made of, for the message.
 
     Raises:
         UserError: If there is but one place.

@@ -14,7 +14,7 @@ from amask_solo._types import Scalar, Views
 from amask_solo.game.adversary import part_size
 from amask_solo.game.memory import Cut
 from amask_solo.game.updates import Turn
-from amask_solo.hosts.directions import without_queries
+from amask_solo.hosts.calls import without_queries
 from amask_solo.masked.clean_view import EncodeOnce, clean_online_evaluation
 from amask_solo.masked.negatives import with_negatives
 from amask_solo.masked.side_effects import Buffers, class_losses, quiet

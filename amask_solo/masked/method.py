@@ -24,7 +24,7 @@ from amask_solo.game.game import masked_views
 from amask_solo.game.pairs import PAIRS
 from amask_solo.game.updates import Board
 from amask_solo.hosts.architectures import feature_map
-from amask_solo.hosts.directions import directed_loss
+from amask_solo.hosts.calls import directed_loss
 from amask_solo.hosts.installed import load_host
 from amask_solo.hosts.methods import by_class
 from amask_solo.hosts.optimizers import end_early

@@ -12,12 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 from amask_solo.callbacks.loggers import finish
 from amask_solo.callbacks.summary import device_name, versions
 from amask_solo.checkpoints.adios import load_adios_masker
-from amask_solo.checkpoints.heads import load_head
 from amask_solo.checkpoints.networks import (
     config_of,
     data_settings,
     fit_size,
     load_backbone,
+    load_head,
     load_masker,
     load_teacher,
     pick_device,

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import griffe
 import yaml
 
+from amask_solo.signatures import read_arguments
+
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 NOT_KEYS = ("defaults", "hydra", "definitions")
@@ -18,6 +20,13 @@ NOT_KEYS = ("defaults", "hydra", "definitions")
 
 FILLED_IN = ("self", "params", "game", "in_channels", "out_channels", "save_dir")
 """Arguments that no configuration gives."""
+
+LOADERS = (
+    "amask_solo.data.load_image_folder",
+    "amask_solo.data.file_images.load_files",
+    "amask_solo.data.assemble.assemble",
+)
+"""What loaders of images pass their further arguments on to."""
 
 REQUIRED = "must be given"
 TYPES = {
@@ -72,7 +81,14 @@ def read_lines(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def arguments_of(path: str) -> dict[str, Argument]:
-    """Return the arguments of a class or function that a configuration can give."""
+    """Return the arguments of a class or function that a configuration can give, with those that it passes on."""
+    known, own = read_arguments(path), _own_arguments(path)
+    passed = known.names - own.keys() - {*FILLED_IN} if known else ()
+    others = {name: argument for taker in reversed(LOADERS) for name, argument in _own_arguments(taker).items()}
+    return own | {name: argument for name, argument in others.items() if name in passed}
+
+
+def _own_arguments(path: str) -> dict[str, Argument]:
     found = _definition(path)
     function = _end(found.all_members.get("__init__")) if found.is_class else found
     sections = found.docstring.parse("google", warn_unknown_params=False) if found.docstring else []

@@ -5,7 +5,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from amask_solo.checkpoints.heads import load_head
+from amask_solo.checkpoints.networks import load_head
 from tests.players import METHODS, OneConvolution, build, masker_node
 
 WITHOUT = {"dino"}

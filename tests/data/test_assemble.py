@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from amask_solo.data import ArrayImages, load_image_folder, load_image_masks, make_shapes
-from amask_solo.data.assemble import assemble, tuning_split
+from amask_solo.data.assemble import assemble
 from tests.data.pictures import labeled_tree, noise, save
 
 
@@ -19,9 +19,8 @@ def numbers(images):
 
 
 def parts(labels, **settings):
-    made = {"fraction": 0.25, "seed": 0, **settings}
-    split = tuning_split(numbered(labels), numbered([0, 1]), **made)
-    return assemble(split, ["a", "b"], mean="auto", std="auto", image_size=2, name="numbers")
+    made = {"tune_fraction": 0.25, "seed": 0, **settings}
+    return assemble(numbered(labels), numbered([0, 1]), ["a", "b"], image_size=2, name="numbers", **made)
 
 
 def test_the_held_out_part_is_of_the_training_images_and_has_their_classes():
@@ -52,14 +51,14 @@ def test_statistics_are_those_of_the_images_that_are_trained_on():
 
 
 def test_without_a_fraction_the_parts_are_as_they_were():
-    data = parts([0, 1] * 20, fraction=0.0)
+    data = parts([0, 1] * 20, tune_fraction=0.0)
     assert (len(data.train), numbers(data.val)) == (40, [0, 1])
 
 
 @pytest.mark.parametrize("fraction", [1.0, -0.1, 0.01])
 def test_a_fraction_that_leaves_nothing_on_one_side_is_refused(fraction):
     with pytest.raises(ValueError, match="tune_fraction"):
-        parts([0, 1] * 20, fraction=fraction)
+        parts([0, 1] * 20, tune_fraction=fraction)
 
 
 def test_every_kind_of_data_has_the_split(tmp_path):

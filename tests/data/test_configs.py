@@ -1,10 +1,10 @@
-from inspect import signature
 from pathlib import Path
 
 import hydra
 import pytest
 from omegaconf import OmegaConf
 
+from amask_solo.signatures import read_arguments
 from tests.data.pictures import labeled_tree
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "data").glob("*.yaml"))
@@ -13,8 +13,7 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "data").glob("*.yaml")
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_key_is_an_argument_and_the_image_size_is_given(path):
     config = OmegaConf.load(path)
-    builder = hydra.utils.get_method(config["_target_"])
-    assert set(config) - {"_target_"} <= set(signature(builder).parameters)
+    assert set(config) - {"_target_"} <= read_arguments(config["_target_"]).names
     assert config.image_size == "auto" or config.image_size > 0
     assert path.read_text().startswith("# ")
 

@@ -1,4 +1,4 @@
-"""A filter on the messages that Lightning logs."""
+"""A filter on the messages that Lightning and the host log."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -9,8 +9,9 @@ LOGGERS = (
     "lightning.fabric.utilities.rank_zero",
     "lightning.fabric.utilities.distributed",
     "lightning.pytorch.trainer.connectors.checkpoint_connector",
+    "root",
 )
-"""The names of Lightning's loggers. Each one needs the filter, because loggers do not inherit filters."""
+"""The names of Lightning's loggers and the host's; each needs the filter, because loggers do not inherit filters."""
 
 
 @contextmanager

@@ -56,7 +56,9 @@ def _model(state: State, plan: Blueprint, library: str, read: str) -> list[str]:
 
 def _transform(images: Mapping[str, Any]) -> list[str]:
     size, mean, span, bands = images["image_size"], images["mean"], images.get("value_range"), images.get("bands")
-    small = f"transforms.Compose([transforms.Resize({round(size * 8 / 7)}), transforms.CenterCrop({size})])"
+    # As files are read here: bicubic.
+    resize = f"transforms.Resize({round(size * 8 / 7)}, transforms.InterpolationMode.BICUBIC)"
+    small = f"transforms.Compose([{resize}, transforms.CenterCrop({size})])"
     fits = f"transforms.functional.get_image_size(image) == [{size}, {size}]"
     steps = [f"Lambda(lambda image: image if {fits} else smaller(image))"]
     count = len(mean)

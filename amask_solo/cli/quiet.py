@@ -44,6 +44,8 @@ NOBODYS_FAULT = (
     r"Total length of `list` across ranks is zero",  # images without labels have none to validate on
     r"The parameter 'pretrained' is deprecated since 0\.13",  # the host gives it to torchvision
     r"Arguments other than a weight enum or `None` for 'weights' are deprecated since 0\.13",
+    r"Using scheduler_interval=step might generate issues",  # not here: a run resumes within an epoch, too
+    r"(Using|No) custom backbone (found )?for ",  # the host's choice of a ViT's details
     r"Detected call of `lr_scheduler\.step\(\)` before `optimizer\.step\(\)`",  # 16-mixed skips its first steps
 )
 """The beginnings of warnings that only a change of the host or a library could avoid."""

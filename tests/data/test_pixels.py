@@ -249,6 +249,14 @@ def test_images_with_nothing_to_see_are_said_once_with_the_likely_cause(tmp_path
     assert len(said) == 1
 
 
+def test_files_of_fewer_bits_than_others_of_the_set_are_said(tmp_path):
+    for number, top in enumerate((65535, 65535, 4095)):
+        tifffile.imwrite(tmp_path / f"{number}.tif", values(SIZE, SIZE, top=top, seed=number))
+    with pytest.warns(UserWarning, match=r"1 of 3 images are nearly black.*0 became black.*12 and 16 bits") as said:
+        load(tmp_path)
+    assert len(said) == 1
+
+
 BANDS = {
     "color and infrared": (4, {"photometric": "rgb", "extrasamples": ["unspecified"]}),
     "color and infrared called alpha": (4, {"photometric": "rgb", "extrasamples": ["unassalpha"]}),

@@ -46,6 +46,8 @@ def _run(rows: Rows, cfg: DictConfig) -> Any:
 
 def _table(summary: dict[str, Any], folder: Path) -> Table:
     table = Table(title=f"{summary['method']} on {summary['data']}", show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(overflow="fold")
     rows = {
         "image size": f"{summary['image_size']} px",
         "epochs": summary["epochs_done"],

@@ -22,6 +22,7 @@ SAID_ANYWAY = (
     r"Checkpoint directory .* exists and is not empty",
     r"Be aware that when using `ckpt_path`, callbacks used",  # the user left out one that only watches
     r"\s*Detected KeyboardInterrupt",
+    r"`Trainer\(limit_(train|val)_batches=",  # the user said it
     r"Using (16|bfloat16)",  # the user chose the precision
     r"-{20,}",
     r"distributed_backend=",

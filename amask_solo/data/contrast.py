@@ -23,8 +23,8 @@ FLAT = 5
 DARK = 26
 """An image that stays below this level of 255, a tenth, is dark: 12 bits in a file of 16 reach a sixteenth."""
 
-FEW, MANY = 8, 64
-"""Values are lost where so many of a file become so few levels."""
+NARROW, MANY = 32, 64
+"""Values are lost where so many of a file lie, but for the lowest and the highest, within so few levels of 255."""
 
 READ_AGAIN = 8
 """How many files are read again, to compare their values with the levels."""
@@ -94,7 +94,8 @@ def _lost(files: Sequence[Path], reading: Reading) -> bool:
                     values = reading.select(read_values(file, image, alpha=reading.bands is not None), file)
             except UserError:
                 continue
-            lost += len(np.unique(reading.to_bytes(values, file))) < FEW and len(np.unique(values)) >= MANY
+            known = np.unique(values[np.isfinite(values)])  # sorted
+            lost += len(known) >= MANY and int(np.ptp(reading.to_bytes(known[1:-1, None, None], file))) < NARROW
     return 2 * lost > len(some)
 
 

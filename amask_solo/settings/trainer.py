@@ -31,6 +31,7 @@ REFUSED = {
 UNFIT = {
     "overfit_batches": (0, "it needs torch's own loaders; data.max_images=N trains on few images"),
     "barebones": (False, "a run writes its metrics and checkpoints"),
+    "fast_dev_run": (False, "it writes neither; max_epochs=1 trainer.limit_train_batches=1 is as short"),
     "enable_checkpointing": (True, "a run writes its checkpoints; save_every=N writes fewer"),
 }
 """Arguments that must have Lightning's default -> that, and the reason."""

@@ -10,7 +10,7 @@ from amask_solo.comparison.tables import Table
 
 LONG = "somebody/else/with/a/very/long/name_of_a_folder_of_images"
 SUMMARY = dict.fromkeys(("knn_acc1", "linear_acc1", "seconds_per_step", "peak_memory_mib"))
-SUMMARY |= {"method": "byol", "data": "photos", "image_size": 32, "epochs_done": 1, "masks": {}}
+SUMMARY |= {"method": "byol", "data": "photos", "image_size": 32, "epochs": 2, "epochs_done": 1, "masks": {}}
 
 
 @pytest.mark.parametrize(

@@ -303,7 +303,8 @@ def test_the_printed_transform_shrinks_files_as_they_are_shrunk_here(tmp_path, t
     for number in range(2):
         with Image.open(tmp_path / f"{number}.tif") as image:
             seen = transform(image if top > 255 else image.convert("RGB"))
-        assert (seen - wanted[number]).abs().mean() < 0.005
+        levels = 255 * torch.tensor(data.std)[:, None, None] * (seen - wanted[number])
+        assert levels.abs().max() < (1.01 if top > 255 else 0.01), "Pillow rounds between rows and columns"
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

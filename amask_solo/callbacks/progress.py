@@ -73,7 +73,8 @@ def _shown(trainer: Any, *, first_epoch: int) -> dict[str, str]:
     # Without labels, the host's classifier has a loss of 0 that nobody measured, and an accuracy of 0.
     unlabeled = not metrics.get("train_class_loss")
     hidden = {"loss": trainer.current_epoch < first_epoch, "knn": bool(stale)}
-    hidden |= {"class_loss": unlabeled, "linear": unlabeled}
+    unmeasured = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) != 0
+    hidden |= {"class_loss": unlabeled, "linear": unlabeled or unmeasured}
     names = {name: label for name, label in (loss | SHOWN).items() if not hidden.get(label)}
     return {label: f"{float(metrics[n]):.3g}" for n, label in names.items() if n in metrics}
 

@@ -50,8 +50,12 @@ def _model(state: State, plan: Blueprint, library: str, read: str) -> list[str]:
 
 def _transform(images: Mapping[str, Any]) -> list[str]:
     size, mean, span, bands = images["image_size"], images["mean"], images.get("value_range"), images.get("bands")
-    small = f"transforms.Compose([transforms.Resize({round(size * 8 / 7)}), transforms.CenterCrop({size})])"
-    fits = f"transforms.functional.get_image_size(image) == [{size}, {size}]"
+    shape = "transforms.functional.get_image_size(image)"
+    # As files are read here: the square in the middle is shrunk, by bicubic interpolation.
+    square = f"transforms.Lambda(lambda image: transforms.functional.center_crop(image, min({shape})))"
+    resize = f"transforms.Resize({round(size * 8 / 7)}, transforms.InterpolationMode.BICUBIC)"
+    small = f"transforms.Compose([{square}, {resize}, transforms.CenterCrop({size})])"
+    fits = f"{shape} == [{size}, {size}]"
     steps = [f"Lambda(lambda image: image if {fits} else smaller(image))"]
     count = len(mean)
     if span or bands:
@@ -60,7 +64,8 @@ def _transform(images: Mapping[str, Any]) -> list[str]:
         # Torch has no numbers of the other order of bytes.
         native = 'image.convert("I") if image.mode == "I;16B" else image'
         read = f"Lambda(lambda image: transforms.functional.pil_to_tensor({native}))"
-        steps = [read, f"Lambda(lambda values: {levels}.div(255).expand({count}, -1, -1))", *steps]
+        steps = [read, f"Lambda(lambda values: {levels}.expand({count}, -1, -1))", *steps]
+        steps.append("Lambda(lambda levels: levels.round().clamp(0, 255).div(255))")
         taken = "PIL images; of other files, transform.transforms[1:] takes tensors (bands, height, width)"
     else:
         steps.append("ToTensor()")

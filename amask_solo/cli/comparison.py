@@ -19,7 +19,7 @@ from amask_solo.errors import UserError, unknown_key
 from amask_solo.files import check_place, expanded
 from amask_solo.layout import PREFIX
 from amask_solo.rules import PATH, SEED, TEXT, Rule, one_of, or_null, several
-from amask_solo.settings.evaluation import check_demands, check_evaluation, needing_labels, same_for_all
+from amask_solo.settings.evaluation import check_demands, check_evaluation, needing, same_for_all
 from amask_solo.settings.pretraining import check_downloaded, check_imported, check_values_and_names
 
 OWN = ("base", "arms", "seed", "split", "budget", "folder", "metrics", "definitions", "hydra")
@@ -190,18 +190,24 @@ def check_scorable(cfg: DictConfig, run: Run) -> None:
     """
     protocols = chosen_protocols(cfg)
     node = composed("pretrain", checked("pretrain", run.settings)).data
-    needing = needing_labels(protocols, node._target_)
-    if not needing:
+    of_labels, of_others = (needing(what, protocols, node._target_) for what in ("labels", "validation"))
+    if not of_labels and not of_others:
         return
     from amask_solo.configuration import instantiate
 
     images = instantiate(node, "data")
-    lacks = "labels" if not images.labeled else "validation images" if images.val is None else ""
-    if lacks:
-        remedy = "sort them into a folder for each class" if lacks == "labels" else "give data.val_path or val_fraction"
+    # Without labels, `val_fraction` holds out nothing.
+    held_out = "" if images.val else f" data.val_path{' or val_fraction' if images.labeled else ''}"
+    if of_labels and not images.labeled:
         raise UserError(
-            f"protocol=[{','.join(needing)}] needs {lacks}, but the images of '{images.name}' have none: {remedy}, or "
-            "choose protocols that need none, such as protocol=[attack] metrics=[attack/lift]."
+            f"protocol=[{','.join(of_labels)}] needs labels, but the images of '{images.name}' have none: sort them "
+            "into a folder for each class, or choose protocols that need none, such as protocol=[attack] "
+            f"metrics=[attack/lift]{held_out and ' data.val_path=DIR'}."
+        )
+    if held_out:
+        raise UserError(
+            f"protocol=[{','.join([*of_labels, *of_others])}] needs validation images, but '{images.name}' has none: "
+            f"give{held_out}."
         )
 
 

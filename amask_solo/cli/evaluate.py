@@ -57,8 +57,9 @@ def _tell(console: Console, status: Status, doing: str, how_far: str = "") -> No
 
 
 def _table(results: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table("protocol", "data", "score")
-    table.add_column("value", justify="right")
+    table = Table()
+    for name in ("protocol", "data", "score", "value"):
+        table.add_column(name, justify="right" if name == "value" else "left", overflow="fold")
     for result in results:
         for number, (name, value) in enumerate(result["scores"].items()):
             first = (result["protocol"], result["data"]) if number == 0 else ("", "")

@@ -46,9 +46,11 @@ def _run(rows: Path, cfg: DictConfig) -> Any:
 
 def _table(summary: dict[str, Any], folder: Path) -> Table:
     table = Table(title=f"{summary['method']} on {summary['data']}", show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(overflow="fold")
     rows = {
         "image size": f"{summary['image_size']} px",
-        "epochs": summary["epochs_done"],
+        "epochs": f"{summary['epochs_done']} of {summary['epochs']}",
         "online kNN accuracy": _number(summary["knn_acc1"], " %"),
         "online linear accuracy": _number(summary["linear_acc1"], " %"),
         "hidden area": _number(100 * summary["masks"].get("area", float("nan")), " %"),

@@ -13,8 +13,9 @@ LOGGERS = (
     "lightning.fabric.utilities.rank_zero",
     "lightning.fabric.utilities.distributed",
     "lightning.pytorch.trainer.connectors.checkpoint_connector",
+    "root",
 )
-"""The names of Lightning's loggers. Each one needs the filter, because loggers do not inherit filters."""
+"""The names of Lightning's loggers and the host's; each needs the filter, because loggers do not inherit filters."""
 
 SAID_ANYWAY = (
     r"GPU available: ",  # summary.json names the device
@@ -28,6 +29,7 @@ SAID_ANYWAY = (
     r"Checkpoint directory .* exists and is not empty",
     r"Be aware that when using `ckpt_path`, callbacks used",  # the user left out one that only watches
     r"\s*Detected KeyboardInterrupt",
+    r"`Trainer\(limit_(train|val)_batches=",  # the user said it
     r"Using (16|bfloat16)",  # the user chose the precision
     r"-{20,}",
     r"distributed_backend=",
@@ -50,6 +52,8 @@ NOBODYS_FAULT = (
     r"Total length of `list` across ranks is zero",  # images without labels have none to validate on
     r"The parameter 'pretrained' is deprecated since 0\.13",  # the host gives it to torchvision
     r"Arguments other than a weight enum or `None` for 'weights' are deprecated since 0\.13",
+    r"Using scheduler_interval=step might generate issues",  # not here: a run resumes within an epoch, too
+    r"(Using|No) custom backbone (found )?for ",  # the host's choice of a ViT's details
     r"Detected call of `lr_scheduler\.step\(\)` before `optimizer\.step\(\)`",  # 16-mixed skips its first steps
 )
 """The beginnings of warnings that only a change of the host or a library could avoid."""

@@ -68,7 +68,8 @@ class Table(NamedTuple):
         """Return the table for the terminal."""
         table = RichTable(title=title, title_justify="left")
         for n, name in enumerate(self.header):
-            table.add_column(name, justify="right" if n > 1 else "left")
+            # In a narrow terminal, a number goes on in the next line rather than losing its end.
+            table.add_column(name, justify="right" if n > 1 else "left", overflow="fold")
         for line in self.rows:
             table.add_row(*line)
         return table

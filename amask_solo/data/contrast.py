@@ -20,8 +20,11 @@ LOOKED_AT = 32
 FLAT = 5
 """Nothing is to be seen where 99 % of the pixels lie within so many levels of 255."""
 
-FEW, MANY = 8, 64
-"""Values are lost where so many of a file become so few levels."""
+DARK = 26
+"""An image that stays below this level of 255, a tenth, is dark: 12 bits in a file of 16 reach a sixteenth."""
+
+NARROW, MANY = 32, 64
+"""Values are lost where so many of a file lie, but for the lowest and the highest, within so few levels of 255."""
 
 READ_AGAIN = 8
 """How many files are read again, to compare their values with the levels."""
@@ -30,7 +33,7 @@ PIXELS = 2**16  # of an image, at most
 
 
 def warn_if_flat(images: ImageSet, files: Sequence[Path], reading: Reading) -> None:
-    """Say once if most training images, or a channel of them all, are nearly constant, with the likely cause."""
+    """Say once, with the likely cause, if most images, a channel of them all, or some of many show little."""
     sample = []
     for index in range(0, len(images), -(-len(images) // LOOKED_AT)):
         try:
@@ -38,33 +41,41 @@ def warn_if_flat(images: ImageSet, files: Sequence[Path], reading: Reading) -> N
             sample.append(pixels[:, :: -(-pixels.shape[1] // PIXELS)])
         except UserError:  # a broken file, which is named when it is needed
             continue
-    if len(sample) < 2:
-        return
-    pixels = torch.stack(sample)  # (images, channels, pixels)
-    low, high = int(pixels.min()), int(pixels.max())
-    flat = int((_spread(pixels).amax(dim=1) < FLAT).sum())
-    if 2 * flat > len(sample):
-        warnings.warn(
-            f"{flat} of {len(sample)} images are nearly constant as they were decoded, with levels from {low} to {high}"
-            " of 255. Likely, black and white are not those of the files, since these have a few extreme values or use "
-            "less than 8 bits. Give data.value_range=[BLACK,WHITE].",
-            stacklevel=3,
+    if len(sample) > 1 and (said := _what_is_flat(torch.stack(sample), files, reading)):
+        warnings.warn(said, stacklevel=3)
+
+
+def _what_is_flat(
+    pixels: Float[Tensor, "images channels pixels"], files: Sequence[Path], reading: Reading
+) -> str | None:
+    count, flat = len(pixels), int((_spread(pixels).amax(dim=1) < FLAT).sum())
+    if 2 * flat > count:
+        return (
+            f"{flat} of {count} images are nearly constant as they were decoded, with levels from "
+            f"{int(pixels.min())} to {int(pixels.max())} of 255. Likely, black and white are not those of the files, "
+            "since these have a few extreme values or use less than 8 bits. Give data.value_range=[BLACK,WHITE]."
         )
-        return
     spread = _spread(pixels.transpose(0, 1).flatten(1)).tolist()
     if empty := [str(number) for number, levels in enumerate(spread, start=1) if levels < FLAT]:
-        warnings.warn(
-            f"Channel {', '.join(empty)} of {images.channels} is nearly constant in all images as they were decoded. "
-            "Likely, a band is empty, or its values are far smaller than those of others; choose by data.bands.",
-            stacklevel=3,
+        return (
+            f"Channel {', '.join(empty)} of {pixels.shape[1]} is nearly constant in all images as they were decoded. "
+            "Likely, a band is empty, or its values are far smaller than those of others; choose by data.bands."
         )
-    elif reading.value_range and _lost(files, reading):
-        black, white = reading.value_range
-        warnings.warn(
+    if not reading.value_range:
+        return None
+    (black, white), dark = reading.value_range, int((pixels.flatten(1).amax(dim=1) < DARK).sum())
+    if 10 * dark >= count:
+        return (
+            f"{dark} of {count} images are nearly black, as {black:g} became black and {white:g} white, and their "
+            "values reach a tenth of that. Likely, files of different depths are mixed, such as 12 and 16 bits; "
+            "convert them to one."
+        )
+    if _lost(files, reading):
+        return (
             f"Hardly any values of the images are told apart, as {black:g} became black and {white:g} white. Likely, "
-            "extreme values, such as those of missing pixels, are among them. Give data.value_range=[BLACK,WHITE].",
-            stacklevel=3,
+            "extreme values, such as those of missing pixels, are among them. Give data.value_range=[BLACK,WHITE]."
         )
+    return None
 
 
 def _lost(files: Sequence[Path], reading: Reading) -> bool:
@@ -77,7 +88,8 @@ def _lost(files: Sequence[Path], reading: Reading) -> bool:
                     values = reading.select(read_values(file, image, alpha=reading.bands is not None), file)
             except UserError:
                 continue
-            lost += len(np.unique(reading.to_bytes(values, file))) < FEW and len(np.unique(values)) >= MANY
+            known = np.unique(values[np.isfinite(values)])  # sorted
+            lost += len(known) >= MANY and int(np.ptp(reading.to_bytes(known[1:-1, None, None], file))) < NARROW
     return 2 * lost > len(some)
 
 

@@ -16,6 +16,9 @@ from amask_solo.files import expanded
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test")}
 """Part of a data set -> what a list may call it; of several names for validation, the first one is taken."""
 
+WITH_MARK = "utf-8-sig"
+"""Other systems begin text with a mark of its encoding, which is no part of it."""
+
 Row = Mapping[str, Any]
 """``path``, and perhaps ``label`` and ``split``."""
 
@@ -77,14 +80,14 @@ def read_rows(file: Path, key: str) -> Iterator[Row]:
 
 def _read_text(file: Path) -> Iterator[Row]:
     known = image_suffixes()
-    for line in filter(None, map(str.strip, file.read_text().splitlines())):
+    for line in filter(None, map(str.strip, file.read_text(WITH_MARK).splitlines())):
         path, _, label = line.rpartition("\t" if "\t" in line else " ")
         whole = not path or Path(label).suffix.lower() in known
         yield {"path": line} if whole else {"path": path, "label": label}
 
 
 def _read_table(file: Path) -> Iterator[Row]:
-    with file.open(newline="") as lines:
+    with file.open(newline="", encoding=WITH_MARK) as lines:
         yield from csv.DictReader(lines, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
 
 

@@ -17,6 +17,9 @@ from amask_solo.files import check_image_folder
 
 _SPLITS = {"train", "training", "val", "valid", "validation", "test"}
 
+_PICTURES = {"image", "images", "img", "imgs", "jpegimages"}
+_MASKS = {"mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "segmentations", "gt"}
+
 _NOTES = {".csv", ".db", ".html", ".ini", ".json", ".log", ".md", ".pdf", ".py", ".tsv", ".txt", ".xml", ".yaml"}
 """Endings of files that lie beside images without being any."""
 
@@ -63,6 +66,12 @@ def scan_folder(
         raise UserError(
             f"Expected classes in {key}={base}, but it holds the splits {_some(classes)}; "
             "set data.train_path and data.val_path to those, or data.labels=none to take all."
+        )
+    names = {name.lower() for name in classes}
+    if names & _MASKS and names <= _MASKS | _PICTURES:
+        raise UserError(
+            f"Expected classes in {key}={base}, but it holds images and their masks ({_some(classes)}); set {key} to "
+            "the images, or take data=image_masks data.images_path=DIR data.masks_path=DIR, or data.labels=none."
         )
     if classes and (stray := [file.name for file in files if file.parent == base]):
         raise UserError(

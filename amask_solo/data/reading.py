@@ -1,5 +1,6 @@
 """How the values of files become pixels: which bands, and which values are black and white."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from jaxtyping import UInt8
 from amask_solo.data.values import (
     UnsupportedImageError,
     Values,
+    has_pages,
     ignored_warnings,
     is_gray,
     is_plain,
@@ -125,13 +127,14 @@ def _full(values: Values) -> tuple[int, int]:
 
 
 class _Found(NamedTuple):
-    """What was found in a file: its lowest and highest value, and its bands."""
+    """What was found in a file: its lowest and highest value, its bands, and whether more pages follow the first."""
 
     kind: str
     low: float
     high: float
     channels: int
     path: Path
+    paged: bool = False
 
 
 def make_reading(
@@ -160,6 +163,12 @@ def make_reading(
     reading = Reading(bands=tuple(bands) if bands else None, channels=0 if keeps else None)
     with ignored_warnings():
         found = [one for file in files[:: -(-len(files) // MEASURED)] if (one := _survey(file, reading))]
+    if paged := [one.path for one in found if one.paged]:
+        warnings.warn(
+            f"{len(paged)} of {len(found)} files have further pages, which are left out, such as '{paged[0]}'; save "
+            "each page as a file of its own.",
+            stacklevel=3,
+        )
     if keeps and found:
         reading = replace(reading, channels=found[0].channels)
     if keeps and (odd := next((one for one in found if one.channels != reading.channels), None)):
@@ -231,7 +240,8 @@ def _survey(path: Path, reading: Reading) -> _Found | None:
         with opened(path) as image:
             if image is not None and is_plain(image) and not reading.bands:
                 # Only the header is read.
-                return _Found(EIGHT, 0, 255, 1 if is_gray(image) else 3, path)
+                paged = image.format == "TIFF" and has_pages(image)
+                return _Found(EIGHT, 0, 255, 1 if is_gray(image) else 3, path, paged)
             every = read_values(path, image, alpha=reading.bands is not None)
     except UnsupportedImageError:
         raise

@@ -111,10 +111,11 @@ def is_plain(image: Image.Image | None) -> bool:
     bands = tags.get(SAMPLES, 1) - sum(kind in ALPHA for kind in tags.get(EXTRA_SAMPLES, ()))
     colors = 4 if tags.get(PHOTOMETRIC) == SEPARATED else 3
     is_deep = max(tags.get(BITS, (1,))) > 8 or {*tags.get(SAMPLE_FORMAT, ())} - {UNSIGNED}
-    return not is_deep and bands in (1, colors) and not (bands == 1 and image.mode != "P" and _has_pages(image))
+    return not is_deep and bands in (1, colors) and not (bands == 1 and image.mode != "P" and has_pages(image))
 
 
-def _has_pages(image: Any) -> bool:
+def has_pages(image: Any) -> bool:
+    """Tell whether an open image has more than one page or frame."""
     return getattr(image, "n_frames", 1) > 1
 
 
@@ -169,7 +170,7 @@ def _is_beyond_pillow(image: Any) -> bool:
     """Tell whether a TIFF that is not plain has more than one deep band, or 32 bits without sign."""
     tags = image.tag_v2
     is_unsigned = 32 in tags.get(BITS, ()) and UNSIGNED in tags.get(SAMPLE_FORMAT, (UNSIGNED,))
-    return image.mode[0] not in "FI" or tags.get(SAMPLES, 1) > 1 or _has_pages(image) or is_unsigned
+    return image.mode[0] not in "FI" or tags.get(SAMPLES, 1) > 1 or has_pages(image) or is_unsigned
 
 
 def _read_deep_color(path: Path, *, alpha: bool) -> np.ndarray:

@@ -73,6 +73,7 @@ class Attack(Protocol):
         lr=POSITIVE,
         resolution=PART,
     )
+    needs = ("validation",)
     words = table(acc1_attack="accuracy under the strongest mask", acc1_worst="accuracy in the worst case")
     shared = table(area=0.25)
 

@@ -25,7 +25,7 @@ NEIGHBORS = 5
 
 
 class Embeddings(Protocol):
-    """Write the features of all images with their labels and names, and draw a map of those to validate on.
+    """Write the features of all images with their labels and names, and draw a map of those to validate on, if any.
 
     ``embeddings_DATA_train.npz`` and ``embeddings_DATA_val.npz`` hold ``features`` ``(n, d)`` as the backbone gives
     them, ``labels`` ``(n,)`` (-1 without one), ``class_names``, and ``names`` where the images have any, in the same
@@ -60,16 +60,20 @@ class Embeddings(Protocol):
         """Write the files, and return ``trustworthiness``, ``images`` on the map, and ``dimensions`` of a feature.
 
         Raises:
-            UserError: If there are no validation images, or fewer than 3, or no folder to write to.
+            UserError: If there are fewer than 3 images for the map, or no folder to write to, or ``splits`` names
+                nothing but validation images where there are none.
         """
         stem = f"embeddings_{subject.data.name}"
+        # A folder of images without labels is all to learn from.
+        shown: Split = "val" if subject.data.val or self.splits == ["val"] else "train"
         for split in self.splits:
-            _write(subject, split, f"{stem}_{split}.npz")
-        images = subject.images("val")
+            if split in ("train", shown):
+                _write(subject, split, f"{stem}_{split}.npz")
+        images = subject.images(shown)
         picks = balanced_subset(images.labels, self.most, seed=subject.seed)
         if len(picks) < 3:
-            raise UserError(f"Expected at least 3 validation images for a map, but got {len(picks)}.")
-        features = _features(subject, "val")[picks].numpy()
+            raise UserError(f"Expected at least 3 images for a map, but got {len(picks)}.")
+        features = _features(subject, shown)[picks].numpy()
         name, draw = MAPS[self.method]
         points = draw(features, subject.seed)
         title = f"{name} of the features of {subject.data.name}"

@@ -92,9 +92,9 @@ class Subject:
         """
         found = self.data.train if split == "train" else self.data.val
         if found is None:
-            raise UserError(
-                f"The data set '{self.data.name}' has no validation images; set data.val_path or data.val_fraction."
-            )
+            # Without labels, `val_fraction` holds out nothing.
+            settings = "data.val_path or data.val_fraction" if self.data.labeled else "data.val_path"
+            raise UserError(f"The data set '{self.data.name}' has no validation images; set {settings}.")
         return found
 
     def view(self, pixels: Tensor) -> Images:
@@ -117,7 +117,10 @@ class Subject:
         images = self.images(split)
         picks = labeled_places(images.labels)
         if not self.data.labeled or not len(picks):
-            raise UserError(f"The {split} images of '{self.data.name}' have no labels, which this protocol needs.")
+            raise UserError(
+                f"The {split} images of '{self.data.name}' have no labels, which this protocol needs; choose others by "
+                "data=NAME."
+            )
         return images if len(picks) == len(images) else images.select(picks)
 
     def batches(self, images: ImageSet) -> Iterator[tuple[Pixels, Int[Tensor, " n"]]]:
@@ -151,7 +154,8 @@ class Protocol(ABC):
 
     Attributes:
         rules: Argument -> what it must be, which is checked before the constructor is called.
-        needs: What it cannot do without: ``"labels"``, ``"objects"`` (masks of them), ``"masker"`` (that of the run).
+        needs: What it cannot do without: ``"labels"`` (of images that are held out, too), ``"validation"`` (such images
+            alone), ``"objects"`` (masks of them), ``"masker"`` (that of the run).
         stand_in: The argument by which something else takes the place of the run's masker.
         shared: Argument -> what a comparison gives all its runs where nothing else is asked for, as each would choose
             by itself.

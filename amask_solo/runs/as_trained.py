@@ -38,6 +38,7 @@ def load_as_trained(
 
     A backbone expects what it was trained with: other images that are brighter are seen as such, not made alike. Only
     files that hold another kind of numbers (8 bits, whole numbers or numbers with a point) have a range of their own.
+    ``image_size=auto`` is the size of its views.
 
     What the user has ``given`` takes precedence; ``run`` is the configuration of the training, if there is one.
 
@@ -52,6 +53,8 @@ def load_as_trained(
         for key, value in reading.items()
         if value is not None and known is not None and key in known.names and own.get(key) in (None, "auto")
     }
+    if node.get("image_size") == "auto" and (size := trained_size(run, checkpoint)):
+        taken["image_size"] = size
     data = instantiate(OmegaConf.create({**plain, **taken}), "data")
     found = {"image_size": data.image_size} | ({"value_range": list(data.value_range)} if data.value_range else {})
     settings = {**plain, **{key: value for key, value in taken.items() if key != "value_range"}, **found}
@@ -78,6 +81,12 @@ def trained_reading(checkpoint: Checkpoint) -> dict[str, Any]:
         "bands": said.get("bands"),
         "channels": "keep" if len(said["mean"]) != 3 else None,
     }
+
+
+def trained_size(run: DictConfig | None, checkpoint: Checkpoint) -> int | None:
+    """Return the height and width of a training's views if its checkpoint or ``config.yaml`` has them."""
+    size = images_of(checkpoint).get("image_size") or (run.data.get("image_size") if run is not None else None)
+    return size if isinstance(size, int) else None
 
 
 def trained_statistics(run: DictConfig | None, checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:

@@ -34,7 +34,7 @@ from amask_solo.hosts.repairs import VIEW_FILTER
 from amask_solo.layout import CONFIG, SUMMARY
 from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.maskers.base import Masker, masks_anything
-from amask_solo.runs.as_trained import load_as_trained
+from amask_solo.runs.as_trained import load_as_trained, trained_size
 from amask_solo.runs.page import write_run_page
 
 Tell = Callable[..., Any]
@@ -177,11 +177,15 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
     }
     made_by: dict[str, Any] = {"images": found.settings, "normalized_by": found.normalized_by}
     said = f"Scored the {cfg.which}'s backbone, with the mean and standard deviation of {found.normalized_by}."
+    held_out = len(found.data.val) if found.data.val else "none"
+    said += f" {found.data.name} has {len(found.data.train)} images to learn from and {held_out} to score."
     # Results of versions before this one are the student's as well, and say nothing.
     made_by |= {"which": cfg.which} if cfg.which != "student" else {}
     if before:
         made_by["trained_size"] = before
         said += f" Its positions, for {before} px, were resampled to {found.data.image_size} px."
+    elif (size := trained_size(run, checkpoint)) not in (None, found.data.image_size):
+        said += f" Its views have {found.data.image_size} px, and had {size} px in training."
     return subject, facts, made_by, f"{said} {found.said}".strip()
 
 

@@ -140,12 +140,13 @@ def check_demands(protocols: Mapping[str, Any], data: Mapping[str, Any]) -> None
             raise UserError(f"protocol={name} needs labels, which these images do not have; leave it out.")
 
 
-def needing_labels(protocols: Mapping[str, Any], data: str) -> list[str]:
-    """Return the protocols that need labels, if only the images themselves show whether they have any.
+def needing(what: str, protocols: Mapping[str, Any], data: str) -> list[str]:
+    """Return the protocols that declare a need, if only the images themselves show whether it is met.
 
-    A data set of this package, by its dotted path, that has no argument ``labels`` has labels.
+    ``what`` is ``"labels"`` or ``"validation"``, of which a folder of images may have none. A data set of this package,
+    by its dotted path, that has no argument ``labels`` has both.
     """
     declared = read_arguments(data)
     if declared is not None and "labels" not in declared.names:
         return []
-    return [name for name, node in protocols.items() if "labels" in (read_declared(node["_target_"], "needs") or ())]
+    return [name for name, node in protocols.items() if what in (read_declared(node["_target_"], "needs") or ())]

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from amask_solo.configuration import check_rules, check_types, target_arguments
 from amask_solo.errors import UserError, unknown_key
-from amask_solo.rules import POSITIVE, Rule, is_whole, one_of, or_null
+from amask_solo.rules import AT_LEAST_0, POSITIVE, Rule, is_whole, one_of, or_null
 
 SET_BY_US = frozenset(
     {"max_epochs", "accumulate_grad_batches", "default_root_dir", "logger", "callbacks", "plugins"}
@@ -31,6 +31,7 @@ REFUSED = {
 UNFIT = {
     "overfit_batches": (0, "it needs torch's own loaders; data.max_images=N trains on few images"),
     "barebones": (False, "a run writes its metrics and checkpoints"),
+    "fast_dev_run": (False, "it writes neither; max_epochs=1 trainer.limit_train_batches=1 is as short"),
     "enable_checkpointing": (True, "a run writes its checkpoints; save_every=N writes fewer"),
 }
 """Arguments that must have Lightning's default -> that, and the reason."""
@@ -40,6 +41,7 @@ RULES = {
     "precision": or_null(one_of(*PRECISIONS)),
     "strategy": or_null(one_of(*STRATEGIES)),
     "limit_train_batches": or_null(POSITIVE),
+    "gradient_clip_val": or_null(AT_LEAST_0),
     "devices": or_null(
         Rule(
             "auto, a number of devices (-1 for all), or a list of their numbers",

@@ -183,6 +183,13 @@ def test_the_summary_of_an_interrupted_run_says_so(tmp_path, ctrl_c):
     assert (summary["status"], summary["steps"]) == ("interrupted", 3)
 
 
+def test_a_run_that_a_time_limit_ends_is_not_finished(tmp_path):
+    trainer, _ = fit(masked(), callbacks=[Summary(tmp_path, {})], epochs=3, max_time={"seconds": 0})
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert trainer.current_epoch < 3
+    assert (summary["status"], summary["epochs_done"]) == ("interrupted", trainer.current_epoch)
+
+
 def test_the_seconds_of_an_interrupted_run_are_counted_when_it_goes_on(tmp_path):
     first, resumed = Summary(tmp_path, {}), Summary(tmp_path, {})
     fit(masked(), callbacks=[first], max_epochs=1)
@@ -263,6 +270,11 @@ def test_what_a_run_does_not_have_is_not_shown(capsys, tmp_path):
     assert "linear" not in second
     assert "class_loss" not in second
     assert json.loads((tmp_path / "summary.json").read_text())["linear_acc1"] is None
+
+
+def test_an_epoch_without_validation_shows_no_accuracy_of_an_earlier_one(capsys):
+    fit(build("simclr"), epochs=3, callbacks=[progress_bar()], enable_progress_bar=True, check_val_every_n_epoch=2)
+    assert ["linear" in line for line in capsys.readouterr().out.splitlines()] == [False, True, False]
 
 
 def test_a_stock_run_shows_its_loss_and_a_score_only_in_the_epoch_that_measured_it(capsys):

@@ -14,8 +14,10 @@ import torchvision
 from PIL import Image
 from torch import nn
 
+from amask_solo.augment.views import evaluation_view
 from amask_solo.checkpoints.export import export_backbone
 from amask_solo.checkpoints.loading import loading_code
+from amask_solo.data import load_image_folder
 from amask_solo.errors import UserError
 from amask_solo.hosts.architectures import find_arch
 from amask_solo.hosts.blueprint import Blueprint
@@ -281,14 +283,35 @@ def test_a_path_with_any_letter_is_printed_as_python_reads_it(target):
     assert file in [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
 
 
+def printed_transform(images):
+    code = loading_code({}, Blueprint("mine"), "safetensors", "x", images=images, view_filter=None)
+    names: dict = {}
+    exec("import torch\nfrom torchvision import transforms\n#" + code.partition("# It takes")[2], names)  # noqa: S102
+    return names["transform"]
+
+
+@pytest.mark.parametrize("top", [255, 4095])
+@pytest.mark.parametrize("height", [60, 70])
+def test_the_printed_transform_shrinks_files_as_they_are_shrunk_here(tmp_path, top, height):
+    values = np.random.default_rng(0).integers(0, top + 1, (2, height, 60))
+    for number, picture in enumerate(values):
+        tifffile.imwrite(tmp_path / f"{number}.tif", picture.astype(np.uint8 if top == 255 else np.uint16))
+    data = load_image_folder(train_path=str(tmp_path), image_size=32)
+    images = {"image_size": 32, "mean": data.mean, "std": data.std, "value_range": data.value_range}
+    wanted = evaluation_view(data.train.stack(), mean=data.mean, std=data.std, size=32)
+    transform = printed_transform(images)
+    for number in range(2):
+        with Image.open(tmp_path / f"{number}.tif") as image:
+            seen = transform(image if top > 255 else image.convert("RGB"))
+        levels = 255 * torch.tensor(data.std)[:, None, None] * (seen - wanted[number])
+        assert levels.abs().max() < (1.01 if top > 255 else 0.01), "Pillow rounds between rows and columns"
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_the_printed_transform_takes_values_in_either_order_of_bytes(tmp_path, order):
     values = np.arange(64, dtype=np.uint16).reshape(8, 8) * 9
     tifffile.imwrite(tmp_path / "a.tif", values, byteorder=order)
     images = {"image_size": 8, "mean": (0.0,) * 3, "std": (1.0,) * 3, "value_range": (0, 600)}
-    code = loading_code({}, Blueprint("mine"), "safetensors", "x", images=images, view_filter=None)
-    names: dict = {}
-    exec("import torch\nfrom torchvision import transforms\n#" + code.partition("# It takes")[2], names)  # noqa: S102
     with Image.open(tmp_path / "a.tif") as image:
-        seen = names["transform"](image)
+        seen = printed_transform(images)(image)
     torch.testing.assert_close(seen, torch.tensor(values / 600).float().expand(3, -1, -1), atol=0.51 / 255, rtol=0)

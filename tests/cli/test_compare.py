@@ -151,17 +151,21 @@ def test_a_protocol_that_is_added_later_is_run_alone_whatever_is_set_of_the_othe
 
 
 @pytest.mark.parametrize(
-    ("folders", "more", "lacks"),
-    [(["all"], [], "needs labels"), (["cats", "dogs"], ["data.val_fraction=0.0"], "needs validation images")],
+    ("folders", "protocol", "more", "lacks"),
+    [
+        (["all"], "knn", [], "needs labels"),
+        (["cats", "dogs"], "knn", ["data.val_fraction=0.0"], "needs validation images"),
+        (["all"], "attack", ["metrics=[attack/lift]"], "needs validation images"),
+    ],
 )
-def test_images_that_no_protocol_can_score_are_refused_before_the_first_run(tmp_path, folders, more, lacks):
+def test_images_that_no_protocol_can_score_are_refused_before_the_first_run(tmp_path, folders, protocol, more, lacks):
     for folder in folders:
         (tmp_path / "photos" / folder).mkdir(parents=True)
         for n in range(8):
             Image.effect_noise((32, 32), 60 + n).convert("RGB").save(tmp_path / "photos" / folder / f"{n}.png")
     images = ["data=image_folder", "data.train_path=photos", "optimizer.batch_size=4", "trainer=cpu", *more]
-    said = compare(*images, "arms=[stock,random]", "seed=[0]", "folder=out", "protocol=[knn]", cwd=tmp_path)
+    said = compare(*images, "arms=[stock,random]", "seed=[0]", "folder=out", f"protocol=[{protocol}]", cwd=tmp_path)
     assert said.code == 2
-    assert f"protocol=[knn] {lacks}" in said.err
+    assert f"protocol=[{protocol}] {lacks}" in said.err
     assert said.err.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -153,6 +153,7 @@ def test_views_have_the_statistics_of_the_training_whatever_the_images_are(run, 
     assert list(result["scores"].values()) == pytest.approx([*images.mean, *images.std])
     assert result["normalized_by"] == "the run's images"
     assert "Scored the student's backbone, with the mean and standard deviation of the run's images." in said.out
+    assert "shapes has 12 images to learn from and 8 to score." in said.out
 
 
 def test_the_teacher_is_scored_beside_the_student(run, stock, evaluate):

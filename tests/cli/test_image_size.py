@@ -62,12 +62,15 @@ def test_a_run_is_not_resumed_with_another_size_or_other_images(place):
     assert "have changed since the run began: 20 -> 22 images; class wolf added" in said.err
 
 
-def test_a_checkpoint_is_evaluated_on_other_images_at_their_size(place):
+def test_other_images_are_seen_at_the_size_of_the_training_unless_another_is_given(place):
     said = call("pretrain", *SETTINGS, "max_epochs=1", "name=first", cwd=place)
     assert said.code == 0, said.err
     labeled_tree(place / "others", classes={"a": 4, "b": 4}, size=40)
     run = place / "runs" / "first_image_folder_seed0"
     argv = [f"ckpt={run}", "protocol=knn", "data=image_folder", "data.train_path=others", "data.val_fraction=0.5"]
-    assert call("evaluate", *argv, cwd=place).code == 0
-    (result,) = json.loads((run / "evaluation.json").read_text())["results"]
-    assert result["images"]["image_size"] == 40
+    for size, word in (([], ""), (["data.image_size=40"], "Its views have 40 px, and had 24 px in training.")):
+        said = call("evaluate", *argv, *size, cwd=place)
+        assert said.code == 0, said.err
+        assert ("in training." in said.out) == bool(word)
+        assert word in said.out
+    assert [r["images"]["image_size"] for r in json.loads((run / "evaluation.json").read_text())["results"]] == [24, 40]

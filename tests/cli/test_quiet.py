@@ -37,6 +37,8 @@ def test_what_lightning_says_to_a_log_is_kept_unless_it_is_noise(name, caplog):
     logger.addHandler(caplog.handler)  # Lightning's loggers do not tell the root
     with plain_words(), caplog.at_level(logging.INFO, logger=name):
         logger.info("GPU available: False, used: False")
+        logger.info("`Trainer(limit_train_batches=1)` was configured so 1 batch per epoch will be used.")
+        logger.warning("Using scheduler_interval=step might generate issues when resuming a checkpoint.")
         logger.info("Interrupted; continue with resume=true from last.ckpt.")
     logger.removeHandler(caplog.handler)
     assert {record.getMessage() for record in caplog.records} == {

@@ -20,6 +20,8 @@ def check_refused(said, words, cwd) -> None:
     [
         ("trainer.overfit_batches=2", "data.max_images=N trains on few"),
         ("trainer.barebones=true", "writes its metrics and checkpoints"),
+        ("trainer.gradient_clip_val=-1", "at least 0"),
+        ("trainer.fast_dev_run=true", "max_epochs=1 trainer.limit_train_batches=1 is as short"),
         ("trainer.num_nodes=2", "no launcher has started this process"),
     ],
 )

@@ -39,6 +39,15 @@ def test_paths_alone_have_no_labels_even_with_spaces(photos):
     assert torch.equal(data.train.stack()[3], data.train.image(3))
 
 
+@pytest.mark.parametrize(("name", "line"), [("train.txt", "{} {}"), ("train.csv", "{},{}")])
+def test_lists_of_other_systems_are_read(photos, name, line):
+    head = ["path,label"] if name.endswith("csv") else []
+    lines = [*head, *(line.format(f"a photo/{n}.png", ("fox", "owl")[n % 2]) for n in range(8))]
+    (photos / name).write_bytes("\r\n".join(["\ufeff" + lines[0], *lines[1:]]).encode())
+    data = load_file_list(list=str(photos / name), val_fraction=0.0)
+    assert (data.class_names, data.train.names[0], len(data.train)) == (["fox", "owl"], "a photo/0.png", 8)
+
+
 def test_labels_that_are_numbers_are_in_the_order_of_numbers(photos):
     data = load_file_list(list=written(photos, "\n".join(rows(range(8), classes=("10", "9")))), val_fraction=0.0)
     assert data.class_names == ["9", "10"]

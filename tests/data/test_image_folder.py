@@ -150,6 +150,13 @@ def test_a_folder_of_splits_is_not_taken_for_two_classes(tmp_path):
         load_image_folder(train_path=str(tmp_path), image_size=16)
 
 
+def test_a_folder_of_images_and_their_masks_is_not_taken_for_two_classes(tmp_path):
+    labeled_tree(tmp_path, classes={"Images": 2, "masks": 2})
+    with pytest.raises(UserError, match=r"images and their masks \(Images, masks\).*data=image_masks"):
+        load_image_folder(train_path=str(tmp_path), image_size=8)
+    assert len(load_image_folder(train_path=str(tmp_path), image_size=8, labels="none").train) == 4
+
+
 def test_small_runs_take_a_balanced_subset_of_both_splits(tmp_path):
     train = labeled_tree(tmp_path / "train", classes={"a": 30, "b": 6})
     val = labeled_tree(tmp_path / "val", classes={"a": 12, "b": 3})

@@ -144,7 +144,9 @@ def test_colors_that_are_not_read_are_named_and_the_file_is_not_called_broken(tm
 def test_pages_of_files_with_a_palette_are_no_bands(tmp_path):
     pages = [noise(SIZE, SIZE, seed=seed).quantize(4) for seed in (0, 1)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-    assert np.array_equal(load(tmp_path).train.image(0).permute(1, 2, 0).numpy(), np.array(pages[0].convert("RGB")))
+    with pytest.warns(UserWarning, match="further pages, which are left out"):
+        first = load(tmp_path).train.image(0)
+    assert np.array_equal(first.permute(1, 2, 0).numpy(), np.array(pages[0].convert("RGB")))
 
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
@@ -199,19 +201,27 @@ def test_complex_numbers_are_refused_as_such(tmp_path):
         load(tiffs(tmp_path / "set", lambda seed: values(SIZE, SIZE, top=9, seed=seed, kind=np.complex64)))
 
 
-def test_values_that_missing_pixels_push_together_are_said(tmp_path):
+@pytest.mark.parametrize(("missing", "top", "kind"), [(-9999, 1, np.float32), (-32768, 3000, np.int16)])
+def test_values_that_missing_pixels_push_together_are_said(tmp_path, missing, top, kind):
     def with_holes(seed):
-        picture = values(SIZE, SIZE, top=1.0, seed=seed, kind=np.float32)
-        picture[:4] = -9999  # as maps have it where they know nothing
+        picture = values(SIZE, SIZE, top=top, seed=seed, kind=kind)
+        picture[:4] = missing  # as maps have it where they know nothing
         return picture
 
     root = tiffs(tmp_path / "set", with_holes)
-    with pytest.warns(
-        UserWarning, match=r"Hardly any values.*-9999 became black and 1 white.*data\.value_range"
-    ) as said:
+    cause = rf"Hardly any values.*{missing} became black and {top} white.*data\.value_range"
+    with pytest.warns(UserWarning, match=cause) as said:
         load(root)
     assert len(said) == 1
-    assert len(load(root, value_range=[0, 1]).train.image(0).unique()) > 100
+    assert len(load(root, value_range=[0, top]).train.image(0).unique()) > 100
+
+
+def test_further_pages_of_colors_are_left_out_with_a_word(tmp_path):
+    pages = values(2, SIZE, SIZE, 3, top=255, kind=np.uint8)
+    tifffile.imwrite(tmp_path / "0.tif", pages, photometric="rgb")
+    with pytest.warns(UserWarning, match=r"1 of 1 files have further pages, which are left out.*0\.tif"):
+        found = load(tmp_path)
+    assert found.train.image(0).permute(1, 2, 0).numpy().tolist() == pages[0].tolist()
 
 
 def test_a_range_of_deep_files_is_not_for_those_of_8_bits_among_them(tmp_path):
@@ -245,6 +255,14 @@ def test_images_with_nothing_to_see_are_said_once_with_the_likely_cause(tmp_path
         tifffile.imwrite(tmp_path / f"{number}.tif", picture, photometric="rgb")
     cause = r"Channel 2 of 3.*data\.bands" if made == "an empty band" else r"3 of 3 images.*data\.value_range"
     with pytest.warns(UserWarning, match=cause) as said:
+        load(tmp_path)
+    assert len(said) == 1
+
+
+def test_files_of_fewer_bits_than_others_of_the_set_are_said(tmp_path):
+    for number, top in enumerate((65535, 65535, 4095)):
+        tifffile.imwrite(tmp_path / f"{number}.tif", values(SIZE, SIZE, top=top, seed=number))
+    with pytest.warns(UserWarning, match=r"1 of 3 images are nearly black.*0 became black.*12 and 16 bits") as said:
         load(tmp_path)
     assert len(said) == 1
 

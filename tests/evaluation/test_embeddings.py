@@ -29,7 +29,7 @@ def subject(folder=None, *, val=30, labels=True, **settings):
         return ArrayImages(pixels, torch.arange(count) % 3 if labels else torch.full((count,), -1), names=named)
 
     names = ["a", "b", "c"] if labels else []
-    data = ImageData(part(20, 0), part(val, 1), 3, names, (0.5,) * 3, (0.25,) * 3, 4, "four px/small")
+    data = ImageData(part(20, 0), part(val, 1) if val else None, 3, names, (0.5,) * 3, (0.25,) * 3, 4, "four px/small")
     return Subject(Backbone(Mean()), data, folder=folder, **settings)
 
 
@@ -56,6 +56,14 @@ def test_images_without_labels_have_features_too(tmp_path):
     scores = Embeddings(splits=["val"], method="pca", most=12)(subject(tmp_path, labels=False))
     assert scores["images"] == 12
     assert sorted(file.name for file in tmp_path.iterdir()) == [f"{STEM}{end}" for end in (".png", "_val.npz")]
+
+
+def test_where_nothing_is_held_out_the_map_shows_all_images(tmp_path):
+    scores = Embeddings(method="pca")(subject(tmp_path, val=0, labels=False))
+    assert scores["images"] == 20
+    assert sorted(file.name for file in tmp_path.iterdir()) == [f"{STEM}{end}" for end in (".png", "_train.npz")]
+    with pytest.raises(UserError, match=r"no validation images; set data.val_path\.$"):
+        Embeddings(splits=["val"])(subject(tmp_path, val=0, labels=False))
 
 
 def test_umap_draws_the_map_if_it_is_installed(tmp_path):

@@ -1,4 +1,4 @@
-"""Handle the signals that end a run: Ctrl-C, a closed terminal, or a cluster that takes the machine away."""
+"""Handle what ends a run: Ctrl-C, a closed terminal, a cluster that takes the machine away, or a limit of time."""
 
 import os
 import signal
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities import rank_zero_only
 
 REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)
@@ -27,16 +28,24 @@ class EndAtSignal(Callback):
 
     Within a job of submitit, SIGTERM saves the run but does not end it: submitit waits for a second signal before it
     queues the job again, and if none comes, SLURM itself queues a job again that is still running.
+
+    Args:
+        checkpoint: The file that is saved.
+        max_time: After which the run ends as at a signal, that of an alarm: a text as ``DD:HH:MM:SS``, or the arguments
+            of a ``timedelta``; ``None`` for no limit. It is the time of this command. Lightning's own limit counts the
+            time before a resumption, too, and leaves out the rest of the epoch.
     """
 
-    def __init__(self, checkpoint: str | Path) -> None:
+    def __init__(self, checkpoint: str | Path, max_time: Any = None) -> None:
         self.path = Path(checkpoint)
+        self._clock = Timer(max_time)
         self._told: int | None = None
         self._save_next = False
         self._requeue: dict[int, Callable[[int, FrameType | None], Any]] = {}
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Install the handlers; Lightning restores the old ones at the end."""
+        self._clock.on_train_start(trainer, pl_module)
         if threading.current_thread() is not threading.main_thread():
             return
         for number in REQUEUE:
@@ -73,7 +82,7 @@ class EndAtSignal(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save, or let Lightning end the run, if any process got a signal."""
+        """Save, or let Lightning end the run, if any process got a signal or has no time left."""
         del outputs, batch
         # The end of an epoch has work of its own, and comes next.
         if trainer.is_last_batch or trainer.fit_loop.epoch_loop._should_accumulate():
@@ -88,7 +97,7 @@ class EndAtSignal(Callback):
             self._obey(trainer, pl_module)
 
     def _obey(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        told = self._told or 0
+        told = self._told or self._alarm()
         if trainer.world_size > 1:
             told = int(trainer.strategy.reduce(torch.tensor(told, device=pl_module.device), reduce_op="max"))
         if told == signal.SIGTERM and self._requeue:
@@ -97,6 +106,13 @@ class EndAtSignal(Callback):
         elif told:
             self._told = told
             trainer._signal_connector.received_sigterm = True
+
+    def _alarm(self) -> int:
+        left = self._clock.time_remaining()
+        if left is None or left > 0:
+            return 0
+        _say("trainer.max_time is over: the run ends after this step, and is saved.")
+        return signal.SIGALRM
 
     def leave(self, *, first: bool) -> None:
         """Call the old handler of the signal, and end the process, the first one with a shell's code for the signal."""

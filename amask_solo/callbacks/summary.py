@@ -77,14 +77,14 @@ class Summary(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Write the file."""
-        self._write(trainer, status=_status(trainer))
+        self._write(trainer, status="finished")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Write the file, unless it exists, for a resumed run with nothing left to train."""
         with suppress(OSError, ValueError, LookupError):
             if json.loads(self.path.read_text())["status"] == "finished":
                 return
-        self._write(trainer, status=_status(trainer), measured=self._measured)
+        self._write(trainer, status="finished", measured=self._measured)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
         """Write the file if training had begun."""
@@ -125,12 +125,6 @@ class Summary(Callback):
             "versions": versions(),
         }
         write_whole(self.path, json.dumps(summary, indent=2, allow_nan=False) + "\n")
-
-
-def _status(trainer: Trainer) -> str:
-    """Return how a run ended by itself; `trainer.max_time` may end it before its last epoch."""
-    whole = trainer.current_epoch >= (trainer.max_epochs or 0) or 0 < trainer.max_steps <= trainer.global_step
-    return "finished" if whole else "interrupted"
 
 
 def _plain(value: Any) -> float | None:

@@ -69,8 +69,10 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
     view_filter = build_filter(cfg.get("view_filter"))
     views = Views(augmentations, mean=images.mean, std=images.std, view_filter=view_filter)
     data = ViewsData(images, views, batch_size=cfg.optimizer.batch_size, seed=cfg.seed, **cfg.loader)
-    end = EndAtSignal(folder / CHECKPOINTS / LAST)
-    trainer = _trainer(cfg, folder, [*_callbacks(cfg, folder, data), end])
+    given: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
+    with lightning_errors(TypeError):
+        end = EndAtSignal(folder / CHECKPOINTS / LAST, given.pop("max_time", None))
+    trainer = _trainer(cfg, folder, [*_callbacks(cfg, folder, data), end], given)
     model = _build(method, host_config(cfg, images, views, devices=trainer.world_size))
     _lend_objects(model, data)
     first = trainer.is_global_zero
@@ -118,13 +120,12 @@ def _fit(trainer: Trainer, folder: Path, checkpoint: Path | None, *, model: Ligh
         finish(trainer.loggers)
 
 
-def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback]) -> Trainer:
+def _trainer(cfg: DictConfig, folder: Path, chosen: list[Callback], given: dict[str, Any]) -> Trainer:
     # A job of SLURM may use torchrun.
     in_slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
     with lightning_errors(ValueError, TypeError, ImportError, RuntimeError):
         # `EndAtSignal` handles the signals of SLURM.
         slurm = [SLURMEnvironment(auto_requeue=False)] if in_slurm else []
-        given: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
         trainer = Trainer(
             **given,
             max_epochs=cfg.max_epochs,

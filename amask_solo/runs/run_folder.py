@@ -30,8 +30,8 @@ WRITTEN = (CONFIG, METRICS, SUMMARY, EVALUATION, CHECKPOINTS, *NAMED)
 MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "save_every", "run_folder", "name", *OBSERVERS)
 """The keys that may differ when a run is resumed: its place and its observers."""
 
-LEARNS = ("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm")
-"""Keys of ``trainer`` that may not, as they are settings of the learning."""
+LEARNS = ("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm", "trainer.max_steps")
+"""Keys of ``trainer`` that may not, as they are settings of the learning, or say where its schedules end."""
 
 MEASURED = ("image_size", "mean", "std", "value_range")
 """The keys of ``data`` that may be ``auto``, until the images have been read."""

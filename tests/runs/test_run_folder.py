@@ -26,11 +26,12 @@ def test_what_changes_the_run_may_not(folder):
         check_same_run(folder, OmegaConf.create(RUN | {"max_epochs": 4}))
 
 
-@pytest.mark.parametrize("before", [{}, {"gradient_clip_val": 1.0}])
-def test_nor_may_how_gradients_are_clipped(tmp_path, before):
-    OmegaConf.save(OmegaConf.create(RUN | {"trainer": before}), tmp_path / "config.yaml")
-    with pytest.raises(UserError, match=r"trainer\.gradient_clip_val: .* -> 0\.5"):
-        check_same_run(tmp_path, OmegaConf.create(RUN | {"trainer": {"gradient_clip_val": 0.5}}))
+@pytest.mark.parametrize("key", ["gradient_clip_val", "max_steps"])
+@pytest.mark.parametrize("before", [None, 9])
+def test_nor_may_how_gradients_are_clipped_or_when_training_ends(tmp_path, key, before):
+    OmegaConf.save(OmegaConf.create(RUN | {"trainer": {key: before} if before else {}}), tmp_path / "config.yaml")
+    with pytest.raises(UserError, match=rf"trainer\.{key}: {before} -> 5"):
+        check_same_run(tmp_path, OmegaConf.create(RUN | {"trainer": {key: 5}}))
 
 
 def test_another_precision_is_said(tmp_path):

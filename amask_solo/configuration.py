@@ -146,21 +146,17 @@ def check_rules(
         raise UserError(str(error)) from error
 
 
-def _entries(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield all dotted keys with their values, including nodes."""
+def _entries(node: Any, separator: str = ".", prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield all joined keys with their values, including nodes."""
     for key, value in node.items():
         yield f"{prefix}{key}", value
         if isinstance(value, Mapping):
-            yield from _entries(value, f"{prefix}{key}.")
+            yield from _entries(value, separator, f"{prefix}{key}{separator}")
 
 
-def flat(node: Mapping[str, Any], separator: str = ".", prefix: str = "") -> dict[str, Any]:
+def flat(node: Mapping[str, Any], separator: str = ".") -> dict[str, Any]:
     """Return the values of nested mappings by their joined keys."""
-    found: dict[str, Any] = {}
-    for key, value in node.items():
-        name = f"{prefix}{key}"
-        found |= flat(value, separator, name + separator) if isinstance(value, Mapping) else {name: value}
-    return found
+    return {key: value for key, value in _entries(node, separator) if not isinstance(value, Mapping)}
 
 
 def _below(where: str, key: Any) -> str:

@@ -47,7 +47,7 @@ def assemble(
     if tune_fraction:
         train, val = _tuning_split(train, tune_fraction, seed)
     mean, std = resolve_statistics(train, mean=mean, std=std)
-    names, measured = list(class_names), reading.value_range is not None
+    names = list(class_names)
     return ImageData(
         train,
         val,
@@ -58,7 +58,7 @@ def assemble(
         image_size,
         name,
         value_range=reading.value_range,
-        numbers=reading.numbers if measured else None,
+        numbers=None if reading.value_range is None else reading.numbers,
         bands=reading.bands,
     )
 

@@ -207,6 +207,7 @@ def main() -> None:
     parser.add_argument("step", choices=["tune", "choose", "confirm"])
     parser.add_argument("--plan", type=Path, default=PLAN, help=f"default: {PLAN}")
     parser.add_argument("--lost", action="store_true", help="a trial without a score cannot win")
+    parser.add_argument("--only", metavar="NAME", help="one of the confirming comparisons; default: all in turn")
     parser.add_argument("more", nargs="*", metavar="KEY=VALUE", help="for amask-compare: where and how it runs")
     arguments = parser.parse_intermixed_args()
     plan = OmegaConf.to_container(OmegaConf.load(arguments.plan), resolve=True)
@@ -225,9 +226,15 @@ def main() -> None:
     if needed and not file.exists():
         raise SystemExit(f"{file} is missing: `choose` writes it.")
     chosen = json.loads(file.read_text()) if needed else None
+    asked = dict(comparisons(plan, arguments.step, chosen))
+    if arguments.only:
+        if (only := f"confirm_{arguments.only}") not in asked:
+            names = ", ".join(name.removeprefix("confirm_") for name in asked)
+            raise SystemExit(f"The plan has no comparison {arguments.only!r} for `{arguments.step}`. It has: {names}.")
+        asked = {only: asked[only]}
     codes = [
         carry_out(settings, arguments.more, Path(plan["work"]) / name, results / name)
-        for name, settings in comparisons(plan, arguments.step, chosen)
+        for name, settings in asked.items()
     ]
     sys.exit(max(map(abs, codes), default=0))  # the code of a killed process is negative
 

@@ -39,6 +39,8 @@ FIRST = 5  # the first epoch, from 0, that counts; the game takes some epochs to
 SHARED = [
     "augmentations=cifar_symmetric",
     "method_kwargs.proj_hidden_dim=512",
+    "adversary.share=1",  # with the masker's lr, what the default was when this was measured first
+    "adversary.optimizer.lr=0.001",
     "data=image_folder",
     "data.name=cifar10",
     "data.max_images=4000",
@@ -54,10 +56,10 @@ SHARED = [
     "trainer.check_val_every_n_epoch=16",
 ]
 QUARTER = "{_target_:amask_solo.projections.AreaBudget,area:0.25}"
-GROWING = "masker=sequential adversary.apply=cumulative"
+GROWING = "masker=sequential_three adversary.apply=cumulative"
 SOFT_EIGHTHS = f"{GROWING} adversary.masker.projection.inner.area=0.125"
-THIRDS = "masker=sequential adversary.masker.num_masks=3"
-SINGLE = "masker=sequential adversary.masker.num_masks=1"
+THIRDS = "masker=sequential_three adversary.masker.num_masks=3"
+SINGLE = "masker=sequential_three adversary.masker.num_masks=1"
 FAST = "adversary.optimizer.lr=0.005"
 STEPS = f"{FAST} adversary.steps=3"
 BINARY = "amask_solo.projections.Binary"

@@ -27,13 +27,13 @@ from amask_solo.projections import area
 
 ARMS = {
     "random blocks": ["masker=random_block"],
-    "one sequential mask": ["adversary.masker.num_masks=1"],
-    "three, one drawn (the default)": [],
+    "one sequential mask (the default)": [],
+    "three, one drawn": ["masker=sequential_three"],
     "simultaneous, one drawn": ["masker=simultaneous"],
     "N = 4, all shown": ALL_OF_FOUR,
 }
 METHODS = ("simclr", "byol")
-LIMITS = {"one sequential mask": 1.15, "three, one drawn (the default)": 1.35, "simultaneous, one drawn": 1.1}
+LIMITS = {"one sequential mask (the default)": 1.15, "three, one drawn": 1.35, "simultaneous, one drawn": 1.1}
 """What a step of SimCLR may start at most, relative to stock's."""
 
 NO_LAUNCH = frozenset(

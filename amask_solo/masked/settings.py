@@ -49,15 +49,16 @@ def build_settings(cfg: DictConfig) -> Settings:
     """Build the adversary of a configuration.
 
     Args:
-        cfg: The host's configuration. Its optional node ``adversary`` has the arguments of
+        cfg: The host's configuration. Its node ``adversary`` has the arguments of
             :class:`~amask_solo.game.game.Game` and :class:`~amask_solo.game.adversary.Adversary`, ``side``, ``loud``,
-            ``symmetric`` and ``alone``. A part (masker, fill, constraint, update, hard_views, negatives) is the name of
-            a file, a node with ``name`` and the differences from that file, or a node with its own ``_target_``.
+            ``symmetric`` and ``alone``; without it, the adversary is that of ``adversary=default``. A part (masker,
+            fill, constraint, update, hard_views, negatives) is the name of a file, a node with ``name`` and the
+            differences from that file, or a node with its own ``_target_``.
 
     Raises:
         UserError: If a key or a name is unknown (the message names the nearest known one), or a value is refused.
     """
-    node = OmegaConf.select(cfg, "adversary") or {}
+    node = OmegaConf.select(cfg, "adversary") or read_choice("adversary", "default", "adversary").adversary
     check_keys(node, "adversary")
     side, loud, symmetric = _host_side(node)
     alone = _alone(cfg, node.get("alone", 0.0))

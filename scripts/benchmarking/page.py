@@ -10,13 +10,14 @@ BEGIN, END = "<!-- costs: made by scripts/benchmark.py --page -->", "<!-- end of
 METHODS = {"simclr": "SimCLR", "byol": "BYOL", "simsiam": "SimSiam", "mocov2plus": "MoCo v2+"}
 ARMS = {
     "stock": "the stock method against itself",
-    "one, sequential, reversal": "one drawn mask, sequential, reversal (the default)",
-    "one, simultaneous, reversal": "one drawn mask, simultaneous, reversal",
-    "one, sequential, alternating": "one drawn mask, sequential, alternating",
-    "one, simultaneous, alternating": "one drawn mask, simultaneous, alternating",
-    "N=4, sequential, reversal": "all of N = 4 masks, sequential, reversal",
+    "default": "the default: one sequential mask, reversal",
+    "one, sequential_three, reversal": "one drawn of three masks, sequential, reversal",
+    "one, simultaneous, reversal": "one drawn of four masks, simultaneous, reversal",
+    "one, sequential_three, alternating": "one drawn of three masks, sequential, alternating",
+    "one, simultaneous, alternating": "one drawn of four masks, simultaneous, alternating",
+    "N=4, sequential_three, reversal": "all of N = 4 masks, sequential, reversal",
     "N=4, simultaneous, reversal": "all of N = 4 masks, simultaneous, reversal",
-    "N=4, sequential, alternating": "all of N = 4 masks, sequential, alternating",
+    "N=4, sequential_three, alternating": "all of N = 4 masks, sequential, alternating",
     "N=4, simultaneous, alternating": "all of N = 4 masks, simultaneous, alternating",
     "adios-reference": "N = 4, every view encoded anew in each of two phases, as the code of ADIOS does",
 }

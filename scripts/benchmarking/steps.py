@@ -19,8 +19,9 @@ SHOWN = {
     "one": ["adversary.masker.num_masks={default}"],
     "N=4": ALL_OF_FOUR,
 }
-MASKERS = {"sequential": 3, "simultaneous": 4}
+MASKERS = {"sequential_three": 3, "simultaneous": 4}
 UPDATES = ("reversal", "alternating")
+DEFAULT = "default"
 STOCK, REFERENCE_NAME = "stock", "adios-reference"
 
 Maker = Callable[[], LightningModule]
@@ -36,6 +37,7 @@ class Pair(NamedTuple):
 def arms(setting: Setting, method: str, *, quick: bool) -> dict[str, Maker]:
     """Return name -> how to build it, for the stock method, all ways to mask it, and the reference."""
     made: dict[str, Maker] = {STOCK: partial(build, setting, method)}
+    made[DEFAULT] = partial(build, setting, f"amask_{method}")
     for shown, line in SHOWN.items():
         for masker, default in MASKERS.items():
             for update in UPDATES:
@@ -43,7 +45,7 @@ def arms(setting: Setting, method: str, *, quick: bool) -> dict[str, Maker]:
                 chosen += [f"masker={masker}", f"update={update}"]
                 made[f"{shown}, {masker}, {update}"] = partial(build, setting, f"amask_{method}", chosen)
     if quick:
-        made = {name: make for name, make in made.items() if name == STOCK or "sequential, reversal" in name}
+        made = {name: made[name] for name in (STOCK, DEFAULT)}
     made[REFERENCE_NAME] = partial(build, setting, f"amask_{method}", REFERENCE, as_reference=True)
     return made
 

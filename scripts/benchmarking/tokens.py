@@ -25,9 +25,10 @@ def measure_tokens(setting: Setting, *, rounds: int) -> list[dict[str, Any]]:
     """Return a row for each arm and method: seconds a step, and their ratio to the stock method's."""
     setting = replace(setting, backbone="vit_tiny")
     patches = f"++backbone.kwargs.patch_size={PATCH}"
+    every = [patches, "adversary.share=1"]  # of all images, or patches cannot be left out
     rows: list[dict[str, Any]] = []
     for method in ("simclr", "byol"):
         makers = {STOCK: partial(build, setting, method, [patches])}
-        makers |= {name: partial(build, setting, f"amask_{method}", [patches, *words]) for name, words in ARMS.items()}
+        makers |= {name: partial(build, setting, f"amask_{method}", [*every, *words]) for name, words in ARMS.items()}
         rows += rows_of(setting, method, *interleave(setting, makers, beside=STOCK, rounds=rounds))
     return [row | {"backbone": f"{row['backbone']}, patches of {PATCH} px"} for row in rows]

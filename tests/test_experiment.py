@@ -3,12 +3,13 @@
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from amask_solo.cli.comparison import check_comparison, make_runs, sort_arguments
+from amask_solo.cli.comparison import check_comparison, chosen_protocols, make_runs, sort_arguments
 from amask_solo.cli.composed import composed
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "experiment.py"
@@ -153,6 +154,19 @@ def test_a_plan_without_families_has_nothing_to_tune_and_asks_for_its_arms_as_th
     monkeypatch.setattr(sys, "argv", ["experiment.py", "tune", "--plan", str(file)])
     with pytest.raises(SystemExit, match="tunes nothing"):
         experiment.main()
+
+
+def test_what_a_plan_has_finished_is_not_made_again_by_a_later_version(tmp_path):
+    results = experiment.PLAN.parents[1] / "convergence"
+    plan = OmegaConf.to_container(OmegaConf.load(results / "plan.yaml"), resolve=True)
+    here = {"data.train_path": str(tmp_path), "data.val_path": str(tmp_path), "folder": str(tmp_path / "made")}
+    settings = dict(experiment.comparisons(plan, "confirm", None))["confirm_simclr"]
+    words = [experiment.word(*pair) for pair in (settings | here).items()]
+    cfg = composed("compare", sort_arguments(words))
+    kept = {path.name: path for path in (results / "confirm_simclr" / "runs").iterdir()}
+    runs = [replace(run, folder=kept[run.name]) for run in make_runs(cfg, check=False) if run.name in kept]
+    assert len(runs) == len(kept)
+    assert all(run.trained and run.lacks(chosen_protocols(cfg)) == [] for run in runs)
 
 
 def test_a_comparison_that_was_killed_is_no_success(tmp_path, monkeypatch, plan, rows):

@@ -14,10 +14,13 @@ from amask_solo.comparison.records import Record
 from amask_solo.comparison.statistics import arm_order
 from amask_solo.comparison.wording import metric_name
 from amask_solo.visualization.panels import drawn_panels, save_plot
-from amask_solo.visualization.plots import accuracy_against_time, arm_curves
+from amask_solo.visualization.plots import accuracy_against, accuracy_against_time, arm_curves
 
 HIDDEN = {"random rectangles": "acc1", "worst case": "acc1_worst"}
 """How parts are hidden -> the score that protocols have for each area."""
+
+GAP, ATTACKED = "attack/gap", "attack/acc1_attack"
+"""The scores that say how far a run's masks are from the worst ones, and what is left under these."""
 
 
 def draw_accuracy_against_time(records: Sequence[Record], metric: str, folder: Path) -> str:
@@ -50,6 +53,16 @@ def draw_hidden_area(records: Sequence[Record], folder: Path) -> str:
     if not curves:
         return ""
     return save_plot(arm_curves(curves, label="accuracy", by="hidden area (%)"), folder / "hidden_area.png")
+
+
+def draw_exploitability(records: Sequence[Record], folder: Path) -> str:
+    """Draw the accuracy under attack over how exploitable the run's own masks are."""
+    scored = [record for record in records if {GAP, ATTACKED} <= record.scores.keys()]
+    if not scored:
+        return ""
+    points = _nested(scored, lambda record: (record.scores[GAP], record.scores[ATTACKED]))
+    figure = accuracy_against(points, label=metric_name(ATTACKED), by="exploitability of the run's own masks")
+    return save_plot(figure, folder / "exploitability.png")
 
 
 def mask_panels(records: Sequence[Record]) -> dict[str, tuple[str, list[Path]]]:

@@ -1,5 +1,6 @@
 """What is compared: one run for each base method, arm and seed; and how far that is."""
 
+import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,8 @@ from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from hydra.utils import get_object
 
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.layout import CONFIG, PARTS, PREFIX, SUMMARY
@@ -48,8 +51,32 @@ class Run:
     def lacks(self, protocols: Mapping[str, Any]) -> list[str]:
         """Return which of the protocols are still to be run; a result by other settings does not count."""
         results = _read(self.folder / SCORES).get("results", [])
-        have = [(result["protocol"], result["settings"]) for result in results]
-        return [name for name, settings in protocols.items() if (name, settings) not in have]
+        return [name for name, settings in protocols.items() if not any(answers(r, name, settings) for r in results)]
+
+
+def answers(result: Mapping[str, Any], protocol: str, settings: Mapping[str, Any]) -> bool:
+    """Return whether a result is of this protocol with these settings.
+
+    A result of an earlier version lacks the keys that came later. It counts if their values are the defaults, or a
+    finished comparison would be made again after an upgrade.
+    """
+    before, now = result["settings"], dict(settings)
+    if result["protocol"] != protocol or any(before[key] != now[key] for key in before.keys() & now.keys()):
+        return False
+    if before.keys() == now.keys():
+        return True
+    arguments = inspect.signature(get_object(now["_target_"])).parameters
+    return all(
+        key in arguments and _is_default(arguments[key].default, value)
+        for key, value in (before | now).items()
+        if key not in before or key not in now
+    )
+
+
+def _is_default(default: Any, value: Any) -> bool:
+    if default is None:
+        return value in (None, {}, [])  # none are given
+    return value == (list(default) if isinstance(default, tuple) else default)
 
 
 def make_plan(

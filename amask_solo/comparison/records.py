@@ -8,7 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from amask_solo.comparison.plan import SCORES
+from amask_solo.comparison.plan import SCORES, answers
 from amask_solo.curves import Curve, read_curves
 from amask_solo.errors import UserError
 from amask_solo.evaluation.results import Right, unpack
@@ -95,7 +95,7 @@ def _scores(
     results = _read_json(path, ("results",))["results"]
     try:
         if protocols is not None:
-            results = [r for r in results if r["protocol"] in protocols and r["settings"] == protocols[r["protocol"]]]
+            results = [r for r in results if any(answers(r, *asked) for asked in protocols.items())]
             lacking = sorted(set(protocols) - {result["protocol"] for result in results})
             if lacking:
                 raise UserError(f"{path} has no result of {', '.join(lacking)} by the settings asked for. Evaluate it.")

@@ -12,6 +12,7 @@ from amask_solo.comparison.convergence import unfinished as unfinished_networks
 from amask_solo.comparison.pictures import (
     draw_accuracy_against_time,
     draw_differences,
+    draw_exploitability,
     draw_hidden_area,
     draw_training_curves,
     mask_panels,
@@ -25,6 +26,7 @@ from amask_solo.comparison.tables import (
     cost_table,
     csv_text,
     difference_table,
+    exploitability_table,
     facts_table,
     mask_table,
     mean_table,
@@ -64,6 +66,11 @@ images; 1 if it does not matter which image. Both are of the last five epochs th
 AREA_NOTE = """\
 Mean over seeds, in the band from the lowest to the highest. The worst case is what is left, image by image, under all
 attackers and all rectangles that were tried: what random rectangles cost says little about it."""
+
+EXPLOITABILITY_NOTE = """\
+How much further the strongest fresh attacker moves the embedding of the finished network than the run's own masks do,
+on the same images and at equal area; 1: nobody finds worse masks. Mean ± standard deviation over seeds. The picture has
+a point for each run."""
 
 CONVERGENCE_NOTE = f"""\
 Online kNN accuracy, mean over seeds. An arm has converged if it moved by less than {CLOSE:.0f} points in the second
@@ -203,6 +210,9 @@ def _picture_sections(records: Sequence[Record], tables: Mapping[str, Sequence[R
         yield _section("Training curves", f"![Online kNN accuracy by epoch]({name})", text)
     if name := draw_hidden_area(records, folder):
         yield _section("Accuracy over hidden area", f"![Accuracy by hidden area]({name})", AREA_NOTE)
+    if name := draw_exploitability(records, folder):
+        table = exploitability_table(records).markdown()
+        yield _section("Exploitability", table, EXPLOITABILITY_NOTE, f"![Accuracy under attack]({name})")
 
 
 def _convergence(shown: Mapping[str, Sequence[Table]], records: Sequence[Record], folder: Path) -> Iterator[str]:

@@ -11,10 +11,12 @@ from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
 from amask_solo.evaluation.results import Right
 
-RANDOM = "random"
-"""The arm whose masks hide as much as those of the others, but are not learned."""
+RANDOM, ANY = "random", "any"
+"""The arms whose masks hide as much as those of the others, but are not learned: of one kind, and of several."""
 
-REFERENCES = (STOCK, RANDOM)
+REFERENCES = (STOCK, RANDOM, ANY)
+"""The arms that others are compared with, and each of them with those before it."""
+
 POOLED = "all bases"
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -125,8 +127,8 @@ def image_interval(pairs: Sequence[tuple[Right, Right]]) -> Interval | None:
 def compare(records: Iterable[Record], metric: str) -> list[Row]:
     """Return one row a base and arm; after them, if there are several bases, one an arm over all of them.
 
-    Runs without the metric, ``protocol/score``, are left out. The differences of all rows to stock and to random masks
-    are the family that :func:`corrected` knows of.
+    Runs without the metric, ``protocol/score``, are left out. The differences of all rows to their references are the
+    family that :func:`corrected` knows of.
     """
     groups = grouped(record for record in records if metric in record.scores)
     rows = []
@@ -171,8 +173,18 @@ def _quantile(count: int, confidence: float) -> float:
 
 
 def arm_order(arm: str) -> tuple[int, str]:
-    """Return what sorts arms: stock and random masks first, then by name."""
-    return (REFERENCES.index(arm) if arm in REFERENCES else len(REFERENCES), arm)
+    """Return what sorts arms: the references first, then by name."""
+    return (len(references(arm)), arm)
+
+
+def references(arm: str) -> tuple[str, ...]:
+    """Return the arms that an arm is compared with.
+
+    Example:
+        >>> references("stock"), references("random"), references("learned")
+        ((), ('stock',), ('stock', 'random', 'any'))
+    """
+    return REFERENCES[: REFERENCES.index(arm)] if arm in REFERENCES else REFERENCES
 
 
 def _pooled(groups: Mapping[tuple[str, str], list[Record]], metric: str) -> list[Row]:
@@ -190,11 +202,8 @@ def _pooled(groups: Mapping[tuple[str, str], list[Record]], metric: str) -> list
 def _differences(
     base: str, arm: str, groups: Mapping[tuple[str, str], list[Record]], metric: str
 ) -> dict[str, Difference]:
-    """Return the differences to stock and, except for stock, to random masks."""
     found = {}
-    for reference in REFERENCES:
-        if arm in (STOCK, reference):
-            continue
+    for reference in references(arm):
         runs, others = ({(r.base, r.seed): r for r in groups.get((base, name), [])} for name in (arm, reference))
         scores = ({pair: r.scores[metric] for pair, r in side.items()} for side in (runs, others))
         if difference := paired_difference(*scores):

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from numbers import Real
-from statistics import fmean, median
+from statistics import fmean, median, stdev
 from typing import Any, NamedTuple
 
 from rich.table import Table as RichTable
@@ -135,6 +135,20 @@ def mask_table(records: Sequence[Record]) -> Table:
 
     rows = [[*pair, *(cells(masks, name) for name in (*MASKS, *STRENGTH))] for pair, masks in groups.items() if masks]
     return Table(["base", "arm", *MASKS, *STRENGTH], rows)
+
+
+def exploitability_table(records: Sequence[Record]) -> Table:
+    """Return how exploitable the masks of the attacked runs are, and what is left under the attack."""
+    scores = {"attack/gap": 2, "attack/lift_own": 3, "attack/lift": 3, "attack/acc1_attack": 1}
+    groups = grouped(record for record in records if scores.keys() <= record.scores.keys())
+
+    def cell(runs: Sequence[Record], score: str, digits: int) -> str:
+        values = [run.scores[score] for run in runs]
+        spread = f" ± {number(stdev(values), digits)}" if len(values) > 1 else ""
+        return number(fmean(values), digits) + spread
+
+    rows = [[*pair, *(cell(runs, *score) for score in scores.items())] for pair, runs in groups.items()]
+    return Table(["base", "arm", "exploitability", "lift, own masks", "lift, attacker", "accuracy, attacked (%)"], rows)
 
 
 def _game(record: Record) -> dict[str, float | None]:

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
-from amask_solo.comparison.statistics import POOLED, RANDOM, Difference, Interval, Row
+from amask_solo.comparison.statistics import ANY, POOLED, RANDOM, Difference, Interval, Row, references
 from amask_solo.configuration import read_target
 from amask_solo.signatures import read_declared
 
@@ -16,7 +16,11 @@ PROTOCOL = "amask_solo.evaluation.Protocol"
 FEW = 200
 """Of fewer images, a single one is more than half a point."""
 
-QUESTIONS = {STOCK: "Does masking help?", RANDOM: "Does it help more than random masks?"}
+QUESTIONS = {
+    STOCK: "Does masking help?",
+    RANDOM: "Does it help more than random masks?",
+    ANY: "More than random masks of several kinds?",
+}
 """Reference -> what the difference to it answers."""
 
 
@@ -119,7 +123,7 @@ def sentences(rows: Iterable[Row], reference: str) -> list[str]:
     """Return one sentence for each row that can be compared with a reference."""
     said = []
     for row in rows:
-        if row.arm not in (STOCK, reference):
+        if reference in references(row.arm):
             shown = verdict(row.differences.get(reference), unit="pair" if row.base == POOLED else "seed")
             said.append(f"`{row.arm}` against `{reference}`: {shown}.")
     return said

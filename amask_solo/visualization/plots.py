@@ -13,6 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from amask_solo.visualization.panels import PALETTE
 
+Points = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
+"""Base -> arm -> a point for each run."""
+
 Run = Sequence[tuple[int | float, float]]
 """The curve of a run, as points from left to right."""
 
@@ -42,16 +45,24 @@ def run_curves(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
     return figure
 
 
-def accuracy_against_time(points: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], *, label: str) -> Figure:
-    """Draw what each run reached against the time that it took: base -> arm -> (seconds, percent) of each run.
+def accuracy_against_time(points: Points, *, label: str) -> Figure:
+    """Draw what each run reached against the time that it took, as (seconds, percent); see :func:`accuracy_against`."""
+    unit, seconds = _unit_of([x for arms in points.values() for runs in arms.values() for x, _ in runs])
+    scaled = {
+        base: {arm: [(x / seconds, y) for x, y in runs] for arm, runs in arms.items()} for base, arms in points.items()
+    }
+    return accuracy_against(scaled, label=label, by=f"training time ({unit})")
+
+
+def accuracy_against(points: Points, *, label: str, by: str) -> Figure:
+    """Draw what each run reached, in percent, against another number of it.
 
     There is one panel a base. The mean of an arm of several runs has error bars of their standard deviation.
     """
-    unit, seconds = _unit_of([x for arms in points.values() for runs in arms.values() for x, _ in runs])
-    figure, panels = _panels(points, f"training time ({unit})", f"{label} (%)")
+    figure, panels = _panels(points, by, f"{label} (%)")
     for arms, axis in panels:
         for name, (color, marker, _) in _styles(points).items():
-            x, y = [time / seconds for time, _ in arms.get(name, ())], [height for _, height in arms.get(name, ())]
+            x, y = [across for across, _ in arms.get(name, ())], [height for _, height in arms.get(name, ())]
             dots: Any = {"linestyle": "none", "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.6}
             axis.plot(x, y, marker=marker, color=color, alpha=0.6, label=name, **dots)
             if len(y) > 1:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,18 @@ def test_settings_of_the_masks_do_not_reach_stock_runs():
 def test_what_makes_no_comparison_is_refused(wrong, message):
     with pytest.raises(UserError, match=message):
         plan(**wrong)
+
+
+def test_a_result_of_an_earlier_version_counts_if_what_came_later_has_its_default(tmp_path):
+    (run,) = (run for run in plan(seeds=[0]) if run.arm == "stock")
+    run = replace(run, folder=tmp_path)
+    before = {"_target_": "amask_solo.evaluation.KNN", "k": [5, 20, 100]}
+    (tmp_path / "comparison.json").write_text(json.dumps({"results": [{"protocol": "knn", "settings": before}]}))
+    later = {"temperature": [0.07], "distance": "cosine"}
+    assert run.lacks({"knn": before | later}) == []
+    assert run.lacks({"knn": before | later | {"distance": "euclidean"}}) == ["knn"]
+    assert run.lacks({"knn": before | later | {"k": [5]}}) == ["knn"]
+    assert run.lacks({"knn": before | {"unknown": 1}}) == ["knn"]
 
 
 def test_a_run_is_finished_when_it_says_so_and_lacks_what_was_not_measured_with_these_settings(tmp_path):

@@ -11,6 +11,7 @@ from amask_solo.comparison.records import read_record
 from amask_solo.comparison.report import write_report
 from amask_solo.comparison.statistics import compare
 from amask_solo.comparison.tables import difference_table
+from amask_solo.comparison.wording import answer
 from amask_solo.errors import UserError
 from tests.comparison.folder import EPOCHS, LINEAR, SEEDS, make_comparison, make_run, read_all, record
 
@@ -264,3 +265,29 @@ def test_accuracy_over_the_hidden_area_is_drawn_where_it_was_measured(folder, tm
     path = write_report(records, tmp_path / "report", command="", settings=[], commit=None)
     assert "![Accuracy by hidden area](hidden_area.png)" in path.read_text()
     Image.open(tmp_path / "report" / "hidden_area.png").verify()
+
+
+def test_exploitability_stands_beside_what_is_left_under_attack(folder, tmp_path):
+    def attacked(run, gap):
+        own = {"attack/gap": gap, "attack/lift_own": 0.1, "attack/lift": 0.1 * gap, "attack/acc1_attack": 40 - gap}
+        return replace(run, scores=run.scores | ({} if run.arm == "stock" else own))
+
+    records = [attacked(run, 2.0 + run.seed) for run in read_all(folder) if run.base == "byol"]
+    report = write_report(records, tmp_path, **ASKED).read_text()
+    rows = table(report, "Exploitability")
+    assert rows["byol", "adios"] == ["3.00 ± 1.00", "0.100 ± 0.000", "0.300 ± 0.100", "37.0 ± 1.0"]
+    assert ("byol", "stock") not in rows
+    Image.open(tmp_path / "exploitability.png").verify()
+
+
+def test_learned_masks_are_compared_with_random_ones_of_several_kinds_and_these_with_random_ones(folder):
+    named = {"adios": "any", "sequential": "learned"}
+    rows = compare([replace(run, arm=named.get(run.arm, run.arm)) for run in read_all(folder)], "linear/acc1")
+    against = {row.arm: list(row.differences) for row in rows if row.base == "byol"}
+    assert against["stock"] == []
+    assert against["random"] == ["stock"]
+    assert against["any"] == ["stock", "random"]
+    assert against["learned"] == ["stock", "random", "any"]
+    said = answer(rows, "linear/acc1")
+    assert "**More than random masks of several kinds?** `learned` against `any`: " in said
+    assert "`random` against `any`" not in said

@@ -37,7 +37,7 @@ STEPS = {"encoder": 150, "masker": 100}
 ENLARGED = 2
 COLORS = 64
 GAP = 2
-LEARNED = ("sequential", "sequential_per_step", "simultaneous", "gumbel_patches")
+LEARNED = ("sequential", "sequential_three", "sequential_per_step", "simultaneous", "gumbel_patches")
 LEARNED += ("mixture", "sequential_patches", "simultaneous_patches")
 NOT_LEARNED = ("random_block", "random_grid", "random_focal", "random_noise", "random_any", "centered")
 NOT_LEARNED += ("saliency", "saliency_focal", "saliency_channels", "random_patches_focal", "random_patches_channels")
@@ -45,6 +45,7 @@ OBJECTS = ("eroded", "dilated", "box")
 FILLS = ("zero", "image_mean", "noise", "channel_noise", "blur", "high_pass")
 HARD_VIEWS = ("adversarial_pixels", "cutmix", "mixmask", "hexa")
 SAME = [f"data.image_size={SIZE}", "run_folder=none", "augmentations=symmetric_gentle", "method=amask_simclr"]
+SAME += ["adversary.share=1"]
 
 
 class Encoder(nn.Module):
@@ -112,7 +113,7 @@ class Gallery:
     def train(self, masker: str) -> Adversary:
         """Return the adversary of a masker, trained against a copy of the encoder, which goes on learning."""
         price = ["constraint=inverse_sine"] if masker.startswith("simultaneous") else []
-        adversary = self.adversary(f"masker={masker}", *price, "+adversary.optimizer.lr=3e-3")
+        adversary = self.adversary(f"masker={masker}", *price)
         encoder = deepcopy(self.encoder)
         optimizer = torch.optim.AdamW(encoder.parameters(), lr=1e-3)
         for views in self.views(STEPS["masker"]):

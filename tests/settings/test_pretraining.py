@@ -63,7 +63,8 @@ def check(*changes: str) -> None:
 
 EIGHT = ("++backbone.kwargs.patch_size=8", "adversary.masker.network.patch_size=8")
 VIT = ("backbone.name=vit_tiny", "data.image_size=32")
-DROP = ("masker=random_grid", "adversary.masker.pattern.patch=16", "++adversary.drop_tokens=true")
+LEFT_OUT = ("++adversary.drop_tokens=true", "adversary.share=1")
+DROP = ("masker=random_grid", "adversary.masker.pattern.patch=16", *LEFT_OUT)
 LARGER = ("backbone.name=vit_tiny", "data.image_size=128")
 QUARTER = ("++adversary.masker.grid=8", "++adversary.masker.ratio=[0.25,0.25]")
 OF_TIMM = ("backbone.name=timm/vit_tiny_patch16_224", "data.image_size=32")
@@ -85,9 +86,9 @@ OF_TIMM = ("backbone.name=timm/vit_tiny_patch16_224", "data.image_size=32")
         (*VIT, *DROP),
         (*OF_TIMM, *DROP, "++backbone.kwargs.patch_size=8"),
         (*VIT, "++adversary.drop_tokens=false"),
-        (*VIT, "++adversary.drop_tokens=true", "masker=gumbel_patches"),
+        (*VIT, *LEFT_OUT, "masker=gumbel_patches"),
         # The method's own backbone, which the localiser would look through, is not there yet.
-        (*LARGER, "++adversary.drop_tokens=true", "masker=saliency", *QUARTER),
+        (*LARGER, *LEFT_OUT, "masker=saliency", *QUARTER),
     ],
     ids=" ".join,
 )
@@ -113,16 +114,16 @@ def test_what_works_passes(changes):
         ((*OF_TIMM, "masker=sequential_patches", "++backbone.kwargs.patch_size=8"), "patch_size=8, as the backbone's"),
         (("backbone.name=timm/convnext_atto", "stem=cifar"), "for ResNets"),
         ((*VIT, "stem=cifar"), "for ResNets"),
-        (("++adversary.masker.num_masks=5",), "room for all of them"),
+        (("adversary.masker.num_masks=5",), "room for all of them"),
         (("negatives=random_block",), "choose one of .*simclr"),
         (DROP, "resnet18 is none that can do without"),
         ((*DROP, "backbone.name=timm/swin_tiny_patch4_window7_224", "data.image_size=224"), "none that can do without"),
         ((*VIT, *DROP, "++adversary.drop_tokens=3"), "adversary.drop_tokens to be true or false"),
         ((*VIT, *DROP, "adversary.masker.pattern.patch=8"), "whole patches of the backbone, of 16 px"),
-        ((*VIT, "++adversary.drop_tokens=true"), "zeros and ones"),
-        ((*VIT, "++adversary.drop_tokens=true", "masker=none"), "hide equally many"),
+        ((*VIT, *LEFT_OUT), "zeros and ones"),
+        ((*VIT, *LEFT_OUT, "masker=none"), "hide equally many"),
         ((*VIT, *DROP, "fill=blur"), "leave adversary.fill out"),
-        ((*VIT, *DROP, "++adversary.share=0.5"), "share=1"),
+        ((*VIT, *DROP, "adversary.share=0.5"), "share=1"),
         ((*VIT, *DROP, "hard_views=cutmix"), "hard_views=none"),
         ((*VIT, *DROP, "++backbone.kwargs.dynamic_img_size=true"), "dynamic_img_size; leave one of them out"),
     ],

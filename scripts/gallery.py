@@ -45,7 +45,7 @@ OBJECTS = ("eroded", "dilated", "box")
 FILLS = ("zero", "image_mean", "noise", "channel_noise", "blur", "high_pass")
 HARD_VIEWS = ("adversarial_pixels", "cutmix", "mixmask", "hexa")
 SAME = [f"data.image_size={SIZE}", "run_folder=none", "augmentations=symmetric_gentle", "method=amask_simclr"]
-SAME += ["adversary.share=1"]
+SAME += ["adversary.share=1.0"]
 
 
 class Encoder(nn.Module):

@@ -11,6 +11,8 @@ from omegaconf import OmegaConf
 
 from amask_solo.cli.comparison import check_comparison, chosen_protocols, make_runs, sort_arguments
 from amask_solo.cli.composed import composed
+from amask_solo.cli.overrides import checked
+from amask_solo.runs.run_folder import check_same_run
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "experiment.py"
 spec = importlib.util.spec_from_file_location("experiment", SCRIPT)
@@ -166,7 +168,12 @@ def test_what_a_plan_has_finished_is_not_made_again_by_a_later_version(tmp_path)
     kept = {path.name: path for path in (results / "confirm_simclr" / "runs").iterdir()}
     runs = [replace(run, folder=kept[run.name]) for run in make_runs(cfg, check=False) if run.name in kept]
     assert len(runs) == len(kept)
-    assert all(run.trained and run.lacks(chosen_protocols(cfg)) == [] for run in runs)
+    protocols = chosen_protocols(cfg)
+    for run in runs:
+        assert run.trained
+        assert run.lacks(protocols) == []
+        images = [f"++data.{key}={plan['all'][f'data.{key}']}" for key in ("train_path", "val_path")]
+        check_same_run(run.folder, composed("pretrain", checked("pretrain", [*run.settings, *images])))
 
 
 def test_a_comparison_that_was_killed_is_no_success(tmp_path, monkeypatch, plan, rows):

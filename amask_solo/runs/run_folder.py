@@ -119,6 +119,10 @@ def release(folder: Path) -> None:
         (folder / CONFIG).unlink(missing_ok=True)
 
 
+LEFT_OUT = {"adversary.share": 1.0, "adversary.optimizer.lr": 1e-3}
+"""What the adversary's classes take for keys that a configuration leaves out; earlier versions left out more."""
+
+
 def check_same_run(folder: Path, cfg: DictConfig) -> None:
     """Compare the settings of a run with those of the run in a folder, and copy what the latter has measured.
 
@@ -129,7 +133,7 @@ def check_same_run(folder: Path, cfg: DictConfig) -> None:
     # A version before this one did not store all of them.
     settle(cfg, {key: stored.data[key] for key in MEASURED if key in stored.get("data", ())})
     plain: Any = [OmegaConf.to_container(stored), OmegaConf.to_container(cfg, resolve=True)]
-    before, now = map(flat, plain)
+    before, now = (LEFT_OUT | flat(settings) for settings in plain)
     # An older version had no such key, and its images were of 8 bits or took the full range.
     before = {key: "auto" for key in ["data.value_range"] if now.get(key) == "auto"} | before
     changed = sorted(

@@ -25,7 +25,7 @@ def measure_tokens(setting: Setting, *, rounds: int) -> list[dict[str, Any]]:
     """Return a row for each arm and method: seconds a step, and their ratio to the stock method's."""
     setting = replace(setting, backbone="vit_tiny")
     patches = f"++backbone.kwargs.patch_size={PATCH}"
-    every = [patches, "adversary.share=1"]  # of all images, or patches cannot be left out
+    every = [patches, "adversary.share=1.0"]  # of all images, or patches cannot be left out
     rows: list[dict[str, Any]] = []
     for method in ("simclr", "byol"):
         makers = {STOCK: partial(build, setting, method, [patches])}

@@ -11,7 +11,7 @@ from tests.cli.command import SMALL, call, pretrain
 
 VIT = ["backbone.name=timm/vit_tiny_patch16_224", "backbone.kwargs={patch_size:8,embed_dim:48,depth:1,num_heads:3}"]
 HALF = ["masker=gumbel_patches", "adversary.masker.projection.patch_size=8"]
-HALF += ["adversary.masker.projection.inner.area=0.5", "adversary.drop_tokens=true", "adversary.share=1", "stem=auto"]
+HALF += ["adversary.masker.projection.inner.area=0.5", "adversary.drop_tokens=true", "adversary.share=1.0", "stem=auto"]
 
 
 @pytest.fixture(scope="module", params=["method=amask_byol update=alternating", "method=amask_simclr"])
@@ -51,7 +51,7 @@ def test_what_does_not_suit_it_is_refused_with_one_line(tmp_path):
         "masker=random_block": "whole patches",
         "backbone.name=resnet18": "none that can do",
     }.items():
-        argv = ["backbone.name=vit_tiny", "adversary.drop_tokens=true", "adversary.share=1", setting]
+        argv = ["backbone.name=vit_tiny", "adversary.drop_tokens=true", "adversary.share=1.0", setting]
         said = pretrain(*argv, cwd=tmp_path)
         assert said.code == 2
         assert words in said.err

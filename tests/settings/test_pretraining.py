@@ -63,7 +63,7 @@ def check(*changes: str) -> None:
 
 EIGHT = ("++backbone.kwargs.patch_size=8", "adversary.masker.network.patch_size=8")
 VIT = ("backbone.name=vit_tiny", "data.image_size=32")
-LEFT_OUT = ("++adversary.drop_tokens=true", "adversary.share=1")
+LEFT_OUT = ("++adversary.drop_tokens=true", "adversary.share=1.0")
 DROP = ("masker=random_grid", "adversary.masker.pattern.patch=16", *LEFT_OUT)
 LARGER = ("backbone.name=vit_tiny", "data.image_size=128")
 QUARTER = ("++adversary.masker.grid=8", "++adversary.masker.ratio=[0.25,0.25]")

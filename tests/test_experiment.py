@@ -146,13 +146,21 @@ def test_scores_of_trials_with_other_settings_than_the_plans_choose_nothing(name
         experiment.check_tuned(plan, report)
 
 
-def test_a_plan_without_families_has_nothing_to_tune_and_asks_for_its_arms_as_they_are(tmp_path, monkeypatch):
-    file = experiment.PLAN.parents[1] / "convergence" / "plan.yaml"
+@pytest.mark.parametrize("name", ["convergence", "hidden_features", "exploitability"])
+def test_a_plan_without_families_has_nothing_to_tune_and_asks_for_its_arms_as_they_are(name, tmp_path, monkeypatch):
+    file = experiment.PLAN.parents[1] / name / "plan.yaml"
     plan = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
-    plan["all"] = {key: value for key, value in plan["all"].items() if not key.startswith("data.")}
-    cfgs = asked(plan, "confirm", data="shapes", folder=str(tmp_path / "confirm"))
-    assert [list(cfg.definitions.learned) for cfg in cfgs] == [list(plan["confirm"]["arms"]["learned"])] * 2
-    assert all(len(make_runs(cfg)) == len(cfg.base) * len(cfg.seed) * 8 for cfg in cfgs)
+    compared = plan["confirm"]["compare"].values()
+    for settings in (plan["all"], *compared):
+        for key in [key for key in settings if key.startswith("data.")]:
+            del settings[key]
+        settings.update({"data": "shapes"} if "data" in settings else {})
+    cfgs = asked(plan, "confirm", folder=str(tmp_path / "confirm"))
+    arms = plan["confirm"]["arms"]
+    assert all(list(cfg.definitions.learned) == list(arms["learned"]) for cfg in cfgs)
+    assert [len(make_runs(cfg)) for cfg in cfgs] == [
+        len(own["base"]) * len(own["seed"]) * (1 + len(arms)) for own in compared
+    ]
     monkeypatch.setattr(sys, "argv", ["experiment.py", "tune", "--plan", str(file)])
     with pytest.raises(SystemExit, match="tunes nothing"):
         experiment.main()

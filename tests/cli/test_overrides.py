@@ -93,7 +93,7 @@ QUARTER = {"_target_": f"{PROJECTIONS}.AreaBudget", "area": 0.25}
     ],
 )
 def test_another_target_takes_the_place_of_what_stood_there(value, projection):
-    cfg = composed("masker=sequential", f"adversary.masker.projection={value}")
+    cfg = composed("masker=sequential_three", f"adversary.masker.projection={value}")
     assert cfg.adversary.masker.projection == projection
     assert cfg.adversary.masker.num_masks == 3
 

@@ -30,6 +30,9 @@ SETTINGS = [
     "backbone.kwargs.layers=[1,1,1,1]",
     "method_kwargs.proj_hidden_dim=4",
     "method_kwargs.proj_output_dim=4",
+    "masker=sequential_three",  # with its share and learning rate: the default of 0.8
+    "adversary.share=1.0",
+    "adversary.optimizer.lr=0.001",
     "+adversary.masker.network={_target_:amask_solo.maskers.networks.UNet,_partial_:true,width:4,depth:1}",
     "mask_panels=0",
 ]

@@ -166,7 +166,8 @@ def test_all_parts_can_be_exchanged_at_once(chosen: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(("group", "option"), [(group, option) for group in ALWAYS for option in names(group)])
 def test_every_part_builds(group: str, option: str) -> None:
-    settings = build_settings(composed("method=amask_byol", f"{group}={option}"))
+    three = ["masker=sequential_three"] if option == "per_mask" else []
+    settings = build_settings(composed("method=amask_byol", f"{group}={option}", *three))
     parts = {
         "masker": settings.adversary.masker,
         "fill": settings.adversary.game.fill,

@@ -11,6 +11,8 @@ from omegaconf import OmegaConf
 
 from amask_solo.cli.comparison import check_comparison, chosen_protocols, make_runs, sort_arguments
 from amask_solo.cli.composed import composed
+from amask_solo.cli.overrides import checked
+from amask_solo.runs.run_folder import check_same_run
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "experiment.py"
 spec = importlib.util.spec_from_file_location("experiment", SCRIPT)
@@ -144,13 +146,21 @@ def test_scores_of_trials_with_other_settings_than_the_plans_choose_nothing(name
         experiment.check_tuned(plan, report)
 
 
-def test_a_plan_without_families_has_nothing_to_tune_and_asks_for_its_arms_as_they_are(tmp_path, monkeypatch):
-    file = experiment.PLAN.parents[1] / "convergence" / "plan.yaml"
+@pytest.mark.parametrize("name", ["convergence", "hidden_features", "exploitability"])
+def test_a_plan_without_families_has_nothing_to_tune_and_asks_for_its_arms_as_they_are(name, tmp_path, monkeypatch):
+    file = experiment.PLAN.parents[1] / name / "plan.yaml"
     plan = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
-    plan["all"] = {key: value for key, value in plan["all"].items() if not key.startswith("data.")}
-    cfgs = asked(plan, "confirm", data="shapes", folder=str(tmp_path / "confirm"))
-    assert [list(cfg.definitions.learned) for cfg in cfgs] == [list(plan["confirm"]["arms"]["learned"])] * 2
-    assert all(len(make_runs(cfg)) == len(cfg.base) * len(cfg.seed) * 8 for cfg in cfgs)
+    compared = plan["confirm"]["compare"].values()
+    for settings in (plan["all"], *compared):
+        for key in [key for key in settings if key.startswith("data.")]:
+            del settings[key]
+        settings.update({"data": "shapes"} if "data" in settings else {})
+    cfgs = asked(plan, "confirm", folder=str(tmp_path / "confirm"))
+    arms = plan["confirm"]["arms"]
+    assert all(list(cfg.definitions.learned) == list(arms["learned"]) for cfg in cfgs)
+    assert [len(make_runs(cfg)) for cfg in cfgs] == [
+        len(own["base"]) * len(own["seed"]) * (1 + len(arms)) for own in compared
+    ]
     monkeypatch.setattr(sys, "argv", ["experiment.py", "tune", "--plan", str(file)])
     with pytest.raises(SystemExit, match="tunes nothing"):
         experiment.main()
@@ -166,7 +176,12 @@ def test_what_a_plan_has_finished_is_not_made_again_by_a_later_version(tmp_path)
     kept = {path.name: path for path in (results / "confirm_simclr" / "runs").iterdir()}
     runs = [replace(run, folder=kept[run.name]) for run in make_runs(cfg, check=False) if run.name in kept]
     assert len(runs) == len(kept)
-    assert all(run.trained and run.lacks(chosen_protocols(cfg)) == [] for run in runs)
+    protocols = chosen_protocols(cfg)
+    for run in runs:
+        assert run.trained
+        assert run.lacks(protocols) == []
+        images = [f"++data.{key}={plan['all'][f'data.{key}']}" for key in ("train_path", "val_path")]
+        check_same_run(run.folder, composed("pretrain", checked("pretrain", [*run.settings, *images])))
 
 
 def test_a_comparison_that_was_killed_is_no_success(tmp_path, monkeypatch, plan, rows):

@@ -12,15 +12,12 @@ from typing import Any
 from amask_solo.comparison.convergence import differences_over_epochs
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.statistics import arm_order
-from amask_solo.comparison.wording import metric_name
+from amask_solo.comparison.wording import ATTACKED, GAP, metric_name
 from amask_solo.visualization.panels import drawn_panels, save_plot
 from amask_solo.visualization.plots import accuracy_against, accuracy_against_time, arm_curves
 
 HIDDEN = {"random rectangles": "acc1", "worst case": "acc1_worst"}
 """How parts are hidden -> the score that protocols have for each area."""
-
-GAP, ATTACKED = "attack/gap", "attack/acc1_attack"
-"""The scores that say how far a run's masks are from the worst ones, and what is left under these."""
 
 
 def draw_accuracy_against_time(records: Sequence[Record], metric: str, folder: Path) -> str:

@@ -32,7 +32,7 @@ from amask_solo.comparison.tables import (
     mean_table,
     values,
 )
-from amask_solo.comparison.wording import answer, caution, hidden_parts, metric_name, over_images
+from amask_solo.comparison.wording import answer, caution, exploited, hidden_parts, metric_name, over_images
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
 from amask_solo.visualization.page import write_page
@@ -212,7 +212,8 @@ def _picture_sections(records: Sequence[Record], tables: Mapping[str, Sequence[R
         yield _section("Accuracy over hidden area", f"![Accuracy by hidden area]({name})", AREA_NOTE)
     if name := draw_exploitability(records, folder):
         table = exploitability_table(records).markdown()
-        yield _section("Exploitability", table, EXPLOITABILITY_NOTE, f"![Accuracy under attack]({name})")
+        picture = f"![Accuracy under attack]({name})"
+        yield _section("Exploitability", table, EXPLOITABILITY_NOTE, exploited(records), picture)
 
 
 def _convergence(shown: Mapping[str, Sequence[Table]], records: Sequence[Record], folder: Path) -> Iterator[str]:

@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.statistics import Row, grouped
-from amask_solo.comparison.wording import interval, number
+from amask_solo.comparison.wording import ATTACKED, GAP, interval, number
 from amask_solo.configuration import flat
 
 FACTS: tuple[str, ...] = ("data", "train_images", "val_images", "image_size", "backbone", "batch_size", "epochs")
@@ -139,7 +139,7 @@ def mask_table(records: Sequence[Record]) -> Table:
 
 def exploitability_table(records: Sequence[Record]) -> Table:
     """Return how exploitable the masks of the attacked runs are, and what is left under the attack."""
-    scores = {"attack/gap": 2, "attack/lift_own": 3, "attack/lift": 3, "attack/acc1_attack": 1}
+    scores = {GAP: 2, "attack/lift_own": 3, "attack/lift": 3, ATTACKED: 1}
     groups = grouped(record for record in records if scores.keys() <= record.scores.keys())
 
     def cell(runs: Sequence[Record], score: str, digits: int) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from math import isfinite
 from statistics import fmean
 
+from scipy import stats
+
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.statistics import ANY, POOLED, RANDOM, Difference, Interval, Row, references
@@ -12,6 +14,12 @@ from amask_solo.signatures import read_declared
 
 PROTOCOL = "amask_solo.evaluation.Protocol"
 """Has the words that all share."""
+
+GAP, ATTACKED = "attack/gap", "attack/acc1_attack"
+"""The scores that say how far a run's masks are from the worst ones, and what is left under these."""
+
+ENOUGH = 5
+"""Of fewer runs, a rank correlation says nothing."""
 
 FEW = 200
 """Of fewer images, a single one is more than half a point."""
@@ -137,6 +145,20 @@ LEFT = {
     "attack/acc1_worst": "the worst of all that was tried",
 }
 """Score -> the condition under which accuracy is left."""
+
+
+def exploited(records: Iterable[Record]) -> str:
+    """Say of each base how exploitability and accuracy under attack go together over its runs, if there are enough."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    for record in records:
+        if {GAP, ATTACKED} <= record.scores.keys():
+            points.setdefault(record.base, []).append((record.scores[GAP], record.scores[ATTACKED]))
+    said = [
+        f"{base}: {number(stats.spearmanr(runs).statistic, 2)} over {len(runs)} runs"
+        for base, runs in points.items()
+        if len(runs) >= ENOUGH
+    ]
+    return f"Spearman's correlation of exploitability and accuracy under attack: {'; '.join(said)}." if said else ""
 
 
 def hidden_parts(records: Sequence[Record]) -> str:

@@ -277,6 +277,7 @@ def test_exploitability_stands_beside_what_is_left_under_attack(folder, tmp_path
     rows = table(report, "Exploitability")
     assert rows["byol", "adios"] == ["3.00 ± 1.00", "0.100 ± 0.000", "0.300 ± 0.100", "37.0 ± 1.0"]
     assert ("byol", "stock") not in rows
+    assert "under attack: byol: -1.00 over 9 runs." in report
     Image.open(tmp_path / "exploitability.png").verify()
 
 

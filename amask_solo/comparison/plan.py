@@ -1,6 +1,5 @@
 """What is compared: one run for each base method, arm and seed; and how far that is."""
 
-import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -10,8 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from hydra.utils import get_object
-
+from amask_solo.configuration import target_defaults
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.layout import CONFIG, PARTS, PREFIX, SUMMARY
 
@@ -65,9 +63,9 @@ def answers(result: Mapping[str, Any], protocol: str, settings: Mapping[str, Any
         return False
     if before.keys() == now.keys():
         return True
-    arguments = inspect.signature(get_object(now["_target_"])).parameters
+    defaults = target_defaults(now["_target_"])
     return all(
-        key in arguments and _is_default(arguments[key].default, value)
+        key in defaults and _is_default(defaults[key], value)
         for key, value in (before | now).items()
         if key not in before or key not in now
     )

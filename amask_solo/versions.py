@@ -38,7 +38,7 @@ def host_version() -> str | None:
 
 def commit(folder: Path) -> str | None:
     """Return the commit of a checkout that a folder is in; none if it is in none."""
-    git = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
+    git = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
     except (OSError, subprocess.CalledProcessError):

@@ -189,6 +189,12 @@ def target_arguments(path: Any, where: str) -> Arguments:
         raise UserError(f"{where}: cannot find {path}: {error}") from error
 
 
+def target_defaults(path: str) -> dict[str, Any]:
+    """Return the defaults of the arguments at a dotted path; what stands there is imported."""
+    parameters = inspect.signature(hydra.utils.get_object(path)).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
+
+
 def arguments(target: Any) -> Arguments:
     """Return the arguments of a class or function that has been imported."""
     parameters = inspect.signature(target).parameters.values()

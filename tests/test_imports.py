@@ -22,6 +22,7 @@ ROOMS = {
     "neighbors": set(),
     "errors": set(),
     "layout": set(),
+    "versions": set(),
     "schedules": set(),
     "rules": {"errors"},
     "signatures": {"rules"},
@@ -50,7 +51,7 @@ ROOMS = {
     # The host, and the game in it.
     "hosts": {"_types", "_modes", "errors", "layout", "neighbors", "schedules"},
     "callbacks": {"_types", "_random", "_modes", "errors", "files", "layout", "augment", "data", "evaluation.knn"}
-    | {"game", "maskers.random", "maskers.base", "visualization"},
+    | {"game", "maskers.random", "maskers.base", "visualization", "versions"},
     "masked": {"_types", "_random", "errors", "layout", "configuration", "callbacks", "game", "hosts", "occlusion"}
     | {"localisers.backbone"},
     # Runs, from the refusal of settings to the folder.
@@ -89,11 +90,11 @@ ROOMS = {
         "hosts",
         "callbacks",
     }
-    | {"masked", "settings", "checkpoints"},
+    | {"masked", "settings", "checkpoints", "versions"},
     "comparison": {"curves", "errors", "files", "layout", "signatures", "configuration", "hosts.methods"}
     | {"visualization", "evaluation.results"},
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
-    | {"visualization", "checkpoints", "runs", "comparison"},
+    | {"visualization", "checkpoints", "runs", "comparison", "versions"},
     "_hydra": {"masked.registry"},
     "__init__": {"masked", "hosts.installed", "game", "occlusion", "maskers", "constraints", "fills", "visualization"}
     | {"signatures"},

@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,11 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from amask_solo import __version__
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
 from amask_solo.layout import SUMMARY
+from amask_solo.versions import versions
 
-PACKAGES = ("torch", "torchvision", "lightning", "kornia", "solo-learn")
 WARM_UP = 5  # steps that are not timed because of compilation, caches and the first batch of the loader
 
 
@@ -130,17 +128,6 @@ class Summary(Callback):
 def _plain(value: Any) -> float | None:
     number = float(value)
     return float(f"{number:.7g}") if math.isfinite(number) else None  # JSON has no NaN.
-
-
-def versions() -> dict[str, str | None]:
-    """Return the versions of Python and of the packages that results depend on; ``None`` if one is not installed."""
-    # `__version__` is that of the running code; the installed package may be another checkout.
-    known: dict[str, str | None] = {"python": platform.python_version(), "amask-solo": __version__}
-    known |= dict.fromkeys(PACKAGES)
-    for package in PACKAGES:
-        with suppress(PackageNotFoundError):
-            known[package] = version(package)
-    return known
 
 
 def device_name(device: torch.device) -> str:

@@ -1,6 +1,5 @@
 """amask-compare: stock against masked methods at an equal budget."""
 
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from amask_solo.comparison.split import note_split
 from amask_solo.errors import UserError
 from amask_solo.files import expanded, make_folder
 from amask_solo.layout import CONFIG
+from amask_solo.versions import commit
 
 
 def main() -> None:
@@ -92,7 +92,7 @@ def _report(
         split=cfg.split,
         metrics=metrics,
         settings=[text.lstrip("+") for text in cfg.settings],
-        commit=_commit(),
+        commit=commit(Path(__file__).parent),
         arms={arm: as_arguments(cfg.definitions.get(arm, {})) for arm in cfg.arms},
         protocols=protocols,
         unfinished=unfinished,
@@ -115,15 +115,6 @@ def _unfinished(plan: Sequence[Run], protocols: dict[str, Any]) -> dict[str, str
             what = f"not evaluated by {', '.join(lacking)}" if run.trained else "not trained to its end"
             left[run.name] = f"{what}; logs/{run.name}.txt may say why"
     return left
-
-
-def _commit() -> str | None:
-    """Return the commit of the code, if it is in a checkout."""
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 if __name__ == "__main__":

@@ -53,11 +53,8 @@ def draw_hidden_area(records: Sequence[Record], folder: Path) -> str:
 
 
 def draw_exploitability(records: Sequence[Record], folder: Path) -> str:
-    """Draw the accuracy under attack over how exploitable the run's own masks are."""
-    scored = [record for record in records if {GAP, ATTACKED} <= record.scores.keys()]
-    if not scored:
-        return ""
-    points = _nested(scored, lambda record: (record.scores[GAP], record.scores[ATTACKED]))
+    """Draw the accuracy under attack over how exploitable the run's own masks are, of runs that have both."""
+    points = _nested(records, lambda record: (record.scores[GAP], record.scores[ATTACKED]))
     figure = accuracy_against(points, label=metric_name(ATTACKED), by="exploitability of the run's own masks")
     return save_plot(figure, folder / "exploitability.png")
 

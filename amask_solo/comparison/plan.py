@@ -1,6 +1,5 @@
 """What is compared: one run for each base method, arm and seed; and how far that is."""
 
-import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -10,8 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from hydra.utils import get_object
-
+from amask_solo.configuration import target_defaults
 from amask_solo.errors import UserError, unknown_key
 from amask_solo.layout import CONFIG, PARTS, PREFIX, SUMMARY
 
@@ -51,26 +49,24 @@ class Run:
     def lacks(self, protocols: Mapping[str, Any]) -> list[str]:
         """Return which of the protocols are still to be run; a result by other settings does not count."""
         results = _read(self.folder / SCORES).get("results", [])
-        return [name for name, settings in protocols.items() if not any(answers(r, name, settings) for r in results)]
+        have = {result["protocol"] for result in results if answers(result, protocols)}
+        return [name for name in protocols if name not in have]
 
 
-def answers(result: Mapping[str, Any], protocol: str, settings: Mapping[str, Any]) -> bool:
-    """Return whether a result is of this protocol with these settings.
+def answers(result: Mapping[str, Any], protocols: Mapping[str, Any]) -> bool:
+    """Return whether a result is of one of these protocols, with its settings.
 
     A result of an earlier version lacks the keys that came later. It counts if their values are the defaults, or a
     finished comparison would be made again after an upgrade.
     """
-    before, now = result["settings"], dict(settings)
-    if result["protocol"] != protocol or any(before[key] != now[key] for key in before.keys() & now.keys()):
+    if result["protocol"] not in protocols:
         return False
-    if before.keys() == now.keys():
-        return True
-    arguments = inspect.signature(get_object(now["_target_"])).parameters
-    return all(
-        key in arguments and _is_default(arguments[key].default, value)
-        for key, value in (before | now).items()
-        if key not in before or key not in now
-    )
+    before, now = result["settings"], protocols[result["protocol"]]
+    if any(before[key] != now[key] for key in before.keys() & now.keys()):
+        return False
+    later = before.keys() ^ now.keys()
+    defaults = target_defaults(now["_target_"]) if later else {}
+    return all(key in defaults and _is_default(defaults[key], (before | now)[key]) for key in later)
 
 
 def _is_default(default: Any, value: Any) -> bool:

@@ -95,7 +95,7 @@ def _scores(
     results = _read_json(path, ("results",))["results"]
     try:
         if protocols is not None:
-            results = [r for r in results if any(answers(r, *asked) for asked in protocols.items())]
+            results = [r for r in results if answers(r, protocols)]
             lacking = sorted(set(protocols) - {result["protocol"] for result in results})
             if lacking:
                 raise UserError(f"{path} has no result of {', '.join(lacking)} by the settings asked for. Evaluate it.")

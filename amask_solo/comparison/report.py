@@ -32,7 +32,16 @@ from amask_solo.comparison.tables import (
     mean_table,
     values,
 )
-from amask_solo.comparison.wording import answer, caution, exploited, hidden_parts, metric_name, over_images
+from amask_solo.comparison.wording import (
+    ATTACKED,
+    GAP,
+    answer,
+    caution,
+    exploited,
+    hidden_parts,
+    metric_name,
+    over_images,
+)
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
 from amask_solo.visualization.page import write_page
@@ -210,10 +219,10 @@ def _picture_sections(records: Sequence[Record], tables: Mapping[str, Sequence[R
         yield _section("Training curves", f"![Online kNN accuracy by epoch]({name})", text)
     if name := draw_hidden_area(records, folder):
         yield _section("Accuracy over hidden area", f"![Accuracy by hidden area]({name})", AREA_NOTE)
-    if name := draw_exploitability(records, folder):
-        table = exploitability_table(records).markdown()
-        picture = f"![Accuracy under attack]({name})"
-        yield _section("Exploitability", table, EXPLOITABILITY_NOTE, exploited(records), picture)
+    if attacked := [record for record in records if {GAP, ATTACKED} <= record.scores.keys()]:
+        table = exploitability_table(attacked).markdown()
+        picture = f"![Accuracy under attack]({draw_exploitability(attacked, folder)})"
+        yield _section("Exploitability", table, EXPLOITABILITY_NOTE, exploited(attacked), picture)
 
 
 def _convergence(shown: Mapping[str, Sequence[Table]], records: Sequence[Record], folder: Path) -> Iterator[str]:

@@ -77,7 +77,7 @@ class Table(NamedTuple):
 
 def mean_table(rows: Sequence[Row]) -> Table:
     """Return the means of one metric."""
-    cells = [[row.base, row.arm, _spread(row), str(row.count)] for row in rows if row.mean is not None]
+    cells = [[row.base, row.arm, _spread(row.mean, row.std), str(row.count)] for row in rows if row.mean is not None]
     return Table(["base", "arm", "mean ± std", "seeds"], cells)
 
 
@@ -101,8 +101,8 @@ def difference_table(rows: Sequence[Row]) -> Table:
     return Table([header[n] for n in kept], [[line[n] for n in kept] for line in cells])
 
 
-def _spread(row: Row) -> str:
-    return number(row.mean) if row.std is None else f"{number(row.mean)} ± {number(row.std)}"
+def _spread(mean: float, std: float | None, digits: int = 1) -> str:
+    return number(mean, digits) if std is None else f"{number(mean, digits)} ± {number(std, digits)}"
 
 
 def cost_table(records: Sequence[Record]) -> Table:
@@ -140,14 +140,12 @@ def mask_table(records: Sequence[Record]) -> Table:
 def exploitability_table(records: Sequence[Record]) -> Table:
     """Return how exploitable the masks of the attacked runs are, and what is left under the attack."""
     scores = {GAP: 2, "attack/lift_own": 3, "attack/lift": 3, ATTACKED: 1}
-    groups = grouped(record for record in records if scores.keys() <= record.scores.keys())
 
     def cell(runs: Sequence[Record], score: str, digits: int) -> str:
         values = [run.scores[score] for run in runs]
-        spread = f" ± {number(stdev(values), digits)}" if len(values) > 1 else ""
-        return number(fmean(values), digits) + spread
+        return _spread(fmean(values), stdev(values) if len(values) > 1 else None, digits)
 
-    rows = [[*pair, *(cell(runs, *score) for score in scores.items())] for pair, runs in groups.items()]
+    rows = [[*pair, *(cell(runs, *score) for score in scores.items())] for pair, runs in grouped(records).items()]
     return Table(["base", "arm", "exploitability", "lift, own masks", "lift, attacker", "accuracy, attacked (%)"], rows)
 
 

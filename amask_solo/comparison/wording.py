@@ -148,11 +148,10 @@ LEFT = {
 
 
 def exploited(records: Iterable[Record]) -> str:
-    """Say of each base how exploitability and accuracy under attack go together over its runs, if there are enough."""
+    """Say of each base how exploitability and accuracy under attack go together, if enough of its runs have both."""
     points: dict[str, list[tuple[float, float]]] = {}
     for record in records:
-        if {GAP, ATTACKED} <= record.scores.keys():
-            points.setdefault(record.base, []).append((record.scores[GAP], record.scores[ATTACKED]))
+        points.setdefault(record.base, []).append((record.scores[GAP], record.scores[ATTACKED]))
     said = [
         f"{base}: {number(stats.spearmanr(runs).statistic, 2)} over {len(runs)} runs"
         for base, runs in points.items()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.callbacks.loggers import finish
-from amask_solo.callbacks.summary import device_name, versions
+from amask_solo.callbacks.summary import device_name
 from amask_solo.checkpoints.adios import load_adios_masker
 from amask_solo.checkpoints.networks import (
     config_of,
@@ -36,6 +36,7 @@ from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.maskers.base import Masker, masks_anything
 from amask_solo.runs.as_trained import load_as_trained, trained_size
 from amask_solo.runs.page import write_run_page
+from amask_solo.versions import versions
 
 Tell = Callable[..., Any]
 """Reports the present activity, ``tell(doing)``, and for long ones the progress, ``tell(doing, how_far)``."""

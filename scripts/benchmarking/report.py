@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from amask_solo.hosts.installed import load_host
+from amask_solo.versions import commit, host_version
 
-PACKAGES = ("torch", "torchvision", "lightning", "kornia", "timm", "solo-learn")
+PACKAGES = ("torch", "torchvision", "lightning", "kornia", "timm")
 STEP = (
     *("backbone", "size", "batch", "method", "arm"),
     *("ratio", "cpu_ratio", "seconds", "images_per_second", "peak_mib", "waits"),
@@ -57,31 +57,17 @@ def environment(device: torch.device, seed: int) -> dict[str, Any]:
         "host": load_host().generation,
         "python": platform.python_version(),
     }
-    facts["versions"] = {name: version(name) for name in PACKAGES}
+    facts["versions"] = {name: version(name) for name in PACKAGES} | {"solo-learn": host_version()}
     if cuda:
         facts["versions"]["cuda"] = torch.version.cuda
-    return facts | {"commit": _commit(), "date": datetime.now(UTC).isoformat(timespec="minutes")}
+    made_by = commit(Path(__file__).parent) or "unknown"
+    return facts | {"commit": made_by, "date": datetime.now(UTC).isoformat(timespec="minutes")}
 
 
 def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _commit() -> str:
-    here = Path(__file__).parent
-    try:
-        run = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],  # noqa: S607 - git is on PATH
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return run.stdout.strip()
 
 
 def write(path: Path, part: str, rows: list[dict[str, Any]], facts: dict[str, Any]) -> None:

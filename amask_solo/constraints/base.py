@@ -19,12 +19,14 @@ class Constraint(nn.Module, ABC):
     Attributes:
         free: Whether it asks nothing of any mask.
         num_masks: How many masks it is for; ``None`` for any number.
-        one_view: Whether it compares masks with one another, which takes masks of one view.
+        one_view: Whether the masks that it compares with one another must be those of one view.
+        fewest: With fewer masks than these it asks nothing: 2 if it compares them with one another.
     """
 
     free = False
     one_view = False
     num_masks: int | None = None
+    fewest = 1
 
     @abstractmethod
     def forward(self, masks: Masks) -> Scalar:
@@ -35,11 +37,21 @@ class Constraint(nn.Module, ABC):
         """
 
     def check(self, masks: int, *, views: int = 1) -> None:
-        """Raise a ``ValueError`` if it, or a part of it, is for another number of masks, or for those of one view."""
+        """Raise a ``ValueError`` if it, or a part of it, is for another number of masks, or for those of one view.
+
+        Args:
+            masks: How many masks there are of one view.
+            views: How many views are masked.
+        """
         for part in self.modules():
             if views > 1 and getattr(part, "one_view", False):
                 raise ValueError(
                     f"{type(part).__name__} compares the masks of one view, and pairs mask both; leave one of them out."
+                )
+            if getattr(part, "fewest", 1) > masks * views:
+                raise ValueError(
+                    f"{type(part).__name__} compares masks with one another, but sees a single one; leave it out, or "
+                    "set the masker's num_masks to 2 or more."
                 )
             if getattr(part, "num_masks", None) not in (None, masks * views):
                 raise ValueError(
@@ -96,7 +108,8 @@ class PerMask(Constraint):
         constraints: One for each mask, in the order of the masks.
 
     Raises:
-        ValueError: If there is none; or, when called, if their number is not that of the masks, which the game checks.
+        ValueError: If there is none, or one compares masks with one another; or, when called, if their number is not
+            that of the masks, which the game checks.
 
     Example:
         >>> from amask_solo.constraints import AreaTarget
@@ -109,6 +122,8 @@ class PerMask(Constraint):
         super().__init__()
         if not constraints:
             raise ValueError("Expected one constraint for each mask, but got none.")
+        for constraint in constraints:
+            constraint.check(1)
         self.constraints = nn.ModuleList(constraints)
         self.num_masks = len(constraints)
 

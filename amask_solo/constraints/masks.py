@@ -58,6 +58,8 @@ class AreaEntropy(Constraint):
         ICML 2022, in two scripts; there it is summed over the batch.
     """
 
+    fewest = 2
+
     def forward(self, masks: Masks) -> Scalar:
         """Return the penalty, averaged over the batch."""
         areas = masks.float().mean(dim=(-2, -1))
@@ -129,8 +131,8 @@ class Binariness(Constraint):
 class Overlap(Constraint):
     r"""Penalize pixels that two masks hide.
 
-    The mean of :math:`m_i m_j` over pixels and pairs of masks is 0 for disjoint masks, or one mask, and 1 if all of
-    them hide everything. Ours.
+    The mean of :math:`m_i m_j` over pixels and pairs of masks is 0 for disjoint masks, and 1 if all of them hide
+    everything. Ours.
 
     Example:
         >>> Overlap()(torch.full((2, 3, 4, 4), 0.5))
@@ -138,6 +140,7 @@ class Overlap(Constraint):
     """
 
     one_view = True
+    fewest = 2
 
     def forward(self, masks: Masks) -> Scalar:
         """Return the penalty, averaged over the batch."""

@@ -74,8 +74,8 @@ class Game(nn.Module):
             transformer that leaves out hidden patches; see :mod:`amask_solo.masked.tokens`.
 
     Raises:
-        ValueError: If a setting is not among its choices, is out of range, or does not fit ``drop_tokens``, if no pair
-            has a mask, or if the constraint is for another number of masks.
+        ValueError: If a setting is not among its choices, is out of range, or does not fit ``drop_tokens`` or the
+            number of masks, if no pair has a mask, or if the constraint is for another number of masks.
     """
 
     def __init__(
@@ -106,6 +106,11 @@ class Game(nn.Module):
         if masker.channelwise and (drop_tokens or apply == "cumulative"):
             raise ValueError(
                 "Masks of single channels do not go with drop_tokens or apply=cumulative; leave these out."
+            )
+        if apply == "cumulative" and masker.num_masks == 1:
+            raise ValueError(
+                "apply=cumulative adds masks up, but the masker makes a single one; set its num_masks to 2 or "
+                "more, or leave apply out."
             )
         if drop_tokens and (share < 1 or apply == "cumulative" or not hard_views.idle):
             raise ValueError(

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from amask_solo.constraints import Overlap, PerMask, WeightedSum
+from amask_solo.constraints import AreaEntropy, AreaTarget, Overlap, PerMask, WeightedSum
 from amask_solo.fills import Zero
 from amask_solo.game.game import Game
 from amask_solo.game.updates import Board, Reversal
@@ -15,9 +15,23 @@ def game(masker=None, **settings):
 
 
 def test_a_constraint_for_another_number_of_masks_is_refused():
-    steps = WeightedSum({"steps": PerMask([Overlap(), Overlap()])})
+    steps = WeightedSum({"steps": PerMask([AreaTarget(0.2), AreaTarget(0.3)])})
     with pytest.raises(ValueError, match=r"expected 2 masks.*makes 3"):
         Game(SequentialMasker(), Zero(), steps)
+
+
+@pytest.mark.parametrize("part", [Overlap(), AreaEntropy()], ids=lambda part: type(part).__name__)
+def test_a_constraint_between_masks_is_refused_where_there_is_a_single_one(part):
+    with pytest.raises(ValueError, match="num_masks to 2 or more"):
+        Game(RandomMasker(num_masks=1), Zero(), WeightedSum({"part": part}))
+    with pytest.raises(ValueError, match="sees a single one"):
+        PerMask([WeightedSum({"part": part})])
+    Game(RandomMasker(num_masks=2), Zero(), WeightedSum({"part": part}))
+
+
+def test_masks_that_add_up_are_refused_where_there_is_a_single_one():
+    with pytest.raises(ValueError, match="adds masks up"):
+        game(RandomMasker(num_masks=1), apply="cumulative")
 
 
 def no_loss(views):

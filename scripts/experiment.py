@@ -181,20 +181,22 @@ def carry_out(settings: Settings, more: Sequence[str], work: Path, kept: Path) -
         while process.poll() is None:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(EVERY)
-            keep(work, kept)
+            keep(work, kept, settings["protocol"])
     except KeyboardInterrupt:
         process.wait()  # it gets the signal as well
     finally:
-        keep(work, kept)
+        keep(work, kept, settings["protocol"])
     return process.returncode
 
 
-def keep(work: Path, kept: Path) -> None:
-    """Copy the small files of finished runs and of the report."""
+def keep(work: Path, kept: Path, protocols: Sequence[str]) -> None:
+    """Copy the small files of the runs that have been evaluated by all protocols, and of the report."""
     kept.mkdir(parents=True, exist_ok=True)
     for file in (*work.glob("report.md"), *work.glob("report.csv"), *work.glob("*.png"), *work.glob("split.txt")):
         shutil.copy(file, kept)
     for scores in work.glob("runs/*/comparison.json"):
+        if not {*protocols} <= {result["protocol"] for result in json.loads(scores.read_text())["results"]}:
+            continue
         place = kept / "runs" / scores.parent.name
         place.mkdir(parents=True, exist_ok=True)
         for name in OF_RUN:
@@ -210,6 +212,8 @@ def main() -> None:
     parser.add_argument("--only", metavar="NAME", help="one of the confirming comparisons; default: all in turn")
     parser.add_argument("more", nargs="*", metavar="KEY=VALUE", help="for amask-compare: where and how it runs")
     arguments = parser.parse_intermixed_args()
+    if arguments.only and arguments.step != "confirm":
+        parser.error(f"--only names one of the confirming comparisons; leave it out of `{arguments.step}`.")
     plan = OmegaConf.to_container(OmegaConf.load(arguments.plan), resolve=True)
     results = arguments.plan.parent
     file = results / "chosen.json"
@@ -230,7 +234,7 @@ def main() -> None:
     if arguments.only:
         if (only := f"confirm_{arguments.only}") not in asked:
             names = ", ".join(name.removeprefix("confirm_") for name in asked)
-            raise SystemExit(f"The plan has no comparison {arguments.only!r} for `{arguments.step}`. It has: {names}.")
+            raise SystemExit(f"The plan has no comparison {arguments.only!r}. It has: {names}.")
         asked = {only: asked[only]}
     codes = [
         carry_out(settings, arguments.more, Path(plan["work"]) / name, results / name)

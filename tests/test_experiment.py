@@ -200,7 +200,11 @@ def test_what_is_kept_is_small_and_enough_to_know_what_is_finished(tmp_path):
     (run / "checkpoints").mkdir(parents=True)
     for name in (*experiment.OF_RUN, "checkpoints/last.ckpt"):
         (run / name).write_text("{}")
-    (tmp_path / "work" / "runs" / "simclr_random_seed0").mkdir()
-    experiment.keep(tmp_path / "work", tmp_path / "kept")
+    (run / "comparison.json").write_text('{"results": [{"protocol": "knn"}, {"protocol": "linear"}]}')
+    half = tmp_path / "work" / "runs" / "simclr_random_seed0"
+    half.mkdir()
+    (half / "comparison.json").write_text('{"results": [{"protocol": "knn"}]}')
+    (tmp_path / "work" / "runs" / "simclr_adios_seed0").mkdir()
+    experiment.keep(tmp_path / "work", tmp_path / "kept", ["linear", "knn"])
     kept = [str(path.relative_to(tmp_path / "kept")) for path in tmp_path.glob("kept/**/*") if path.is_file()]
     assert sorted(kept) == sorted(f"runs/simclr_stock_seed0/{name}" for name in experiment.OF_RUN)

@@ -14,7 +14,7 @@ from amask_solo.cli.following import runs_end_first
 from amask_solo.cli.main import launch, session
 from amask_solo.cli.next_steps import shell
 from amask_solo.cli.overrides import checked, searched
-from amask_solo.comparison.carry_out import LAST_CHECKPOINT, evaluate, pretrain
+from amask_solo.comparison.carry_out import check_evaluable, evaluate, pretrain
 from amask_solo.comparison.plan import Run, as_arguments, progress
 from amask_solo.comparison.split import note_split
 from amask_solo.errors import UserError
@@ -40,6 +40,7 @@ def main() -> None:
                 from amask_solo.runs.run_folder import check_same_run
 
                 check_same_run(run.folder, composed("pretrain", checked("pretrain", run.settings)))
+        check_evaluable(plan, protocols)
         left = _unfinished(plan, protocols)
         if left:
             check_scorable(cfg, plan[0])
@@ -60,8 +61,7 @@ def _carry_out(cfg: DictConfig) -> None:
     plan, protocols = make_runs(cfg, check=False), chosen_protocols(cfg)
     run = next(run for run in plan if run.name == cfg.run)
     console = Console(markup=False, highlight=False)
-    # A folder that was copied without its checkpoints can no longer be evaluated.
-    if not run.trained or (run.lacks(protocols) and not (run.folder / LAST_CHECKPOINT).is_file()):
+    if not run.trained:
         console.print(f"{run.name}: pretraining ({progress(plan, protocols)})")
         pretrain(run)
     if lacking := run.lacks(protocols):

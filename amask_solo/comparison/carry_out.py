@@ -22,6 +22,20 @@ LAST_CHECKPOINT = Path(CHECKPOINTS, LAST)
 PATIENCE = 120.0  # seconds in which an interrupted run may write its checkpoint
 
 
+def check_evaluable(plan: Sequence[Run], protocols: Mapping[str, Any]) -> None:
+    """Raise an error if a finished run lacks a protocol and its checkpoint, as one that was copied without it.
+
+    Training it again would take hours that nobody asked for, and replace what it has measured.
+    """
+    for run in plan:
+        lacking = run.lacks(protocols) if run.trained else []
+        if lacking and not (run.folder / LAST_CHECKPOINT).is_file():
+            raise UserError(
+                f"{run.folder} is trained, but has no {LAST_CHECKPOINT} to run {', '.join(lacking)} with. Put it "
+                "there, leave the protocol out, or delete the folder, and the run is made again."
+            )
+
+
 def pretrain(run: Run) -> None:
     """Pretrain a run, from its last checkpoint if it was interrupted.
 

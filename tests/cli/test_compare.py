@@ -126,15 +126,20 @@ def test_the_log_has_the_command_also_where_a_name_is_no_text(tmp_path, monkeypa
     assert (tmp_path / "log.txt").read_bytes().startswith(b"$ amask-evaluate 'ckpt=caf\xe9'\n")
 
 
-def test_a_run_copied_without_its_checkpoint_is_made_again_only_if_a_score_is_missing(compared, tmp_path, monkeypatch):
+def test_a_run_copied_without_its_checkpoint_counts_and_is_not_trained_again_by_itself(compared, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", PATH)
     shutil.copytree(compared / "out", tmp_path / "out", ignore=shutil.ignore_patterns("*.ckpt"))
-    (runs(tmp_path)["byol_stock_seed0"] / "comparison.json").unlink()
+    assert "2 of them finished before" in compare(*ARGV, cwd=tmp_path).out
+    stock = runs(tmp_path)["byol_stock_seed0"]
+    (stock / "comparison.json").unlink()
+    said = compare(*ARGV, cwd=tmp_path)
+    assert said.code == 2
+    assert "out/runs/byol_stock_seed0 is trained, but has no checkpoints/last.ckpt to run knn with" in said.err
+    shutil.rmtree(stock)
     said = compare(*ARGV, cwd=tmp_path)
     assert said.code == 0, said.err
     assert "byol_stock_seed0: pretraining" in said.out
     assert "byol_random_seed0" not in said.out.partition("Wrote")[0].partition("┏")[0]
-    assert (runs(tmp_path)["byol_stock_seed0"] / "comparison.json").is_file()
 
 
 def test_a_protocol_that_is_added_later_is_run_alone_whatever_is_set_of_the_others(compared, tmp_path, monkeypatch):

@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-FIRST := runs/first_amask_byol_shapes_seed0
 QUIET := $(shell test -t 2 || echo --quiet)
 
 .PHONY: install pretrain test nightly docs clean
@@ -24,8 +23,6 @@ $(STAMP): pyproject.toml
 
 pretrain: $(STAMP)
 	$(BIN)/amask-pretrain experiment=quickstart_byol overwrite=true
-	$(BIN)/amask-evaluate ckpt=$(FIRST) protocol=attack > $(FIRST)/attack.txt
-	$(BIN)/python scripts/beside_stock.py $(FIRST)
 
 test: $(STAMP)
 	$(BIN)/ruff check .

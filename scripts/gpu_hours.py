@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarking.page import fill
+from benchmarking.steps import DEFAULT
 
 from amask_solo.cli.composed import composed
 from amask_solo.configuration import config_folder
@@ -78,7 +79,10 @@ def _recipe(name: str, measured: dict[tuple[str, str], float]) -> Recipe:
     # `played.update` would be a method of the dictionary.
     masker, update = (_last(played[part]) for part in ("masker", "update"))
     shown = "one" if played.get("draw", "one") == "one" else f"N={MEASURED_MASKS}"
-    ratio = measured[cfg.method.removeprefix(PREFIX), f"{shown}, {masker.removesuffix('masker')}, {update}"]
+    arm = f"{shown}, {masker.removesuffix('masker')}, {update}"
+    if (arm, played.masker.get("num_masks")) == ("one, sequential, reversal", 1):
+        arm = DEFAULT
+    ratio = measured[cfg.method.removeprefix(PREFIX), arm]
     masks = 1 if shown == "one" else played.masker.num_masks
     if shown != "one":
         # Most of the time goes to the encoder, which sees the clean view and each masked view.

@@ -107,15 +107,15 @@ class Game(nn.Module):
             raise ValueError(
                 "Masks of single channels do not go with drop_tokens or apply=cumulative; leave these out."
             )
-        if apply == "cumulative" and masker.num_masks == 1:
-            raise ValueError(
-                "apply=cumulative adds masks up, but the masker makes a single one; set its num_masks to 2 or "
-                "more, or leave apply out."
-            )
         if drop_tokens and (share < 1 or apply == "cumulative" or not hard_views.idle):
             raise ValueError(
                 "drop_tokens leaves equally many patches out of each masked view, so it takes share=1, apply=each and "
                 "hard_views=none; change these, or leave drop_tokens out."
+            )
+        if apply == "cumulative" and masker.num_masks == 1:
+            raise ValueError(
+                "apply=cumulative adds masks up, but the masker makes a single one; set its num_masks to 2 or "
+                "more, or leave apply out."
             )
         self.pairs = check_pairs(pairs)
         constraint.check(masker.num_masks, views=max(1, len(self.sides)))

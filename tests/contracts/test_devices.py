@@ -11,7 +11,7 @@ from amask_solo.game.updates import Alternating, Board, Reversal
 from amask_solo.masked.settings import described
 from tests.contracts.configs import build, names
 
-PARTS = {"masker": "sequential", "fill": "zero", "constraint": "none", "hard_views": "none"}
+PARTS = {"masker": "sequential_three", "fill": "zero", "constraint": "none", "hard_views": "none"}
 EVERY_PART = [(part, name) for part in PARTS for name in names(part)]
 
 

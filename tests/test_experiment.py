@@ -166,14 +166,15 @@ def test_a_plan_without_families_has_nothing_to_tune_and_asks_for_its_arms_as_th
         experiment.main()
 
 
-def test_what_a_plan_has_finished_is_not_made_again_by_a_later_version(tmp_path):
+@pytest.mark.parametrize("comparison", ["confirm_simclr", "confirm_others"])
+def test_what_a_plan_has_finished_is_not_made_again_by_a_later_version(tmp_path, comparison):
     results = experiment.PLAN.parents[1] / "convergence"
     plan = OmegaConf.to_container(OmegaConf.load(results / "plan.yaml"), resolve=True)
     here = {"data.train_path": str(tmp_path), "data.val_path": str(tmp_path), "folder": str(tmp_path / "made")}
-    settings = dict(experiment.comparisons(plan, "confirm", None))["confirm_simclr"]
+    settings = dict(experiment.comparisons(plan, "confirm", None))[comparison]
     words = [experiment.word(*pair) for pair in (settings | here).items()]
     cfg = composed("compare", sort_arguments(words))
-    kept = {path.name: path for path in (results / "confirm_simclr" / "runs").iterdir()}
+    kept = {path.name: path for path in (results / comparison / "runs").iterdir()}
     runs = [replace(run, folder=kept[run.name]) for run in make_runs(cfg, check=False) if run.name in kept]
     assert len(runs) == len(kept)
     protocols = chosen_protocols(cfg)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from amask_solo.evaluation.backbone import Backbone
     from amask_solo.evaluation.clustering import Clustering
     from amask_solo.evaluation.embeddings import Embeddings
+    from amask_solo.evaluation.greedy import Greedy
     from amask_solo.evaluation.knn import KNN, weighted_knn
     from amask_solo.evaluation.linear import Linear
     from amask_solo.evaluation.masks import MaskMatch
@@ -28,6 +29,7 @@ __all__ = [
     "Embeddings",
     "FineTune",
     "FineTuneSegmentation",
+    "Greedy",
     "HostLinear",
     "Linear",
     "MaskMatch",

@@ -286,6 +286,7 @@ EVALUATE = {
             *("finetune.lr=0", "finetune.lr=nan", "finetune.epochs=0", "finetune.batch_size=0"),
             *("linear_host.epochs=-1", "linear_host.batch_size=0", "linear_host.lr=nan", "linear_host.lr=-1"),
             *("robustness.areas=[2]", "robustness.areas=[a]", "robustness.areas=0.5"),
+            *("greedy.areas=[]", "greedy.areas=[1]", "greedy.grid=1", "greedy.candidates=0"),
             *("segmentation.resolution=0", "segmentation.weight_decay=-1", "segmentation.weight_decay=nan"),
         )
         if (key := setting.partition("=")[0])

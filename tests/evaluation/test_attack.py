@@ -8,49 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from amask_solo.data import ArrayImages, ImageData
 from amask_solo.errors import UserError
 from amask_solo.evaluation.attack import Attack
-from amask_solo.evaluation.backbone import Backbone
-from amask_solo.evaluation.protocol import Subject
 from amask_solo.maskers import Centered, NoMasks, RandomMasker
 from amask_solo.maskers.base import Masker
+from tests.evaluation.corners import CORNER, corners, subject
 
-SIZE = 16
-CORNER = slice(0, 4)
 QUICK = {"steps": 40, "restarts": 2, "batch_size": 32, "area": 0.125}
-
-
-class Look(nn.Module):
-    """Features that see one corner of an image alone: its mean color, and a constant beside it."""
-
-    num_features = 4
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(()))
-
-    def forward(self, images):
-        color = self.weight * images[..., CORNER, CORNER].mean(dim=(-2, -1))
-        return torch.cat([color, torch.ones_like(color[:, :1])], dim=1)
-
-
-def corners(*, labeled: bool = True) -> ImageData:
-    """Draw noise of which the corner alone says the class: dark or bright."""
-
-    def draw(count, seed):
-        generator = torch.Generator().manual_seed(seed)
-        images = torch.randint(256, (count, 3, SIZE, SIZE), generator=generator)
-        labels = torch.arange(count) % 2
-        images[..., CORNER, CORNER] = 28 + 200 * labels[:, None, None, None]
-        return ArrayImages(images.byte(), labels if labeled else torch.full_like(labels, -1))
-
-    half = (0.5,) * 3
-    return ImageData(draw(256, 0), draw(128, 1), 2, ["dark", "bright"], half, half, SIZE, "corners")
-
-
-def subject(masker: Masker | None = None, **settings) -> Subject:
-    return Subject(Backbone(Look()).eval(), settings.pop("data", corners()), masker, **settings)
 
 
 class Corner(Masker):

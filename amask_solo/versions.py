@@ -9,7 +9,7 @@ from pathlib import Path
 
 from amask_solo import __version__
 
-PACKAGES = ("torch", "torchvision", "lightning", "kornia")
+PACKAGES = ("torch", "torchvision", "lightning", "kornia", "timm")
 
 
 def versions() -> dict[str, str | None]:

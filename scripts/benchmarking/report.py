@@ -4,7 +4,6 @@ import json
 import os
 import platform
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from amask_solo.hosts.installed import load_host
-from amask_solo.versions import commit, host_version
+from amask_solo.versions import commit, versions
 
-PACKAGES = ("torch", "torchvision", "lightning", "kornia", "timm")
 STEP = (
     *("backbone", "size", "batch", "method", "arm"),
     *("ratio", "cpu_ratio", "seconds", "images_per_second", "peak_mib", "waits"),
@@ -55,9 +53,8 @@ def environment(device: torch.device, seed: int) -> dict[str, Any]:
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "seed": seed,
         "host": load_host().generation,
-        "python": platform.python_version(),
+        "versions": versions(),
     }
-    facts["versions"] = {name: version(name) for name in PACKAGES} | {"solo-learn": host_version()}
     if cuda:
         facts["versions"]["cuda"] = torch.version.cuda
     made_by = commit(Path(__file__).parent) or "unknown"

@@ -3,8 +3,9 @@
 import pytest
 from omegaconf import OmegaConf
 
+from amask_solo.configuration import ADVERSARY, GAME, target_defaults
 from amask_solo.errors import UserError
-from amask_solo.runs.run_folder import check_same_run
+from amask_solo.runs.run_folder import LEFT_OUT, check_same_run
 from amask_solo.settings.pretraining import OBSERVERS
 
 RUN = {"method": "byol", "max_epochs": 3, **dict.fromkeys(OBSERVERS, 1), "save_every": 1, "data": {"image_size": 32}}
@@ -38,3 +39,8 @@ def test_another_precision_is_said(tmp_path):
     OmegaConf.save(OmegaConf.create(RUN | {"trainer": {"precision": "bf16-mixed"}}), tmp_path / "config.yaml")
     with pytest.warns(UserWarning, match=r"trainer\.precision=32-true instead of bf16-mixed"):
         check_same_run(tmp_path, OmegaConf.create(RUN | {"trainer": {"precision": "32-true", "devices": 2}}))
+
+
+def test_a_key_that_an_older_run_left_out_counts_as_what_the_classes_take():
+    share, make = target_defaults(GAME)["share"], target_defaults(ADVERSARY)["optimizer"]
+    assert {"adversary.share": share, "adversary.optimizer.lr": make.keywords["lr"]} == LEFT_OUT

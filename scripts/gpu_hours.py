@@ -20,6 +20,7 @@ from benchmarking.steps import DEFAULT
 
 from amask_solo.cli.composed import composed
 from amask_solo.configuration import config_folder
+from amask_solo.game.pairs import PAIRS, Pairs
 from amask_solo.layout import PREFIX
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,11 +84,22 @@ def _recipe(name: str, measured: dict[tuple[str, str], float]) -> Recipe:
     if (arm, played.masker.get("num_masks")) == ("one, sequential, reversal", 1):
         arm = DEFAULT
     ratio = measured[cfg.method.removeprefix(PREFIX), arm]
-    masks = 1 if shown == "one" else played.masker.num_masks
-    if shown != "one":
-        # Most of the time goes to the encoder, which sees the clean view and each masked view.
-        ratio *= (1 + masks) / (1 + MEASURED_MASKS)
+    masks, measured_masks = (1, 1) if shown == "one" else (played.masker.num_masks, MEASURED_MASKS)
+    # Most of the time goes to the encoder.
+    ratio *= encoded_views(masks, played.get("pairs") or {"second": 1}) / encoded_views(measured_masks, {"second": 1})
     return Recipe(name, cfg.data.image_size, cfg.max_epochs, cfg.optimizer.batch_size, masks, ratio)
+
+
+def encoded_views(masks: int, pairs: Pairs) -> int:
+    """Return how many views the encoder sees in a turn: those of all pairs, but each clean one once.
+
+    Example:
+        >>> encoded_views(4, {"second": 1}), encoded_views(4, {"first": 1, "second": 1, "both": 1, "neither": 1})
+        (5, 18)
+    """
+    played = [PAIRS[name] for name, weight in pairs.items() if weight]
+    clean = {view for masked in played for view in (0, 1) if view not in masked}
+    return len(clean) + masks * sum(map(len, played))
 
 
 def _last(node: Any) -> str:

@@ -4,7 +4,7 @@
 Usage::
 
     python scripts/adversary_strength.py data/cifar10                         # all settings, into results/adversary
-    python scripts/adversary_strength.py data/cifar10 --only sequential single --bases simclr byol --seeds 0 1
+    python scripts/adversary_strength.py data/cifar10 --only disjoint single --bases simclr byol --seeds 0 1
     python scripts/adversary_strength.py data/cifar10 --trainer gpu --jobs 12 # runs side by side on one GPU
     python scripts/adversary_strength.py data/cifar10 --show                  # train nothing, print what there is
     python scripts/adversary_strength.py data/cifar10 --out results/adversary/half_width \

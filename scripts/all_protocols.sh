@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every protocol on one run, at a small size: ten minutes on one CPU core.
+# Nine protocols on one run, at a small size: ten minutes on one CPU core.
 #
 # Usage: scripts/all_protocols.sh RUN
 # RUN is a masked run on CIFAR-10. It expects data/tinyin100_heldout/{train,val}/CLASS/*.JPEG and pairs of files

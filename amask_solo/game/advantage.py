@@ -137,8 +137,8 @@ def diagnose_advantage(statistics: Mapping[str, float]) -> list[Finding]:
                 f"Masks that are weaker than chance: number {named}; random blocks as large make the task harder.",
                 "soft masks that veil more than they hide (see masks/entropy), masks that get what earlier ones leave "
                 "over, or a masker that has not caught up with the encoder",
-                "an area budget as projection, fewer masks or adversary.apply=cumulative, or a higher "
-                "adversary.optimizer.lr",
+                "an area budget as projection, a higher adversary.optimizer.lr, or, of several masks, fewer of them or "
+                "adversary.apply=cumulative",
             )
         )
     if named := _below(BLIND, "attention_", statistics):

@@ -2,6 +2,8 @@
 
 import re
 import tomllib
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 import yaml
@@ -88,6 +90,16 @@ def test_links_lead_to_a_file_or_a_heading(page, link):
     assert target.exists()
     if anchor:
         assert anchor in headings(target.read_text())
+
+
+REFERENCE = set(re.findall(r"^::: (\S+)", "".join(map(Path.read_text, (ROOT / "docs" / "api").glob("*.md"))), re.M))
+EXCHANGEABLE = ["constraints", "data", "evaluation", "fills", "hard_views", "localisers", "maskers", "projections"]
+
+
+@pytest.mark.parametrize("package", EXCHANGEABLE)
+def test_the_reference_has_all_that_a_package_of_parts_exports(package):
+    names = import_module(f"amask_solo.{package}").__all__
+    assert not {f"amask_solo.{package}.{name}" for name in names} - REFERENCE
 
 
 def test_the_citation_is_of_this_version_and_names_the_host():

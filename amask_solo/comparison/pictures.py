@@ -16,7 +16,7 @@ from amask_solo.comparison.wording import ATTACKED, GAP, metric_name
 from amask_solo.visualization.panels import drawn_panels, save_plot
 from amask_solo.visualization.plots import accuracy_against, accuracy_against_time, arm_curves
 
-HIDDEN = {"random rectangles": "acc1", "worst case": "acc1_worst"}
+HIDDEN = {"random rectangles": "acc1", "worst case": "acc1_worst", "greedy": "acc1_greedy"}
 """How parts are hidden -> the score that protocols have for each area."""
 
 

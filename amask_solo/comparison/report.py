@@ -48,7 +48,7 @@ from amask_solo.visualization.page import write_page
 
 METRICS: tuple[str, ...] = ("linear/acc1", "linear/acc1_small", "linear/acc1_unmarked", "knn/acc1")
 METRICS += ("robustness/acc1_curve", "robustness/acc1_outlines")
-METRICS += ("attack/acc1_attack", "attack/acc1_worst", "transfer/mean_linear_acc1")
+METRICS += ("attack/acc1_attack", "attack/acc1_worst", "greedy/acc1_greedy_curve", "transfer/mean_linear_acc1")
 """What is compared where the protocols have been run."""
 
 ACCURACY_NOTE = f"""\
@@ -74,7 +74,8 @@ images; 1 if it does not matter which image. Both are of the last five epochs th
 
 AREA_NOTE = """\
 Mean over seeds, in the band from the lowest to the highest. The worst case is what is left, image by image, under all
-attackers and all rectangles that were tried: what random rectangles cost says little about it."""
+attackers and all rectangles that were tried: what random rectangles cost says little about it. Greedy: the patches of
+each image that its own prediction needs most."""
 
 EXPLOITABILITY_NOTE = """\
 How much further the strongest fresh attacker moves the embedding of the finished network than the run's own masks do,

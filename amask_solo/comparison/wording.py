@@ -163,18 +163,24 @@ def exploited(records: Iterable[Record]) -> str:
 def hidden_parts(records: Sequence[Record]) -> str:
     """Say what accuracy is left under worse and worse occlusion; nothing if no run was attacked.
 
-    The arms are in the order of the runs; the numbers are means over bases and seeds.
+    The arms are in the order of the runs; the numbers are means over the bases and seeds that all arms have.
     """
     kinds = [kind for kind in LEFT if all(kind in record.scores for record in records)]
-    if not records or not any(kind.startswith("attack/") for kind in kinds):
+    found: dict[str, dict[tuple[str, int], Record]] = {}
+    for record in records:
+        found.setdefault(record.arm, {})[record.base, record.seed] = record
+    every = {pair for runs in found.values() for pair in runs}
+    pairs = [pair for pair in sorted(every) if all(pair in runs for runs in found.values())]
+    if not pairs or not any(kind.startswith("attack/") for kind in kinds):
         return ""
-    arms = dict.fromkeys(record.arm for record in records)
     left = {
-        arm: ", ".join(number(fmean(r.scores[kind] for r in records if r.arm == arm)) for kind in kinds) for arm in arms
+        arm: ", ".join(number(fmean(runs[pair].scores[kind] for pair in pairs)) for kind in kinds)
+        for arm, runs in found.items()
     }
     conditions = ", ".join(LEFT[kind] for kind in kinds)
+    some = "" if len(pairs) == len(every) else "; where all arms have a run: " + ", ".join(f"{b} {s}" for b, s in pairs)
     return (
-        f"**What is left when parts are hidden** ({conditions}; in percent): "
+        f"**What is left when parts are hidden** ({conditions}; in percent{some}): "
         + "; ".join(f"`{arm}` {numbers}" for arm, numbers in left.items())
         + "."
     )

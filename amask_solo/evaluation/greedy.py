@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from amask_solo._types import Images, OneMask
+from amask_solo.errors import UserError
 from amask_solo.evaluation.attackers import encode, hide
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Protocol, Subject
@@ -40,7 +41,7 @@ class Greedy(Protocol):
 
     needs = ("labels",)
     rules = table(areas=several(BETWEEN), grid=whole(2), candidates=whole(1))
-    words = table(acc1_curve="accuracy while the patches that count most are hidden")
+    words = table(acc1_greedy_curve="accuracy while the patches that count most are hidden")
 
     def __init__(self, areas: Sequence[float] = (0.05, 0.1, 0.25), *, grid: int = 8, candidates: int = 8) -> None:
         self.areas, self.grid, self.candidates = sorted(areas), grid, candidates
@@ -48,21 +49,29 @@ class Greedy(Protocol):
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return the accuracy with each share hidden.
 
-        ``acc1`` on clean images, ``acc1_area0.1`` with a tenth hidden, and ``acc1_curve``, the mean while the hidden
-        area grows from nothing to the largest (trapezoid rule over the given areas).
+        ``acc1`` on clean images, ``acc1_greedy_area0.1`` with a tenth hidden, and ``acc1_greedy_curve``, the mean while
+        the hidden area grows from nothing to the largest (trapezoid rule, at the areas of whole patches).
+
+        Raises:
+            UserError: If the patches would be smaller than pixels.
         """
+        if self.grid > subject.data.image_size:
+            raise UserError(
+                f"Expected grid to be at most {subject.data.image_size}, the pixels along a side of a view."
+            )
         probe = Linear().fit(subject)
         batches = subject.batches(subject.labeled("val"))
         survived = torch.cat(
             [self._survived(subject, probe, subject.view(pixels), labels) for pixels, labels in batches]
         )
-        by_area = {0.0: "acc1"} | {area: f"acc1_area{area:g}" for area in self.areas}
-        subject.right |= {name: survived >= self._patches(area) for area, name in by_area.items()}
-        subject.right["acc1_curve"] = mean_height({area: subject.right[name] for area, name in by_area.items()})
-        return {name: 100 * subject.right[name].double().mean().item() for name in (*by_area.values(), "acc1_curve")}
+        hidden = {"acc1": 0} | {f"acc1_greedy_area{area:g}": self._patches(area) for area in self.areas}
+        right = {name: survived >= count for name, count in hidden.items()}
+        curve = {count / self.grid**2: right[name] for name, count in hidden.items()}
+        subject.right |= right | {"acc1_greedy_curve": mean_height(curve)}
+        return {name: 100 * subject.right[name].double().mean().item() for name in (*hidden, "acc1_greedy_curve")}
 
     def _patches(self, area: float) -> int:
-        return max(1, round(area * self.grid**2)) if area else 0
+        return max(1, round(area * self.grid**2))
 
     @torch.no_grad()
     def _survived(self, subject: Subject, probe: nn.Module, views: Images, labels: Tensor) -> Int[Tensor, " b"]:

@@ -95,9 +95,11 @@ def test_a_run_that_did_not_finish_is_refused(run, status):
 def test_scores_by_area_are_a_curve_from_nothing_hidden():
     scores = {"robustness/acc1": 50.0, "robustness/acc1_area0.5": 20.0, "robustness/acc1_area0.1": 45.0}
     scores |= {"robustness/acc1_curve": 40.0, "curve/acc1": 51.0, "curve/acc1_worst_area0.25": 5.0}
+    scores |= {"greedy/acc1": 50.0, "greedy/acc1_greedy_area0.1": 9.0}
     made = replace(record("byol", "stock", 0, 50.0), scores=scores)
     assert made.by_area("acc1") == [(0, 50), (10, 45), (50, 20)]
     assert made.by_area("acc1_worst") == [(0, 51), (25, 5)]
+    assert made.by_area("acc1_greedy") == [(0, 50), (10, 9)]
     assert made.by_area("acc1_search") == []
 
 

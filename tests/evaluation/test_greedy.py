@@ -50,8 +50,8 @@ def tangled(*, size: int = 16, batch_size: int = 16) -> Subject:
 
 def test_it_hides_exactly_what_the_backbone_looks_at():
     found = Greedy(SHARES)(subject())
-    assert found["acc1"] == found["acc1_area0.046875"] == 100  # a quarter of the corner still says the class
-    assert found["acc1_area0.0625"] == 50  # nothing is left, so all images get the same class
+    assert found["acc1"] == found["acc1_greedy_area0.046875"] == 100  # a quarter of the corner still says the class
+    assert found["acc1_greedy_area0.0625"] == 50  # nothing is left, so all images get the same class
 
 
 @pytest.mark.parametrize("size", [16, 19])
@@ -67,16 +67,18 @@ def test_the_first_patch_is_the_worst_of_all_if_all_are_tried(size):
         mask = nn.functional.interpolate(grid, size).expand(len(views), -1, -1, -1)
         rights.append(probe(made.encode(hide(views, mask))).argmax(dim=1) == labels)
     assert found["acc1"] == pytest.approx(100 * rights[0].double().mean().item())
-    assert found["acc1_area0.0625"] == pytest.approx(100 * torch.stack(rights).all(dim=0).double().mean().item())
-    assert found["acc1_area0.0625"] < found["acc1"]
+    assert found["acc1_greedy_area0.0625"] == pytest.approx(100 * torch.stack(rights).all(dim=0).double().mean().item())
+    assert found["acc1_greedy_area0.0625"] < found["acc1"]
 
 
 def test_the_more_is_hidden_and_the_more_is_tried_the_less_is_left():
     few, many = (Greedy([1 / 64, 1 / 16, 1 / 4], candidates=count)(tangled()) for count in (1, 64))
-    curve = [few[name] for name in ("acc1", "acc1_area0.015625", "acc1_area0.0625", "acc1_area0.25")]
+    curve = [
+        few[name] for name in ("acc1", "acc1_greedy_area0.015625", "acc1_greedy_area0.0625", "acc1_greedy_area0.25")
+    ]
     assert curve == sorted(curve, reverse=True)
     assert curve[-1] < curve[0]
-    assert many["acc1_area0.015625"] <= few["acc1_area0.015625"]
+    assert many["acc1_greedy_area0.015625"] <= few["acc1_greedy_area0.015625"]
 
 
 def test_it_is_worse_than_rectangles_at_random():
@@ -85,12 +87,12 @@ def test_it_is_worse_than_rectangles_at_random():
     hidden[..., 4:12, 4:12] = 1
     views = hide(made.view(made.data.val.stack()), hidden)
     block = Linear().fit(made)(made.encode(views)).argmax(dim=1) == made.data.val.labels
-    assert Greedy([0.25])(made)["acc1_area0.25"] < 100 * block.double().mean().item()
+    assert Greedy([0.25])(made)["acc1_greedy_area0.25"] < 100 * block.double().mean().item()
 
 
 def test_neither_batches_nor_further_areas_change_a_score():
     alone, together = Greedy([0.1])(tangled(batch_size=7)), Greedy([0.3, 0.1])(tangled(batch_size=48))
-    assert together["acc1_area0.1"] == alone["acc1_area0.1"]
+    assert together["acc1_greedy_area0.1"] == alone["acc1_greedy_area0.1"]
 
 
 def test_which_images_survive_is_kept_for_every_accuracy():
@@ -103,8 +105,8 @@ def test_which_images_survive_is_kept_for_every_accuracy():
 
 def test_the_mean_over_the_area_starts_from_clean_images():
     found = Greedy([0.25, 0.125])(tangled())
-    first, second, third = found["acc1"], found["acc1_area0.125"], found["acc1_area0.25"]
-    assert found["acc1_curve"] == pytest.approx((first + 2 * second + third) / 4)
+    first, second, third = found["acc1"], found["acc1_greedy_area0.125"], found["acc1_greedy_area0.25"]
+    assert found["acc1_greedy_curve"] == pytest.approx((first + 2 * second + third) / 4)
 
 
 def test_nothing_is_drawn_and_the_backbone_gets_no_gradient():
@@ -117,6 +119,17 @@ def test_nothing_is_drawn_and_the_backbone_gets_no_gradient():
 def test_images_without_labels_are_a_mistake_of_the_user():
     with pytest.raises(UserError, match="no labels"):
         Greedy()(subject(data=replace(corners(labeled=False), class_names=[])))
+
+
+def test_two_areas_of_as_many_patches_are_one_point_of_the_curve():
+    few, more = Greedy([0.25])(tangled()), Greedy([0.249, 0.25])(tangled())
+    assert more["acc1_greedy_area0.249"] == few["acc1_greedy_area0.25"]
+    assert more["acc1_greedy_curve"] == few["acc1_greedy_curve"]
+
+
+def test_patches_smaller_than_pixels_are_a_mistake_of_the_user():
+    with pytest.raises(UserError, match="at most 16"):
+        Greedy(grid=17)(tangled())
 
 
 @pytest.mark.parametrize("setting", [{"areas": []}, {"areas": [1.0]}, {"grid": 1}, {"candidates": 0}])

@@ -60,7 +60,9 @@ def measure_lifts(
     kinds = [own, random_blocks(own, generator=generator), own.roll(1, dims=0)]
     entries = game.occluded(views, torch.cat(kinds, dim=1), [side], generator=generator)
     losses = torch.stack([loss(entry.views) for entry in entries]).float()
-    return losses.unflatten(0, (3, -1)) - loss(views).float()
+    # An alias is to the objective a masked view that hides nothing, so both lack the same terms, if it leaves any out.
+    nothing_hidden = [view.view_as(view) if place == side else view for place, view in enumerate(views)]
+    return losses.unflatten(0, (3, -1)) - loss(nothing_hidden).float()
 
 
 def ratio(tops: Float[Tensor, " batches"], bottoms: Float[Tensor, " batches"]) -> Ratio:

@@ -12,9 +12,21 @@ from amask_solo.callbacks.advantage_monitor import AdvantageMonitor, is_measured
 from amask_solo.callbacks.game_monitor import GameMonitor
 from amask_solo.callbacks.loggers import csv
 from amask_solo.game import advantage
+from amask_solo.masked.clean_view import in_memory_format
 from amask_solo.maskers import RandomMasker
 from tests.callbacks.watched import masked, rows
-from tests.players import METHODS, QUIET, NothingHidden, OneConvolution, Trace, build, fit, masker_node
+from tests.players import (
+    METHODS,
+    QUIET,
+    NothingHidden,
+    OneConvolution,
+    Trace,
+    attach,
+    batch_of,
+    build,
+    fit,
+    masker_node,
+)
 from tests.tiny import TwoViews, tiny_loaders
 
 pytestmark = pytest.mark.host
@@ -65,6 +77,17 @@ def test_measuring_leaves_no_trace_in_any_game(setting):
     for key, value in state(watched.model).items():
         assert torch.equal(expected[key], value), key
     assert watched.callback_metrics["adversary/lift"].isfinite()
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("name", ["simsiam", "byol"])
+def test_masks_that_hide_nothing_lift_nothing_whatever_the_objective_leaves_out(name, symmetric):
+    node = masker_node(NothingHidden)
+    model = build(name, node, **{"adversary.symmetric": symmetric})
+    attach(model)
+    batch = in_memory_format(model, batch_of())
+    lifts = advantage_monitor._lifts(model, batch, 0)
+    torch.testing.assert_close(lifts, torch.zeros_like(lifts), atol=1e-5, rtol=0.0)
 
 
 @pytest.mark.parametrize("masker", ["sequential", "simultaneous", "random_block", "random_noise", "centered"])

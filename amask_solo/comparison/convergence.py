@@ -20,6 +20,9 @@ CLOSE = 2.0
 APART = 1.0
 """and if no two arms that differ by more than so many points change places in it."""
 
+LATEST = 5 / 8
+"""What was first measured after this part of the training says nothing of its second half."""
+
 
 @dataclass(frozen=True)
 class Convergence:
@@ -48,10 +51,11 @@ class Convergence:
 def convergence(records: Sequence[Record]) -> list[Convergence]:
     """Return how much each arm of each base moved in the second half of training, by online kNN accuracy.
 
-    Arms whose accuracy was measured once only, or never, are left out: ``online_knn`` is the key.
+    Runs whose accuracy was measured at the end only, or never, are left out: ``online_knn`` is the key.
     """
     rows = []
-    for (base, arm), runs in grouped(record for record in records if len(record.curve) > 1).items():
+    seen = (r for r in records if r.curve and r.curve[0][0] <= LATEST * r.curve[-1][0])
+    for (base, arm), runs in grouped(seen).items():
         halves, ends = zip(*(_half_and_end(run.curve) for run in runs), strict=True)
         half, end = (fmean(value for _, value in part) for part in (halves, ends))
         rows.append(Convergence(base, arm, (halves[0][0], ends[0][0]), half, end))

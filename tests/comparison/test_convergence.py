@@ -48,8 +48,10 @@ def test_bases_do_not_change_places_with_one_another(record):
     assert all(row.overtook == () for row in rows)
 
 
-def test_what_was_measured_once_says_nothing(record):
-    assert convergence([replace(record, curve=[(20, 50.0)])]) == []
+@pytest.mark.parametrize("curve", [[], [(20, 50.0)], [(18, 50.0), (20, 50.0)], [(13, 50.0), (20, 50.0)]])
+def test_what_was_measured_at_the_end_only_says_nothing(record, curve):
+    assert convergence([replace(record, curve=curve)]) == []
+    assert len(convergence([replace(record, curve=[(12, 50.0), *curve, (20, 50.0)])])) == 1
     assert unfinished([]) == ""
 
 

@@ -74,12 +74,11 @@ def _report(
     plan: Sequence[Run], cfg: DictConfig, protocols: dict[str, Any], unfinished: dict[str, str], *, command: str
 ) -> None:
     from amask_solo.comparison.records import read_record
-    from amask_solo.comparison.report import METRICS, write_report
+    from amask_solo.comparison.report import chosen_metrics, write_report
     from amask_solo.comparison.statistics import compare
     from amask_solo.comparison.tables import difference_table, mean_table
     from amask_solo.comparison.wording import metric_name
 
-    metrics = cfg.metrics or METRICS
     records = [
         read_record(run.folder, run.base, run.arm, run.seed, protocols=protocols)
         for run in plan
@@ -90,7 +89,7 @@ def _report(
         expanded(cfg.folder),
         command=command,
         split=cfg.split,
-        metrics=metrics,
+        metrics=cfg.metrics,
         settings=[text.lstrip("+") for text in cfg.settings],
         commit=commit(Path(__file__).parent),
         arms={arm: as_arguments(cfg.definitions.get(arm, {})) for arm in cfg.arms},
@@ -98,7 +97,7 @@ def _report(
         unfinished=unfinished,
     )
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    for metric in metrics:
+    for metric in chosen_metrics(records, cfg.metrics):
         rows = compare(records, metric)
         for table in (mean_table(rows), difference_table(rows)):
             if table.rows:

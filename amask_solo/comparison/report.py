@@ -42,7 +42,7 @@ from amask_solo.comparison.wording import (
     metric_name,
     over_images,
 )
-from amask_solo.errors import UserError
+from amask_solo.errors import unknown_key
 from amask_solo.files import write_whole
 from amask_solo.visualization.page import write_page
 
@@ -96,7 +96,7 @@ def write_report(
     settings: Sequence[str],
     commit: str | None,
     split: str = CONFIRM,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] | None = None,
     arms: Mapping[str, Sequence[str]] | None = None,
     protocols: Mapping[str, Any] | None = None,
     unfinished: Mapping[str, str] | None = None,
@@ -110,8 +110,7 @@ def write_report(
         settings: What all runs share, as arguments of ``amask-pretrain``.
         commit: Of the code; none if it is not known.
         split: On which images the runs were scored.
-        metrics: What to compare, as ``protocol/score``; the first one gives the answer. Those that no run has are left
-            out.
+        metrics: What to compare, see :func:`chosen_metrics`; the first one gives the answer.
         arms: What defines each arm, as arguments of ``amask-pretrain``.
         protocols: The settings of each protocol.
         unfinished: Runs that are missing or failed, with the reason.
@@ -120,10 +119,10 @@ def write_report(
         ``report.md``.
 
     Raises:
-        UserError: If there are runs, but none has any of the metrics.
+        UserError: If there are runs, but none has one of the metrics.
     """
     records = sorted(records, key=lambda r: (r.base, arm_order(r.arm), r.seed))
-    tables = _tables(records, metrics)
+    tables = {metric: rows for metric in chosen_metrics(records, metrics) if (rows := compare(records, metric))}
     write_whole(folder / "report.csv", csv_text(records))
     drawn, moved = mask_panels(records), convergence(records)
     panels = _panels(drawn, folder)
@@ -155,12 +154,19 @@ def write_report(
     return path
 
 
-def _tables(records: Sequence[Record], metrics: Sequence[str]) -> dict[str, list[Row]]:
-    tables = {metric: rows for metric in metrics if (rows := compare(records, metric))}
-    if records and not tables:
-        known = sorted({score for record in records for score in record.scores})
-        raise UserError(f"No run was scored by {', '.join(metrics)}. Scores: {', '.join(known) or 'none'}.")
-    return tables
+def chosen_metrics(records: Sequence[Record], metrics: Sequence[str] | None) -> list[str]:
+    """Return what to compare, as ``protocol/score``: what is asked for; else those of :data:`METRICS` that there are.
+
+    If there is none of these, it is the first score of each protocol.
+
+    Raises:
+        UserError: If no run has a metric that is asked for.
+    """
+    known = dict.fromkeys(score for record in records for score in record.scores)
+    if unknown := [metric for metric in metrics or () if known and metric not in known]:
+        raise unknown_key(unknown[0], known, "metrics", kind="score")
+    first = {score.rpartition("/")[0]: score for score in reversed(known)}
+    return list(metrics or ()) or [metric for metric in METRICS if metric in known] or [*first.values()][::-1]
 
 
 def _section(title: str, *parts: str) -> str:

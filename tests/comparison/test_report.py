@@ -8,7 +8,7 @@ from PIL import Image
 from rich.console import Console
 
 from amask_solo.comparison.records import read_record
-from amask_solo.comparison.report import write_report
+from amask_solo.comparison.report import chosen_metrics, write_report
 from amask_solo.comparison.statistics import compare
 from amask_solo.comparison.tables import difference_table
 from amask_solo.comparison.wording import answer
@@ -239,15 +239,19 @@ def test_the_same_runs_in_another_order_give_the_same_report(folder, report):
     assert write_report(read_all(folder)[::-1], folder, **ASKED).read_text() == report
 
 
-def test_metrics_that_no_run_has_are_left_out(folder, tmp_path):
-    text = write_report(read_all(folder), tmp_path, **ASKED, metrics=["finetune/acc1", "knn/acc1"]).read_text()
-    assert "By kNN accuracy, all bases." in text
-    assert "finetune" not in text
+def test_a_metric_that_no_run_has_is_refused_with_the_nearest_one(folder, tmp_path):
+    with pytest.raises(
+        UserError, match=r"Unknown score 'knn/acc2' in metrics; did you mean 'knn/acc1'\?"
+    ):
+        write_report(read_all(folder), tmp_path, **ASKED, metrics=["knn/acc2", "linear/acc1"])
 
 
-def test_unknown_metrics_alone_are_refused_with_the_known_ones(folder, tmp_path):
-    with pytest.raises(UserError, match=r"No run was scored by finetune/acc1\. Scores: knn/acc1, linear/acc1, "):
-        write_report(read_all(folder), tmp_path, **ASKED, metrics=["finetune/acc1"])
+def test_without_a_usual_metric_the_first_score_of_each_protocol_is_compared():
+    scores = {"finetune/acc1_fraction0.1": 30.0, "finetune/acc1": 50.0, "clustering/nmi": 20.0, "clustering/ari": 9.0}
+    runs = [replace(record("byol", arm, 0, 50.0), scores=scores) for arm in ("stock", "random")]
+    assert chosen_metrics(runs, None) == ["finetune/acc1_fraction0.1", "clustering/nmi"]
+    assert chosen_metrics([replace(run, scores=scores | {"knn/acc1": 1.0}) for run in runs], None) == ["knn/acc1"]
+    assert chosen_metrics([], ["knn/acc1"]) == ["knn/acc1"]
 
 
 def test_the_table_for_the_terminal_has_the_same_numbers():

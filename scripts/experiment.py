@@ -32,6 +32,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from amask_solo.runs.run_folder import MAY_CHANGE
+
 PLAN = Path(__file__).resolve().parents[1] / "results" / "experiment" / "plan.yaml"
 OF_RUN = ("summary.json", "comparison.json", "config.yaml", "metrics.csv")
 EVERY = 20  # seconds between two checks for finished runs
@@ -89,7 +91,8 @@ def choose(plan: Mapping[str, Any], rows: Sequence[Mapping[str, str]], *, lost: 
     runs = len(tune["compare"]["base"]) * len(tune["compare"]["seed"])
     chosen: Settings = {"metric": tune["metric"], "draw": tune["draw"], "trials": tune["trials"], "families": {}}
     for family, made in trials(plan).items():
-        found = {arm: [float(row[tune["metric"]]) for row in rows if row["arm"] == arm] for arm in made}
+        scored = [row for row in rows if row[tune["metric"]]]
+        found = {arm: [float(row[tune["metric"]]) for row in scored if row["arm"] == arm] for arm in made}
         scores = {arm: fmean(values) for arm, values in found.items() if len(values) == runs}
         missing = sorted(made.keys() - scores.keys())
         if not scores or (missing and not lost):
@@ -107,8 +110,10 @@ def check_tuned(plan: Mapping[str, Any], report: str) -> None:
         report: The report on the tuning, which contains its command.
     """
     asked = {text for line in report.splitlines() if line.startswith("amask-compare ") for text in shlex.split(line)}
-    made = [pair for family in trials(plan).values() for pair in family.items()]
-    if other := [arm for arm, settings in made if word(f"+definitions.{arm}", settings) not in asked]:
+    ((_, settings),) = comparisons(plan, "tune", None)
+    learned = {key.lstrip("+"): word(key, value) for key, value in settings.items()}
+    learned = {key: text for key, text in learned.items() if key.partition(".")[0] not in MAY_CHANGE}
+    if other := [key.removeprefix("definitions.") for key, text in learned.items() if text not in asked]:
         raise SystemExit(
             f"The report on the tuning is of another plan: it has no {', '.join(other)} with these settings. Undo the "
             "change, or tune anew: with the plan in another folder, and another `work`."
@@ -168,8 +173,8 @@ def _shown(value: Any) -> str:
 def carry_out(settings: Settings, more: Sequence[str], work: Path, kept: Path) -> int:
     """Make or continue a comparison from its kept files, keep the files of finished runs, and return the exit code."""
     for run in (kept / "runs").glob("*"):
-        if not (work / "runs" / run.name / "comparison.json").exists():
-            shutil.copytree(run, work / "runs" / run.name, dirs_exist_ok=True)
+        if not (work / "runs" / run.name).exists():  # else it is made again there
+            shutil.copytree(run, work / "runs" / run.name)
     if (kept / "split.txt").exists():
         work.mkdir(parents=True, exist_ok=True)
         shutil.copy(kept / "split.txt", work)

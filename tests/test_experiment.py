@@ -97,12 +97,14 @@ def test_the_best_trial_of_each_family_is_chosen_and_all_scores_are_kept(plan, r
 
 
 def test_a_trial_without_a_score_is_no_reason_to_choose_among_fewer_unless_that_is_said(plan, rows):
-    rows = [row for row in rows if row["arm"] != "adios_2"]
-    with pytest.raises(SystemExit, match="adios_2"):
-        experiment.choose(plan, rows, lost=False)
-    found = experiment.choose(plan, rows, lost=True)["families"]["adios"]
-    assert found["lost"] == ["adios_2"]
-    assert found["trial"] in ("adios_1", "adios_3")
+    absent = [row for row in rows if row["arm"] != "adios_2"]
+    empty = [row | {"linear/acc1": row["linear/acc1"] if row["arm"] != "adios_2" else ""} for row in rows]
+    for lacking in (absent, empty):
+        with pytest.raises(SystemExit, match="adios_2"):
+            experiment.choose(plan, lacking, lost=False)
+        found = experiment.choose(plan, lacking, lost=True)["families"]["adios"]
+        assert found["lost"] == ["adios_2"]
+        assert found["trial"] in ("adios_1", "adios_3")
 
 
 def test_what_is_asked_for_is_right_and_tuning_never_sees_what_confirms(plan, rows, tmp_path):
@@ -141,9 +143,16 @@ def test_scores_of_trials_with_other_settings_than_the_plans_choose_nothing(name
     plan = OmegaConf.to_container(OmegaConf.load(results / "plan.yaml"), resolve=True)
     report = (results / "tune" / "report.md").read_text()
     experiment.check_tuned(plan, report)
-    plan["families"]["random"]["ranges"]["adversary.masker.area"]["high"] = 0.6
-    with pytest.raises(SystemExit, match="random_0"):
-        experiment.check_tuned(plan, report)
+    for place, key, other, said in (
+        (plan["families"]["random"]["ranges"]["adversary.masker.area"], "high", 0.6, "random_0"),
+        (plan["tune"]["compare"], "max_epochs", 1, "max_epochs"),
+        (plan["tune"]["compare"], "seed", [99], "seed"),
+    ):
+        right, place[key] = place[key], other
+        with pytest.raises(SystemExit, match=f"it has no .*{said}"):
+            experiment.check_tuned(plan, report)
+        place[key] = right
+    experiment.check_tuned(plan, report)
 
 
 @pytest.mark.parametrize("name", ["convergence", "hidden_features", "exploitability"])
@@ -194,6 +203,16 @@ def test_a_comparison_that_was_killed_is_no_success(tmp_path, monkeypatch, plan,
     with pytest.raises(SystemExit) as end:
         experiment.main()
     assert end.value.code == 9
+
+
+def test_what_is_kept_takes_no_place_of_a_run_that_is_being_made_again(tmp_path, monkeypatch):
+    for name in ("kept/runs/finished", "kept/runs/again", "work/runs/again"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "summary.json").write_text(name)
+    monkeypatch.setattr(experiment.sys, "executable", "true")
+    assert experiment.carry_out({"protocol": ["knn"]}, [], tmp_path / "work", tmp_path / "kept") == 0
+    found = {path.parent.name: path.read_text() for path in tmp_path.glob("work/runs/*/summary.json")}
+    assert found == {"finished": "kept/runs/finished", "again": "work/runs/again"}
 
 
 def test_what_is_kept_is_small_and_enough_to_know_what_is_finished(tmp_path):

@@ -240,9 +240,7 @@ def test_the_same_runs_in_another_order_give_the_same_report(folder, report):
 
 
 def test_a_metric_that_no_run_has_is_refused_with_the_nearest_one(folder, tmp_path):
-    with pytest.raises(
-        UserError, match=r"Unknown score 'knn/acc2' in metrics; did you mean 'knn/acc1'\?"
-    ):
+    with pytest.raises(UserError, match=r"Unknown score 'knn/acc2' in metrics; did you mean 'knn/acc1'\?"):
         write_report(read_all(folder), tmp_path, **ASKED, metrics=["knn/acc2", "linear/acc1"])
 
 

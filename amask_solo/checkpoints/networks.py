@@ -143,7 +143,7 @@ class Shown(Masker):
     def __init__(self, game: Game) -> None:
         super().__init__()
         self.game = game
-        self.num_masks = game.masker.num_masks
+        self.num_masks, self.channelwise = game.masker.num_masks, game.masker.channelwise
 
     def forward(self, images: Images, *, generator: torch.Generator | None = None) -> Masks:
         """Return the mask of each of the N occlusions."""

@@ -144,8 +144,8 @@ class Attack(Protocol):
             # The initial weights are drawn from the global stream.
             with torch.random.fork_rng(range(torch.cuda.device_count())):
                 torch.manual_seed(subject.seed * self.restarts + restart)
-                size = subject.data.image_size
-                attacker = make_attacker(network, area=area, size=size, resolution=self.resolution)
+                shape = {"channels": len(subject.data.mean), "size": subject.data.image_size}
+                attacker = make_attacker(network, area=area, resolution=self.resolution, **shape)
             yield train_attacker(
                 attacker, subject, pool, restart=restart, steps=self.steps, batch_size=self.batch_size, lr=self.lr
             )
@@ -226,15 +226,18 @@ def _batch(
     if probe:
         yield "acc1", 100.0 * (probe(clean).argmax(dim=1) == labels)
     for name, masks in kinds.items():
-        for n, mask in enumerate(masks.split(1, dim=1), start=1):
+        # The masks of the channels are one occlusion, as in training.
+        together = name.startswith("_own") and subject.masker is not None and subject.masker.channelwise
+        shown = [masks] if together else masks.split(1, dim=1)
+        for n, mask in enumerate(shown, start=1):
             features = encode(subject, hide(views, mask))
             moved = lift(embed(subject, clean), embed(subject, features))
-            yield f"lift{name}", moved / masks.shape[1]
+            yield f"lift{name}", moved / len(shown)
             if name == "_own":
                 yield f"lift_own_{n}", moved
             if probe and name in ("", "_random", "_own"):
                 right = probe(features).argmax(dim=1) == labels
-                yield f"acc1{name or '_attack'}", 100.0 * right / masks.shape[1]
+                yield f"acc1{name or '_attack'}", 100.0 * right / len(shown)
 
 
 def _over(moved: float, other: float) -> float:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from amask_solo._random import stream
-from amask_solo._types import Images, OneMask
+from amask_solo._types import Images, Masks, OneMask
 from amask_solo.data.base import Pixels
 from amask_solo.evaluation.masks import cut
 from amask_solo.evaluation.protocol import Subject
@@ -64,21 +64,23 @@ def lift(clean: Embedding, hidden: Embedding) -> Float[Tensor, " b"]:
     return 1 - F.cosine_similarity(clean, hidden, dim=1)
 
 
-def hide(views: Images, mask: OneMask) -> Images:
-    """Hide a part of normalized views in the mean color of the data set."""
-    return occlude(views, mask, torch.zeros_like(views))
+def hide(views: Images, mask: Masks) -> Images:
+    """Hide a part of normalized views in the mean color of the data set; several masks are those of the channels."""
+    return occlude(views, mask, torch.zeros_like(views), channelwise=mask.shape[1] > 1)
 
 
-def make_attacker(network: str, *, area: float, size: int, resolution: float) -> Masker:
+def make_attacker(network: str, *, area: float, channels: int, size: int, resolution: float) -> Masker:
     """Build a masker that hides a given share of each image by one mask, for views of ``size`` pixels.
 
     Its network is ``unet``, the default network of maskers, which works at a share of height and width; or ``patches``,
     a small transformer over a grid of 8 x 8 patches that gives all pixels of a patch the same score.
     """
     if network == "unet":
-        return SimultaneousMasker(1, network=UNet, projection=AreaBudget(area), resolution=resolution)
+        return SimultaneousMasker(
+            1, network=UNet, projection=AreaBudget(area), channels=channels, resolution=resolution
+        )
     patches = partial(PatchHead, patch_size=max(1, size // PATCHES))
-    return SimultaneousMasker(1, network=patches, projection=AreaBudget(area), resolution=1.0)
+    return SimultaneousMasker(1, network=patches, projection=AreaBudget(area), channels=channels, resolution=1.0)
 
 
 def train_attacker(

@@ -8,6 +8,7 @@ import torch
 
 from amask_solo._random import stream
 from amask_solo.data import ImageSet
+from amask_solo.errors import UserError
 from amask_solo.evaluation.disturbances import (
     CORRUPTIONS,
     STRENGTHS,
@@ -88,7 +89,15 @@ class Robustness(Protocol):
         - With ``corruptions``, ``acc1_blur_1`` to ``acc1_contrast_3``, and ``acc1_corrupted``, the mean over all.
         - With object masks, ``acc1_same_class_background``, ``acc1_other_background``, their difference
           ``background_gap``, and ``acc1_no_background``, with the mean color as background.
+
+        Raises:
+            UserError: If images of another number of channels than three are to be corrupted or occluded by objects.
         """
+        if (self.occluders or self.corruptions) and (channels := len(subject.data.mean)) != 3:
+            raise UserError(
+                f"occluders and corruptions are those of color images, but these have {channels} channels; leave "
+                "protocol.robustness.occluders and protocol.robustness.corruptions out."
+            )
         images = subject.labeled("val")
         classifier = Linear().fit(subject)
         score = partial(acc1_on, subject, classifier)

@@ -26,17 +26,17 @@ class Look(nn.Module):
         return torch.cat([color, torch.ones_like(color[:, :1])], dim=1)
 
 
-def corners(*, labeled: bool = True) -> ImageData:
+def corners(*, labeled: bool = True, channels: int = 3) -> ImageData:
     """Draw noise of which the corner alone says the class: dark or bright."""
 
     def draw(count, seed):
         generator = torch.Generator().manual_seed(seed)
-        images = torch.randint(256, (count, 3, SIZE, SIZE), generator=generator)
+        images = torch.randint(256, (count, channels, SIZE, SIZE), generator=generator)
         labels = torch.arange(count) % 2
         images[..., CORNER, CORNER] = 28 + 200 * labels[:, None, None, None]
         return ArrayImages(images.byte(), labels if labeled else torch.full_like(labels, -1))
 
-    half = (0.5,) * 3
+    half = (0.5,) * channels
     return ImageData(draw(256, 0), draw(128, 1), 2, ["dark", "bright"], half, half, SIZE, "corners")
 
 

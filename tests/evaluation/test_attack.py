@@ -105,6 +105,34 @@ def test_own_masks_count_by_their_mean():
     assert two["acc1_own"] == pytest.approx((one["acc1_own"] + 100) / 2)
 
 
+class ByChannel(Corner):
+    """Hides one quarter of the corner in each of two channels, and nothing in the third; they are shown together."""
+
+    num_masks, channelwise = 3, True
+
+    def forward(self, images, *, generator=None):
+        masks = torch.zeros_like(images)
+        masks[:, :2, CORNER, CORNER] = 1
+        return masks
+
+
+def test_the_masks_of_the_channels_are_one_occlusion():
+    found = Attack(**{**QUICK, "steps": 2, "restarts": 1})(subject(ByChannel()))
+    color = 100 / 127.5
+    clean, left = torch.tensor([color, color, color, 1.0]), torch.tensor([0.0, 0.0, color, 1.0])
+    lift = 1 - torch.cosine_similarity(clean, left, dim=0).item()
+    assert found["lift_own"] == found["lift_own_1"] == pytest.approx(lift, rel=0.02)
+    assert "lift_own_2" not in found
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_images_of_any_number_of_channels_are_attacked(channels):
+    found = Attack(**{**QUICK, "steps": 2, "restarts": 1}, networks=["unet", "patches"])(
+        subject(data=corners(channels=channels))
+    )
+    assert found["lift"] > 0
+
+
 def test_the_head_says_where_images_are_compared():
     # A head that drops the colors sees nothing of what is hidden.
     head = nn.Linear(4, 1, bias=False)

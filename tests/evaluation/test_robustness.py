@@ -225,3 +225,10 @@ def test_which_images_are_right_is_kept_for_means_too():
     assert subject.right.keys() == scores.keys() - {"background_gap"}
     for name, right in subject.right.items():
         assert 100 * right.double().mean().item() == pytest.approx(scores[name]), name
+
+
+@pytest.mark.parametrize("setting", [{"corruptions": True}, {"occluders": "pictures"}])
+def test_color_disturbances_of_other_images_are_a_mistake_of_the_user(setting):
+    data = replace(squares(background=True), mean=(0.5,), std=(0.25,))
+    with pytest.raises(UserError, match="have 1 channels; leave"):
+        Robustness([], **setting)(Subject(Backbone(MIDDLE), data))

@@ -16,7 +16,7 @@ from typing import Any
 
 from amask_solo.comparison.plan import SCORES, Run, as_arguments
 from amask_solo.errors import UserError
-from amask_solo.layout import CHECKPOINTS, CONFIG, LAST
+from amask_solo.layout import CHECKPOINTS, CONFIG, LAST, PREVIOUS
 
 LAST_CHECKPOINT = Path(CHECKPOINTS, LAST)
 PATIENCE = 120.0  # seconds in which an interrupted run may write its checkpoint
@@ -42,7 +42,8 @@ def pretrain(run: Run) -> None:
     Raises:
         UserError: If it fails.
     """
-    go_on = (run.folder / LAST_CHECKPOINT).is_file() and (run.folder / CONFIG).is_file()
+    left = any((run.folder / CHECKPOINTS / name).is_file() for name in (LAST, PREVIOUS))
+    go_on = left and (run.folder / CONFIG).is_file()
     call("pretrain", [*run.settings, "resume=true" if go_on else "overwrite=true"], log=_log(run))
 
 

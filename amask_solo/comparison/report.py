@@ -41,6 +41,7 @@ from amask_solo.comparison.wording import (
     hidden_parts,
     metric_name,
     over_images,
+    trained_unlike,
 )
 from amask_solo.errors import unknown_key
 from amask_solo.files import write_whole
@@ -133,6 +134,7 @@ def write_report(
         f"# {TITLES[split]}",
         _warning(len(left), len(records)),
         *_answer(tables, records),
+        trained_unlike(records),
         hidden_parts(records),
         unfinished_networks(moved),
         _scored_on(records, split),

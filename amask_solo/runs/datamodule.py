@@ -32,6 +32,7 @@ class ViewsData(LightningDataModule):
 
     def __init__(self, images: ImageData, views: Views, *, batch_size: int, seed: int = 0, **reading: Any) -> None:
         super().__init__()
+        check_statistics(images, views)
         self.images, self.views = images, views
         self.batch_size, self.seed = batch_size, seed
         self.reading = {"num_workers": 4, "device_cache": "auto", **reading}
@@ -167,3 +168,19 @@ def check_same_images(checkpoint: Path, images: ImageData) -> None:
             f"The images have changed since the run began: {change}. Resume it with the same, or start a new run from "
             "its weights by init=..."
         )
+
+
+def check_statistics(images: ImageData, views: Views) -> None:
+    """Raise a ``UserError`` if an augmentation has a mean or deviation of its own, which only training would use.
+
+    Online kNN, evaluation, pictures and exports prepare images by the numbers of the data.
+    """
+    for recipe in views.recipes:
+        for name, of_data in (("mean", images.mean), ("std", images.std)):
+            own = getattr(recipe, name)
+            if own is not None and tuple(own) != tuple(of_data):
+                numbers = ",".join(map(str, own))
+                raise UserError(
+                    f"The augmentations have a {name} of their own, {numbers}, by which nothing but training would "
+                    f"prepare images. Leave it out there; data.{name}=[{numbers}] sets it for all."
+                )

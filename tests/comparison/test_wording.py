@@ -6,7 +6,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from amask_solo.comparison.statistics import POOLED, Difference, Row, compare
-from amask_solo.comparison.wording import answer, caution, hidden_parts, metric_name, number, sentences, verdict
+from amask_solo.comparison.wording import (
+    answer,
+    caution,
+    hidden_parts,
+    metric_name,
+    number,
+    sentences,
+    trained_unlike,
+    verdict,
+)
 from tests.comparison.folder import record
 
 NUMBERS = st.floats(-100, 100, allow_nan=False)
@@ -165,6 +174,14 @@ def test_what_is_left_under_worse_and_worse_occlusion_is_said_if_all_were_attack
     assert "`stock` 50.0, 30.0, 20.0, 1.0; `random` 50.0, 30.0, 20.0, 2.0." in said
     assert said.count(",", 0, said.index(";")) == 3
     assert hidden_parts([*runs, record("byol", "adios", 0, 50.0)]) == ""
+
+
+def test_runs_of_as_many_epochs_and_other_numbers_of_steps_are_named():
+    runs = [record("byol", arm, seed, 50.0) for arm in ("stock", "random") for seed in (0, 1)]
+    short = replace(runs[0], summary=runs[0].summary | {"steps": 50})
+    longer = replace(runs[0], summary=runs[0].summary | {"steps": 5000, "epochs": 100})
+    assert trained_unlike(runs) == trained_unlike([*runs, longer]) == trained_unlike([]) == ""
+    assert f"took 50 or {runs[0].summary['steps']:,} steps" in trained_unlike([*runs, short])
 
 
 def test_what_is_left_is_the_mean_over_the_same_bases_and_seeds_for_all_arms():

@@ -15,17 +15,8 @@ from amask_solo.comparison.statistics import Row, grouped
 from amask_solo.comparison.wording import ATTACKED, GAP, interval, number
 from amask_solo.configuration import flat
 
-FACTS: tuple[str, ...] = (
-    "data",
-    "train_images",
-    "val_images",
-    "image_size",
-    "backbone",
-    "batch_size",
-    "epochs",
-    "steps",
-)
-FACTS += ("host", "processes", "precision", "device")
+FACTS: tuple[str, ...] = ("data", "train_images", "val_images", "image_size", "backbone", "batch_size")
+FACTS += ("epochs", "steps", "host", "processes", "precision", "device")
 """Keys of ``summary.json`` that say under which conditions the runs were made."""
 
 MASKS = ("area", "entropy", "overlap", "diversity")

@@ -196,11 +196,7 @@ def trained_unlike(records: Iterable[Record]) -> str:
         for epochs, counts in sorted(steps.items())
         if len(counts) > 1
     )
-    return (
-        f"**Not trained alike:** {unlike}. Runs of different length, or on other devices, do not compare."
-        if unlike
-        else ""
-    )
+    return f"**Not trained alike:** {unlike}. Such runs do not compare." if unlike else ""
 
 
 def answer(rows: Sequence[Row], metric: str) -> str:

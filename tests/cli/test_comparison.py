@@ -76,6 +76,20 @@ def test_an_evaluation_that_goes_on_gets_the_settings_of_the_lacking_protocols_a
         assert OmegaConf.to_container(made.protocol) == {name: protocols[name] for name in lacking}
 
 
+@pytest.mark.parametrize("left", ["last.ckpt", "previous.ckpt"])
+def test_a_run_that_was_killed_goes_on_from_whichever_checkpoint_it_has(tmp_path, monkeypatch, left):
+    words = []
+    monkeypatch.setattr(carry_out, "call", lambda _, arguments, **__: words.append(arguments[-1]))
+    run = make_runs(asked(f"folder={tmp_path}"))[0]
+    carry_out.pretrain(run)
+    (run.folder / "checkpoints").mkdir(parents=True)
+    (run.folder / "config.yaml").touch()
+    carry_out.pretrain(run)
+    (run.folder / "checkpoints" / left).touch()
+    carry_out.pretrain(run)
+    assert words == ["overwrite=true", "overwrite=true", "resume=true"]
+
+
 def test_all_arms_are_attacked_with_the_same_area():
     areas = [
         chosen_protocols(asked("protocol=[attack]", *more))["attack"]["area"]

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from amask_solo.checkpoints.export import export_backbone
 from amask_solo.checkpoints.networks import (
+    Shown,
     config_of,
     data_settings,
     fit_size,
@@ -340,3 +341,10 @@ def test_a_device_that_is_not_there_is_an_error():
     for name in ("gpu", "cuda:99"):
         with pytest.raises(UserError, match=f"device={name} is not there"):
             pick_device(name)
+
+
+@pytest.mark.parametrize("masker", ["saliency_channels", "sequential"])
+def test_a_masker_that_is_loaded_says_whether_its_masks_are_those_of_the_channels(masker):
+    cfg = tiny_cfg("simclr", adversary=OmegaConf.create({"masker": {"name": masker}}))
+    model = wrap(load_host().stock("simclr"))(cfg)
+    assert Shown(model.adversary.game).channelwise is (masker == "saliency_channels")

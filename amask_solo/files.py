@@ -1,9 +1,11 @@
-"""Write files so that each exists whole or not at all, even if the process dies or the disk fills up meanwhile."""
+"""Write files so that each exists whole or not at all, even if the process dies meanwhile; read and check them."""
 
+import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from amask_solo.errors import UserError
 
@@ -44,6 +46,23 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
     except OSError as error:
         raise cannot_write(path, error) from error
     _sync_folder(path.parent)
+
+
+def read_object(path: Path, *, then: str) -> dict[str, Any]:
+    """Return the object in a JSON file; an empty one if there is no such file.
+
+    Raises:
+        UserError: If it holds anything else, or cannot be read; with what to do ``then``.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"Cannot read {path}: {error}. {then}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is no object of JSON. {then}")
+    return content
 
 
 def expanded(path: str | Path) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 from amask_solo.comparison.carry_out import call
 from amask_solo.comparison.plan import STOCK, Run
 from amask_solo.errors import UserError
-from amask_solo.files import write_whole
+from amask_solo.files import read_object, write_whole
 from amask_solo.hosts.methods import by_name
 from amask_solo.layout import CONFIG, SUMMARY
 
@@ -62,7 +62,7 @@ def equal_time(runs: Sequence[Run], *, epochs: int, folder: Path) -> dict[tuple[
         UserError: If a run has too few steps to time.
     """
     file = folder / "speed.json"
-    kept = json.loads(file.read_text()) if file.is_file() else {}
+    kept = read_object(file, then="Delete it, and the steps are timed again.")
     # The runs come seed by seed, so the first seed's are the first for each base and arm.
     first = {(run.base, run.arm): run for run in reversed(runs)}
     asked = {"_".join(pair): _settings(run) for pair, run in sorted(first.items())}

@@ -11,6 +11,7 @@ from typing import Any
 
 from amask_solo.configuration import target_defaults
 from amask_solo.errors import UserError, unknown_key
+from amask_solo.files import read_object
 from amask_solo.layout import CONFIG, PARTS, PREFIX, SUMMARY
 
 STOCK = "stock"
@@ -156,15 +157,7 @@ def _key(text: str) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is no valid JSON ({error}); delete it, and its run is made again.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is not what a run writes; delete it, and its run is made again.")
-    return content
+    return read_object(path, then="Delete it, and its run is made again.")
 
 
 def progress(plan: Sequence[Run], protocols: Mapping[str, Any]) -> str:

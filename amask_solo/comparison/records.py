@@ -1,6 +1,5 @@
 """What one finished run of a comparison left in its folder, read back."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from amask_solo.comparison.plan import SCORES, answers
 from amask_solo.curves import Curve, read_curves
 from amask_solo.errors import UserError
 from amask_solo.evaluation.results import Right, unpack
+from amask_solo.files import read_object
 from amask_solo.layout import METRICS, SUMMARY
 
 NEEDED = ("status", "data", "steps", "seconds", "seconds_per_step", "peak_memory_mib", "masks", "device", "versions")
@@ -76,15 +76,12 @@ def read_record(folder: Path, base: str, arm: str, seed: int, *, protocols: Mapp
 
 
 def _read_json(path: Path, needed: tuple[str, ...]) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}. The run is not finished, or not evaluated.") from error
-    except ValueError as error:
-        raise UserError(f"{path} is no valid JSON ({error}). Delete it and make the run again.") from error
-    missing = [key for key in needed if not isinstance(content, dict) or key not in content]
+    again = "Delete it and make the run again."
+    if not (content := read_object(path, then=again)) and not path.exists():
+        raise UserError(f"There is no {path}: the run is not finished, or not evaluated.")
+    missing = [key for key in needed if key not in content]
     if missing:
-        raise UserError(f"{path} lacks {', '.join(missing)}. Delete it and make the run again.")
+        raise UserError(f"{path} lacks {', '.join(missing)}. {again}")
     return content
 
 

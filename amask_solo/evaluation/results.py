@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from amask_solo.errors import UserError
-from amask_solo.files import write_whole
+from amask_solo.files import read_object, write_whole
 
 EVALUATION = "evaluation.json"
 
@@ -31,14 +31,10 @@ def read_results(path: Path) -> dict[str, Any]:
     Raises:
         UserError: If it is not what :func:`add_result` writes.
     """
-    try:
-        record = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"Cannot read {path}: {error}. Delete it, or give output=... for another file.") from error
-    if not isinstance(record, dict) or not isinstance(record.get("results"), list):
-        raise UserError(f"{path} is not what amask-evaluate writes. Delete it, or give output=... for another file.")
+    then = "Delete it, or give output=... for another file."
+    record = read_object(path, then=then)
+    if record and not isinstance(record.get("results"), list):
+        raise UserError(f"{path} is not what amask-evaluate writes. {then}")
     return record
 
 

@@ -59,18 +59,22 @@ def test_only_results_by_the_settings_asked_for_count(run):
         read(run, protocols=PROTOCOLS | {"knn": {"k": 5}})
 
 
-@pytest.mark.parametrize("name", ["summary.json", "comparison.json", "metrics.csv"])
-def test_a_missing_file_is_named(run, name):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("summary.json", "There is no"), ("comparison.json", "There is no"), ("metrics.csv", "Cannot read")],
+)
+def test_a_missing_file_is_named(run, name, said):
     (run / name).unlink()
-    with pytest.raises(UserError, match=f"Cannot read .*{run.name}/{name}"):
+    with pytest.raises(UserError, match=f"{said} .*{run.name}/{name}"):
         read(run)
 
 
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("summary.json", "{", "no valid JSON"),
-        ("summary.json", "[1]", "lacks status"),
+        ("summary.json", "{", "Delete it and make the run again"),
+        ("summary.json", "[1]", "no object of JSON"),
+        ("summary.json", "{}", "lacks status"),
         ("summary.json", '{"status": "finished", "data": "x", "steps": 3}', "lacks seconds, seconds_per_step"),
         ("comparison.json", "{}", "lacks results"),
         ("comparison.json", '{"results": [{"protocol": "knn"}]}', "not what amask-evaluate writes"),

@@ -97,7 +97,7 @@ def test_a_file_of_another_kind_is_never_overwritten(text, tmp_path):
 
 def test_a_place_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="output="):
+    with pytest.raises(UserError, match="Cannot write"):
         add_result(tmp_path / "file" / "e.json", FACTS, result())
 
 

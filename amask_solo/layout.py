@@ -1,5 +1,7 @@
 """Names that several subpackages share: the parts of an adversary, masked methods, and the files of a run folder."""
 
+from pathlib import Path
+
 PARTS = {
     "masker": "sequential",
     "constraint": "none",
@@ -20,3 +22,8 @@ CHECKPOINTS = "checkpoints"
 LAST = "last.ckpt"
 PREVIOUS = "previous.ckpt"
 """The ``last.ckpt`` of the save before."""
+
+
+def saved(run_folder: Path) -> list[Path]:
+    """Return the checkpoints of a run, whole or not: the last one, and the one before it."""
+    return [file for name in (LAST, PREVIOUS) if (file := run_folder / CHECKPOINTS / name).is_file()]

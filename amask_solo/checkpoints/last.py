@@ -7,7 +7,7 @@ from pathlib import Path
 
 from amask_solo.errors import UserError
 from amask_solo.files import expanded
-from amask_solo.layout import CHECKPOINTS, LAST, PREVIOUS
+from amask_solo.layout import CHECKPOINTS, LAST, saved
 
 
 def find_checkpoint(path: str | Path) -> Path:
@@ -32,7 +32,7 @@ def last_whole(run_folder: Path, warn: Callable[[str], object] = warnings.warn) 
     Raises:
         UserError: If there are checkpoints, but all are broken.
     """
-    found = [file for name in (LAST, PREVIOUS) if (file := run_folder / CHECKPOINTS / name).is_file()]
+    found = saved(run_folder)
     whole = next(filter(is_whole, found), None)
     if whole is None and found:
         names = " and ".join(map(str, found))

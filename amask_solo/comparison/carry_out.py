@@ -16,9 +16,8 @@ from typing import Any
 
 from amask_solo.comparison.plan import SCORES, Run, as_arguments
 from amask_solo.errors import UserError
-from amask_solo.layout import CHECKPOINTS, CONFIG, LAST, PREVIOUS
+from amask_solo.layout import CHECKPOINTS, CONFIG, LAST, saved
 
-LAST_CHECKPOINT = Path(CHECKPOINTS, LAST)
 PATIENCE = 120.0  # seconds in which an interrupted run may write its checkpoint
 
 
@@ -29,9 +28,9 @@ def check_evaluable(plan: Sequence[Run], protocols: Mapping[str, Any]) -> None:
     """
     for run in plan:
         lacking = run.lacks(protocols) if run.trained else []
-        if lacking and not (run.folder / LAST_CHECKPOINT).is_file():
+        if lacking and not saved(run.folder):
             raise UserError(
-                f"{run.folder} is trained, but has no {LAST_CHECKPOINT} to run {', '.join(lacking)} with. Put it "
+                f"{run.folder} is trained, but has no {CHECKPOINTS}/{LAST} to run {', '.join(lacking)} with. Put it "
                 "there, leave the protocol out, or delete the folder, and the run is made again."
             )
 
@@ -42,8 +41,7 @@ def pretrain(run: Run) -> None:
     Raises:
         UserError: If it fails.
     """
-    left = any((run.folder / CHECKPOINTS / name).is_file() for name in (LAST, PREVIOUS))
-    go_on = left and (run.folder / CONFIG).is_file()
+    go_on = saved(run.folder) and (run.folder / CONFIG).is_file()
     call("pretrain", [*run.settings, "resume=true" if go_on else "overwrite=true"], log=_log(run))
 
 

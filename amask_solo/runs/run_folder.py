@@ -19,7 +19,7 @@ from amask_solo.configuration import flat
 from amask_solo.errors import UserError
 from amask_solo.evaluation.results import EVALUATION, read_results
 from amask_solo.files import PART, cannot_write, check_place, expanded, write_whole
-from amask_solo.layout import CHECKPOINTS, CONFIG, LAST, METRICS, PREVIOUS, SUMMARY
+from amask_solo.layout import CHECKPOINTS, CONFIG, LAST, METRICS, PREVIOUS, SUMMARY, saved
 from amask_solo.runs.lock import check_free
 from amask_solo.settings.pretraining import OBSERVERS
 
@@ -90,7 +90,7 @@ def claim(folder: Path, cfg: DictConfig) -> None:
 def _refuse_taken(folder: Path, cfg: DictConfig) -> None:
     if cfg.overwrite or not (folder / CONFIG).exists():
         return
-    has_checkpoint = any((folder / CHECKPOINTS / name).is_file() for name in (LAST, PREVIOUS))
+    has_checkpoint = bool(saved(folder))
     if cfg.resume and not has_checkpoint:
         # The present run ended before its first checkpoint, so nothing is lost if its settings are the same.
         check_same_run(folder, cfg)

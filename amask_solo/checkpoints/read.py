@@ -165,7 +165,7 @@ def with_teacher(checkpoint: Checkpoint) -> Checkpoint:
     state = {f"backbone.{name}": tensor for name, tensor in teacher_state(checkpoint).items()}
     if not state:
         method = checkpoint.get(STATE, {}).get("method", "of the checkpoint")
-        raise UserError(f"which=teacher: the method {method} has no teacher; leave which out.")
+        raise UserError(f"which=teacher: the method {method} has no momentum backbone; leave which out.")
     return {**checkpoint, "state_dict": state}
 
 

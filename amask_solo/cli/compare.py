@@ -74,8 +74,7 @@ def _report(
     plan: Sequence[Run], cfg: DictConfig, protocols: dict[str, Any], unfinished: dict[str, str], *, command: str
 ) -> None:
     from amask_solo.comparison.records import read_record
-    from amask_solo.comparison.report import chosen_metrics, write_report
-    from amask_solo.comparison.statistics import compare
+    from amask_solo.comparison.report import compared, write_report
     from amask_solo.comparison.tables import difference_table, mean_table
     from amask_solo.comparison.wording import metric_name
 
@@ -84,12 +83,13 @@ def _report(
         for run in plan
         if run.name not in unfinished
     ]
+    tables = compared(records, cfg.metrics)
     report = write_report(
         records,
+        tables,
         expanded(cfg.folder),
         command=command,
         split=cfg.split,
-        metrics=cfg.metrics,
         settings=[text.lstrip("+") for text in cfg.settings],
         commit=commit(Path(__file__).parent),
         arms={arm: as_arguments(cfg.definitions.get(arm, {})) for arm in cfg.arms},
@@ -97,8 +97,7 @@ def _report(
         unfinished=unfinished,
     )
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    for metric in chosen_metrics(records, cfg.metrics):
-        rows = compare(records, metric)
+    for metric, rows in tables.items():
         for table in (mean_table(rows), difference_table(rows)):
             if table.rows:
                 console.print(table.console(metric_name(metric)))

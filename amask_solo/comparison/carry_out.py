@@ -28,7 +28,8 @@ def check_evaluable(plan: Sequence[Run], protocols: Mapping[str, Any]) -> None:
     """
     for run in plan:
         lacking = run.lacks(protocols) if run.trained else []
-        if lacking and not saved(run.folder):
+        # The checkpoint before the last is of an earlier epoch: its scores would stand beside those of finished runs.
+        if lacking and not (run.folder / CHECKPOINTS / LAST).is_file():
             raise UserError(
                 f"{run.folder} is trained, but has no {CHECKPOINTS}/{LAST} to run {', '.join(lacking)} with. Put it "
                 "there, leave the protocol out, or delete the folder, and the run is made again."

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +91,13 @@ paired difference to stock, mean over seeds in the band from the lowest to the h
 
 def write_report(
     records: Sequence[Record],
+    tables: Mapping[str, Sequence[Row]],
     folder: Path,
     *,
     command: str,
     settings: Sequence[str],
     commit: str | None,
     split: str = CONFIRM,
-    metrics: Sequence[str] | None = None,
     arms: Mapping[str, Sequence[str]] | None = None,
     protocols: Mapping[str, Any] | None = None,
     unfinished: Mapping[str, str] | None = None,
@@ -106,12 +106,12 @@ def write_report(
 
     Args:
         records: The finished runs.
+        tables: What they say by each metric, see :func:`compared`; the first one gives the answer.
         folder: Where ``report.md``, ``report.html``, ``report.csv``, ``report.tex`` and the pictures go.
         command: What reproduces the comparison.
         settings: What all runs share, as arguments of ``amask-pretrain``.
         commit: Of the code; none if it is not known.
         split: On which images the runs were scored.
-        metrics: What to compare, see :func:`chosen_metrics`; the first one gives the answer.
         arms: What defines each arm, as arguments of ``amask-pretrain``.
         protocols: The settings of each protocol.
         unfinished: Runs that are missing or failed, with the reason.
@@ -119,11 +119,8 @@ def write_report(
     Returns:
         ``report.md``.
 
-    Raises:
-        UserError: If there are runs, but none has one of the metrics.
     """
-    records = sorted(records, key=lambda r: (r.base, arm_order(r.arm), r.seed))
-    tables = {metric: rows for metric in chosen_metrics(records, metrics) if (rows := compare(records, metric))}
+    records = in_order(records)
     write_whole(folder / "report.csv", csv_text(records))
     drawn, moved = mask_panels(records), convergence(records)
     panels = _panels(drawn, folder)
@@ -154,6 +151,21 @@ def write_report(
     path = folder / "report.md"
     write_whole(path, text)
     return path
+
+
+def in_order(records: Iterable[Record]) -> list[Record]:
+    """Return runs as reports show them: by base, arm and seed."""
+    return sorted(records, key=lambda record: (record.base, arm_order(record.arm), record.seed))
+
+
+def compared(records: Sequence[Record], metrics: Sequence[str] | None = None) -> dict[str, list[Row]]:
+    """Return what the runs say by each of the :func:`chosen_metrics`; those that compare nothing are left out.
+
+    Raises:
+        UserError: If no run has a metric that is asked for.
+    """
+    records = in_order(records)
+    return {metric: rows for metric in chosen_metrics(records, metrics) if (rows := compare(records, metric))}
 
 
 def chosen_metrics(records: Sequence[Record], metrics: Sequence[str] | None) -> list[str]:

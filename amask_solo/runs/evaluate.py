@@ -22,7 +22,7 @@ from amask_solo.checkpoints.networks import (
     load_teacher,
     pick_device,
 )
-from amask_solo.checkpoints.read import Checkpoint, fingerprint, history, read, teacher_state
+from amask_solo.checkpoints.read import Checkpoint, fingerprint, history, read, with_teacher
 from amask_solo.checkpoints.view_filter import recorded_filter, spelled, trusted_filter
 from amask_solo.configuration import instantiate
 from amask_solo.errors import UserError
@@ -144,11 +144,8 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
     run, checkpoint = config_of(file, trust=cfg.trust), read(file)
     images, view_filter = data_settings(cfg.get("data"), run), recorded_filter(checkpoint)
     size = None if images.get("image_size") == "auto" else images.get("image_size")
-    backbone, arch = load_backbone(checkpoint, cfg.arch, image_size=size)
-    if cfg.which == "teacher":
-        if not teacher_state(checkpoint):
-            raise UserError("which=teacher: the checkpoint has no momentum backbone; leave which out.")
-        backbone = load_teacher(checkpoint, arch, image_size=size)
+    scored = with_teacher(checkpoint) if cfg.which == "teacher" else checkpoint
+    backbone, arch = load_backbone(scored, cfg.arch, image_size=size)
     tell("reading the images")
     found = load_as_trained(images, cfg.get("data"), run, checkpoint)
     before = fit_size(backbone, found.data.image_size, len(found.data.mean))

@@ -8,7 +8,7 @@ from PIL import Image
 from rich.console import Console
 
 from amask_solo.comparison.records import read_record
-from amask_solo.comparison.report import chosen_metrics, write_report
+from amask_solo.comparison.report import chosen_metrics, compared, write_report
 from amask_solo.comparison.statistics import compare
 from amask_solo.comparison.tables import difference_table
 from amask_solo.comparison.wording import answer
@@ -24,6 +24,10 @@ ASKED = {
 }
 
 
+def write(records, folder, **more):
+    return write_report(records, compared(records), folder, **ASKED, **more).read_text()
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return make_comparison(tmp_path_factory.mktemp("comparison"))
@@ -31,7 +35,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(folder):
-    return write_report(read_all(folder), folder, **ASKED).read_text()
+    return write(read_all(folder), folder)
 
 
 def section(report, title):
@@ -74,7 +78,7 @@ def test_the_report_says_on_which_images_the_runs_were_scored(report, tmp_path):
     records = read_all(make_comparison(tmp_path))
     for made in records:
         made.summary.update(train_images=1024, val_images=256)
-    tuning = write_report(records, tmp_path, **ASKED, split="tune").read_text()
+    tuning = write(records, tmp_path, split="tune")
     assert "scored on 256 images that were held out of the training images, and trained on the other 1024" in tuning
     assert tuning.startswith("# Choosing settings, not a result\n")
     assert "All runs trained on all 1280 training images" in report
@@ -115,7 +119,7 @@ def test_intervals_over_images_stand_beside_those_over_seeds_and_the_first_lines
 
 
 def head(records, folder):
-    return write_report(records, folder, **ASKED).read_text().split("\n## ")[0]
+    return write(records, folder).split("\n## ")[0]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +189,7 @@ def test_settings_arms_and_conditions_are_stated(report):
 def test_conditions_that_differ_are_all_stated(tmp_path):
     records = read_all(make_comparison(tmp_path))
     records[-1].summary["device"] = "NVIDIA H200"
-    text = write_report(records, tmp_path, **ASKED).read_text()
+    text = write(records, tmp_path)
     assert "| device | cpu (x86_64, 1 threads), NVIDIA H200 |" in text
 
 
@@ -215,14 +219,14 @@ def test_the_csv_has_a_row_a_run_and_all_numbers(report, folder):
 def test_a_report_with_missing_runs_says_so_in_its_first_lines_and_names_them(tmp_path):
     records = read_all(make_comparison(tmp_path))[:-1]
     missing = {"simclr_sequential_seed2": "CUDA out of memory"}
-    text = write_report(records, tmp_path, **ASKED, unfinished=missing).read_text()
+    text = write(records, tmp_path, unfinished=missing)
     assert text.splitlines()[2].startswith("**Unfinished: 1 of 24 runs are missing here.**")
     assert "- `simclr_sequential_seed2`: CUDA out of memory" in section(text, "Missing runs")
     assert "`sequential` against `stock`: no difference seen: +1.6 points, 95 % interval [-0.9, 4.1]" in text
 
 
 def test_a_report_without_any_run_says_that_there_is_no_answer(tmp_path):
-    text = write_report([], tmp_path / "new", **ASKED, unfinished={"byol_stock_seed0": "not started"}).read_text()
+    text = write([], tmp_path / "new", unfinished={"byol_stock_seed0": "not started"})
     assert "No run is finished" in text
     assert "1 of 1 runs" in text
     assert "amask-compare" in text
@@ -230,18 +234,18 @@ def test_a_report_without_any_run_says_that_there_is_no_answer(tmp_path):
 
 def test_one_run_is_enough_for_a_report(tmp_path):
     run = make_run(tmp_path, "byol", "stock", 0, accuracy=60.0)
-    text = write_report([read_record(run, "byol", "stock", 0)], tmp_path, **ASKED).read_text()
+    text = write([read_record(run, "byol", "stock", 0)], tmp_path)
     assert "No arm can be compared by linear accuracy yet." in text
     assert table(text, "By linear accuracy") == {("byol", "stock"): ["60.0", "1"]}
 
 
 def test_the_same_runs_in_another_order_give_the_same_report(folder, report):
-    assert write_report(read_all(folder)[::-1], folder, **ASKED).read_text() == report
+    assert write(read_all(folder)[::-1], folder) == report
 
 
 def test_a_metric_that_no_run_has_is_refused_with_the_nearest_one(folder, tmp_path):
     with pytest.raises(UserError, match=r"Unknown score 'knn/acc2' in metrics; did you mean 'knn/acc1'\?"):
-        write_report(read_all(folder), tmp_path, **ASKED, metrics=["knn/acc2", "linear/acc1"])
+        compared(read_all(folder), ["knn/acc2", "linear/acc1"])
 
 
 def test_without_a_usual_metric_the_first_score_of_each_protocol_is_compared():
@@ -264,7 +268,7 @@ def test_the_table_for_the_terminal_has_the_same_numbers():
 def test_accuracy_over_the_hidden_area_is_drawn_where_it_was_measured(folder, tmp_path):
     scores = {"curve/acc1": 60.0, "curve/acc1_worst_area0.1": 20.0, "curve/acc1_worst_area0.4": 1.0}
     records = [replace(r, scores=r.scores | scores) for r in read_all(folder)]
-    path = write_report(records, tmp_path / "report", command="", settings=[], commit=None)
+    path = write_report(records, compared(records), tmp_path / "report", command="", settings=[], commit=None)
     assert "![Accuracy by hidden area](hidden_area.png)" in path.read_text()
     Image.open(tmp_path / "report" / "hidden_area.png").verify()
 
@@ -275,7 +279,7 @@ def test_exploitability_stands_beside_what_is_left_under_attack(folder, tmp_path
         return replace(run, scores=run.scores | ({} if run.arm == "stock" else own))
 
     records = [attacked(run, 2.0 + run.seed) for run in read_all(folder) if run.base == "byol"]
-    report = write_report(records, tmp_path, **ASKED).read_text()
+    report = write(records, tmp_path)
     rows = table(report, "Exploitability")
     assert rows["byol", "adios"] == ["3.00 ± 1.00", "0.100 ± 0.000", "0.300 ± 0.100", "37.0 ± 1.0"]
     assert ("byol", "stock") not in rows

@@ -216,15 +216,18 @@ def resolve_statistics(
     """Return the given mean and standard deviation, measuring those that are ``auto``.
 
     Raises:
-        ValueError: If one is neither ``auto`` nor a number for each channel, or a deviation is not positive.
+        ValueError: If one is neither ``auto`` nor a number for each channel, or no fraction of white.
     """
     measured = channel_statistics(images) if "auto" in (mean, std) else (mean, std)
     mean, std = (
         _stat(found if given == "auto" else given, name, images.channels)
         for found, given, name in zip(measured, (mean, std), ("mean", "std"), strict=True)
     )
-    if min(std) <= 0:
-        raise ValueError(f"Expected std to be positive, but got {std}; give fractions of white.")
+    if not all(0 <= value <= 1 for value in mean):
+        raise ValueError(f"Expected mean as fractions of white, such as [0.485, 0.456, 0.406], but got {[*mean]}.")
+    # Values within [0, 1] spread by at most 0.5, but some divide by 1 to leave them as they are.
+    if not all(0 < value <= 1 for value in std):
+        raise ValueError(f"Expected std as fractions of white, such as [0.229, 0.224, 0.225], but got {[*std]}.")
     return mean, std
 
 

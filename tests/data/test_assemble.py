@@ -50,6 +50,20 @@ def test_statistics_are_those_of_the_images_that_are_trained_on():
     assert data.mean[0] == pytest.approx(sum(numbers(data.train)) / 30 / 255)
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("mean", [123.7, 116.3, 103.5]), ("mean", [-0.1, 0.5, 0.5]), ("std", [58.4, 57.1, 57.4]), ("std", [0.2, 0.2, 0])],
+)
+def test_statistics_on_another_scale_than_fractions_of_white_are_refused(name, values):
+    with pytest.raises(ValueError, match=rf"Expected {name} as fractions of white, such as \[0\.\d+, .*{values[0]}"):
+        parts([0, 1] * 20, **{name: values})
+
+
+def test_statistics_that_leave_the_values_as_they_are_may_be_given():
+    data = parts([0, 1] * 20, mean=[0.0] * 3, std=[1.0] * 3)
+    assert (data.mean, data.std) == ((0.0,) * 3, (1.0,) * 3)
+
+
 def test_without_a_fraction_the_parts_are_as_they_were():
     data = parts([0, 1] * 20, tune_fraction=0.0)
     assert (len(data.train), numbers(data.val)) == (40, [0, 1])

@@ -1,7 +1,9 @@
 """Lists of image files, from wherever they come, as a data set."""
 
+import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -119,7 +121,7 @@ def load_files(
         settings: Settings of :func:`~amask_solo.data.assemble.assemble`.
 
     Raises:
-        UserError: If a file cannot be read.
+        UserError: If a file cannot be read, or all images to validate on are trained on.
         ValueError: If a setting is out of range.
     """
     check_image_size(image_size)
@@ -127,6 +129,8 @@ def load_files(
         raise ValueError(f"Expected load_size to be at least 1, but got {load_size}.")
     if on_error not in ("raise", "skip"):
         raise ValueError(f"Expected on_error to be 'raise' or 'skip', but got {on_error!r}.")
+    if "val" in parts:
+        _refuse_shared(parts["train"], parts["val"])
     kept = {split: choose(part, max_images, on_error=on_error, seed=seed) for split, part in parts.items()}
     train = kept["train"]
     if "val" not in kept and class_names:
@@ -146,6 +150,31 @@ def choose(part: Files, max_images: int | None, *, on_error: str, seed: int) -> 
     """Return a random subset with equal classes, of the readable files alone if others are to be skipped."""
     part = _drop_unreadable(part) if on_error == "skip" else part
     return part.select(balanced_subset(part.labels, max_images, seed=seed))
+
+
+def _refuse_shared(train: Files, val: Files) -> None:
+    """Refuse to validate on training images alone; one warning counts them if they are a part."""
+    known = set(_places(train))
+    shared = sum(place in known for place in _places(val))
+    if shared and shared == len(val.files):
+        raise UserError(
+            f"Expected images to validate on that are not trained on, but all {shared} below '{val.root}' are; give "
+            "other ones, or none to hold some out."
+        )
+    if shared:
+        warnings.warn(
+            f"{shared} of the {len(val.files)} images to validate on, below '{val.root}', are trained on too, so "
+            "scores are too high; leave them out of one of the two.",
+            stacklevel=4,
+        )
+
+
+def _places(part: Files) -> Iterator[str]:
+    """Yield where files lie, with links to folders resolved; each folder is looked up once, and no file is."""
+    real = cache(os.path.realpath)
+    for file in part.files:
+        folder, name = os.path.split(file)
+        yield f"{real(folder)}/{name}"
 
 
 def _drop_unreadable(part: Files) -> Files:

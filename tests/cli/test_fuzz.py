@@ -203,6 +203,7 @@ PRETRAIN = {
     f"{FOLDER}{{wrong}}/one": "image",
     f"{FOLDER}[a,b]": "train_path",
     f"{FOLDER}{{wrong}}/photos data.val_path=/nowhere": "/nowhere",
+    f"{FOLDER}{{wrong}}/photos data.val_path={{wrong}}/photos": "{wrong}/photos|not trained on",
     f"{FOLDER}{{wrong}}/photos data.val_fraction=2": "val_fraction|2",
     f"{FOLDER}{{wrong}}/photos data.max_images=-1": "max_images|-1",
     f"{FOLDER}{{wrong}}/photos data.labels=maybe": "labels|maybe",

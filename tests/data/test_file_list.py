@@ -83,6 +83,17 @@ def test_a_table_says_the_split_too(photos, kind):
     assert (len(data.train), len(data.val), data.class_names) == (6, 2, ["fox", "owl"])
 
 
+@pytest.mark.parametrize("path", ["a photo/{}.png", "a photo/../a photo/{}.png", "{folder}/a photo/{}.png"])
+def test_a_path_of_both_splits_is_said(photos, path):
+    again = [path.format(n, folder=photos) for n in range(4)]
+    lines = [f"a photo/{n}.png,fox,train" for n in range(4)] + [f"{file},fox,val" for file in again]
+    head = "path,label,split"
+    with pytest.raises(UserError, match=r"all 4 below .* are; give other ones"):
+        load_file_list(list=written(photos, "\n".join([head, *lines]), "all.csv"))
+    with pytest.warns(UserWarning, match="4 of the 5 images to validate on"):
+        load_file_list(list=written(photos, "\n".join([head, *lines, "a photo/7.png,fox,val"]), "all.csv"))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [

@@ -133,6 +133,27 @@ def test_a_validation_folder_of_an_unlabeled_set_has_no_labels(tmp_path):
     assert data.val.labels.tolist() == [-1, -1]
 
 
+@pytest.mark.parametrize(("val", "count"), [("set", 4), ("link", 4), ("set/../set", 4), ("set/a", 2), ("links", 2)])
+def test_validating_on_training_images_alone_is_refused(tmp_path, val, count):
+    root = labeled_tree(tmp_path / "set", classes={"a": 2, "b": 2})
+    os.symlink("set", tmp_path / "link")
+    (tmp_path / "links").mkdir()
+    os.symlink("../set/b", tmp_path / "links" / "b")
+    labels = "none" if val == "set/a" else "auto"
+    with pytest.raises(
+        UserError, match=rf"all {4 if val.endswith(('set', 'link')) else 2} below '{tmp_path / val}' are"
+    ):
+        load_image_folder(train_path=str(root), val_path=str(tmp_path / val), labels=labels, image_size=16)
+
+
+def test_some_training_images_among_those_to_validate_on_are_counted(tmp_path):
+    train, val = (labeled_tree(tmp_path / name, classes={"a": 3, "b": 3}) for name in ("train", "val"))
+    os.symlink(train / "a", val / "a" / "more")
+    with pytest.warns(UserWarning, match="3 of the 9 images to validate on, .* are trained on too") as warned:
+        data = load_image_folder(train_path=str(train), val_path=str(val), image_size=16)
+    assert (len(warned), len(data.val)) == (1, 9)
+
+
 @pytest.mark.parametrize("key", ["train_path", "val_path"])
 def test_a_missing_or_empty_folder_is_one_line_with_its_key_and_path(tmp_path, key):
     paths = {"train_path": str(labeled_tree(tmp_path / "good", classes={"a": 1, "b": 1}))}

@@ -1,5 +1,6 @@
 """Any folder of images, with or without labels."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,23 +33,31 @@ def load_image_folder(
         val_path: The folder to validate on; its classes are some of the training folder's.
         root: A folder with ``train`` and ``val``, as ImageNet's, in place of the two paths.
         classes: Which sub-folders of these to take: ``imagenet100``, or a text file of their names; by default all.
+            Folders given by path have no others, and perhaps only some.
         labels: ``auto`` takes the sub-folders as classes if there are at least two, and no image may lie beside them;
             ``none`` takes no labels.
         name: What the set is called in summaries; by default as its folder, or as the one around ``train``.
         files: Settings of :func:`~amask_solo.data.file_images.load_files`.
 
     Raises:
-        UserError: If a folder is missing or empty, or a file cannot be read.
+        UserError: If a folder is missing or empty, a file cannot be read, or two settings do not go together.
         ValueError: If a setting is out of range.
     """
+    if root is not None and (train_path, val_path) != (None, None):
+        raise UserError(
+            f"Expected data.root={root}, a folder with train and val in it, or data.train_path and data.val_path, but "
+            "got both; set the one or the others to null."
+        )
     keys = {"train": "data.train_path", "val": "data.val_path"}
     if root is not None:
         train_path, val_path, keys = f"{root}/train", f"{root}/val", dict.fromkeys(keys, "data.root")
     if train_path is None:
         raise UserError("Expected data.root=DIR, a folder with train and val in it, or data.train_path=DIR.")
-    # Folders that somebody has sorted out have the classes that they have.
-    only = read_classes(classes) if root is not None and classes else None
+    listed = read_classes(classes) if classes else None
+    only = listed if root is not None else None
     train, class_names = scan_folder(train_path, labels=labels, key=keys["train"], only=only)
+    if listed is not None and only is None:
+        _refuse_others(class_names or _sub_folders(train.root), listed, train.root)
     parts = {"train": train}
     if val_path is not None:
         parts["val"], _ = scan_folder(val_path, labels=labels, key=keys["val"], among=class_names, only=only)
@@ -56,6 +65,20 @@ def load_image_folder(
     # `train` says nothing about whose training images they are.
     name = name or (folder.parent.name if folder.name == "train" else folder.name)
     return load_files(parts, class_names, name=name, **files)
+
+
+def _refuse_others(found: Sequence[str], listed: Sequence[str], folder: Path) -> None:
+    """Refuse a folder by path of which not all sub-folders are on the list: nobody has sorted these out."""
+    if odd := sorted(set(found) - set(listed)):
+        raise UserError(
+            f"Expected only classes of the {len(listed)} of data.classes in data.train_path={folder}, but {len(odd)} "
+            f"others are there ({', '.join(odd[:5])}{', ...' if len(odd) > 5 else ''}); give data.root=DIR, a folder "
+            "with train and val in it, to leave others out, or data.classes=null to take all."
+        )
+
+
+def _sub_folders(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
 
 
 def read_classes(classes: str) -> list[str]:

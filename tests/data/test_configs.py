@@ -4,6 +4,7 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
+from amask_solo.data.image_folder import read_classes
 from amask_solo.signatures import read_arguments
 from tests.data.pictures import labeled_tree
 
@@ -27,7 +28,8 @@ def test_the_default_builds_as_it_is():
 @pytest.mark.parametrize("name", ["image_folder", "imagenet100", "imagenet100s"])
 def test_folders_build_from_their_configs(tmp_path, name):
     config = OmegaConf.load(next(path for path in CONFIGS if path.stem == name))
-    train, val = (str(labeled_tree(tmp_path / split, classes={"a": 3, "b": 3})) for split in ("train", "val"))
+    classes = dict.fromkeys(read_classes("imagenet100")[:2], 3)
+    train, val = (str(labeled_tree(tmp_path / split, classes=classes)) for split in ("train", "val"))
     data = hydra.utils.instantiate(config, train_path=train, val_path=val)
     assert data.num_classes == 2
     # Only the size that is taken from the files needs no enlarging.

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from amask_solo.augment.views import Views
 from amask_solo.configuration import config_folder, instantiate
-from amask_solo.data import ImageData
+from amask_solo.data import ImageData, load_image_folder
 from amask_solo.data.image_folder import read_classes
 from amask_solo.errors import UserError
 from amask_solo.runs.datamodule import ViewsData
@@ -188,6 +188,31 @@ def test_ones_own_list_of_classes_is_a_text_file(tmp_path):
     assert data.class_names == ["n00000000", "n01443537"]
     with pytest.raises(UserError, match="a text file or imagenet100, but got 'imagenet10'"):
         instantiate(settings("imagenet", tmp_path, classes="imagenet10"), "data")
+
+
+@pytest.mark.parametrize("settings", [{}, {"labels": "none"}])
+def test_folders_by_path_have_no_classes_beside_the_list(tmp_path, settings):
+    (tmp_path / "mine.txt").write_text("a\nb\nc\n")
+    given = {"classes": str(tmp_path / "mine.txt"), "image_size": 16, **settings}
+    labeled_tree(tmp_path / "sorted", classes={"a": 2, "c": 2})
+    data = load_image_folder(train_path=str(tmp_path / "sorted"), **given)
+    assert data.class_names == ([] if settings else ["a", "c"])
+    labeled_tree(tmp_path / "all", classes={"a": 2, "c": 2, "wolf": 2})
+    with pytest.raises(UserError, match=r"data\.train_path=.*/all, but 1 others are there \(wolf\); give data\.root="):
+        load_image_folder(train_path=str(tmp_path / "all"), **given)
+
+
+def test_a_list_of_classes_that_is_not_there_is_named_with_folders_by_path_too(tmp_path):
+    root = labeled_tree(tmp_path, classes={"a": 2, "b": 2})
+    with pytest.raises(UserError, match=r"data\.classes.*'/nowhere/typo\.txt'"):
+        load_image_folder(train_path=str(root), classes="/nowhere/typo.txt", image_size=16)
+
+
+@pytest.mark.parametrize("key", ["train_path", "val_path"])
+def test_a_root_goes_with_no_other_path(tmp_path, key):
+    imagenet(tmp_path, ["n01440764"])
+    with pytest.raises(UserError, match=rf"data\.root={tmp_path}, .* but got both"):
+        load_image_folder(root=str(tmp_path), **{key: str(tmp_path / "train")}, image_size=16)
 
 
 @pytest.mark.parametrize("name", ["imagenet", "imagenet100"])

@@ -1,6 +1,7 @@
 """A folder tree as a list of image files and their classes."""
 
 import os
+import re
 import warnings
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
@@ -15,7 +16,8 @@ from amask_solo.data.values import image_suffixes
 from amask_solo.errors import UserError
 from amask_solo.files import check_image_folder
 
-_SPLITS = {"train", "training", "val", "valid", "validation", "test"}
+_SPLIT = re.compile(r"(train|training|val|valid|validation|test)([-_]?\d+)?", re.IGNORECASE)
+"""What a folder of a split is called; COCO's have the year."""
 
 _PICTURES = {"image", "images", "img", "imgs", "jpegimages"}
 _MASKS = {"mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "segmentations", "gt"}
@@ -59,12 +61,13 @@ def scan_folder(
     if labels == "none" or only is not None:
         return _numbered(files, root, root, [] if labels == "none" else sorted(only or ()), among)
     base, classes = _find_classes(files, root, among or ())
-    if split := next((name for name in base.relative_to(root).parts if name.lower() in _SPLITS), None):
+    if split := next(filter(_SPLIT.fullmatch, base.relative_to(root).parts), None):
         inside = Path(root, *base.relative_to(root).parts[: base.relative_to(root).parts.index(split) + 1])
         raise UserError(f"Expected classes in {key}={root}, but it holds the split {split} alone; set {key}={inside}.")
-    if classes and {name.lower() for name in classes} <= _SPLITS:
+    # One such name may be that of a class, as train beside car and bus is.
+    if len(splits := [*filter(_SPLIT.fullmatch, classes)]) > 1:
         raise UserError(
-            f"Expected classes in {key}={base}, but it holds the splits {_some(classes)}; "
+            f"Expected classes in {key}={base}, but it holds the splits {_some(splits)}; "
             "set data.train_path and data.val_path to those, or data.labels=none to take all."
         )
     names = {name.lower() for name in classes}

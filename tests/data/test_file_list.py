@@ -54,6 +54,18 @@ def test_labels_that_are_numbers_are_in_the_order_of_numbers(photos):
     assert data.train.labels.tolist() == [1, 0] * 4
 
 
+@pytest.mark.parametrize("words", [("9", "10"), ("fox", "owl")])
+def test_the_label_minus_one_is_no_label_and_no_class(photos, words):
+    lines = [f"a photo/{n}.png,{label}" for n, label in enumerate([*words, -1, *words, " -1"])]
+    data = load_file_list(list=written(photos, "\n".join(["path,label", *lines]), "all.csv"), val_fraction=0.0)
+    assert (data.class_names, data.train.labels.tolist()) == ([*words], [0, 1, -1, 0, 1, -1])
+
+
+def test_images_that_are_all_without_label_have_no_classes(photos):
+    data = load_file_list(list=written(photos, "\n".join(rows(range(4), classes=("-1", "-1")))))
+    assert (data.labeled, data.train.labels.tolist()) == (False, [-1] * 4)
+
+
 def test_a_second_list_and_another_root_may_be_given(photos, tmp_path_factory):
     lists = tmp_path_factory.mktemp("lists")
     train, val = written(lists, "\n".join(rows(range(6)))), written(lists, "\n".join(rows([6, 7])), "val.txt")
@@ -81,6 +93,60 @@ def test_a_table_says_the_split_too(photos, kind):
         file = written(photos, "\n".join(lines), f"all.{kind}")
     data = load_file_list(list=str(file))
     assert (len(data.train), len(data.val), data.class_names) == (6, 2, ["fox", "owl"])
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_columns_may_be_in_upper_case(photos, kind):
+    if kind == "parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        columns = dict(zip(("PATH", "Label", "Split "), zip(*TABLE, strict=True), strict=True))
+        parquet.write_table(pyarrow.table(columns), photos / "all.parquet")
+    else:
+        written(photos, "\n".join(map(",".join, [("PATH", "Label", "Split "), *TABLE])), "all.csv")
+    data = load_file_list(list=str(photos / f"all.{kind}"))
+    assert (len(data.train), len(data.val), data.class_names) == (6, 2, ["fox", "owl"])
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("path,class,Split", r"data\.list=.*all\.csv has no column label, and these are not read: class\. Rename"),
+        ("path,lable,split", r"no column label, and these are not read: lable; did you mean 'lable'\? Rename"),
+        ("path,label,part", r"no column split, and these are not read: part"),
+        ("path,class,part", r"no column label and no column split, and these are not read: class, part"),
+    ],
+)
+def test_columns_that_are_not_read_are_named_if_one_is_missing(photos, head, said):
+    file = written(photos, "\n".join([head, *map(",".join, TABLE)]), "all.csv")
+    with pytest.warns(UserWarning, match=said) as warned:
+        load_file_list(list=file)
+    assert len(warned) == 1
+
+
+def test_further_columns_do_no_harm_and_are_not_missed_where_nobody_asks(photos):
+    lines = [f"a photo/{n}.png,{n}" for n in range(8)]
+    load_file_list(
+        list=written(
+            photos, "\n".join(["path,width,label,split", *(f"a photo/{n}.png,16,a,train" for n in range(8))]), "all.csv"
+        )
+    )
+    train, val = (
+        written(photos, "\n".join(["path,width", *part]), f"{n}.csv") for n, part in enumerate((lines[:6], lines[6:]))
+    )
+    data = load_file_list(list=train, val_list=val, labels="none")
+    assert (len(data.train), len(data.val)) == (6, 2)
+
+
+def test_rows_of_unknown_splits_are_counted(photos):
+    splits = ("train", "train", "train", "Dev", "holdout", "dev", "val", "")
+    lines = [f"a photo/{n}.png,fox,{split}" for n, split in enumerate(splits)]
+    with pytest.warns(
+        UserWarning, match=r"Left out 3 of 8 rows of data\.list=.*split\(s\) dev, holdout; those"
+    ) as warned:
+        data = load_file_list(list=written(photos, "\n".join(["path,label,split", *lines]), "all.csv"))
+    assert (len(warned), len(data.train), len(data.val)) == (1, 4, 1)
 
 
 @pytest.mark.parametrize("path", ["a photo/{}.png", "a photo/../a photo/{}.png", "{folder}/a photo/{}.png"])

@@ -207,4 +207,10 @@ def _check_schedule(cfg: DictConfig) -> None:
         )
     if cfg.scheduler.name == "step" and not rules.several(rules.whole(1)).holds(cfg.scheduler.lr_decay_steps):
         raise UserError("scheduler.name=step needs scheduler.lr_decay_steps=[EPOCH,...].")
+    start = OmegaConf.select(cfg, "adversary.start_epoch")
+    if rules.is_whole(start) and start >= cfg.max_epochs:
+        raise UserError(
+            f"Expected adversary.start_epoch below max_epochs={cfg.max_epochs}, but got {start}; nothing would ever be "
+            "hidden. Start earlier, or train longer."
+        )
     check_warmup(cfg)

@@ -132,6 +132,7 @@ PRETRAIN = {
     "hard_views=adversarial_pixels adversary.hard_views.eps=-1": "adversary.hard_views|-1",
     "hard_views=cutmix masker=sequential adversary.hard_views.masker.alpha=0": "adversary.hard_views|alpha|0",
     "adversary.share=null": "adversary.share|number",
+    "adversary.start_epoch=1": "adversary.start_epoch|max_epochs=1",
     "adversary.steps=2.5": "adversary.steps|whole number|2.5",
     "adversary.memory_efficient=off_": "adversary.memory_efficient|true or false",
     "masker=sequential adversary.masker.projection={_target_:amask_solo.projections.Softmax}": "projection|Softmax",

@@ -104,6 +104,7 @@ def test_what_works_passes(changes):
         ((*VIT, "masker=sequential_patches", "++backbone.kwargs.patch_size=8"), "patch_size=8, as the backbone's"),
         (("backbone.name=resnet34",), "If timm has it, then .*timm/resnet34"),
         (("data.num_train=16", "optimizer.batch_size=32"), "num_train of at least optimizer.batch_size=32"),
+        (("max_epochs=3", "++adversary.start_epoch=3"), "start_epoch below max_epochs=3, but got 3"),
         (("++trainer.overfit_batches=2",), "data.max_images=N trains on few"),
         (("++trainer.enable_checkpointing=false",), "save_every=N"),
         (("++trainer.limit_train_batches=0",), "limit_train_batches to be a number above 0"),
@@ -132,6 +133,10 @@ def test_what_works_passes(changes):
 def test_what_does_not_go_together_is_refused(changes, words):
     with pytest.raises(UserError, match=words):
         check(*changes)
+
+
+def test_the_last_epoch_may_be_the_first_with_masks():
+    check_values_and_names(composed("pretrain", ["run_folder=none", "max_epochs=3", "++adversary.start_epoch=2"]))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Checks of a method against batch, data, views and optimizer, and of its backbone against views, stem and masker."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pkgutil import resolve_name
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -122,6 +123,21 @@ def optimizer_kwargs(cfg: DictConfig) -> dict[str, Any]:
     kept = {key: value for key, value in kwargs.items() if key in takes[cfg.name]}
     check_keys({"_target_": OPTIMIZERS[cfg.name], **kept}, "optimizer.kwargs")
     return kept
+
+
+def check_optimizer(cfg: DictConfig) -> None:
+    """Make the optimizer once, of a single weight, since only its class knows all that it refuses; imports torch.
+
+    Raises:
+        UserError: As :func:`optimizer_kwargs`, or if the optimizer refuses a value.
+    """
+    import torch
+
+    kwargs, weight = optimizer_kwargs(cfg), torch.nn.Parameter(torch.zeros(1))
+    try:
+        resolve_name(OPTIMIZERS[cfg.name])([weight], lr=cfg.lr, weight_decay=cfg.weight_decay, **kwargs)
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"optimizer.name={cfg.name} refuses its optimizer.kwargs={kwargs}: {error}") from error
 
 
 def check_backbone(cfg: DictConfig, sizes: Collection[int]) -> None:

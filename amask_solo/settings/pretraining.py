@@ -13,7 +13,7 @@ from amask_solo.hosts.methods import by_name
 from amask_solo.hosts.names import BACKBONES, OPTIMIZERS, SCHEDULERS, check_timm, is_timm
 from amask_solo.hosts.refusals import check, check_backbone_name, check_warmup, no_logits, refuse_missing
 from amask_solo.layout import PREFIX
-from amask_solo.settings.method import check_backbone, optimizer_kwargs, patch_side
+from amask_solo.settings.method import check_backbone, check_optimizer, patch_side
 from amask_solo.settings.trainer import check_arguments, check_trainer
 from amask_solo.signatures import read_declared
 
@@ -104,6 +104,7 @@ def check_values_and_names(cfg: DictConfig) -> None:
     check_trainer(cfg.trainer)
     _check_data(cfg)
     _check_schedule(cfg)
+    _check_teacher(cfg)
     refuse_missing()
     sizes = _view_sizes(cfg)
     if not is_timm(cfg.backbone.name):
@@ -129,7 +130,7 @@ def check_imported(cfg: DictConfig) -> None:
         UserError: If a constructor refuses its arguments, if tokens are to be dropped but the masks do not fit that,
             or if optimizer, backbone, method or trainer do not exist or refuse an argument.
     """
-    optimizer_kwargs(cfg.optimizer)
+    check_optimizer(cfg.optimizer)
     game = None
     if cfg.method.startswith(PREFIX):
         from amask_solo.masked.settings import build_settings
@@ -214,3 +215,12 @@ def _check_schedule(cfg: DictConfig) -> None:
             "hidden. Start earlier, or train longer."
         )
     check_warmup(cfg)
+
+
+def _check_teacher(cfg: DictConfig) -> None:
+    taus = cfg.get("momentum")
+    if isinstance(taus, DictConfig) and {"base_tau", "final_tau"} <= set(taus) and taus.final_tau < taus.base_tau:
+        raise UserError(
+            f"Expected momentum.final_tau of at least momentum.base_tau={taus.base_tau}, but got {taus.final_tau}; the "
+            "teacher only gets slower. Raise the one, or lower the other."
+        )

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from amask_solo.configuration import check_rules, check_types, target_arguments
 from amask_solo.errors import UserError, unknown_key
-from amask_solo.rules import AT_LEAST_0, POSITIVE, Rule, is_whole, one_of, or_null
+from amask_solo.rules import AT_LEAST_0, POSITIVE, Rule, is_whole, one_of, or_null, whole
 
 SET_BY_US = frozenset(
     {"max_epochs", "accumulate_grad_batches", "default_root_dir", "logger", "callbacks", "plugins"}
@@ -42,6 +42,7 @@ RULES = {
     "strategy": or_null(one_of(*STRATEGIES)),
     "limit_train_batches": or_null(POSITIVE),
     "gradient_clip_val": or_null(AT_LEAST_0),
+    "check_val_every_n_epoch": or_null(whole(1)),
     "devices": or_null(
         Rule(
             "auto, a number of devices (-1 for all), or a list of their numbers",

@@ -96,6 +96,7 @@ PRETRAIN = {
     "optimizer.name=[sgd]": "optimizer.name",
     "optimizer.kwargs.momentun=0.9": "momentun|did you mean 'momentum'",
     "optimizer.kwargs.momentum=many": "momentum|many",
+    "optimizer.name=adamw optimizer.kwargs.betas=[0.9,2]": "optimizer.kwargs|betas|2",
     "scheduler.name=cosine": "cosine|warmup_cosine",
     "scheduler.name=step": "lr_decay_steps",
     "scheduler.name=step scheduler.lr_decay_steps=[a]": "lr_decay_steps",
@@ -161,6 +162,7 @@ PRETRAIN = {
     "method_kwargs.proj_hidden_dim=0": "method_kwargs.proj_hidden_dim|0",
     "method_kwargs=3": "method_kwargs",
     "momentum.base_tau=2": "momentum.base_tau|2",
+    "method=byol momentum.final_tau=0.9": "momentum.final_tau|momentum.base_tau=0.99",
     "momentum.base_tau=high": "momentum.base_tau|high",
     "backbone.name=resnet19": "resnet19|did you mean 'resnet18'",
     "backbone.name=null": "backbone.name",
@@ -192,6 +194,7 @@ PRETRAIN = {
     "trainer.precison=32": "did you mean 'precision'",
     "trainer.max_time=soon": "trainer",
     "trainer.limit_train_batches=-1": "trainer",
+    "trainer.check_val_every_n_epoch=0": "trainer.check_val_every_n_epoch|0",
     "trainer.log_every_n_steps=x": "trainer",
     # what is missing, or is not what is expected there
     "data=image_folder": "data.train_path",

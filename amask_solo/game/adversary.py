@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from amask_solo._types import BaseLoss, Images, Masks, Scalar, Views
+from amask_solo.game.distributed import average_gradients, same_on_all_ranks
 from amask_solo.game.game import Game
 from amask_solo.game.updates import Board, Reversal, Turn, UpdateRule
 from amask_solo.occlusion import pixels
@@ -149,7 +150,11 @@ class Adversary(nn.Module):
         return step % self.every == 0 and bool(self.learned())
 
     def start(self) -> None:
-        """Make the optimizer, with the state from :meth:`resume`, once the parameters are on their device."""
+        """Make the masker equal in all processes, and its optimizer, once the parameters are on their device.
+
+        The optimizer gets the state from :meth:`resume`.
+        """
+        same_on_all_ranks(self)
         resumed, self._resumed = self._resumed, None
         if not self.learned():
             return
@@ -185,8 +190,9 @@ class Adversary(nn.Module):
 
         Args:
             views: The clean views, ``(B, C, H, W)`` each, on the device of the adversary.
-            loss: The objective as a function of the views. It is called once for each entry of the game's sum, and
-                again in each turn of the masker's own; batch statistics see every call.
+            loss: The objective as a function of the views. It is called once for each entry of the game's sum, again
+                in each turn of the masker's own, and before each entry once for each step of an attack
+                (:class:`~amask_solo.hard_views.AdversarialPixels`); batch statistics and queues see every call.
             sides: The indexes of the masked views, unless the game has pairs, which say it.
             generator: Source of randomness for masks and fill, on that device.
 
@@ -214,14 +220,20 @@ class Adversary(nn.Module):
 
         Args:
             progress: The share of training that is over, for ``schedule`` and ``warmup``; NaN if it has no set end.
-            apply: Steps an optimizer, for example through a gradient scaler.
+            apply: Steps an optimizer. If the objective was scaled by a gradient scaler, this must be ``scaler.step``.
 
         Raises:
-            ValueError: If the masker should have its gradients from the objective, and has none.
+            ValueError: If the masker should have its gradients from the objective, and has none; or if it has turns of
+                its own, whose gradients no scaler has scaled, and ``apply`` is a scaler's.
         """
         board, self._board = self._board, None
         if board is None:
             return
+        if self.plays_again and isinstance(getattr(apply, "__self__", None), torch.amp.GradScaler):
+            raise ValueError(
+                "Expected update=Reversal() and steps=1 with a gradient scaler, which serves one backward pass a step; "
+                "take those, or bfloat16, which needs no scaler."
+            )
         if not self.two_turns and all(p.grad is None for p in self.learned()):
             raise ValueError(
                 "Expected turn.objective.backward() between play and step, but the masker got no gradient; descend on "
@@ -237,14 +249,17 @@ class Adversary(nn.Module):
             self.move(progress, apply)
 
     def move(self, progress: float, apply: Callable[[torch.optim.Optimizer], Any]) -> None:
-        """Update the masker by its accumulated gradients; the arguments are those of :meth:`step`."""
+        """Update the masker by its gradients, averaged over all processes; the arguments are those of :meth:`step`."""
         if self.optimizer is None or all(p.grad is None for p in self.learned()):
             return
+        average_gradients(self.learned())
         factor = schedule_factor(progress, schedule=self.schedule, warmup=self.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = factor * group["base_lr"]
         apply(self.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
+        # Within a context of autocast, further turns would take copies of the weights as they were before.
+        torch.clear_autocast_cache()
 
     def optimizer_state(self) -> dict[str, Any]:
         """Return the optimizer's state as tensors and plain containers."""

@@ -31,7 +31,6 @@ from amask_solo.hosts.optimizers import end_early
 from amask_solo.hosts.refusals import refuse_side, refuse_unmaskable
 from amask_solo.localisers.backbone import lend_backbone, lend_clock, lend_localiser
 from amask_solo.masked.clean_view import encode_once, in_memory_format
-from amask_solo.masked.distributed import average_gradients, same_on_all_ranks
 from amask_solo.masked.loss import HostLoss, Step
 from amask_solo.masked.negatives import refuse_negatives
 from amask_solo.masked.settings import build_settings, check_precision
@@ -147,7 +146,6 @@ class Masked(LightningModule):
                 self._move()
 
     def _move(self) -> None:
-        average_gradients(self.adversary.learned())
         steps = self.trainer.estimated_stepping_batches
         progress = self.global_step / steps if 0 < steps < math.inf else math.nan
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
@@ -225,7 +223,6 @@ class Masked(LightningModule):
         super().on_fit_start()
         check_precision(self.adversary, self.trainer.precision)
         self._seed, self.step = torch.initial_seed(), None
-        same_on_all_ranks(self.adversary)
         self.adversary.start()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

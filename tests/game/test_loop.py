@@ -1,12 +1,13 @@
 """The game in a training loop without a host: one call a step, and the two players' gradients are right."""
 
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.nn import functional as F
 
 import amask_solo
@@ -115,6 +116,73 @@ def test_a_step_without_the_backward_pass_of_the_objective_is_refused():
     adversary.zero_grad()  # as a whole module's `zero_grad` does that contains the adversary
     with pytest.raises(ValueError, match=r"Expected turn\.objective\.backward\(\)"):
         adversary.step()
+
+
+@pytest.mark.parametrize(("update", "steps"), [(Alternating, 1), (Reversal, 2)])
+def test_a_gradient_scaler_is_refused_where_the_masker_has_turns_of_its_own(update, steps):
+    encoder, adversary = networks(update, steps=steps)
+    scaler = torch.amp.GradScaler("cpu")
+    scaler.scale(adversary.play(two_views(), distance(encoder)).objective).backward()
+    with pytest.raises(ValueError, match=r"Expected update=Reversal.* with a gradient scaler"):
+        adversary.step(apply=scaler.step)
+
+
+def test_with_a_gradient_scaler_the_masker_moves_as_without():
+    moved = []
+    for scaler in (None, torch.amp.GradScaler("cpu")):
+        encoder, adversary = networks(Reversal)
+        objective = adversary.play(two_views(), distance(encoder)).objective
+        (scaler.scale(objective) if scaler else objective).backward()
+        adversary.step(apply=scaler.step if scaler else lambda optimizer: optimizer.step())
+        moved.append(copied(adversary.masker))
+    assert all(torch.allclose(*pair) for pair in zip(*moved, strict=True))
+
+
+@pytest.mark.parametrize(("update", "steps"), [(Alternating, 2), (Reversal, 3)])
+def test_under_autocast_each_turn_sees_the_move_before_it(update, steps):
+    """Autocast keeps copies of the weights, which would be those before the first move."""
+    found = []
+    for cached in (False, True):
+        encoder, adversary = networks(update, steps=steps)
+        encoder.float()
+        adversary.float()
+        views = [view.float() for view in two_views()]
+        with torch.autocast("cpu", torch.bfloat16, cache_enabled=cached):
+            adversary.play(views, distance(encoder)).objective.backward()
+            adversary.step()
+        found.append(copied(adversary.masker))
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+
+
+def _play_on_own_images(rank, meeting, update, steps, said):
+    distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    encoder, adversary = networks(update, steps=steps)
+    with torch.no_grad():
+        for parameter in adversary.parameters():
+            parameter.add_(0.01 * rank)
+    for step in range(3):
+        generator = torch.Generator().manual_seed(2 * step + rank)
+        views = list(torch.randn(2, 4, 3, 16, 16, dtype=torch.float64, generator=generator))
+        adversary.play(views, distance(encoder)).objective.backward()
+        adversary.step()
+    said.put([p.tolist() for p in copied(adversary.masker)])
+    distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(("update", "steps"), [(Reversal, 1), (Reversal, 2), (Alternating, 1)])
+def test_the_maskers_of_two_processes_stay_equal(tmp_path, update, steps):
+    fork = multiprocessing.get_context("fork")
+    said = fork.SimpleQueue()
+    asked = (str(tmp_path / "meeting"), update, steps, said)
+    processes = [fork.Process(target=_play_on_own_images, args=(rank, *asked)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    first, second = said.get(), said.get()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert first == second
+    assert first != [p.tolist() for p in copied(networks(update)[1].masker)]
 
 
 def test_what_takes_a_host_is_refused():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import distributed, nn
 
-from amask_solo.masked import distributed as ours
+from amask_solo.game import distributed as ours
 
 
 @pytest.fixture

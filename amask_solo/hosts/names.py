@@ -16,6 +16,13 @@ OPTIMIZERS = {
 }
 """The host's name of an optimizer -> its class."""
 
+STATISTICS = {
+    "cifar10": {"mean": [0.4914, 0.4822, 0.4465], "std": [0.2470, 0.2435, 0.2616]},
+    "cifar100": {"mean": [0.5071, 0.4865, 0.4409], "std": [0.2673, 0.2564, 0.2762]},
+    "stl10": {"mean": [0.4914, 0.4823, 0.4466], "std": [0.247, 0.243, 0.261]},
+}
+"""The data sets that the host's own scripts normalize by numbers of their own; others have ImageNet's by default."""
+
 SCHEDULERS = ("warmup_cosine", "step", "none")
 RESNETS = ("resnet18", "resnet50")
 SIZES = ("tiny", "small", "base", "large")

@@ -18,6 +18,7 @@ from amask_solo.configuration import (
 from amask_solo.errors import UserError
 from amask_solo.game.adversary import Adversary
 from amask_solo.game.game import Game
+from amask_solo.hosts.names import STATISTICS
 from amask_solo.layout import PARTS
 
 OPTIMIZER = {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 1e-3}
@@ -130,7 +131,8 @@ def _build(cfg: DictConfig, part: str, choice: Any) -> Any:
     # Interpolations in a part's file refer to the whole configuration (a ViT's patch size).
     whole: Any = OmegaConf.merge({k: v for k, v in cfg.items() if k != "adversary"}, {part: chosen})
     data, where = cfg.get("data") or {}, f"adversary.{part}"
-    pixels = {key: list(data[key]) for key in ("mean", "std") if OmegaConf.is_list(data.get(key))}
+    given = {key: list(data[key]) for key in ("mean", "std") if OmegaConf.is_list(data.get(key))}
+    pixels = STATISTICS.get(data.get("dataset"), {}) | given
     node = OmegaConf.to_container(whole[part], resolve=True)
     return instantiate(OmegaConf.create(_told(node, pixels, where)), where)
 

@@ -3,7 +3,9 @@
 import pytest
 import torch
 from lightning.pytorch import Callback
+from omegaconf import OmegaConf
 from torch.nn import functional as F
+from torchvision.transforms import Normalize
 
 from amask_solo._types import WeightedViews
 from amask_solo.hard_views import AdversarialPixels, Beside, Chain, CutMix
@@ -34,6 +36,12 @@ ALL = node(
         "cutmix": node(CutMix, masker=node(RandomMasker, area=0.25)),
         "clean": node(Chain),
     },
+)
+
+
+DRAWN = ("color_jitter", "grayscale", "gaussian_blur", "solarization", "equalization", "horizontal_flip")
+NOTHING_DRAWN = OmegaConf.create(
+    {"rrc": {"enabled": False}, "crop_size": 32} | {name: {"enabled": False, "prob": 0.0} for name in DRAWN}
 )
 
 
@@ -217,6 +225,15 @@ def test_the_data_s_own_mean_and_std_are_used_unless_others_are_given():
     own = node(AdversarialPixels, mean=[0.4, 0.4, 0.4], std=[0.2, 0.2, 0.2])
     attack = played("simclr", own, **data).adversary.game.hard_views
     torch.testing.assert_close(attack.std.flatten(), torch.full((3,), 51.0))
+
+
+@pytest.mark.parametrize("name", ["cifar10", "stl10"])
+def test_in_the_host_s_own_scripts_the_mean_and_std_are_those_of_the_data_set(name):
+    attack = played("simclr", ALL, **{"data.dataset": name}).adversary.game.hard_views.parts["adversarial"]
+    by_the_host = pytest.importorskip("solo.data.pretrain_dataloader").build_transform_pipeline(name, NOTHING_DRAWN)
+    (normalize,) = [step for step in by_the_host.transforms if isinstance(step, Normalize)]
+    for ours, theirs in ((attack.mean, normalize.mean), (attack.std, normalize.std)):
+        torch.testing.assert_close(ours.flatten(), 255 * torch.tensor(theirs))
 
 
 @pytest.mark.parametrize("name", [n for n in ("simclr", "byol", "ressl", "wmse") if n in METHODS])

@@ -8,6 +8,7 @@ import torch
 
 from amask_solo._random import stream
 from amask_solo.data import ImageSet
+from amask_solo.data.base import ObjectMasks
 from amask_solo.errors import UserError
 from amask_solo.evaluation.disturbances import (
     CORRUPTIONS,
@@ -41,9 +42,10 @@ class Robustness(Protocol):
 
     If the validation images have object masks, their objects are pasted onto the backgrounds of other images, from
     which the objects are removed. With a background of the same class, only the traces of pasting can hurt. A further
-    loss with a background of another class shows how much the classifier relies on backgrounds. Images with an empty or
-    full mask are left out. The backgrounds follow Xiao et al. with two differences: their "mixed-rand" backgrounds may
-    be of the same class, and they fill removed objects with tiles of the background, where we use its mean color.
+    loss with a background of another class shows how much the classifier relies on backgrounds. Void pixels count as
+    object here, for the rims of objects are among them. Images with an empty or full mask are left out. The backgrounds
+    follow Xiao et al. with two differences: their "mixed-rand" backgrounds may be of the same class, and they fill
+    removed objects with tiles of the background, where we use its mean color.
 
     Args:
         areas: The hidden shares of the images, in (0, 1).
@@ -139,7 +141,7 @@ class Robustness(Protocol):
 def _on_backgrounds(subject: Subject, images: ImageSet, score: Score) -> dict[str, float]:
     if images.masks is None:
         return {}
-    hidden = images.masks.flatten(1)
+    hidden = _cut_outs(images).flatten(1)
     shown = images.select((hidden.any(dim=1) & ~hidden.all(dim=1)).nonzero()[:, 0])
     if len(shown.labels.unique()) < 2:
         return {}
@@ -155,6 +157,11 @@ def _on_backgrounds(subject: Subject, images: ImageSet, score: Score) -> dict[st
 
 
 def _with_objects(subject: Subject, images: ImageSet) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    masks = images.objects().split(subject.batch_size)
+    masks = _cut_outs(images).split(subject.batch_size)
     for (pixels, _), objects in zip(subject.batches(images), masks, strict=True):
         yield pixels, objects.to(pixels.device)
+
+
+def _cut_outs(images: ImageSet) -> ObjectMasks:
+    # In the void around an object lies its own rim, which would show before the other background.
+    return images.objects() if images.void is None else images.objects() | images.void

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
@@ -81,6 +82,56 @@ def test_the_object_on_the_other_background_is_removed():
         images.images[shifted] = images.images[shifted].roll(8, dims=-1)
     scores = score(Look(slice(0, SIZE)), data)
     assert scores["acc1_other_background"] == 100.0
+
+
+class Witness(Look):
+    """Keeps what it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__(slice(0, SIZE))
+        self.shown = []
+
+    def forward(self, images):
+        self.shown.append(images)
+        return super().forward(images)
+
+
+def with_rims(data: ImageData) -> ImageData:
+    """Make a ring of void of the rims of the objects and what touches them, as in Pascal VOC."""
+    for images in (data.train, data.val):
+        outer, around = (F.max_pool2d(m.float(), 3, stride=1, padding=1).bool() for m in (images.masks, ~images.masks))
+        images.masks, images.void = ~around, outer & around
+    return data
+
+
+def test_no_rim_of_the_object_on_the_other_background_is_left():
+    witness = Witness()
+    score(witness, with_rims(squares(background=False)))
+    for view in witness.shown[2:]:  # the backgrounds: of the same class, another, none
+        for kind in (0, 1):
+            shades, counts = view[kind::2, 0].unique(return_counts=True)
+            assert len(shades) == 2  # gray and its own
+            assert counts.min() == 20 * 4 * 4
+
+
+def noisy_squares(count, *, seed):
+    """Draw squares of a shade that varies within the class, before noise that tells nothing."""
+    draw = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 2
+    masks = torch.zeros(count, 1, SIZE, SIZE, dtype=torch.bool)
+    masks[..., 4:12, 4:12] = True
+    shade = 108 + 40 * labels + 40 * torch.randn(count, generator=draw)
+    noise = torch.randint(120, 137, (count, 3, SIZE, SIZE), generator=draw)
+    return ArrayImages(torch.where(masks, shade[:, None, None, None], noise).clamp(0, 255).byte(), labels, masks)
+
+
+@pytest.mark.parametrize("ring", [False, True])
+def test_backgrounds_that_tell_nothing_leave_no_gap_with_or_without_void(ring):
+    parts = [noisy_squares(600, seed=seed) for seed in (0, 1)]
+    data = ImageData(*parts, 2, ["dark", "bright"], (0.5,) * 3, (0.25,) * 3, SIZE, "noisy")
+    scores = score(Look(slice(0, SIZE)), with_rims(data) if ring else data)
+    assert 60 < scores["acc1"] < 80  # so there is room for a gap
+    assert abs(scores["background_gap"]) < 2
 
 
 def test_occlusion_that_hides_what_is_looked_at_costs_accuracy_as_it_grows():

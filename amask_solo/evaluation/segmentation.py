@@ -27,13 +27,14 @@ class Segmentation(Protocol):
     The probe is a 1x1 convolution on the standardized features that scores the classes at every position, that is a
     logistic regression. A stock ResNet leaves 2 x 2 positions of an image of 64 pixels, which show no shape; there,
     each position scores r x r parts of its cell, with the smallest r that makes ``resolution`` scores a side. With
-    :math:`c` the share of a part that the object covers, the probe minimizes
+    :math:`c` the share of the object in what is known of a part, the probe minimizes
 
     .. math:: -\operatorname{mean} \left( c \log p + (1 - c) \log (1 - p) \right)
         + \tfrac{\lambda}{2 r^2} \lVert W \rVert^2,
 
-    which is convex: nothing is drawn at random. Where the data have several classes of pixels, the first term is the
-    cross entropy of the shares of all classes. Scores are enlarged bilinearly to the size of the validation images.
+    which is convex: nothing is drawn at random. Void pixels are not known, and a part weighs as much as is known of it.
+    Where the data have several classes of pixels, the first term is the cross entropy of the shares of all classes.
+    Scores are enlarged bilinearly to the size of the validation images.
 
     Probing frozen maps with a 1x1 convolution is usual; the parts are ours. Sequential adversarial masking reports
     segmentation on Pascal VOC; of that work only the abstract was at hand, so that its recipe is unknown. Published
@@ -115,7 +116,8 @@ class Segmentation(Protocol):
         def loss() -> Scalar:
             logits = features @ weight + bias
             if classes == 1:
-                entropy = F.binary_cross_entropy_with_logits(logits, targets, weight=counted)
+                known = targets / counted.clamp_min(1e-6)  # of wholly void parts, which weigh nothing, 0
+                entropy = F.binary_cross_entropy_with_logits(logits, known, weight=counted)
             else:  # of void parts, the shares of the classes sum to less than one
                 entropy = F.cross_entropy(logits.unflatten(1, (classes, -1)), targets.unflatten(1, (classes, -1)))
             return entropy + classes * self.weight_decay / 2 * weight.square().sum(dim=0).mean()

@@ -100,6 +100,28 @@ def test_void_pixels_are_neither_learned_from_nor_scored(split):
     assert Segmentation(weight_decay=1e-6)(made)["miou"] < 90
 
 
+@pytest.mark.parametrize("cell", [8, 16])
+def test_a_void_border_makes_no_object_smaller(cell):
+    """One score tells two kinds of pixels apart as the softmax does beside a third kind that never occurs."""
+    parts = []
+    for count, seed in ((64, 0), (32, 1)):
+        made = painted(count, visible=True, size=96, seed=seed)
+        outer, around = (F.max_pool2d(m.float(), 5, stride=1, padding=2).bool() for m in (made.masks, ~made.masks))
+        void = outer & around
+        segments = (~around).byte().masked_fill(void, 255)
+        parts.append(ArrayImages(made.images, made.labels, ~around, void, segments=segments))
+    one, several = (
+        Segmentation(weight_decay=1e-3)(
+            Subject(
+                Backbone(Pooled(cell)), ImageData(*parts, 1, [], (0.5,) * 3, (0.25,) * 3, 96, "p", segment_names=names)
+            )
+        )
+        for names in ((), CLASSES)
+    )
+    assert one["miou"] == pytest.approx(several["miou"], abs=1)
+    assert one["pixel_acc"] == pytest.approx(several["pixel_acc"], abs=1)
+
+
 def test_a_map_that_shows_nothing_is_no_better_than_the_mean_mask():
     scores = Segmentation()(subject(visible=False, cell=4))
     assert scores["miou"] < scores["miou_mean_mask"] + 3

@@ -1,6 +1,7 @@
 """A linear classifier on frozen features, fitted once they are known: seconds, not epochs of images."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +40,8 @@ class Linear(Protocol):
         epochs: How often ``sgd`` sees each image.
         fraction: How many labels are used. A share in (0, 1] is drawn as by
             :class:`~amask_solo.evaluation.trained.FineTune`. A text file, such as the published ones of 1 % and 10 % of
-            ImageNet, has the names of the images, one a line, with or without their folders.
+            ImageNet, has the names of the images, one a line, with or without their folders; images of several folders
+            that are named alike need them.
     """
 
     needs = ("labels",)
@@ -151,7 +153,7 @@ def pick_share(images: ImageSet, share: Share, *, seed: int) -> Picks:
     """Return which of the training images have their labels used: a balanced share, or those in a list of files.
 
     Raises:
-        UserError: If the list is missing or has none of the images.
+        UserError: If the list is missing, has none of the images, or one of its names fits several of them.
     """
     if not isinstance(share, str):
         classes = len(images.labels.unique())
@@ -159,8 +161,33 @@ def pick_share(images: ImageSet, share: Share, *, seed: int) -> Picks:
     file = expanded(share)
     if not file.is_file():
         raise UserError(f"Expected fraction to be a share above 0, up to 1, or a list of files, but got {share!r}.")
-    listed = {Path(line.strip()).name for line in file.read_text().splitlines()} - {""}
-    picks = [place for place, name in enumerate(images.names or ()) if Path(name).name in listed]
+    lines, names = {line.strip() for line in file.read_text().splitlines()} - {""}, images.names or ()
+    found = _find_files(lines, names)
+    for line, places in found.items():
+        if len(places) > 1:
+            first, second, *_ = (names[place] for place in places)
+            raise UserError(
+                f"'{line}' in '{file}' fits {len(places)} of the training images, such as '{first}' and '{second}'; "
+                "give the folder of each."
+            )
+    picks = sorted({place for places in found.values() for place in places})
     if not picks:
-        raise UserError(f"None of the {len(listed)} files in '{file}' is among the {len(images)} training images.")
+        raise UserError(f"None of the {len(lines)} files in '{file}' is among the {len(images)} training images.")
     return torch.tensor(picks)
+
+
+def _find_files(lines: Iterable[str], names: Sequence[str]) -> dict[str, list[int]]:
+    """Return the places of the images whose paths end with each line, or of the only one with its base name.
+
+    What a line has above the folders of the images themselves does not count.
+    """
+    deepest = max((len(Path(name).parts) for name in names), default=1)
+    ends = {line: Path(line).parts[-deepest:] for line in lines}
+    wanted = {*ends.values()} | {end[-1:] for end in ends.values()}
+    depths, places = {len(end) for end in wanted}, defaultdict(list)
+    for place, name in enumerate(names):
+        parts = Path(name).parts
+        for end in {parts[-depth:] for depth in depths} & wanted:
+            places[end].append(place)
+    alone = {end: found for end, found in places.items() if len(found) == 1}
+    return {line: places[end] or alone.get(end[-1:], []) for line, end in ends.items()}

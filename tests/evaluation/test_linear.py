@@ -206,6 +206,19 @@ def test_a_published_list_says_which_images_have_a_label(scattered, tmp_path):
             Linear(fraction=str(tmp_path / wrong))(scattered)
 
 
+@pytest.mark.parametrize("above", ["", "./", "/data/train/"])
+def test_files_named_alike_are_told_apart_by_their_folders(scattered, tmp_path, above):
+    images, file = scattered.labeled("train"), tmp_path / "few.txt"
+    images.names = [f"{folder}/{number:04}.jpg" for number in range(100) for folder in ("cat", "cow", "dog", "pig")]
+    file.write_text("".join(f"{above}{folder}/0001.jpg\n" for folder in ("cat", "dog", "pig", "fish")))
+    assert pick_share(images, str(file), seed=0).tolist() == [4, 6, 7]
+    file.write_text("cat/0002.jpg\n0001.jpg\n")
+    with pytest.raises(
+        UserError, match=r"'0001.jpg' in .*few.txt' fits 4 .*'cat/0001.jpg' and 'cow/0001.jpg'; .* folder"
+    ):
+        pick_share(images, str(file), seed=0)
+
+
 def with_variants(subject: Subject, **variants) -> Subject:
     return replace(subject, data=replace(subject.data, **variants))
 

@@ -1,7 +1,7 @@
 """Seeded choices of items that respect the classes."""
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from amask_solo.data.base import UNLABELED, Labels
@@ -13,7 +13,7 @@ Picks = Int64[Tensor, " _"]
 def balanced_subset(labels: Labels, count: int | None, *, seed: int) -> Picks:
     """Choose ``count`` items with numbers of each class that are as equal as possible; None chooses all.
 
-    Unlabeled items (-1) count as one class.
+    Unlabeled items (-1) count as one class. Chance decides which classes have one item more.
 
     Raises:
         ValueError: If ``count`` is not positive.
@@ -28,7 +28,7 @@ def balanced_subset(labels: Labels, count: int | None, *, seed: int) -> Picks:
     if count < 1:
         raise ValueError(f"Expected max_images to be positive or null, but got {count}.")
     rank, _ = _ranks_within_classes(labels, seed)
-    return rank.argsort(stable=True)[:count].sort().values
+    return _rising(rank, seed)[:count].sort().values
 
 
 def labeled_places(labels: Labels) -> Picks:
@@ -38,6 +38,8 @@ def labeled_places(labels: Labels) -> Picks:
 
 def stratified_split(labels: Labels, fraction: float, *, seed: int) -> tuple[Picks, Picks]:
     """Split items into two parts with the same shares of each class; ``fraction``, in [0, 1), is in the second one.
+
+    Where the shares are no whole items, chance decides which classes give one more.
 
     Raises:
         ValueError: If ``fraction`` is outside [0, 1).
@@ -51,7 +53,7 @@ def stratified_split(labels: Labels, fraction: float, *, seed: int) -> tuple[Pic
     if not 0 <= fraction < 1:
         raise ValueError(f"Expected val_fraction in [0, 1), but got {fraction}.")
     rank, class_size = _ranks_within_classes(labels, seed)
-    order = ((rank + 0.5) / class_size).argsort(stable=True)
+    order = _rising((rank + 0.5) / class_size, seed)
     cut = int(len(labels) * fraction)
     return order[cut:].sort().values, order[:cut].sort().values
 
@@ -76,10 +78,20 @@ def first_of_each(labels: Labels, count: int, *, seed: int) -> tuple[Picks, Pick
 
 def _ranks_within_classes(labels: Labels, seed: int) -> tuple[Labels, Labels]:
     """Return each item's place in a shuffle of its own class, and how large that class is."""
-    shuffle = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    shuffle = _shuffle(len(labels), seed)
     _, classes, sizes = labels.unique(return_inverse=True, return_counts=True)
     grouped = shuffle[classes[shuffle].argsort(stable=True)]
     starts = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
     rank = torch.empty_like(labels)
     rank[grouped] = torch.arange(len(labels)) - starts
     return rank, sizes[classes]
+
+
+def _rising(keys: Shaped[Tensor, " n"], seed: int) -> Int64[Tensor, " n"]:
+    """Return the indexes of the items by rising keys, those with equal keys in the order of the shuffle."""
+    shuffle = _shuffle(len(keys), seed)
+    return shuffle[keys[shuffle].argsort(stable=True)]
+
+
+def _shuffle(count: int, seed: int) -> Int64[Tensor, " n"]:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))

@@ -1,3 +1,5 @@
+from hashlib import sha256
+
 import pytest
 import torch
 from hypothesis import given
@@ -35,6 +37,32 @@ def test_the_seed_decides_and_the_whole_set_is_in_order():
     assert torch.equal(balanced_subset(labels, 20, seed=1), balanced_subset(labels, 20, seed=1))
     assert not torch.equal(balanced_subset(labels, 20, seed=1), balanced_subset(labels, 20, seed=2))
     assert torch.equal(balanced_subset(labels, None, seed=1), torch.arange(100))
+
+
+def digest(picks):
+    return sha256(str(picks.tolist()).encode()).hexdigest()[:16]
+
+
+def test_whole_ranks_of_equal_classes_stay_what_they_were():
+    """Splits of published sets are part of their results."""
+    labels = torch.arange(10_000) % 10
+    assert digest(stratified_split(labels, 0.1, seed=0)[1]) == "f4f3a003d8b6a957"
+    assert digest(stratified_split(labels.sort().values, 0.1, seed=3)[1]) == "ae52ba3f1aaad354"
+    assert digest(balanced_subset(labels, 500, seed=0)) == "7ef176fd64bbf572"
+
+
+@pytest.mark.parametrize("sizes", [[4] * 50, [4] * 40 + [8] * 10])
+def test_every_class_is_held_out_for_some_seed(sizes):
+    labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    held_out = sum(labels[stratified_split(labels, 0.2, seed=seed)[1]].bincount(minlength=50) for seed in range(20))
+    assert held_out.min() > 0
+
+
+def test_every_class_has_one_item_more_for_some_seed():
+    labels = torch.arange(50).repeat_interleave(4)
+    taken = sum(labels[balanced_subset(labels, 60, seed=seed)].bincount(minlength=50) for seed in range(40))
+    assert taken.min() > 40
+    assert taken.max() < 80
 
 
 def test_impossible_sizes_are_refused():

@@ -43,7 +43,7 @@ def main() -> None:
         check_evaluable(plan, protocols)
         left = _unfinished(plan, protocols)
         if left:
-            check_scorable(cfg, plan[0])
+            check_scorable(cfg, plan)
         make_folder(expanded(cfg.folder))
         note_split(expanded(cfg.folder), cfg.split)
         Console().print(f"{len(plan)} runs, {len(plan) - len(left)} of them finished before.", highlight=False)

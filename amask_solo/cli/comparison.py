@@ -182,20 +182,22 @@ def _check_runs(cfg: DictConfig, plan: Sequence[Run], protocols: dict[str, Any])
             check_imported(made[run])
 
 
-def check_scorable(cfg: DictConfig, run: Run) -> None:
-    """Read the images of a comparison before its first run, if only that shows whether its protocols can score them.
+def check_scorable(cfg: DictConfig, plan: Sequence[Run]) -> None:
+    """Read the images of a comparison before its next run, if only that shows whether its protocols can score them.
 
     Raises:
-        UserError: If a protocol needs labels or validation images, and there are none.
+        UserError: If a protocol needs labels or validation images, and there are none, or if finished runs saw others.
     """
     protocols = chosen_protocols(cfg)
-    node = composed("pretrain", checked("pretrain", run.settings)).data
+    node = composed("pretrain", checked("pretrain", plan[0].settings)).data
     of_labels, of_others = (needing(what, protocols, node._target_) for what in ("labels", "validation"))
     if not of_labels and not of_others:
         return
     from amask_solo.configuration import instantiate
 
     images = instantiate(node, "data")
+    # An arm may have other images by its own settings.
+    _check_unchanged([run for run in plan if _of_data(run) == _of_data(plan[0])], images.fingerprint)
     # Without labels, `val_fraction` holds out nothing.
     held_out = "" if images.val else f" data.val_path{' or val_fraction' if images.labeled else ''}"
     if of_labels and not images.labeled:
@@ -209,6 +211,22 @@ def check_scorable(cfg: DictConfig, run: Run) -> None:
             f"protocol=[{','.join([*of_labels, *of_others])}] needs validation images, but '{images.name}' has none: "
             f"give{held_out}."
         )
+
+
+def _of_data(run: Run) -> list[str]:
+    return [text for text in run.settings if text.lstrip("+~").startswith(("data=", "data."))]
+
+
+def _check_unchanged(runs: Sequence[Run], now: dict[str, Any]) -> None:
+    from amask_solo.data.base import describe_change
+
+    for run in runs:
+        before = run.summary.get("fingerprint") if run.trained else None
+        if before and (change := describe_change(before, now)):
+            raise UserError(
+                f"The images have changed since {run.folder} was trained: {change}. Runs on others do not compare with "
+                "it: put the images back as they were, or give another folder=..."
+            )
 
 
 @contextmanager

@@ -43,9 +43,14 @@ class Run:
         return self.folder.name
 
     @property
+    def summary(self) -> dict[str, Any]:
+        """What it wrote down when it ended, however it did; empty before that."""
+        return _read(self.folder / SUMMARY)
+
+    @property
     def trained(self) -> bool:
         """Whether it has finished."""
-        return _read(self.folder / SUMMARY).get("status") == "finished"
+        return self.summary.get("status") == "finished"
 
     def lacks(self, protocols: Mapping[str, Any]) -> list[str]:
         """Return which of the protocols are still to be run; a result by other settings does not count."""
@@ -192,4 +197,4 @@ def _took(run: Run) -> float | None:
     """Return the seconds from the first file of a run to its last; none if its files were written anew since then."""
     first, last = ((run.folder / name).stat().st_mtime for name in (CONFIG, SCORES))
     # A copied folder has files of one age, and no run takes less than its training.
-    return last - first if last > first + _read(run.folder / SUMMARY).get("seconds", 0) else None
+    return last - first if last > first + run.summary.get("seconds", 0) else None

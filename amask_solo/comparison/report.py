@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from amask_solo.comparison.alike import trained_unlike
 from amask_solo.comparison.convergence import APART, CLOSE, Convergence, convergence, convergence_table
 from amask_solo.comparison.convergence import unfinished as unfinished_networks
 from amask_solo.comparison.pictures import (
@@ -41,7 +42,6 @@ from amask_solo.comparison.wording import (
     hidden_parts,
     metric_name,
     over_images,
-    trained_unlike,
 )
 from amask_solo.errors import unknown_key
 from amask_solo.files import write_whole

@@ -7,6 +7,7 @@ from math import sqrt
 import numpy as np
 from scipy import stats
 
+from amask_solo.comparison.alike import fingerprints
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
 from amask_solo.evaluation.results import Right
@@ -34,7 +35,8 @@ class Difference:
         interval: Their confidence interval; none for a single pair.
         count: Pairs of runs.
         corrected: The wider interval that counts where several are looked at; none where the difference stands alone.
-        images: The interval over test images, see :func:`image_interval`; none if the runs did not keep these.
+        images: The interval over test images, see :func:`image_interval`; none if the runs did not keep these, or saw
+            other images.
     """
 
     mean: float
@@ -207,7 +209,11 @@ def _differences(
         runs, others = ({(r.base, r.seed): r for r in groups.get((base, name), [])} for name in (arm, reference))
         scores = ({pair: r.scores[metric] for pair, r in side.items()} for side in (runs, others))
         if difference := paired_difference(*scores):
-            both = [(runs[pair].right.get(metric), others[pair].right.get(metric)) for pair in runs.keys() & others]
+            pairs = runs.keys() & others
+            both = [(runs[pair].right.get(metric), others[pair].right.get(metric)) for pair in pairs]
             known = [(one, other) for one, other in both if one is not None and other is not None]
-            found[reference] = replace(difference, images=image_interval(known) if len(known) == len(both) else None)
+            # The images of a pair are matched by their places, which say nothing once the set has changed.
+            same = len(fingerprints(side[pair] for side in (runs, others) for pair in pairs)) < 2
+            images = image_interval(known) if same and len(known) == len(both) else None
+            found[reference] = replace(difference, images=images)
     return found

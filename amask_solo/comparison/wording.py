@@ -186,19 +186,6 @@ def hidden_parts(records: Sequence[Record]) -> str:
     )
 
 
-def trained_unlike(records: Iterable[Record]) -> str:
-    """Say if runs of as many epochs took different numbers of steps, as ``trainer`` may change between two calls."""
-    steps: dict[int, set[int]] = {}
-    for record in records:
-        steps.setdefault(record.summary.get("epochs", 0), set()).add(record.summary["steps"])
-    unlike = "; ".join(
-        f"{epochs} epochs took {' or '.join(f'{count:,}' for count in sorted(counts))} steps"
-        for epochs, counts in sorted(steps.items())
-        if len(counts) > 1
-    )
-    return f"**Not trained alike:** {unlike}. Such runs do not compare." if unlike else ""
-
-
 def answer(rows: Sequence[Row], metric: str) -> str:
     """Return the report's answer by one metric: a paragraph, and a list of what each base says if there are several."""
     bases = list(dict.fromkeys(row.base for row in rows))

@@ -1,16 +1,19 @@
 """What amask-compare makes of its command line, and what it refuses before the first run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from amask_solo.cli.comparison import check_comparison, chosen_protocols, make_runs, sort_arguments
+from amask_solo.cli.comparison import check_comparison, check_scorable, chosen_protocols, make_runs, sort_arguments
 from amask_solo.cli.composed import composed
 from amask_solo.cli.overrides import checked, searched
 from amask_solo.comparison import budget, carry_out
+from amask_solo.configuration import instantiate
 from amask_solo.errors import UserError
+from tests.data.pictures import labeled_tree
 from tests.modules import write
 
 OWN_BASE = (
@@ -153,3 +156,38 @@ def test_a_run_whose_first_steps_cost_less_than_later_ones_is_not_timed(typed, m
     with pytest.raises(UserError, match=message):
         asked(*typed, "budget=time")
     asked(*typed)
+
+
+# ---------------------------------------------------------------------- the images
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Return a comparison of a folder of images, of which the stock run has finished, and the file of one image."""
+    train = labeled_tree(tmp_path / "photos", classes={"cat": 4, "dog": 4}, size=32)
+    more = ["arms=[stock,random]", "seed=[0]", f"folder={tmp_path / 'out'}", "protocol=[knn]"]
+    cfg = asked("data=image_folder", f"data.train_path={train}", "data.val_fraction=0.25", *more)
+    plan = make_runs(cfg)
+    known = instantiate(composed("pretrain", plan[0].settings).data, "data").fingerprint
+    write(plan[0].folder / "summary.json", json.dumps({"status": "finished", "fingerprint": known}))
+    return cfg, plan, next((train / "cat").glob("*.png"))
+
+
+def test_further_runs_of_images_that_have_changed_are_refused(photos):
+    cfg, plan, image = photos
+    check_scorable(cfg, plan)
+    image.rename(image.with_stem("another"))
+    with pytest.raises(UserError, match=r"since .*byol_stock_seed0 was trained: as many images, but of other names"):
+        check_scorable(cfg, plan)
+
+
+def test_a_finished_run_that_says_nothing_of_its_images_or_had_others_by_its_settings_stops_no_other(photos):
+    cfg, plan, image = photos
+    known = plan[0].summary
+    image.rename(image.with_stem("another"))
+    write(plan[0].folder / "summary.json", json.dumps({"status": "finished"}))
+    check_scorable(cfg, plan)
+    write(plan[1].folder / "summary.json", json.dumps(known))
+    check_scorable(cfg, [plan[0], replace(plan[1], settings=(*plan[1].settings, "data.max_images=6"))])
+    with pytest.raises(UserError, match="byol_random_seed0 was trained"):
+        check_scorable(cfg, plan)

@@ -1,5 +1,6 @@
 import math
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -166,6 +167,24 @@ def test_identical_runs_have_no_width_and_other_images_no_interval():
     assert image_interval([(right, right)]) == (0.0, 0.0)
     assert image_interval([(right, right[:2])]) is None
     assert image_interval([]) is None
+
+
+def test_runs_on_other_images_have_no_interval_over_images_even_if_there_are_as_many():
+    def of(arm, seed, **summary):
+        right = {METRIC: np.arange(20) % (2 + len(arm)) > 0}
+        return replace(record("byol", arm, seed, 50.0), summary=summary, right=right)
+
+    one, other = ({"fingerprint": {"images": 20, "classes": [], "names": names}} for names in ("12ab", "34cd"))
+
+    def over_images(*made):
+        return rows(made)["byol", "x"].differences["stock"].images
+
+    assert over_images(of("stock", 0, **one), of("x", 0, **one)) is not None
+    assert over_images(of("stock", 0, **one), of("x", 0, **other)) is None
+    # Nor do seeds share their luck if each has images of its own.
+    seeds = [of(arm, seed, **images) for seed, images in enumerate((one, other)) for arm in ("stock", "x")]
+    assert over_images(*seeds) is None
+    assert over_images(of("stock", 0), of("x", 0, **one)) is not None
 
 
 def test_differences_that_are_all_alike_have_no_interval_that_decides():

@@ -13,7 +13,6 @@ from amask_solo.comparison.wording import (
     metric_name,
     number,
     sentences,
-    trained_unlike,
     verdict,
 )
 from tests.comparison.folder import record
@@ -174,14 +173,6 @@ def test_what_is_left_under_worse_and_worse_occlusion_is_said_if_all_were_attack
     assert "`stock` 50.0, 30.0, 20.0, 1.0; `random` 50.0, 30.0, 20.0, 2.0." in said
     assert said.count(",", 0, said.index(";")) == 3
     assert hidden_parts([*runs, record("byol", "adios", 0, 50.0)]) == ""
-
-
-def test_runs_of_as_many_epochs_and_other_numbers_of_steps_are_named():
-    def run(seed, epochs, steps):
-        return replace(record("byol", "stock", seed, 50.0), summary={"epochs": epochs, "steps": steps})
-
-    assert trained_unlike([run(0, 10, 1000), run(1, 10, 1000), run(2, 20, 2000)]) == trained_unlike([]) == ""
-    assert "10 epochs took 500 or 1,000 steps" in trained_unlike([run(0, 10, 1000), run(1, 10, 500)])
 
 
 def test_what_is_left_is_the_mean_over_the_same_bases_and_seeds_for_all_arms():

@@ -12,7 +12,7 @@ from amask_solo.curves import Curve, read_curves
 from amask_solo.errors import UserError
 from amask_solo.evaluation.results import Right, unpack
 from amask_solo.files import read_object
-from amask_solo.layout import METRICS, SUMMARY
+from amask_solo.layout import CHECKPOINTS, LAST, METRICS, SUMMARY
 
 NEEDED = ("status", "data", "steps", "seconds", "seconds_per_step", "peak_memory_mib", "masks", "device", "versions")
 """Keys of ``summary.json`` that a report cannot do without."""
@@ -65,12 +65,14 @@ def read_record(folder: Path, base: str, arm: str, seed: int, *, protocols: Mapp
     all results count.
 
     Raises:
-        UserError: If a file is missing or broken, or the run did not finish, or was not evaluated.
+        UserError: If a file is missing or broken, or the run did not finish, or was not evaluated after its last epoch.
     """
     summary = _read_json(folder / SUMMARY, NEEDED)
     if summary["status"] != "finished":
         raise UserError(f"{folder / 'summary.json'}: the run is {summary['status']}, not finished. Continue it.")
-    scores, right, images = _scores(folder / SCORES, protocols, data=summary["data"])
+    scored = _read_json(folder / SCORES, ("results",))
+    _check_last(folder, scored.get("epochs"), summary.get("epochs_done"))
+    scores, right, images = _scores(folder / SCORES, scored["results"], protocols, data=summary["data"])
     curve = read_curves(folder / METRICS, {"knn": "val_knn_acc1"}).get("knn", [])
     return Record(base, arm, seed, folder, summary, scores, curve, right, images)
 
@@ -85,11 +87,20 @@ def _read_json(path: Path, needed: tuple[str, ...]) -> dict[str, Any]:
     return content
 
 
+def _check_last(folder: Path, scored: int | None, done: int | None) -> None:
+    # An evaluation takes the checkpoint before the last one if that is damaged. Older files may not say either number.
+    if None not in (scored, done) and scored != done:
+        raise UserError(
+            f"{folder / SCORES} has scores after {scored} epochs, but the run did {done}: its {CHECKPOINTS}/{LAST} was "
+            f"of another epoch or damaged. Put the last one there and delete {SCORES}, and it is evaluated again; or "
+            "delete the folder, and the run is made again."
+        )
+
+
 def _scores(
-    path: Path, protocols: Mapping[str, Any] | None, *, data: str
+    path: Path, results: Any, protocols: Mapping[str, Any] | None, *, data: str
 ) -> tuple[dict[str, float], dict[str, Right], Mapping[str, Any]]:
     """Return the scores, the images that they count as correct, and the settings of the run's own images."""
-    results = _read_json(path, ("results",))["results"]
     try:
         if protocols is not None:
             results = [r for r in results if answers(r, protocols)]

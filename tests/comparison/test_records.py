@@ -96,6 +96,19 @@ def test_a_run_that_did_not_finish_is_refused(run, status):
         read(run)
 
 
+def test_scores_of_an_earlier_epoch_are_refused(run):
+    change(run / "comparison.json", epochs=EPOCHS)
+    assert read(run).scores["knn/acc1"] == 55.0
+    change(run / "comparison.json", epochs=4)
+    with pytest.raises(UserError, match=rf"comparison\.json has scores after 4 epochs, but the run did {EPOCHS}"):
+        read(run)
+    summary = json.loads((run / "summary.json").read_text())
+    for epochs, done in ((None, EPOCHS), (4, None)):
+        change(run / "comparison.json", epochs=epochs)
+        (run / "summary.json").write_text(json.dumps(summary | {"epochs_done": done}))
+        assert read(run).scores["knn/acc1"] == 55.0
+
+
 def test_scores_by_area_are_a_curve_from_nothing_hidden():
     scores = {"robustness/acc1": 50.0, "robustness/acc1_area0.5": 20.0, "robustness/acc1_area0.1": 45.0}
     scores |= {"robustness/acc1_curve": 40.0, "curve/acc1": 51.0, "curve/acc1_worst_area0.25": 5.0}

@@ -1,5 +1,6 @@
 """Means over seeds, and paired differences between arms with confidence intervals: over seeds, and over images."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import sqrt
@@ -127,7 +128,7 @@ def image_interval(pairs: Sequence[tuple[Right, Right]]) -> Interval | None:
 
 
 def compare(records: Iterable[Record], metric: str) -> list[Row]:
-    """Return one row a base and arm; after them, if there are several bases, one an arm over all of them.
+    """Return one row a base and arm; after them, if there are several bases, one an arm that all of them have pairs of.
 
     Runs without the metric, ``protocol/score``, are left out. The differences of all rows to their references are the
     family that :func:`corrected` knows of.
@@ -138,7 +139,7 @@ def compare(records: Iterable[Record], metric: str) -> list[Row]:
         values = [run.scores[metric] for run in runs]
         std = float(np.std(values, ddof=1)) if len(values) > 1 else None
         rows.append(Row(base, arm, len(runs), float(np.mean(values)), std, _differences(base, arm, groups, metric)))
-    return corrected(rows + (_pooled(groups, metric) if len({base for base, _ in groups}) > 1 else []))
+    return corrected(rows + (_pooled(rows, groups, metric) if len({base for base, _ in groups}) > 1 else []))
 
 
 def grouped(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
@@ -189,16 +190,19 @@ def references(arm: str) -> tuple[str, ...]:
     return REFERENCES[: REFERENCES.index(arm)] if arm in REFERENCES else REFERENCES
 
 
-def _pooled(groups: Mapping[tuple[str, str], list[Record]], metric: str) -> list[Row]:
+def _pooled(rows: Sequence[Row], groups: Mapping[tuple[str, str], list[Record]], metric: str) -> list[Row]:
     together: dict[tuple[str, str], list[Record]] = {}
     for (_, arm), runs in groups.items():
         together.setdefault((POOLED, arm), []).extend(runs)
-    rows = []
+    bases, pooled = len({row.base for row in rows}), []
+    has = Counter((row.arm, reference) for row in rows for reference in row.differences)
     for _, arm in sorted(together, key=lambda pair: arm_order(pair[1])):
-        differences = _differences(POOLED, arm, together, metric)
+        found = _differences(POOLED, arm, together, metric)
+        # What some of the bases lack is no difference of all of them.
+        differences = {reference: found[reference] for reference in found if has[arm, reference] == bases}
         if differences:
-            rows.append(Row(POOLED, arm, max(d.count for d in differences.values()), differences=differences))
-    return rows
+            pooled.append(Row(POOLED, arm, max(d.count for d in differences.values()), differences=differences))
+    return pooled
 
 
 def _differences(

@@ -131,7 +131,8 @@ def sentences(rows: Iterable[Row], reference: str) -> list[str]:
     """Return one sentence for each row that can be compared with a reference."""
     said = []
     for row in rows:
-        if reference in references(row.arm):
+        # A pooled row lacks what some of the bases lack.
+        if reference in (row.differences if row.base == POOLED else references(row.arm)):
             shown = verdict(row.differences.get(reference), unit="pair" if row.base == POOLED else "seed")
             said.append(f"`{row.arm}` against `{reference}`: {shown}.")
     return said
@@ -191,14 +192,16 @@ def answer(rows: Sequence[Row], metric: str) -> str:
     bases = list(dict.fromkeys(row.base for row in rows))
     if not bases:
         return "No run is finished, so there is no answer yet."
-    # Pooled rows come last and say most.
-    said = _said(rows, bases[-1])
-    if not said:
+    said = {base: _said(rows, base) for base in bases}
+    if not any(said.values()):
         return f"No arm can be compared by {metric_name(metric)} yet."
-    questions = " ".join(f"**{QUESTIONS[reference]}** {text}" for reference, text in said.items())
-    text = f"By {metric_name(metric)}, {bases[-1]}. {questions}"
-    # A single base has said it all.
-    by_base = [f"- {base}: {' '.join(_said(rows, base).values()) or 'nothing to compare.'}" for base in bases[:-1]]
+    text = f"By {metric_name(metric)}, no arm can be compared over all bases."
+    if len(bases) == 1 or POOLED in said:
+        # Pooled rows come last and say most; a single base has said it all.
+        base, answers = said.popitem()
+        questions = (f"**{QUESTIONS[reference]}** {text}" for reference, text in answers.items())
+        text = f"By {metric_name(metric)}, {base}. {' '.join(questions)}"
+    by_base = [f"- {base}: {' '.join(texts.values()) or 'nothing to compare.'}" for base, texts in said.items()]
     return "\n\n".join([text, *(["\n".join(by_base)] if by_base else [])])
 
 

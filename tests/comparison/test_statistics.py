@@ -80,6 +80,15 @@ def test_bases_are_pooled_pair_by_pair():
     assert (row.differences["stock"].count, row.count, row.mean) == (6, 6, None)
 
 
+def test_a_difference_that_a_base_lacks_is_not_pooled_and_counts_for_no_correction():
+    made = [r for r in records() if r.base == "byol" or r.arm in ("stock", "random")]
+    found = rows(made)
+    assert {arm for base, arm in found if base == POOLED} == {"random"}
+    # Of byol three arms against stock and two against random; of simclr and of both, random against stock.
+    expected = stats.ttest_rel(LINEAR["byol", "adios"], LINEAR["byol", "stock"]).confidence_interval(1 - 0.05 / 7)
+    assert found["byol", "adios"].differences["stock"].corrected == pytest.approx((expected.low, expected.high))
+
+
 def test_a_single_base_is_not_pooled():
     assert {base for base, _ in rows([r for r in records() if r.base == "byol"])} == {"byol"}
 

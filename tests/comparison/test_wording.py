@@ -119,6 +119,36 @@ def test_several_bases_are_answered_together_and_one_by_one():
     ]
 
 
+BYOL = [("byol", "stock", 0, 60), ("byol", "random", 0, 61), ("byol", "learned", 0, 63)]
+
+
+def test_what_some_bases_lack_is_not_said_of_all():
+    rows = rows_of(*BYOL, ("simclr", "stock", 0, 70), ("simclr", "random", 0, 72))
+    paragraph, bases = answer(rows, "linear/acc1").split("\n\n")
+    assert paragraph.startswith("By linear accuracy, all bases. **Does masking help?** `random` against `stock`")
+    assert "learned" not in paragraph
+    assert "`learned` against `stock`: one seed: 3.0 points above" in bases.splitlines()[0]
+
+
+def test_where_all_bases_have_nothing_in_common_each_is_answered_alone():
+    text = answer(rows_of(*BYOL, ("simclr", "stock", 0, 70), ("simclr", "other", 0, 72)), "linear/acc1")
+    paragraph, bases = text.split("\n\n")
+    assert paragraph == "By linear accuracy, no arm can be compared over all bases."
+    assert [line.split(":")[0] for line in bases.splitlines()] == ["- byol", "- simclr"]
+    assert "`other` against `stock`: one seed: 2.0 points above" in bases
+    alone = answer(rows_of(*BYOL, ("simclr", "stock", 0, 70)), "linear/acc1")
+    assert alone.endswith("- simclr: nothing to compare.")
+
+
+def test_a_pair_that_some_bases_lack_is_not_said_to_be_lacking_in_all():
+    simclr = [("simclr", "stock", 0, 70), ("simclr", "stock", 1, 70), ("simclr", "random", 0, 72)]
+    text = answer(rows_of(*BYOL, *simclr, ("simclr", "learned", 1, 74)), "linear/acc1")
+    paragraph, bases = text.split("\n\n")
+    assert "`learned` against `stock`: no difference seen" in paragraph
+    assert "`learned` against `random`" not in paragraph
+    assert "`learned` against `random`: no two runs with the same seed" in bases.splitlines()[1]
+
+
 def test_a_question_without_its_reference_is_not_asked():
     text = answer(rows_of(("byol", "random", 0, 60), ("byol", "adios", 0, 61)), "linear/acc1")
     assert "Does masking help?" not in text

@@ -123,18 +123,27 @@ def main() -> None:
 
 
 def is_there(name: str, base: str, seed: int, args: argparse.Namespace) -> bool:
-    """Return whether the JSON file of a run exists; raise an error if it is of a run with other settings."""
+    """Return whether the JSON file of a run exists; raise an error if it is of other settings or images.
+
+    A file of an earlier version says less of these, and counts by what it says.
+    """
     out = args.out / f"{base}_{name}_seed{seed}.json"
     if not out.exists():
         return False
-    if (before := json.loads(out.read_text())["changes"]) != (now := changes(name, args)):
-        raise SystemExit(f"{out} is of a run with '{before}', not '{now}'; give another --out and --runs.")
+    before = json.loads(out.read_text())
+    for key, now in conditions(name, args).items():
+        if before.get(key, now) != now:
+            raise SystemExit(f"{out} is of {key} '{before[key]}', not '{now}'; give another --out and --runs.")
     return True
 
 
-def changes(name: str, args: argparse.Namespace) -> str:
-    """Return the overrides of a run, as in its JSON file."""
-    return " ".join((SETTINGS[name], *args.more))
+def conditions(name: str, args: argparse.Namespace) -> dict[str, str]:
+    """Return what a run was made with, as in its JSON file: its overrides, what all runs share, and the images."""
+    return {
+        "changes": " ".join((SETTINGS[name], *args.more)),
+        "shared": " ".join((f"trainer={args.trainer}", *SHARED)),
+        "data": "/".join(args.data.resolve().parts[-2:]),  # no more: records are shared, and folders are private
+    }
 
 
 def measure(name: str, base: str, seed: int, args: argparse.Namespace) -> None:
@@ -152,7 +161,7 @@ def measure(name: str, base: str, seed: int, args: argparse.Namespace) -> None:
     record = {
         "setting": name,
         "base": base,
-        "changes": changes(name, args),
+        **conditions(name, args),
         "seed": seed,
         "epochs": lifts(folder / "metrics.csv"),
         "attack": result["scores"],
@@ -184,6 +193,7 @@ def show(files: list[Path]) -> None:
         "base",
         "setting",
         "seed",
+        "epochs",
         "advantage",
         "attention",
         "by mask",
@@ -206,6 +216,7 @@ def show(files: list[Path]) -> None:
             record["base"],
             record["setting"],
             str(record["seed"]),
+            str(record["epochs"][-1]["epoch"] + 1),
             *(f"{known.value:.2f} ± {known.error:.2f}" for known in ratios),
             " ".join(f"{value:.2f}" for value in by_mask if value is not None),
             f"{own.mean():.3f}",
@@ -214,7 +225,7 @@ def show(files: list[Path]) -> None:
             f"{mean(epochs, 'masks/entropy') or 0:.2f}",
             *(f"{record[key] or float('nan'):.1f}" for key in ("knn_acc1", "linear_acc1")),
         )
-    Console(width=140).print(table)
+    Console(width=160).print(table)
 
 
 def mean(epochs: list[dict[str, Any]], name: str) -> float | None:

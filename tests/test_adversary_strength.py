@@ -13,14 +13,38 @@ strength = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(strength)
 
 
+def asked(folder, *more, data="data/cifar10", trainer="cpu"):
+    return Namespace(out=folder, more=[*more], data=Path(data), trainer=trainer)
+
+
 def test_a_file_of_a_run_with_other_settings_is_not_taken_for_the_one_asked_for(tmp_path):
-    asked = Namespace(out=tmp_path, more=["max_epochs=3"])
-    assert not strength.is_there("random", "simclr", 0, asked)
+    short = asked(tmp_path, "max_epochs=3")
+    assert not strength.is_there("random", "simclr", 0, short)
     file = tmp_path / "simclr_random_seed0.json"
-    file.write_text(json.dumps({"changes": "masker=random_block max_epochs=3"}))
-    assert strength.is_there("random", "simclr", 0, asked)
-    with pytest.raises(SystemExit, match="give another --out"):
-        strength.is_there("random", "simclr", 0, Namespace(out=tmp_path, more=[]))
+    file.write_text(json.dumps(strength.conditions("random", short)))
+    assert strength.is_there("random", "simclr", 0, short)
+    others = [asked(tmp_path)]
+    others += [asked(tmp_path, *short.more, **change) for change in ({"data": "data/stl10"}, {"trainer": "gpu"})]
+    for other in others:
+        with pytest.raises(SystemExit, match="give another --out"):
+            strength.is_there("random", "simclr", 0, other)
+
+
+def test_a_file_of_an_earlier_version_counts_by_its_changes(tmp_path):
+    (tmp_path / "simclr_random_seed0.json").write_text(json.dumps({"changes": "masker=random_block"}))
+    assert strength.is_there("random", "simclr", 0, asked(tmp_path, trainer="gpu"))
+
+
+def test_a_file_names_its_images_but_not_where_they_lie(tmp_path):
+    made = strength.conditions("random", asked(tmp_path, data="/home/somebody/data/cifar10"))
+    assert made["data"] == "data/cifar10"
+
+
+def test_runs_of_other_lengths_are_told_apart(capsys):
+    kept = SCRIPT.parents[1] / "results" / "adversary"
+    strength.show([kept / f"simclr_single_alive{length}_seed0.json" for length in ("", "_10epochs")])
+    rows = [line.split("│") for line in capsys.readouterr().out.splitlines() if "simclr" in line]
+    assert [row[4].strip() for row in rows] == ["16", "10"]
 
 
 def test_the_files_of_the_results_are_of_the_settings_by_their_names():

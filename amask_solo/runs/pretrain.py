@@ -99,7 +99,7 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None, *, trainer: T
         trainer.loggers = instantiate(cfg.logger, "logger", save_dir=folder, name=cfg.name)
         _fit(trainer, folder, checkpoint, **parts)
     except BaseException as error:
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and checkpoint is None:
             release(folder)
         if isinstance(error, WriteError) and (folder / CHECKPOINTS / LAST).exists():
             raise UserError(f"{error} The last checkpoint is whole: make room and give resume=true.") from error

@@ -8,6 +8,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from amask_solo.settings.pretraining import OBSERVERS
 NAMED = ("report.html", "evaluation", "comparison.json", "masks", "wandb")
 WRITTEN = (CONFIG, METRICS, SUMMARY, EVALUATION, CHECKPOINTS, *NAMED)
 """The files that a run and its evaluation write, and that ``overwrite`` deletes; other files in the folder stay."""
+
+AFTERWARDS = {"report.html", "evaluation", EVALUATION, "comparison.json"}
+"""Those of them that a run without a checkpoint has only if it had one."""
 
 MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "save_every", "run_folder", "name", *OBSERVERS)
 """The keys that may differ when a run is resumed: its place and its observers."""
@@ -64,9 +68,14 @@ def find(cfg: DictConfig) -> tuple[Path, Path | None]:
         if cfg.get("init"):
             find_checkpoint(cfg.init)
         return folder, None
-    if last is None or not (folder / CONFIG).is_file():
-        missing = folder / (CONFIG if last else f"{CHECKPOINTS}/{LAST}")
+    if last is None:
+        missing = folder / CHECKPOINTS / LAST
         raise UserError(f"Nothing to resume: {missing} does not exist. Check run_folder, or leave out resume=true.")
+    if not (folder / CONFIG).is_file():
+        raise UserError(
+            f"Cannot resume from {last}: {folder / CONFIG} does not exist, which holds the settings of its run. Put it "
+            f"back, or start a new run elsewhere from these weights by init={last}."
+        )
     check_same_run(folder, cfg)
     return folder, last
 
@@ -79,19 +88,29 @@ def claim(folder: Path, cfg: DictConfig) -> None:
     """
     _refuse_taken(folder, cfg)
     try:
-        for name in WRITTEN:
-            path = folder / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        _clear(folder)
     except OSError as error:
         raise cannot_write(folder, error) from error
     write_whole(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
 
 
+def _clear(folder: Path) -> None:
+    for name in WRITTEN:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
 def _refuse_taken(folder: Path, cfg: DictConfig) -> None:
-    if cfg.overwrite or not (folder / CONFIG).exists():
+    found = [name for name in WRITTEN if _holds(folder / name)]
+    if not found or (cfg.overwrite and CONFIG in found):
         return
+    if CONFIG not in found:
+        raise UserError(
+            f"{folder} is not the folder of a run, as it has no {CONFIG}, but it has {', '.join(found)}, which a run "
+            "would replace. Move this away, or put the run elsewhere by name=... or run_folder=..."
+        )
     has_checkpoint = bool(saved(folder))
-    if cfg.resume and not has_checkpoint:
+    if cfg.resume and not has_checkpoint and not AFTERWARDS & {*found}:
         # The present run ended before its first checkpoint, so nothing is lost if its settings are the same.
         check_same_run(folder, cfg)
         return
@@ -100,6 +119,14 @@ def _refuse_taken(folder: Path, cfg: DictConfig) -> None:
         f"{folder} already holds a run. {resume}, overwrite=true replaces it, name=... or run_folder=... puts this "
         "one elsewhere."
     )
+
+
+def _holds(path: Path) -> bool:
+    """Return whether there is anything to lose at a path: a file, or a folder that is not empty."""
+    try:
+        return any(path.iterdir())
+    except OSError:
+        return os.path.lexists(path)
 
 
 def tidy(folder: Path, checkpoint: Path | None) -> None:
@@ -114,9 +141,10 @@ def tidy(folder: Path, checkpoint: Path | None) -> None:
 
 
 def release(folder: Path) -> None:
-    """Release a claimed folder, unless something was trained in it."""
+    """Release a claimed folder, with nothing of the run left in it, unless something was trained."""
     if not any((folder / name).exists() for name in (METRICS, f"{CHECKPOINTS}/{LAST}")):
-        (folder / CONFIG).unlink(missing_ok=True)
+        with suppress(OSError):  # The error that ends the run says more.
+            _clear(folder)
 
 
 LEFT_OUT = {"adversary.share": 1.0, "adversary.optimizer.lr": 1e-3}

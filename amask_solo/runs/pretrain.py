@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import LambdaCallback
 from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from omegaconf import DictConfig, OmegaConf
@@ -42,6 +43,7 @@ from amask_solo.runs.host_config import host_config, method_class
 from amask_solo.runs.lock import hold
 from amask_solo.runs.page import write_run_page
 from amask_solo.runs.peers import end_together, meet
+from amask_solo.runs.replaced import forget
 from amask_solo.runs.run_folder import MEASURED, claim, release, settle, tidy
 from amask_solo.settings.pretraining import check_views
 
@@ -93,6 +95,8 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
 
 
 def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None, *, trainer: Trainer, **parts: Any) -> None:
+    # Two more exist: the one before the last, and the one that is being written.
+    check_space(folder / CHECKPOINTS, parts["model"], copies=len(trainer.checkpoint_callbacks) + 2)
     if trainer.is_global_zero and checkpoint is None:
         claim(folder, cfg)
     try:
@@ -106,14 +110,14 @@ def _train(cfg: DictConfig, folder: Path, checkpoint: Path | None, *, trainer: T
         if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from error  # Lightning has made a common failure of it
         raise
+    if trainer.is_global_zero:
+        forget(folder)
 
 
 def _fit(trainer: Trainer, folder: Path, checkpoint: Path | None, *, model: LightningModule, data: ViewsData) -> None:
     try:
         if trainer.is_global_zero:
             tidy(folder, checkpoint)
-        # Two more exist: the one before the last, and the one that is being written.
-        check_space(folder / CHECKPOINTS, model, copies=len(trainer.checkpoint_callbacks) + 2)
         with lightning_errors(), end_together(trainer):
             trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
     finally:
@@ -185,7 +189,9 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
     images = data.images
     parts = [part for part in (images.train, images.val) if part is not None and len(labeled_places(part.labels))]
     measured = cfg.online_knn and images.labeled and len(parts) == 2
-    chosen: list[Callback] = [OwnStates(), ResumeWithinEpoch(), GameMonitor()]
+    # After an epoch all images have been read, so what ends a run at once is behind it.
+    begun = LambdaCallback(on_train_epoch_end=lambda trainer, _: forget(folder) if trainer.is_global_zero else None)
+    chosen: list[Callback] = [OwnStates(), ResumeWithinEpoch(), GameMonitor(), begun]
     if cfg.advantage:
         chosen.append(AdvantageMonitor(every=cfg.advantage))
     if measured:

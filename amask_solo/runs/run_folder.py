@@ -5,7 +5,6 @@ functions that write.
 """
 
 import os
-import shutil
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,9 +18,10 @@ from amask_solo.checkpoints.stored import read_stored
 from amask_solo.configuration import flat
 from amask_solo.errors import UserError
 from amask_solo.evaluation.results import EVALUATION, read_results
-from amask_solo.files import PART, cannot_write, check_place, expanded, write_whole
+from amask_solo.files import PART, WriteError, cannot_write, check_place, expanded, write_whole
 from amask_solo.layout import CHECKPOINTS, CONFIG, LAST, METRICS, PREVIOUS, SUMMARY, saved
 from amask_solo.runs.lock import check_free
+from amask_solo.runs.replaced import clear, forget, holds, is_replaced, put_back, recover, set_aside
 from amask_solo.settings.pretraining import OBSERVERS
 
 NAMED = ("report.html", "evaluation", "comparison.json", "masks", "wandb")
@@ -81,28 +81,27 @@ def find(cfg: DictConfig) -> tuple[Path, Path | None]:
 
 
 def claim(folder: Path, cfg: DictConfig) -> None:
-    """Make room for a new run and write its ``config.yaml``.
+    """Make room for a new run, which may still fail, and write its ``config.yaml``.
 
     Raises:
         UserError: If the folder already has a run, or cannot be written.
     """
-    _refuse_taken(folder, cfg)
     try:
-        _clear(folder)
+        recover(folder, WRITTEN)
+        _refuse_taken(folder, cfg)
+        set_aside(folder, WRITTEN)
     except OSError as error:
         raise cannot_write(folder, error) from error
-    write_whole(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
-
-
-def _clear(folder: Path) -> None:
-    for name in WRITTEN:
-        path = folder / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    try:
+        write_whole(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
+    except WriteError:
+        put_back(folder, WRITTEN)
+        raise
 
 
 def _refuse_taken(folder: Path, cfg: DictConfig) -> None:
-    found = [name for name in WRITTEN if _holds(folder / name)]
-    if not found or (cfg.overwrite and CONFIG in found):
+    found = [name for name in WRITTEN if holds(folder / name)]
+    if not found or (cfg.overwrite and (CONFIG in found or is_replaced(folder))):
         return
     if CONFIG not in found:
         raise UserError(
@@ -121,14 +120,6 @@ def _refuse_taken(folder: Path, cfg: DictConfig) -> None:
     )
 
 
-def _holds(path: Path) -> bool:
-    """Return whether there is anything to lose at a path: a file, or a folder that is not empty."""
-    try:
-        return any(path.iterdir())
-    except OSError:
-        return os.path.lexists(path)
-
-
 def tidy(folder: Path, checkpoint: Path | None) -> None:
     """Delete the unfinished files of a killed process, and a broken ``last.ckpt``.
 
@@ -141,10 +132,17 @@ def tidy(folder: Path, checkpoint: Path | None) -> None:
 
 
 def release(folder: Path) -> None:
-    """Release a claimed folder, with nothing of the run left in it, unless something was trained."""
-    if not any((folder / name).exists() for name in (METRICS, f"{CHECKPOINTS}/{LAST}")):
-        with suppress(OSError):  # The error that ends the run says more.
-            _clear(folder)
+    """Release a claimed folder, unless something was trained: delete what the run has left, and put an old one back.
+
+    An old run is worth more than numbers of a first epoch without a checkpoint.
+    """
+    has_metrics = (folder / METRICS).exists() and not is_replaced(folder)
+    if has_metrics or (folder / CHECKPOINTS / LAST).exists():
+        forget(folder)
+        return
+    with suppress(OSError):  # The error that ends the run says more.
+        clear(folder, WRITTEN)
+        put_back(folder, WRITTEN)
 
 
 LEFT_OUT = {"adversary.share": 1.0, "adversary.optimizer.lr": 1e-3}

@@ -1,12 +1,14 @@
 """A user's mistake is one line on standard error and exit code 2, in each command; nothing is written or hangs."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.cli.command import BARE, SMALL, TINY, Said, call, pretrain
+from tests.cli.command import BARE, SMALL, TINY, Said, call, log_out, pretrain
 from tests.cli.forked import call_forked
 from tests.cli.wrong_files import write_wrong_files
+from tests.data.pictures import labeled_tree, truncate
 
 FIVE_VIEWS = "augmentations.0.num_crops=4"
 OWN_CHOICES = "--config-dir {wrong}/choices"
@@ -520,10 +522,40 @@ def test_a_run_is_not_resumed_with_other_settings(finished):
     refused(said, "other settings", "max_epochs: 2 -> 3")
 
 
-def test_a_mistake_does_not_cost_the_run_that_was_to_be_replaced(finished):
-    said = pretrain(*SMALL, "overwrite=true", "trainer.precision=foo", cwd=finished.folder.parent.parent)
-    refused(said, "precision")
-    assert (finished.folder / "checkpoints" / "last.ckpt").is_file()
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("trainer.precision=foo", "precision"),
+        ("logger=wandb", "logger.mode=offline"),
+        (f"{FOLDER}{{wrong}}/cut loader.device_cache=off loader.num_workers=0", "005.png"),
+    ],
+)
+def test_a_mistake_does_not_cost_the_run_that_was_to_be_replaced(finished, tmp_path, monkeypatch, typed, words):
+    if "wandb" in typed:
+        log_out(monkeypatch, tmp_path)
+    truncate(labeled_tree(tmp_path / "cut", classes={"a": 10, "b": 10}) / "b" / "005.png")
+    before = {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()}
+    argv = typed.format(wrong=tmp_path).split()
+    tiny = [setting for setting in TINY if "data=" not in typed or not setting.startswith("data")]
+    argv = [*tiny, *SMALL, *argv, "overwrite=true", f"run_folder={finished.folder}"]
+    said = call("pretrain", *argv, cwd=tmp_path)
+    assert (said.code, said.err.count("Error: ")) == (2, 1), said
+    assert words in said.err
+    assert {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()} == before
+
+
+def test_checkpoints_that_lie_elsewhere_are_replaced_by_ones_in_the_folder(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    (folder / "checkpoints").rename(tmp_path / "scratch")
+    (folder / "checkpoints").symlink_to(tmp_path / "scratch")
+    before = (tmp_path / "scratch" / "last.ckpt").read_bytes()
+    said = pretrain(*SMALL, *BARE, "overwrite=true", f"run_folder={folder}", cwd=tmp_path)
+    assert said.code == 0, said.err
+    assert not (folder / "checkpoints").is_symlink()
+    assert (folder / "checkpoints" / "last.ckpt").is_file()
+    assert (tmp_path / "scratch" / "last.ckpt").read_bytes() == before
+    assert not (folder / ".replaced").exists()
 
 
 def test_a_bug_keeps_its_traceback(tmp_path):

@@ -10,7 +10,7 @@ import torch
 
 from amask_solo.callbacks.game_monitor import GameMonitor
 from amask_solo.masked.method import Masked
-from tests.cli.command import BARE, SMALL, Said, pretrain
+from tests.cli.command import BARE, SMALL, Said, log_out, pretrain
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
@@ -128,11 +128,7 @@ def test_a_run_does_not_go_on_with_epochs_of_another_length(tmp_path, monkeypatc
 
 
 def test_wandb_without_an_account_is_one_line_and_leaves_the_folder_free(tmp_path, monkeypatch):
-    wandb = pytest.importorskip("wandb")
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "NETRC"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    wandb.teardown()  # it remembers the mode of earlier runs of this process
+    log_out(monkeypatch, tmp_path)
     folder = tmp_path / "run"
     said = pretrain(*THREE, "logger=wandb", f"run_folder={folder}", cwd=tmp_path)
     assert said.code == 2

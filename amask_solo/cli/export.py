@@ -7,8 +7,11 @@ from rich.console import Console
 
 from amask_solo.checkpoints.last import find_checkpoint
 from amask_solo.cli.main import command
+from amask_solo.errors import UserError
 from amask_solo.files import check_place, expanded
 from amask_solo.hosts.names import check_timm, is_timm
+from amask_solo.layout import CHECKPOINTS, CONFIG
+from amask_solo.runs.run_folder import WRITTEN
 from amask_solo.settings.evaluation import check_export
 
 SUFFIX = {"torchvision": ".pth", "timm": ".pth", "safetensors": ".safetensors", "onnx": ".onnx", "detectron2": ".pkl"}
@@ -25,6 +28,8 @@ def _run(cfg: DictConfig) -> None:
     check_export(cfg)
     checkpoint = find_checkpoint(cfg.ckpt)
     check_place(expanded(cfg.path) if cfg.path else _beside(checkpoint, "timm", cfg.which), "path")
+    if cfg.path:
+        _check_replaces(expanded(cfg.path), checkpoint)
     from amask_solo.checkpoints.export import export_backbone, format_of
     from amask_solo.checkpoints.read import read
 
@@ -42,6 +47,22 @@ def _run(cfg: DictConfig) -> None:
     if origin:
         console.print(f"  from  {origin}")
     console.print(f"Load it:\n\n{result.code}")
+
+
+def _check_replaces(path: Path, checkpoint: Path) -> None:
+    """Raise a ``UserError`` if an export to a path, or its metadata beside it, would replace what it must not."""
+    said, folder = path.with_suffix(".json"), path.absolute().parent
+    reason = None
+    if path.suffix.lower() == ".json":
+        reason = "a description of the tensors is written to the .json beside them"
+    elif checkpoint.resolve() in (path.resolve(), said.resolve()):
+        reason = f"that would replace {checkpoint}, the checkpoint that is exported"
+    elif folder.name == CHECKPOINTS and (folder.parent / CONFIG).is_file():
+        reason = f"{folder} is where the run keeps its checkpoints"
+    elif (folder / CONFIG).is_file() and (taken := [file.name for file in (path, said) if file.name in WRITTEN]):
+        reason = f"{taken[0]} is a file of the run in {folder}"
+    if reason:
+        raise UserError(f"Cannot write the backbone to path={path}: {reason}. Give path=... another name.")
 
 
 def _beside(checkpoint: Path, target: str, which: str) -> Path:

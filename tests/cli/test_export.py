@@ -86,3 +86,35 @@ def test_a_file_lies_beside_its_checkpoint(finished, tmp_path):
     said = call("export", f"ckpt={checkpoint}", "format=safetensors", cwd=finished.folder)
     assert said.code == 0, said.err
     assert (tmp_path / "some_backbone_safetensors.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("checkpoints/last.ckpt", "the checkpoint that is exported"),
+        ("checkpoints/backbone.pth", "where the run keeps its checkpoints"),
+        ("summary.pth", "summary.json is a file of the run"),
+        ("metrics.csv", "metrics.csv is a file of the run"),
+        ("out.json", "a description of the tensors is written"),
+    ],
+)
+def test_no_file_of_the_run_is_replaced(finished, place, why):
+    before = contents(finished.folder)
+    said = call("export", f"ckpt={finished.folder}", "format=timm", f"path={place}", cwd=finished.folder)
+    assert said.code == 2
+    assert why in " ".join(said.err.split())
+    assert contents(finished.folder) == before
+
+
+@pytest.mark.parametrize(("source", "place"), [("a.ckpt", "./a.ckpt"), ("a.json", "a.pth")])
+def test_a_checkpoint_outside_a_run_is_not_replaced_either(finished, tmp_path, source, place):
+    (tmp_path / source).write_bytes((finished.folder / "checkpoints" / "last.ckpt").read_bytes())
+    before = contents(tmp_path)
+    said = call("export", f"ckpt={source}", "format=timm", f"path={place}", cwd=tmp_path)
+    assert said.code == 2
+    assert "the checkpoint that is exported" in " ".join(said.err.split())
+    assert contents(tmp_path) == before
+
+
+def contents(folder):
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}

@@ -1,6 +1,7 @@
 """Every configuration file composes, says what it is, and builds what it names."""
 
 from copy import deepcopy
+from dataclasses import replace
 from functools import cache
 from itertools import cycle
 
@@ -203,6 +204,13 @@ def test_a_method_is_built_from_its_file(name: str, images: ImageData) -> None:
     model = method_class(name)(host_config(cfg, images, views, devices=1))
     assert isinstance(model, load_host().methods()[base])
     assert hasattr(model, "adversary") == (name != base)
+
+
+def test_a_method_knows_how_large_its_images_are_stored_and_seen(images: ImageData) -> None:
+    cfg = composed("method=byol", "optimizer.batch_size=8")
+    views = Views(cfg.augmentations, mean=images.mean, std=images.std)
+    known = host_config(cfg, replace(images, image_size=28), views, devices=1).images
+    assert (known.stored_size, known.image_size) == (images.train.size, 28)
 
 
 @pytest.mark.host

@@ -94,7 +94,7 @@ def export_backbone(
     images = images_of(checkpoint)
     if image_size is not None:
         state, plan = _at_size(checkpoint, plan, arch, image_size)
-        images |= {"image_size": image_size} if images else {}
+        images = _seen_at(images, image_size)
     metadata = {"arch": plan.arch, "format": format, **{k: str(v) for k, v in history(checkpoint).items()}}
     if plan.small_stem or has_cifar_stem(state):
         metadata["stem"] = f"CIFAR (3x3, no pooling); before loading: {stem_code(state)}"
@@ -131,6 +131,15 @@ def _at_size(checkpoint: Checkpoint, plan: Blueprint, arch: str | None, image_si
     before = fit_size(backbone, image_size, _channels(images_of(checkpoint)))
     known = {**plan.kwargs, "img_size": image_size} if before and (plan.timm or "img_size" in plan.kwargs) else None
     return backbone.model.state_dict(), plan._replace(kwargs=known) if known else plan
+
+
+def _seen_at(images: dict[str, Any], image_size: int) -> dict[str, Any]:
+    """Return what is known of images, for views of another size: those that were seen whole still are."""
+    if not images or images["image_size"] == image_size:
+        return images
+    whole = images.get("stored_size") == images["image_size"]
+    kept = {key: value for key, value in images.items() if key != "stored_size"}
+    return {**kept, "image_size": image_size, **({"stored_size": image_size} if whole else {})}
 
 
 def _graph(checkpoint: Checkpoint, arch: str | None, images: dict[str, Any], image_size: int | None) -> bytes:

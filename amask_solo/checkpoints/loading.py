@@ -10,6 +10,9 @@ from amask_solo.hosts.architectures import State, has_cifar_stem, stem_code, tim
 from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.names import TIMM_NAMES
 
+OF_IMAGES = ("from PIL import Image, ImageOps", "from torchvision import transforms")
+"""The imports that the code of a ``transform`` needs."""
+
 
 def loading_code(
     state: State, plan: Blueprint, target: str, file: str, *, images: Mapping[str, Any], view_filter: Any
@@ -31,7 +34,7 @@ def loading_code(
         imports, read = imports | {"safetensors.torch"}, f"safetensors.torch.load_file({file})"
     lines = [f"import {name}" for name in sorted(imports)]
     if images:
-        lines.append("from torchvision import transforms")
+        lines += OF_IMAGES
     lines += ["", *(_model(state, plan, library, read) if known else [f"tensors = {read}"])]
     if images:
         lines += _transform(images)
@@ -49,26 +52,20 @@ def _model(state: State, plan: Blueprint, library: str, read: str) -> list[str]:
 
 
 def _transform(images: Mapping[str, Any]) -> list[str]:
-    size, mean, span, bands = images["image_size"], images["mean"], images.get("value_range"), images.get("bands")
-    shape = "transforms.functional.get_image_size(image)"
-    # As files are read here: the square in the middle is shrunk, by bicubic interpolation.
-    square = f"transforms.Lambda(lambda image: transforms.functional.center_crop(image, min({shape})))"
-    resize = f"transforms.Resize({round(size * 8 / 7)}, transforms.InterpolationMode.BICUBIC)"
-    small = f"transforms.Compose([{square}, {resize}, transforms.CenterCrop({size})])"
-    fits = f"{shape} == [{size}, {size}]"
-    steps = [f"Lambda(lambda image: image if {fits} else smaller(image))"]
+    mean, span, bands = images["mean"], images.get("value_range"), images.get("bands")
+    small, steps = _small(images["image_size"], images.get("stored_size"), of_tensors=bool(span or bands))
     count = len(mean)
     if span or bands:
         (low, high), chosen = span or (0, 255), f"[{[band - 1 for band in bands]}]" if bands else ""
         levels = f"((values.float(){chosen} - {low!r}) * {255 / (high - low)!r}).round().clamp(0, 255)"
         # Torch has no numbers of the other order of bytes.
         native = 'image.convert("I") if image.mode == "I;16B" else image'
-        read = f"Lambda(lambda image: transforms.functional.pil_to_tensor({native}))"
+        read = f"Lambda(lambda image: transforms.functional.pil_to_tensor(ImageOps.exif_transpose({native})))"
         steps = [read, f"Lambda(lambda values: {levels}.expand({count}, -1, -1))", *steps]
         steps.append("Lambda(lambda levels: levels.round().clamp(0, 255).div(255))")
         taken = "PIL images; of other files, transform.transforms[1:] takes tensors (bands, height, width)"
     else:
-        steps.append("ToTensor()")
+        steps = ["Lambda(ImageOps.exif_transpose)", *steps, "ToTensor()"]
         taken = "PIL images in RGB, as of image.convert('RGB')" if count == 3 else "gray PIL images"
     steps.append(f"Normalize({list(mean)}, {list(images['std'])})")
     return [
@@ -80,10 +77,31 @@ def _transform(images: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _small(size: int, stored: int | None, *, of_tensors: bool) -> tuple[str, list[str]]:
+    """Return the code of ``smaller``, which makes a view of a file as its evaluation does, and the step that calls it.
+
+    A file is read here as the square in its middle, shrunk to the size at which images are ``stored``, by bicubic
+    interpolation. Unless a view has this size, it is cropped from a square of 8/7 of its own.
+    """
+    shape, around = "transforms.functional.get_image_size(image)", round(size * 8 / 7)
+    first = stored or around
+    steps = [f"Lambda(lambda image: ImageOps.fit(image, ({first}, {first}), Image.Resampling.BICUBIC))"]
+    if of_tensors:
+        square = f"Lambda(lambda image: transforms.functional.center_crop(image, min({shape})))"
+        steps = [square, f"Resize({first}, transforms.InterpolationMode.BICUBIC)"]
+    if first != size:
+        steps += [*([f"Resize({around})"] if first != around else []), f"CenterCrop({size})"]
+    code = f"transforms.Compose([{', '.join(f'transforms.{step}' for step in steps)}])"
+    if stored is None:
+        # Checkpoints of older versions do not say it, and images that have the size may have been stored as they were.
+        return code, [f"Lambda(lambda image: image if {shape} == [{size}, {size}] else smaller(image))"]
+    return code, ["Lambda(smaller)"]
+
+
 def _onnx(plan: Blueprint, file: str, images: Mapping[str, Any]) -> list[str]:  # noqa: ARG001
     run = f'session.run(["{FEATURES}"], {{"{IMAGES}": images.numpy()}})[0]'
     session = f"session = onnxruntime.InferenceSession({file})"
-    start = ["import onnxruntime", *(["import torch", "from torchvision import transforms"] if images else [])]
+    start = ["import onnxruntime", *(["import torch", *OF_IMAGES] if images else [])]
     return [*start, "", session, f"model = lambda images: {run}", *(_transform(images) if images else [])]
 
 

@@ -23,7 +23,7 @@ HOST_KEYS = (
     " scheduler view_filter"
 )
 IMAGES = ("image_size", "mean", "std", "value_range", "numbers", "bands", "fingerprint")
-"""What a checkpoint says of the images that its backbone was trained on."""
+"""What a checkpoint says of the images that its backbone was trained on, beside ``stored_size``."""
 
 TRANSFORMERS = ("vit_", "swin_")
 """The prefixes of the host's backbones that are built for one size of views."""
@@ -86,6 +86,7 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
     }
     # A checkpoint keeps these, since what its backbone takes is not to be measured again on other images.
     made.images = {key: value for key in IMAGES if (value := getattr(images, key, None)) is not None}
+    made.images.stored_size = images.train.size
     if is_timm(name):
         try_views(blueprint(made), sorted(sizes))
     row = by_name(cfg.method)

@@ -11,18 +11,19 @@ import tifffile
 import timm
 import torch
 import torchvision
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import nn
 
 from amask_solo.augment.views import evaluation_view
 from amask_solo.checkpoints.export import export_backbone
 from amask_solo.checkpoints.loading import loading_code
-from amask_solo.data import load_image_folder
+from amask_solo.data import load_image_folder, load_image_masks
 from amask_solo.errors import UserError
 from amask_solo.hosts.architectures import find_arch
 from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.installed import load_host
 from amask_solo.hosts.repairs import STATE
+from tests.data.pictures import noise, save
 from tests.tiny import tiny_loaders, tiny_trainer
 
 VIT = {"backbone": {"name": "vit_tiny", "kwargs": {"img_size": 64, "patch_size": 16}}}
@@ -266,6 +267,16 @@ def test_detectron2_finds_every_tensor_of_its_resnet(name, depths, tmp_path):
     assert f"cfg.MODEL.RESNETS.DEPTH = {name.removeprefix('resnet')}" in result.code
 
 
+@pytest.mark.parametrize(("stored", "then"), [(32, 64), (37, None), (64, None)])
+def test_only_images_that_were_seen_whole_are_so_at_another_size(tmp_path, stored, then):
+    known = {"images": {"image_size": 32, "stored_size": stored, "mean": [0.5] * 3, "std": [0.2] * 3}}
+    checkpoint = {"state_dict": saved(small_vit()), STATE: known}
+    for size, expected in ((32, stored), (64, then)):
+        result = export_backbone(checkpoint, tmp_path / "vit.pth", format="timm", image_size=size)
+        said = json.loads(result.metadata["images"])
+        assert (said["image_size"], said.get("stored_size")) == (size, expected)
+
+
 def test_detectron2_is_refused_for_what_it_does_not_have(tmp_path):
     with pytest.raises(UserError, match="Use format=timm"):
         export_backbone(saved(small_vit()), tmp_path / "x.pkl", format="detectron2")
@@ -286,7 +297,7 @@ def test_a_path_with_any_letter_is_printed_as_python_reads_it(target):
 def printed_transform(images):
     code = loading_code({}, Blueprint("mine"), "safetensors", "x", images=images, view_filter=None)
     names: dict = {}
-    exec("import torch\nfrom torchvision import transforms\n#" + code.partition("# It takes")[2], names)  # noqa: S102
+    exec("\n".join(line for line in code.splitlines() if not line.startswith("tensors =")), names)  # noqa: S102
     return names["transform"]
 
 
@@ -306,6 +317,41 @@ def test_the_printed_transform_shrinks_files_as_they_are_shrunk_here(tmp_path, t
         levels = 255 * torch.tensor(data.std)[:, None, None] * (seen - wanted[number])
         # Deep values are shrunk by torch, which does not round between rows and columns as Pillow does.
         assert levels.abs().mean() < (0.3 if top > 255 else 0.01)
+
+
+def photos(place, **settings):
+    """Write two pictures, wider than high in the file, and load them."""
+    suffix, tag = settings.pop("suffix", ".png"), Image.Exif()
+    tag[ExifTags.Base.Orientation] = settings.pop("orientation", 1)
+    for number in range(2):
+        save(noise(60, 70, seed=number), place / "photos" / f"{number}{suffix}", exif=tag)
+    if not settings.pop("masks", False):
+        return load_image_folder(train_path=str(place / "photos"), image_size=32, **settings)
+    for number in range(2):
+        save(Image.linear_gradient("L").resize((70, 60)), place / "masks" / f"{number}.png")
+    folders = {"images_path": str(place / "photos"), "masks_path": str(place / "masks")}
+    return load_image_masks(**folders, image_size=32, val_fraction=0.0, **settings)
+
+
+WAYS = {
+    "as by default": {},
+    "stored as large as seen": {"load_size": 32},
+    "stored larger": {"load_size": 50},
+    "with masks": {"masks": True},
+    "on their side": {"suffix": ".jpg", "orientation": 6},
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_the_printed_transform_makes_of_a_file_what_evaluation_sees(tmp_path, way):
+    data = photos(tmp_path, **way)
+    images = {"image_size": 32, "stored_size": data.train.size, "mean": data.mean, "std": data.std}
+    wanted = evaluation_view(data.train.stack(), mean=data.mean, std=data.std, size=32)
+    transform = printed_transform(images)
+    for file, view in zip(data.train.names, wanted, strict=True):
+        with Image.open(tmp_path / "photos" / file) as image:
+            levels = 255 * torch.tensor(data.std)[:, None, None] * (transform(image.convert("RGB")) - view)
+        assert levels.abs().max() < 1.01
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

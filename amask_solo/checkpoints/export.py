@@ -8,8 +8,10 @@ from amask_solo.checkpoints.formats import content, onnx_graph
 from amask_solo.checkpoints.loading import loading_code
 from amask_solo.checkpoints.networks import fit_size, load_backbone
 from amask_solo.checkpoints.read import (
+    FINGERPRINT,
     Checkpoint,
     backbone_state,
+    fingerprint,
     history,
     images_of,
     read,
@@ -41,9 +43,10 @@ class Export(NamedTuple):
         tensors: The number of tensors that were written.
         missing: Tensors of the target that the backbone does not have; at most those of the classifier ``fc``.
         metadata: ``arch``, ``load`` (the code that loads the file, from its folder), ``kwargs`` (the arguments that the
-            backbone was built with, such as the pooling of a ViT, as JSON) and ``stem`` if it is the one for CIFAR. If
-            the checkpoint has them, also ``method``, ``epochs``, ``images`` (size, mean and std of the images, as JSON)
-            and ``view_filter`` (the filter that normalized images must pass first, as a JSON node).
+            backbone was built with, such as the pooling of a ViT, as JSON), ``fingerprint`` (of the tensors, so that no
+            other file is taken for this one) and ``stem`` if it is the one for CIFAR. If the checkpoint has them, also
+            ``method``, ``epochs``, ``images`` (size, mean and std of the images, as JSON) and ``view_filter`` (the
+            filter that normalized images must pass first, as a JSON node).
         code: The same code with the path of the file.
     """
 
@@ -100,6 +103,7 @@ def export_backbone(
         metadata["stem"] = f"CIFAR (3x3, no pooling); before loading: {stem_code(state)}"
     kept = {VIEW_FILTER: view_filter, "kwargs": dict(plan.untrained.kwargs) or None, "images": images or None}
     metadata |= {key: json.dumps(value) for key, value in kept.items() if value is not None}
+    metadata[FINGERPRINT] = fingerprint({"state_dict": state})
     metadata["load"], code = (
         loading_code(state, plan, format, file, images=images, view_filter=view_filter)
         for file in (path.name, str(path))

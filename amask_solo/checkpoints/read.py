@@ -25,6 +25,9 @@ Checkpoint = Mapping[str, Any]
 ALONE = "alone"
 """The key that marks a checkpoint whose tensors are those of a backbone, without a prefix."""
 
+FINGERPRINT = "fingerprint"
+"""The key of what tells, in the metadata of an export, which tensors they describe; older versions have none."""
+
 PLAIN_CLASSES = {("collections", "OrderedDict"), ("collections", "defaultdict"), ("torch", "Size")} | {
     ("torch._utils", name) for name in ("_rebuild_parameter", "_rebuild_tensor_v2")
 }
@@ -59,12 +62,19 @@ def read(source: str | Path | Checkpoint) -> dict[str, Any]:
     Checkpoints of stock SimSiam and NNSiam contain a scheduler, which ``torch.load`` refuses and which is left out.
 
     Raises:
-        UserError: If the file is missing, or contains no named tensors.
+        UserError: If the file is missing, or contains no named tensors, or if its metadata are about other ones.
     """
     checkpoint = source if isinstance(source, Mapping) else _load(Path(source))
     if isinstance(checkpoint, Mapping) and "state_dict" not in checkpoint:
+        checkpoint = {"state_dict": dict(flat(checkpoint))}
         known = {} if isinstance(source, Mapping) else read_metadata(Path(source))
-        checkpoint = {"state_dict": dict(flat(checkpoint)), **({STATE: known} if known else {})}
+        if (mark := known.pop(FINGERPRINT, None)) is not None and mark != fingerprint(checkpoint):
+            raise UserError(
+                f"{Path(source).with_suffix('.json')} describes other tensors than those in '{source}', perhaps those "
+                "of a later export of the same name. Export this one again, under a name of its own, or move the .json "
+                "elsewhere."
+            )
+        checkpoint |= {STATE: known} if known else {}
     state = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
     if (
         not isinstance(state, Mapping)
@@ -80,7 +90,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """Return the metadata of an exported backbone, from the file or the ``.json`` beside it, as a checkpoint's entries.
 
     They are ``backbone``, ``backbone_kwargs``, ``small_stem``, :data:`ALONE`, and if known ``images`` and the filter of
-    the views; empty if there are no metadata.
+    the views; of a ``.json``, which may be that of another file, also :data:`FINGERPRINT`. Empty without metadata.
     """
     inside = path.suffix == ".safetensors"
     place = path if inside else path.with_suffix(".json")
@@ -95,7 +105,9 @@ def read_metadata(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         what = f"which says what {path.name} is and how its views are made"
         raise UserError(f"Cannot read {place}, {what}: {error}") from error
-    known = {key: value for key, value in {VIEW_FILTER: view_filter, "images": images}.items() if value is not None}
+    mark = None if inside else said.get(FINGERPRINT)
+    kept = {VIEW_FILTER: view_filter, "images": images, FINGERPRINT: mark}
+    known = {key: value for key, value in kept.items() if value is not None}
     arch = said.get("arch")
     if isinstance(arch, str) and isinstance(kwargs, dict) and arch != "unknown":
         known |= {"backbone": arch, "backbone_kwargs": kwargs, "small_stem": "stem" in said, ALONE: True}

@@ -17,6 +17,7 @@ from torch import nn
 from amask_solo.augment.views import evaluation_view
 from amask_solo.checkpoints.export import export_backbone
 from amask_solo.checkpoints.loading import loading_code
+from amask_solo.checkpoints.read import images_of, read
 from amask_solo.data import load_image_folder, load_image_masks
 from amask_solo.errors import UserError
 from amask_solo.hosts.architectures import find_arch
@@ -170,6 +171,29 @@ def test_an_unknown_backbone_is_exported_in_its_own_names_only(tmp_path):
     with pytest.raises(UserError, match="Use format=safetensors"):
         export_backbone(state, tmp_path / "x.pth", format="timm")
     assert export_backbone(state, tmp_path / "x.st", format="safetensors").tensors == 1
+
+
+def test_metadata_that_a_later_export_has_replaced_are_refused(tmp_path):
+    def written(seed, name, target):
+        torch.manual_seed(seed)
+        model = timm.create_model("resnet18", num_classes=0, **NARROW["kwargs"])
+        known = {"backbone": NARROW["name"], "backbone_kwargs": NARROW["kwargs"]}
+        known["images"] = {"image_size": 32, "mean": [seed / 4] * 3, "std": [0.1] * 3}
+        return export_backbone({"state_dict": saved(model), STATE: known}, tmp_path / name, format=target).path
+
+    first = written(1, "s.pth", "timm")
+    assert images_of(read(first))["mean"] == [0.25] * 3
+    second = written(2, "s.safetensors", "safetensors")
+    assert images_of(read(second))["mean"] == [0.5] * 3
+    with pytest.raises(UserError, match=r"s\.json describes other tensors than those in .*s\.pth.*Export this"):
+        read(first)
+    # Earlier versions wrote no fingerprint.
+    said = json.loads((tmp_path / "s.json").read_text())
+    del said["fingerprint"]
+    (tmp_path / "s.json").write_text(json.dumps(said))
+    assert images_of(read(first))["mean"] == [0.5] * 3
+    (tmp_path / "s.json").unlink()
+    assert images_of(read(first)) == {}
 
 
 # ---------------------------------------------------------------------- images of another size, ONNX, detectron2

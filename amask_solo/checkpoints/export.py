@@ -41,7 +41,6 @@ class Export(NamedTuple):
     Attributes:
         path: The file with the tensors; the metadata are beside it as ``.json``.
         tensors: The number of tensors that were written.
-        missing: Tensors of the target that the backbone does not have; at most those of the classifier ``fc``.
         metadata: ``arch``, ``load`` (the code that loads the file, from its folder), ``kwargs`` (the arguments that the
             backbone was built with, such as the pooling of a ViT, as JSON), ``fingerprint`` (of the tensors, so that no
             other file is taken for this one) and ``stem`` if it is the one for CIFAR. If the checkpoint has them, also
@@ -52,7 +51,6 @@ class Export(NamedTuple):
 
     path: Path
     tensors: int
-    missing: tuple[str, ...]
     metadata: dict[str, str]
     code: str
 
@@ -89,11 +87,10 @@ def export_backbone(
     view_filter = recorded_filter(checkpoint)
     state: State = {k: v.detach().cpu().clone().contiguous() for k, v in backbone_state(checkpoint).items()}
     plan = saved_blueprint(checkpoint, arch) or Blueprint(find_arch(state) or "unknown")
-    missing: tuple[str, ...] = ()
     if format not in ("safetensors", "onnx"):
         check_counterpart(plan.arch, format)
         target = build_timm(state, plan) if format == "timm" else build_torchvision(state, plan.arch)
-        missing = check_fit(state, target, plan.arch)
+        check_fit(state, target, plan.arch)
     images = images_of(checkpoint)
     if image_size is not None:
         state, plan = _at_size(checkpoint, plan, arch, image_size)
@@ -110,7 +107,7 @@ def export_backbone(
     )
     write_whole(path, content(format, state, metadata, lambda: _graph(checkpoint, arch, images, image_size)))
     write_whole(path.with_suffix(".json"), json.dumps(metadata, indent=2) + "\n")
-    return Export(path, len(state), missing, metadata, code)
+    return Export(path, len(state), metadata, code)
 
 
 def format_of(checkpoint: Checkpoint, arch: str | None = None) -> Format:

@@ -71,8 +71,8 @@ def nearest_arch(state: State, *, image_size: int | None = None) -> str | None:
     return min(misfits, key=misfits.__getitem__, default=None)
 
 
-def check_fit(state: State, target: nn.Module, arch: str) -> tuple[str, ...]:
-    """Return the names of the target's tensors that the backbone lacks: those of the classifier, or none.
+def check_fit(state: State, target: nn.Module, arch: str) -> None:
+    """Check that a backbone has all tensors of the target but those of its classifier, and no others.
 
     Raises:
         UserError: If another tensor is missing, left over or of another shape.
@@ -83,7 +83,6 @@ def check_fit(state: State, target: nn.Module, arch: str) -> tuple[str, ...]:
             f"The backbone is no '{arch}': {len(wrong)} tensors do not fit, first "
             f"'{wrong[0]}'. Name the right arch, if there is one."
         )
-    return tuple(name for name in target.state_dict() if name not in state)
 
 
 def _misfits(state: State, target: nn.Module) -> list[str]:

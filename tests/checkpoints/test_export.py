@@ -63,7 +63,7 @@ def test_a_resnet_loads_into_torchvision_with_only_fc_missing(trained, tmp_path)
     model = torchvision.models.resnet18()
     keys = model.load_state_dict(torch.load(result.path, weights_only=True), strict=False)
     assert keys.unexpected_keys == []
-    assert tuple(keys.missing_keys) == result.missing == ("fc.weight", "fc.bias")
+    assert keys.missing_keys == ["fc.weight", "fc.bias"]
     model.fc = nn.Identity()
     assert features(model).equal(features(backbone))
     assert result.tensors == len(backbone.state_dict())
@@ -73,7 +73,6 @@ def test_a_resnet_loads_into_timm_strictly(trained, tmp_path):
     backbone, checkpoint = trained()
     result = export_backbone(checkpoint, tmp_path / "resnet.pth", format="timm")
     model = timm.create_model("resnet18", num_classes=0, checkpoint_path=str(result.path))
-    assert result.missing == ()
     torch.testing.assert_close(features(model), features(backbone))
 
 

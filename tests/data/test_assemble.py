@@ -52,7 +52,12 @@ def test_statistics_are_those_of_the_images_that_are_trained_on():
 
 @pytest.mark.parametrize(
     ("name", "values"),
-    [("mean", [123.7, 116.3, 103.5]), ("mean", [-0.1, 0.5, 0.5]), ("std", [58.4, 57.1, 57.4]), ("std", [0.2, 0.2, 0])],
+    [
+        ("mean", [123.7, 116.3, 103.5]),
+        ("mean", [-0.1, 0.5, 0.5]),
+        ("std", [58.4, 57.1, 57.4]),
+        ("std", [0.2, 0.2, 0.0]),
+    ],
 )
 def test_statistics_on_another_scale_than_fractions_of_white_are_refused(name, values):
     with pytest.raises(ValueError, match=rf"Expected {name} as fractions of white, such as \[0\.\d+, .*{values[0]}"):

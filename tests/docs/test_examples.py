@@ -28,8 +28,8 @@ IMAGES = ("DIR", "photos")
 SETS = {"DIR": ["flowers102", "cars", "backgrounds"], "INAT": ["inaturalist2019"], "data": ["voc"]}
 """The published sets that the examples score, by their folder."""
 
-ELSEWHERE = ("trainer.", "hydra")
-"""The beginnings of what needs GPUs or a cluster."""
+ELSEWHERE = ("trainer.", "hydra", "adversary.start_epoch")
+"""The beginnings of what needs GPUs, a cluster or more than one epoch."""
 
 SHAPES = [word for word in TINY if word.startswith("data")]
 QUICK = ["scheduler.warmup_epochs=null", "online_knn=0", "mask_panels=0", "advantage=0"]

@@ -7,6 +7,7 @@ from itertools import product
 import torch
 
 from amask_solo._random import stream
+from amask_solo.augment.views import evaluation_crop
 from amask_solo.data import ImageSet
 from amask_solo.data.base import ObjectMasks
 from amask_solo.errors import UserError
@@ -87,7 +88,8 @@ class Robustness(Protocol):
         - ``acc1`` on clean images, ``acc1_area0.3`` with 30 % hidden, and ``acc1_curve``, the mean while the hidden
           area grows from nothing to the largest: the area under the line through these points (trapezoid rule), divided
           by the range of areas, so in percent as well.
-        - With ``occluders``, ``acc1_outlines`` and ``acc1_objects``, and ``outline_area``, the share that these hide.
+        - With ``occluders``, ``acc1_outlines`` and ``acc1_objects``, and ``outline_area``, the share of a view that
+          these hide.
         - With ``corruptions``, ``acc1_blur_1`` to ``acc1_contrast_3``, and ``acc1_corrupted``, the mean over all.
         - With object masks, ``acc1_same_class_background``, ``acc1_other_background``, their difference
           ``background_gap``, and ``acc1_no_background``, with the mean color as background.
@@ -121,10 +123,11 @@ class Robustness(Protocol):
         if self.occluders is None:
             return {}
         objects = load_occluders(self.occluders, size=images.image(0).shape[-1])
+        seen = evaluation_crop(255 * objects.masks.byte(), subject.data.image_size) > 127
         return {
             **score(images, pasted(subject, images, objects, outlines=True), score="acc1_outlines"),
             **score(images, pasted(subject, images, objects, outlines=False), score="acc1_objects"),
-            "outline_area": objects.masks.float().mean().item(),
+            "outline_area": seen.float().mean().item(),
         }
 
     def _corrupted(self, subject: Subject, images: ImageSet, score: Score) -> dict[str, float]:

@@ -221,6 +221,18 @@ def test_objects_of_other_pictures_cost_what_they_hide(tmp_path):
     assert hidden["outline_area"] == pytest.approx(1 / 16)
 
 
+@pytest.mark.parametrize(("stored", "view"), [(16, 16), (64, 56)])
+def test_the_area_of_outlines_is_that_of_the_views(tmp_path, stored, view):
+    side = stored // 4
+    mask = torch.zeros(stored, stored, dtype=torch.bool)
+    mask[side:-side, side:-side] = True
+    gray = ArrayImages(torch.full((4, 3, stored, stored), 128, dtype=torch.uint8), torch.arange(4) % 2)
+    stats = ((0.0,) * 3, (1.0,) * 3)
+    data = ImageData(gray, gray, 2, ["a", "b"], *stats, view, "gray")
+    found = score(Witness(), data, occluders=paint_occluders(tmp_path, [mask]))["outline_area"]
+    assert found == pytest.approx((2 * side / view) ** 2)
+
+
 def test_an_outline_shows_the_mean_color_and_an_object_its_own(tmp_path):
     folder = paint_occluders(tmp_path, [places(slice(0, 3)), places(slice(0, 3)).flip(1)])
     objects = load_occluders(folder, size=SIZE)

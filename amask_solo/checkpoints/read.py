@@ -67,14 +67,8 @@ def read(source: str | Path | Checkpoint) -> dict[str, Any]:
     checkpoint = source if isinstance(source, Mapping) else _load(Path(source))
     if isinstance(checkpoint, Mapping) and "state_dict" not in checkpoint:
         checkpoint = {"state_dict": dict(flat(checkpoint))}
-        known = {} if isinstance(source, Mapping) else read_metadata(Path(source))
-        if (mark := known.pop(FINGERPRINT, None)) is not None and mark != fingerprint(checkpoint):
-            raise UserError(
-                f"{Path(source).with_suffix('.json')} describes other tensors than those in '{source}', perhaps those "
-                "of a later export of the same name. Export this one again, under a name of its own, or move the .json "
-                "elsewhere."
-            )
-        checkpoint |= {STATE: known} if known else {}
+        if not isinstance(source, Mapping) and (known := _metadata_of(Path(source), checkpoint)):
+            checkpoint[STATE] = known
     state = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
     if (
         not isinstance(state, Mapping)
@@ -84,6 +78,16 @@ def read(source: str | Path | Checkpoint) -> dict[str, Any]:
         where = "the mapping" if isinstance(source, Mapping) else f"'{source}'"
         raise UserError(f"Found no tensors in {where}; expected a checkpoint or a state_dict.")
     return dict(checkpoint)
+
+
+def _metadata_of(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
+    known = read_metadata(path)
+    if (mark := known.pop(FINGERPRINT, None)) is not None and mark != fingerprint(checkpoint):
+        raise UserError(
+            f"{path.with_suffix('.json')} describes other tensors than those in '{path}', perhaps those of a later "
+            "export of the same name. Export this one again, under a name of its own, or move the .json elsewhere."
+        )
+    return known
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def _build(cfg: DictConfig, part: str, choice: Any) -> Any:
     whole: Any = OmegaConf.merge({k: v for k, v in cfg.items() if k != "adversary"}, {part: chosen})
     data, where = cfg.get("data") or {}, f"adversary.{part}"
     given = {key: list(data[key]) for key in ("mean", "std") if OmegaConf.is_list(data.get(key))}
-    pixels = STATISTICS.get(data.get("dataset"), {}) | given
+    pixels = STATISTICS.get(str(data.get("dataset")), {}) | given
     node = OmegaConf.to_container(whole[part], resolve=True)
     return instantiate(OmegaConf.create(_told(node, pixels, where)), where)
 

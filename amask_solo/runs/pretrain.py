@@ -26,6 +26,7 @@ from amask_solo.callbacks.progress import Beginning, progress_bar, tell
 from amask_solo.callbacks.signals import EndAtSignal
 from amask_solo.callbacks.summary import Summary
 from amask_solo.checkpoints.last import find_checkpoint
+from amask_solo.checkpoints.of_run import check_of_run, weights_of_run
 from amask_solo.checkpoints.start import start_from
 from amask_solo.checkpoints.view_filter import build_filter
 from amask_solo.checkpoints.write import WholeCheckpoints, check_space
@@ -66,6 +67,7 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
     if "image_size" in settle(cfg, {key: getattr(images, key, None) for key in MEASURED}):
         check_views(cfg)
     if checkpoint:
+        check_of_run(checkpoint, cfg.method)
         check_same_images(checkpoint, images)
     augmentations: Any = OmegaConf.to_container(cfg.augmentations, resolve=True)
     view_filter = build_filter(cfg.get("view_filter"))
@@ -118,7 +120,7 @@ def _fit(trainer: Trainer, folder: Path, checkpoint: Path | None, *, model: Ligh
     try:
         if trainer.is_global_zero:
             tidy(folder, checkpoint)
-        with lightning_errors(), end_together(trainer):
+        with lightning_errors(), end_together(trainer), weights_of_run(checkpoint):
             trainer.fit(model, data, ckpt_path=checkpoint, weights_only=True)
     finally:
         finish(trainer.loggers)

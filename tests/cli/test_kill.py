@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from amask_solo.checkpoints.last import is_whole
+from amask_solo.hosts.repairs import STATE
 from amask_solo.layout import CHECKPOINTS, LAST
 from amask_solo.runs.lock import check_free, hold
 from tests.cli.command import SMALL, TINY, call, pretrain
@@ -72,6 +73,36 @@ def test_a_broken_last_checkpoint_is_passed_over_by_whoever_reads_the_run(finish
         said = call(words[0], f"ckpt={folder}", *words[1:], cwd=tmp_path)
         assert said.code == 0, said.err
         assert said.err.count(f"{LAST} is broken") == 1
+
+
+def other_method(saved):
+    return saved | {STATE: saved[STATE] | {"method": "simclr"}}
+
+
+def other_tensors(saved):
+    state = {name: tensor for name, tensor in saved["state_dict"].items() if not name.startswith("adversary.")}
+    return {key: value for key, value in saved.items() if key != STATE} | {"state_dict": state}
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        (other_method, "its method is simclr"),
+        (other_tensors, "its tensors are others"),
+        (lambda saved: {"state_dict": saved["state_dict"]}, "it has no pytorch-lightning_version"),
+        (lambda saved: list(saved["state_dict"].values())[:1], "it has no named entries"),
+    ],
+)
+def test_a_run_is_not_resumed_from_a_checkpoint_of_another_one(finished, tmp_path, other, why):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    last = folder / CHECKPOINTS / LAST
+    torch.save(other(torch.load(last, weights_only=True)), last)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    said = pretrain(*SMALL, "max_epochs=2", "resume=true", f"run_folder={folder}", cwd=tmp_path)
+    assert (said.code, said.err.count("\n")) == (2, 1), said.err
+    assert f"{last} is not a checkpoint of this run: {why}" in said.err
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_a_full_disk_ends_the_run_with_one_line_and_the_last_checkpoint_whole(tmp_path):

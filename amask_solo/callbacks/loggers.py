@@ -3,10 +3,12 @@
 import csv as csv_format
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from warnings import warn
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -49,15 +51,24 @@ class MetricsFile(Logger):
 
     def _rewrite(self, *, before: int) -> None:
         """Rewrite the rows before a step, with the columns that the row of this step needs."""
-        written = self.path.read_bytes().decode() if self.path.is_file() else ""
-        # A row without a line end was cut off by a crash.
-        whole = io.StringIO(written[: written.rfind("\n") + 1], newline="")
-        rows = [row for row in csv_format.DictReader(whole) if int(row["step"]) < before]
+        rows = [row for row in self._whole_rows() if int(row["step"]) < before]
         columns = self._columns or (list(rows[0]) if rows else ["step", "epoch"])
         self._columns = columns + sorted(self._row.keys() - set(columns))
         text = ",".join(self._columns) + "\r\n" + self._text(rows)
         write_whole(self.path, text)
         self._end = len(text.encode())
+
+    def _whole_rows(self) -> list[dict[str, str]]:
+        """Return the rows of the file up to the first one that is damaged, which is named in a warning."""
+        written = self.path.read_bytes().decode(errors="replace") if self.path.is_file() else ""
+        # A row without a line end was cut off by a crash.
+        lines = written[: written.rfind("\n") + 1].splitlines(keepends=True)
+        columns = next(csv_format.reader(lines[:1]), [])
+        whole = list(takewhile(lambda line: _is_row(line, columns), lines[1:]))
+        if len(whole) < len(lines[1:]):
+            where = f"{self.path} is damaged from line {len(whole) + 2} on"
+            warn(f"{where}, as after a crash of the machine; going on with the rows before it.", stacklevel=2)
+        return list(csv_format.DictReader([*lines[:1], *whole]))
 
     def _write_last(self, row: str) -> None:
         try:
@@ -72,6 +83,11 @@ class MetricsFile(Logger):
         text = io.StringIO(newline="")
         csv_format.DictWriter(text, self._columns).writerows(rows)
         return text.getvalue()
+
+
+def _is_row(line: str, columns: Sequence[str]) -> bool:
+    values = [] if "\0" in line else next(csv_format.reader([line]), [])
+    return "step" in columns and len(values) == len(columns) and values[columns.index("step")].isdecimal()
 
 
 def csv(save_dir: str | Path, name: str) -> list[Logger]:  # noqa: ARG001

@@ -228,6 +228,27 @@ def test_steps_that_are_run_again_replace_their_rows(tmp_path):
     assert [row["loss"] for row in rows(tmp_path)] == ["0", "1", "2", "13", "14", "15"]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda lines: [*lines[:2], bytes(20) + b"\r\n", *lines[2:]],
+        lambda lines: [*lines[:2], lines[2][:1] + b"\xff\0" + lines[2][3:]],
+        lambda lines: [*lines[:2], b"1,2,3,4,5,6\r\n"],
+        lambda lines: [*lines[:2], b"no number,2\r\n"],
+    ],
+)
+def test_damaged_rows_and_those_after_them_are_dropped_with_a_warning(tmp_path, damage):
+    first = MetricsFile(tmp_path)
+    for step in range(3):
+        first.log_metrics({"loss": 1.0 + step}, step=step)
+    lines = (tmp_path / "metrics.csv").read_bytes().splitlines(keepends=True)
+    assert len(lines) == 4
+    (tmp_path / "metrics.csv").write_bytes(b"".join(damage(lines)))
+    with pytest.warns(UserWarning, match="damaged from line 3 on"):
+        MetricsFile(tmp_path).log_metrics({"loss": 9.0}, step=5)
+    assert [(row["step"], row["loss"]) for row in rows(tmp_path)] == [("0", "1"), ("5", "9")]
+
+
 def test_wandb_works_offline_and_gets_the_pictures(tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)

@@ -75,6 +75,18 @@ def test_a_broken_last_checkpoint_is_passed_over_by_whoever_reads_the_run(finish
         assert said.err.count(f"{LAST} is broken") == 1
 
 
+def test_a_damaged_end_of_the_metrics_is_dropped_and_the_run_ends_as_it_did(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    (folder / CHECKPOINTS / LAST).unlink()  # so that the one before it is taken, and an epoch is left to do
+    with (folder / "metrics.csv").open("ab") as file:
+        file.write(bytes(100) + b"\r\n")
+    said = pretrain(*SMALL, "max_epochs=2", "resume=true", f"run_folder={folder}", cwd=tmp_path)
+    assert said.code == 0, said.err
+    assert said.err.count("metrics.csv is damaged from line") == 1
+    assert (folder / "metrics.csv").read_bytes() == (finished.folder / "metrics.csv").read_bytes()
+
+
 def other_method(saved):
     return saved | {STATE: saved[STATE] | {"method": "simclr"}}
 

@@ -45,7 +45,7 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """What it wrote down when it ended, however it did; empty before that."""
-        return _read(self.folder / SUMMARY)
+        return read_object(self.folder / SUMMARY, then="Delete it, and its run is made again.")
 
     @property
     def trained(self) -> bool:
@@ -54,7 +54,8 @@ class Run:
 
     def lacks(self, protocols: Mapping[str, Any]) -> list[str]:
         """Return which of the protocols are still to be run; a result by other settings does not count."""
-        results = _read(self.folder / SCORES).get("results", [])
+        scored = read_object(self.folder / SCORES, then="Delete it, and its run is evaluated again.")
+        results = scored.get("results", [])
         have = {result["protocol"] for result in results if answers(result, protocols)}
         return [name for name in protocols if name not in have]
 
@@ -159,10 +160,6 @@ def _literal(value: Any) -> str:
 
 def _key(text: str) -> str:
     return text.lstrip("+~").partition("=")[0]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return read_object(path, then="Delete it, and its run is made again.")
 
 
 def progress(plan: Sequence[Run], protocols: Mapping[str, Any]) -> str:

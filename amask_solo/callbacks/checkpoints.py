@@ -57,7 +57,8 @@ class LastCheckpoint(Checkpoint):
         """Save, if this epoch is due."""
         _write_row(trainer)
         epoch = trainer.current_epoch + 1
-        due = epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs or trainer.received_sigterm
+        last = epoch == trainer.max_epochs or trainer.global_step >= trainer.max_steps > 0
+        due = epoch % self.every_n_epochs == 0 or last or trainer.received_sigterm
         if due and not trainer.fast_dev_run:  # a run of a few batches saves nothing
             trainer.save_checkpoint(self.path)
         self._within_epoch = False

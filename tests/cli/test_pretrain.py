@@ -181,6 +181,14 @@ def test_a_sweep_goes_on_after_a_mistake_in_one_run(tmp_path):
     assert summary(tmp_path / "runs" / "simclr_shapes_seed0")["status"] == "finished"
 
 
+def test_the_last_checkpoint_is_of_the_last_step_also_where_the_trainer_ends_the_run(tmp_path):
+    few = ["max_epochs=4", "save_every=2", "trainer.max_steps=5", "run_folder=run"]  # in the third epoch of two steps
+    assert pretrain("method=simclr", SMALL[0], *BARE, *few, cwd=tmp_path).code == 0
+    last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert (summary(tmp_path / "run")["epochs_done"], last["global_step"]) == (3, 5)
+    assert last["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"] == 3
+
+
 def test_overwriting_leaves_what_the_run_did_not_write(tmp_path):
     folder = tmp_path / "mine"
     (folder / "checkpoints").mkdir(parents=True)

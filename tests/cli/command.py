@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-import pytest
 from hydra.core.singleton import Singleton
 
 TINY = [
@@ -60,12 +59,3 @@ def call(name: str, *argv: str, cwd: Path) -> Said:
 def pretrain(*argv: str, cwd: Path) -> Said:
     """Run ``amask-pretrain`` with tiny settings."""
     return call("pretrain", *TINY, *argv, cwd=cwd)
-
-
-def log_out(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """Be somebody without an account on wandb; without wandb itself, the test is left out."""
-    wandb = pytest.importorskip("wandb")
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "NETRC"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(home))
-    wandb.teardown()  # it remembers the mode of earlier runs of this process

@@ -1,4 +1,4 @@
-"""One finished run, which several tests read."""
+"""One finished run, which several tests read, and no account."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -20,3 +20,15 @@ def finished(tmp_path_factory) -> Run:
     said = pretrain(*SMALL, "max_epochs=2", cwd=cwd)
     assert said.code == 0, said.err
     return Run(cwd / "runs" / "amask_byol_shapes_seed0", said)
+
+
+@pytest.fixture
+def logged_out(monkeypatch, tmp_path):
+    """Be somebody without an account on wandb; without wandb itself, the test is left out."""
+    wandb = pytest.importorskip("wandb")
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    wandb.teardown()  # it remembers the mode of earlier runs of this process
+    yield
+    wandb.teardown()

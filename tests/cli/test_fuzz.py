@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import BARE, SMALL, TINY, Said, call, log_out, pretrain
+from tests.cli.command import BARE, SMALL, TINY, Said, call, pretrain
 from tests.cli.forked import call_forked
 from tests.cli.wrong_files import write_wrong_files
 from tests.data.pictures import labeled_tree, truncate
@@ -530,9 +530,9 @@ def test_a_run_is_not_resumed_with_other_settings(finished):
         (f"{FOLDER}{{wrong}}/cut loader.device_cache=off loader.num_workers=0", "005.png"),
     ],
 )
-def test_a_mistake_does_not_cost_the_run_that_was_to_be_replaced(finished, tmp_path, monkeypatch, typed, words):
+def test_a_mistake_does_not_cost_the_run_that_was_to_be_replaced(finished, tmp_path, request, typed, words):
     if "wandb" in typed:
-        log_out(monkeypatch, tmp_path)
+        request.getfixturevalue("logged_out")
     truncate(labeled_tree(tmp_path / "cut", classes={"a": 10, "b": 10}) / "b" / "005.png")
     before = {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()}
     argv = typed.format(wrong=tmp_path).split()

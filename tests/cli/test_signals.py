@@ -10,7 +10,7 @@ import torch
 
 from amask_solo.callbacks.game_monitor import GameMonitor
 from amask_solo.masked.method import Masked
-from tests.cli.command import BARE, SMALL, Said, log_out, pretrain
+from tests.cli.command import BARE, SMALL, Said, pretrain
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
@@ -127,8 +127,8 @@ def test_a_run_does_not_go_on_with_epochs_of_another_length(tmp_path, monkeypatc
     assert "init=" in said.err
 
 
-def test_wandb_without_an_account_is_one_line_and_leaves_the_folder_free(tmp_path, monkeypatch):
-    log_out(monkeypatch, tmp_path)
+@pytest.mark.usefixtures("logged_out")
+def test_wandb_without_an_account_is_one_line_and_leaves_the_folder_free(tmp_path):
     folder = tmp_path / "run"
     said = pretrain(*THREE, "logger=wandb", f"run_folder={folder}", cwd=tmp_path)
     assert said.code == 2

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from amask_solo.comparison.pictures import (
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.split import CONFIRM, MEANING, TITLES, scored_kind
-from amask_solo.comparison.statistics import CONFIDENCE, Row, arm_order, compare
+from amask_solo.comparison.statistics import CONFIDENCE, Row, arm_order, compare, in_order
 from amask_solo.comparison.tables import (
     Table,
     cost_table,
@@ -118,7 +118,6 @@ def write_report(
 
     Returns:
         ``report.md``.
-
     """
     records = in_order(records)
     write_whole(folder / "report.csv", csv_text(records))
@@ -151,11 +150,6 @@ def write_report(
     path = folder / "report.md"
     write_whole(path, text)
     return path
-
-
-def in_order(records: Iterable[Record]) -> list[Record]:
-    """Return runs as reports show them: by base, arm and seed."""
-    return sorted(records, key=lambda record: (record.base, arm_order(record.arm), record.seed))
 
 
 def compared(records: Sequence[Record], metrics: Sequence[str] | None = None) -> dict[str, list[Row]]:

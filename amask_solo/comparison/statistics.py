@@ -142,10 +142,15 @@ def compare(records: Iterable[Record], metric: str) -> list[Row]:
     return corrected(rows + (_pooled(rows, groups, metric) if len({base for base, _ in groups}) > 1 else []))
 
 
+def in_order(records: Iterable[Record]) -> list[Record]:
+    """Return runs as reports show them: by base, arm and seed."""
+    return sorted(records, key=lambda record: (record.base, arm_order(record.arm), record.seed))
+
+
 def grouped(records: Iterable[Record]) -> dict[tuple[str, str], list[Record]]:
     """Return base and arm -> runs, in the order in which reports show them."""
     groups: dict[tuple[str, str], list[Record]] = {}
-    for record in sorted(records, key=lambda r: (r.base, arm_order(r.arm), r.seed)):
+    for record in in_order(records):
         groups.setdefault((record.base, record.arm), []).append(record)
     return groups
 

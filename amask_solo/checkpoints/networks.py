@@ -19,7 +19,7 @@ from amask_solo.hosts.architectures import nearest_arch, rebuild, resample_posit
 from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.methods import by_name
 from amask_solo.hosts.names import TIMM_NAMES
-from amask_solo.layout import CONFIG, PREFIX
+from amask_solo.layout import CHECKPOINTS, CONFIG, PREFIX
 from amask_solo.masked.settings import build_settings
 from amask_solo.maskers.base import Masker
 from amask_solo.settings.evaluation import check_arch
@@ -101,7 +101,7 @@ def config_of(checkpoint: Path, *, trust: Sequence[str] = ()) -> DictConfig | No
             :func:`~amask_solo.checkpoints.stored.trusted`.
     """
     path = checkpoint.parent.parent / CONFIG
-    if checkpoint.parent.name != "checkpoints" or not path.is_file():
+    if checkpoint.parent.name != CHECKPOINTS or not path.is_file():
         return None
     cfg = read_stored(path)
     nodes = (cfg.get("data"), cfg.get("adversary", OmegaConf.create({})))

@@ -67,8 +67,8 @@ def _check_replaces(path: Path, checkpoint: Path) -> None:
 
 def _beside(checkpoint: Path, target: str, which: str) -> Path:
     # Exports go to the top of a run folder, like its other results.
-    folder = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
-    name = "backbone" if checkpoint.parent.name == "checkpoints" else f"{checkpoint.stem}_backbone"
+    folder = checkpoint.parent.parent if checkpoint.parent.name == CHECKPOINTS else checkpoint.parent
+    name = "backbone" if checkpoint.parent.name == CHECKPOINTS else f"{checkpoint.stem}_backbone"
     return folder / f"{name}{'_teacher' * (which == 'teacher')}_{target}{SUFFIX[target]}"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,8 +14,8 @@ LIGHTNING = ("pytorch-lightning_version", "state_dict", "loops", "optimizer_stat
 """What a checkpoint has from which training can go on."""
 
 
-def check_of_run(path: Path, method: str) -> None:
-    """Raise a ``UserError`` if a checkpoint was not written by the training of a method."""
+def read_of_run(path: Path, method: str) -> Mapping[str, Any]:
+    """Return what this package says in a checkpoint of a method's training, or raise a ``UserError`` if it is none."""
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # a file that is not a checkpoint may raise anything
@@ -23,9 +24,11 @@ def check_of_run(path: Path, method: str) -> None:
         raise _not_of_run(path, "it has no named entries")
     if missing := [key for key in LIGHTNING if key not in saved]:
         raise _not_of_run(path, f"it has no {', '.join(missing)} to go on with")
-    other = saved.get(STATE, {}).get("method", method)
+    said = saved.get(STATE, {})
+    other = said.get("method", method)
     if other != method:
         raise _not_of_run(path, f"its method is {other}, and the run's is {method}")
+    return said
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Batches for the host, whose views are made of uint8 images on the device."""
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -14,7 +13,6 @@ from amask_solo.data import ImageData, ImageSet, make_loader
 from amask_solo.data.base import describe_change
 from amask_solo.data.loaders import stays
 from amask_solo.errors import UserError
-from amask_solo.hosts.repairs import STATE
 
 
 class ViewsData(LightningDataModule):
@@ -159,10 +157,12 @@ class ResumeWithinEpoch(Callback):
                 setattr(self._results[key], name, value.to(now.device) + now)
 
 
-def check_same_images(checkpoint: Path, images: ImageData) -> None:
-    """Raise a ``UserError`` that says what changed if a run would be resumed with other images than it began with."""
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    before, now = saved.get(STATE, {}).get("images", {}).get("fingerprint"), images.fingerprint
+def check_same_images(said: Mapping[str, Any], images: ImageData) -> None:
+    """Raise a ``UserError`` that says what changed if a run would be resumed with other images than it began with.
+
+    The run's checkpoint has ``said`` it; see :func:`~amask_solo.checkpoints.of_run.read_of_run`.
+    """
+    before, now = said.get("images", {}).get("fingerprint"), images.fingerprint
     if before and (change := describe_change(before, now)):
         raise UserError(
             f"The images have changed since the run began: {change}. Resume it with the same, or start a new run from "

@@ -26,7 +26,7 @@ from amask_solo.callbacks.progress import Beginning, progress_bar, tell
 from amask_solo.callbacks.signals import EndAtSignal
 from amask_solo.callbacks.summary import Summary
 from amask_solo.checkpoints.last import find_checkpoint
-from amask_solo.checkpoints.of_run import check_of_run, weights_of_run
+from amask_solo.checkpoints.of_run import read_of_run, weights_of_run
 from amask_solo.checkpoints.start import start_from
 from amask_solo.checkpoints.view_filter import build_filter
 from amask_solo.checkpoints.write import WholeCheckpoints, check_space
@@ -67,8 +67,7 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
     if "image_size" in settle(cfg, {key: getattr(images, key, None) for key in MEASURED}):
         check_views(cfg)
     if checkpoint:
-        check_of_run(checkpoint, cfg.method)
-        check_same_images(checkpoint, images)
+        check_same_images(read_of_run(checkpoint, cfg.method), images)
     augmentations: Any = OmegaConf.to_container(cfg.augmentations, resolve=True)
     view_filter = build_filter(cfg.get("view_filter"))
     views = Views(augmentations, mean=images.mean, std=images.std, view_filter=view_filter)

@@ -1,6 +1,7 @@
 """Settings are refused before the host and Lightning are imported."""
 
 import inspect
+import json
 import os
 import subprocess
 import sys
@@ -21,14 +22,22 @@ from amask_solo.settings.trainer import ACCELERATORS, PRECISIONS, SET_BY_US, STR
 
 ROOT = str(Path(amask_solo.__file__).parents[1])
 ASK = """
-import sys
+import json, os, sys
 from importlib import import_module
-main = import_module(f"amask_solo.cli.{sys.argv.pop(1)}").main
-try:
-    main()
-except SystemExit as end:
-    print(end.code, *(name for name in ("torch", "lightning", "solo") if name in sys.modules))
+import amask_solo.cli.compare, amask_solo.cli.evaluate, amask_solo.cli.export, amask_solo.cli.pretrain
+for command, *argv, folder in json.load(sys.stdin):
+    if (pid := os.fork()) == 0:
+        os.chdir(folder)
+        os.dup2(os.open("err.txt", os.O_WRONLY | os.O_CREAT), 2)
+        sys.argv = ["amask-" + command, *argv]
+        try:
+            import_module("amask_solo.cli." + command).main()
+        except SystemExit as end:
+            print(folder, end.code, *{"torch", "lightning", "solo"}.intersection(sys.modules), flush=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
 """
+"""Each command in a fork of one process, which has imported what every command does at once."""
 
 
 def test_the_trainer_still_has_the_arguments_that_the_run_sets():
@@ -199,52 +208,67 @@ def test_a_warm_up_longer_than_the_training_is_refused():
     check_settings(cfg)
 
 
-@pytest.mark.parametrize(
-    ("argument", "word"),
-    [
-        ("max_epochs=-1", "max_epochs"),
-        ("adversary.masker.num_masks=few", "a whole number"),
-        ("adversary.optimizer.lr=nan", "adversary.optimizer.lr"),
-        ("data.num_train=many", "data.num_train"),
-        ("trainer.accelerator=foo", "cuda"),
-        ("trainer.devices=0", "trainer.devices"),
-        ("trainer.precision=17", "16-mixed"),
-        ("++trainer.strategy=dpp", "'ddp'"),
-        ("++trainer.strategy=fsdp", "a part of the network"),
-        ("method=byol hard_views=cutmix", "not masked, so it has no hard_views"),
-        ("backbone.kwargs=3", "backbone.kwargs"),
-        ("backbone.name=resnet19", "resnet18"),
-        ("method=dino ++method_kwargs.warmup_teacher_temperature_epochs=9 max_epochs=8", "at most max_epochs=8"),
-        ("data=image_masks data.images_path=. data.masks_path=nowhere", "data.masks_path"),
-        ("data=image_folder data.train_path=nowhere", "data.train_path"),
-        ("resume=true run_folder=nowhere", "Nothing to resume"),
-        ("method_kwargs.proj_hidden_dim=0", "proj_hidden_dim"),
-        ("momentum.base_tau=2", "base_tau"),
-        ("export ckpt=. format=torchvision arch=timm/resnet18", "format=timm"),
-        ("augmentations.0.rrc.crop_min_scale=big", "crop_min_scale"),
-        ("masker=sequential_patches", "patches"),
-        ("hydra.run.dir=elsewhere", "run_folder"),
-        ("evaluate ckpt=nowhere", "nowhere"),
-        ("evaluate ckpt=. batch_size=0", "batch_size"),
-        ("evaluate ckpt=. protocol.knn.k=many", "protocol.knn.k"),
-        ("evaluate ckpt=. protocol.linear.held_out=2", "protocol.linear.held_out"),
-        ("export ckpt=nowhere", "nowhere"),
-        ("export ckpt=. format=tim", "timm"),
-        ("export ckpt=. format=torchvision arch=vit_tiny", "format=timm"),
-        ("compare base=[byoll]", "byol"),
-        ("compare max_epochs=-1", "max_epochs"),
-        ("compare adversary.optimizer.lr=-1", "adversary.optimizer.lr"),
-        ("compare protocol.knn.k=0", "protocol.knn.k"),
-        ("compare data=image_folder data.train_path=nowhere", "data.train_path"),
-    ],
-)
-def test_a_wrong_setting_is_refused_without_importing_torch(argument, word, tmp_path):
-    words = argument.split()
-    command = [sys.executable, "-c", ASK, *(words if "=" not in words[0] else ["pretrain", *words])]
+WRONG = [
+    ("max_epochs=-1", "max_epochs"),
+    ("adversary.masker.num_masks=few", "a whole number"),
+    ("adversary.optimizer.lr=nan", "adversary.optimizer.lr"),
+    ("data.num_train=many", "data.num_train"),
+    ("trainer.accelerator=foo", "cuda"),
+    ("trainer.devices=0", "trainer.devices"),
+    ("trainer.precision=17", "16-mixed"),
+    ("++trainer.strategy=dpp", "'ddp'"),
+    ("++trainer.strategy=fsdp", "a part of the network"),
+    ("method=byol hard_views=cutmix", "not masked, so it has no hard_views"),
+    ("backbone.kwargs=3", "backbone.kwargs"),
+    ("backbone.name=resnet19", "resnet18"),
+    ("method=dino ++method_kwargs.warmup_teacher_temperature_epochs=9 max_epochs=8", "at most max_epochs=8"),
+    ("data=image_masks data.images_path=. data.masks_path=nowhere", "data.masks_path"),
+    ("data=image_folder data.train_path=nowhere", "data.train_path"),
+    ("resume=true run_folder=nowhere", "Nothing to resume"),
+    ("method_kwargs.proj_hidden_dim=0", "proj_hidden_dim"),
+    ("momentum.base_tau=2", "base_tau"),
+    ("export ckpt=. format=torchvision arch=timm/resnet18", "format=timm"),
+    ("augmentations.0.rrc.crop_min_scale=big", "crop_min_scale"),
+    ("masker=sequential_patches", "patches"),
+    ("hydra.run.dir=elsewhere", "run_folder"),
+    ("evaluate ckpt=nowhere", "nowhere"),
+    ("evaluate ckpt=. batch_size=0", "batch_size"),
+    ("evaluate ckpt=. protocol.knn.k=many", "protocol.knn.k"),
+    ("evaluate ckpt=. protocol.linear.held_out=2", "protocol.linear.held_out"),
+    ("export ckpt=nowhere", "nowhere"),
+    ("export ckpt=. format=tim", "timm"),
+    ("export ckpt=. format=torchvision arch=vit_tiny", "format=timm"),
+    ("compare base=[byoll]", "byol"),
+    ("compare max_epochs=-1", "max_epochs"),
+    ("compare adversary.optimizer.lr=-1", "adversary.optimizer.lr"),
+    ("compare protocol.knn.k=0", "protocol.knn.k"),
+    ("compare data=image_folder data.train_path=nowhere", "data.train_path"),
+]
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory) -> dict[str, tuple[str, str, list[str]]]:
+    """What each command of `WRONG` printed, its errors, and what lies in its working directory then."""
+    folders = {argument: tmp_path_factory.mktemp("refused") for argument, _ in WRONG}
+    commands = [
+        [*(["pretrain"] if "=" in argument.split()[0] else []), *argument.split(), str(folder)]
+        for argument, folder in folders.items()
+    ]
     path = os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment, given = {**os.environ, "PYTHONPATH": path}, json.dumps(commands)
     said = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", ASK], input=given, env=environment, stdout=subprocess.PIPE, text=True, check=True
     )
-    assert said.stdout.split() == ["2"], said.stdout + said.stderr
-    assert word in said.stderr
-    assert list(tmp_path.iterdir()) == []
+    printed = dict(line.split(" ", 1) for line in said.stdout.splitlines())
+    return {
+        argument: (printed.get(str(folder), ""), (folder / "err.txt").read_text(), sorted(os.listdir(folder)))
+        for argument, folder in folders.items()
+    }
+
+
+@pytest.mark.parametrize(("argument", "word"), WRONG)
+def test_a_wrong_setting_is_refused_without_importing_torch(argument, word, refused):
+    printed, errors, left = refused[argument]
+    assert printed == "2", printed + errors
+    assert word in errors
+    assert left == ["err.txt"]

@@ -152,7 +152,7 @@ def test_a_method_says_that_it_resized_the_positions(tmp_path, vit, host):
     assert f"vit.pth: the backbone (pos_embed resized), {host.momentum_backbone} as a copy" in said
 
 
-NET = [*SMALL, *BARE, "advantage=0", "backbone.name=timm/resnet18", "backbone.kwargs.channels=[8,8,8,8]", "stem=auto"]
+NET = [*SMALL, *BARE, "advantage=0", "stem=auto"]
 
 
 def test_a_run_goes_on_for_longer_as_a_new_one_with_its_heads_teacher_and_masker(tmp_path):

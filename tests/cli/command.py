@@ -23,7 +23,13 @@ TINY = [
 ]
 """Settings with which any method trains in seconds."""
 
-SMALL = [f"method_kwargs.{name}=16" for name in ("proj_hidden_dim", "proj_output_dim", "pred_hidden_dim")]
+HEADS = [f"method_kwargs.{name}=16" for name in ("proj_hidden_dim", "proj_output_dim", "pred_hidden_dim")]
+"""Small projector and predictor, of methods that have both."""
+
+NARROW = ["backbone.name=timm/resnet18", "backbone.kwargs.channels=[16,16,16,16]"]
+"""A backbone that trains, and is saved, in a third of the time."""
+
+SMALL = [*NARROW, *HEADS]
 BARE = ["online_knn=0", "mask_panels=0"]
 """Without what is measured and pictured beside the training."""
 

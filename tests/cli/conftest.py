@@ -1,11 +1,11 @@
-"""One finished run, which several tests read, and no account."""
+"""Two finished runs, which several tests read, and no account."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.cli.command import SMALL, Said, pretrain
+from tests.cli.command import HEADS, SMALL, Said, pretrain
 
 
 class Run(NamedTuple):
@@ -16,8 +16,17 @@ class Run(NamedTuple):
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Run:
     """Pretrain the default method for two epochs."""
-    cwd = tmp_path_factory.mktemp("finished")
-    said = pretrain(*SMALL, "max_epochs=2", cwd=cwd)
+    return _pretrain(tmp_path_factory.mktemp("finished"), *HEADS)
+
+
+@pytest.fixture(scope="session")
+def narrow(tmp_path_factory) -> Run:
+    """The same with a narrow backbone, for tests that train on."""
+    return _pretrain(tmp_path_factory.mktemp("narrow"), *SMALL)
+
+
+def _pretrain(cwd: Path, *settings: str) -> Run:
+    said = pretrain(*settings, "max_epochs=2", cwd=cwd)
     assert said.code == 0, said.err
     return Run(cwd / "runs" / "amask_byol_shapes_seed0", said)
 

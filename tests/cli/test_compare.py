@@ -11,11 +11,12 @@ from PIL import Image
 
 from amask_solo.comparison import carry_out
 from amask_solo.errors import UserError
-from tests.cli.command import SMALL, TINY, call
+from tests.cli.command import HEADS, NARROW, TINY, call
 
 ARGV = [
     *TINY,
-    SMALL[0],
+    *NARROW,
+    HEADS[0],
     "arms=[stock,random]",
     "seed=[0]",
     "folder=out",

@@ -17,7 +17,7 @@ from amask_solo.configuration import instantiate
 from amask_solo.evaluation.results import unpack
 from amask_solo.hosts.installed import load_host
 from tests.checkpoints.test_adios import published
-from tests.cli.command import BARE, SMALL, TINY, Said, call, pretrain
+from tests.cli.command import BARE, HEADS, TINY, Said, call, pretrain
 
 IMAGES = [setting for setting in TINY if setting.startswith("data")]
 OWN = {"mean": "Mean", "hidden": "Hidden", "statistics": "Statistics"}
@@ -36,7 +36,7 @@ def place(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def stock(place) -> Path:
-    said = pretrain("method=byol", *SMALL, *BARE, "name=stock", cwd=place)
+    said = pretrain("method=byol", *HEADS, *BARE, "name=stock", cwd=place)
     assert said.code == 0, said.err
     return place / "runs" / "stock_shapes_seed0"
 

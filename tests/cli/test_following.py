@@ -15,10 +15,10 @@ import torch
 
 from amask_solo.cli.following import COMMAND, announce, is_launched, lives
 from amask_solo.runs.lock import check_free, holder
-from tests.cli.command import BARE, SMALL, TINY
+from tests.cli.command import BARE, HEADS, NARROW, TINY
 from tests.cli.test_compare import PATH
 
-ARGV = [*TINY, *SMALL[:1], *BARE, "advantage=0", "backbone.name=timm/resnet18", "backbone.kwargs.channels=[8,8,8,8]"]
+ARGV = [*TINY, *NARROW, *HEADS[:1], *BARE, "advantage=0"]
 ARGV += ["max_epochs=100000", "save_every=100000", "arms=[stock,random]", "seed=[0]", "folder=out", "protocol=[knn]"]
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 PATIENCE = 90
@@ -71,7 +71,7 @@ def test_a_comparison_that_ends_ends_its_runs_which_save(tmp_path, number, more)
 @pytest.mark.nightly
 @pytest.mark.parametrize("launcher", [[], JOBLIB, ["hydra/launcher=submitit_local"]], ids=str)
 def test_launched_jobs_end_with_a_table_and_a_mistake_in_one_with_the_code_of_mistakes(tmp_path, launcher):
-    words = [sys.executable, "-m", "amask_solo.cli.pretrain", *TINY, *SMALL[:2], *BARE, "advantage=0", "-m"]
+    words = [sys.executable, "-m", "amask_solo.cli.pretrain", *TINY, *NARROW, *HEADS[:2], *BARE, "advantage=0", "-m"]
     environment = {**os.environ, "PYTHONPATH": PATH, COMMAND: "", "COLUMNS": "200"}
     how = {"cwd": tmp_path, "env": environment, "capture_output": True}
     said = subprocess.run([*words, "method=simclr,wmse,amask_simclr", *launcher], check=False, text=True, **how)

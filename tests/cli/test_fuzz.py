@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import BARE, SMALL, TINY, Said, call, pretrain
+from tests.cli.command import BARE, HEADS, SMALL, TINY, Said, call, pretrain
 from tests.cli.forked import call_forked
 from tests.cli.wrong_files import write_wrong_files
 from tests.data.pictures import labeled_tree, truncate
@@ -443,7 +443,7 @@ COMPARE = {
 }
 TABLE = {"pretrain": PRETRAIN, "evaluate": EVALUATE, "export": EXPORT, "compare": COMPARE}
 CASES = [(name, typed) for name, table in TABLE.items() for typed in table]
-EACH = 3
+EACH = 6
 """One of so many cases is in every run of the tests, the others in the nightly one; together they take minutes."""
 
 
@@ -492,7 +492,7 @@ def _small(name: str, argv: list[str]) -> list[str]:
         return []
     groups = {word.partition("=")[0] for word in argv if "=" in word}
     tiny = [setting for setting in TINY if not ("data" in groups and setting.startswith("data"))]
-    small = [] if "method" in groups and name == "pretrain" else SMALL[:1]
+    small = [] if "method" in groups and name == "pretrain" else HEADS[:1]
     return [*(setting for setting in tiny if setting.partition("=")[0] not in groups), *small, *BARE]
 
 
@@ -513,12 +513,12 @@ def refused(said: Said, *words: str) -> None:
 
 def test_an_existing_run_is_not_overwritten(finished):
     before = (finished.folder / "metrics.csv").read_bytes()
-    refused(pretrain(*SMALL, cwd=finished.folder.parent.parent), "already holds a run", "resume=true", "overwrite=true")
+    refused(pretrain(*HEADS, cwd=finished.folder.parent.parent), "already holds a run", "resume=true", "overwrite=true")
     assert (finished.folder / "metrics.csv").read_bytes() == before
 
 
 def test_a_run_is_not_resumed_with_other_settings(finished):
-    said = pretrain(*SMALL, "max_epochs=3", "seed=0", "resume=true", cwd=finished.folder.parent.parent)
+    said = pretrain(*HEADS, "max_epochs=3", "seed=0", "resume=true", cwd=finished.folder.parent.parent)
     refused(said, "other settings", "max_epochs: 2 -> 3")
 
 
@@ -537,7 +537,7 @@ def test_a_mistake_does_not_cost_the_run_that_was_to_be_replaced(finished, tmp_p
     before = {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()}
     argv = typed.format(wrong=tmp_path).split()
     tiny = [setting for setting in TINY if "data=" not in typed or not setting.startswith("data")]
-    argv = [*tiny, *SMALL, *argv, "overwrite=true", f"run_folder={finished.folder}"]
+    argv = [*tiny, *HEADS, *argv, "overwrite=true", f"run_folder={finished.folder}"]
     said = call("pretrain", *argv, cwd=tmp_path)
     assert (said.code, said.err.count("Error: ")) == (2, 1), said
     assert words in said.err

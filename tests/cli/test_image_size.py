@@ -5,10 +5,10 @@ import json
 import pytest
 from omegaconf import OmegaConf
 
-from tests.cli.command import BARE, SMALL, call
+from tests.cli.command import BARE, HEADS, NARROW, call
 from tests.data.pictures import labeled_tree
 
-SETTINGS = ["optimizer.batch_size=4", "trainer=cpu", *SMALL, *BARE, "data=image_folder", "data.train_path=photos"]
+SETTINGS = ["optimizer.batch_size=4", "trainer=cpu", *HEADS, *BARE, "data=image_folder", "data.train_path=photos"]
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def place(tmp_path):
 
 
 def test_small_images_are_not_enlarged_and_the_command_says_so(place):
-    said = call("pretrain", *SETTINGS, "max_epochs=1", "name=first", cwd=place)
+    said = call("pretrain", *SETTINGS, *NARROW, "max_epochs=1", "name=first", cwd=place)
     assert said.code == 0, said.err
     assert "24 px" in said.out
     run = place / "runs" / "first_image_folder_seed0"
@@ -28,7 +28,7 @@ def test_small_images_are_not_enlarged_and_the_command_says_so(place):
 
     # Larger files that come later change neither the run that goes on nor the one that is evaluated.
     labeled_tree(place / "photos", classes={"a": 10, "b": 10}, size=40)
-    said = call("pretrain", *SETTINGS, "max_epochs=1", "name=first", "resume=true", cwd=place)
+    said = call("pretrain", *SETTINGS, *NARROW, "max_epochs=1", "name=first", "resume=true", cwd=place)
     assert said.code == 0, said.err
     said = call("evaluate", f"ckpt={run}", "protocol=knn", cwd=place)
     assert said.code == 0, said.err
@@ -46,9 +46,9 @@ def test_pictures_show_images_at_the_size_that_the_masker_trains_on(place):
 
 
 def test_a_run_is_not_resumed_with_another_size_or_other_images(place):
-    said = call("pretrain", *SETTINGS, "max_epochs=1", "name=first", cwd=place)
+    said = call("pretrain", *SETTINGS, *NARROW, "max_epochs=1", "name=first", cwd=place)
     assert said.code == 0, said.err
-    again = [*SETTINGS, "max_epochs=1", "name=first", "resume=true"]
+    again = [*SETTINGS, *NARROW, "max_epochs=1", "name=first", "resume=true"]
     said = call("pretrain", *again, "data.image_size=32", cwd=place)
     assert said.code == 2
     assert "data.image_size: 24 -> 32" in said.err
@@ -63,7 +63,7 @@ def test_a_run_is_not_resumed_with_another_size_or_other_images(place):
 
 
 def test_other_images_are_seen_at_the_size_of_the_training_unless_another_is_given(place):
-    said = call("pretrain", *SETTINGS, "max_epochs=1", "name=first", cwd=place)
+    said = call("pretrain", *SETTINGS, *NARROW, "max_epochs=1", "name=first", cwd=place)
     assert said.code == 0, said.err
     labeled_tree(place / "others", classes={"a": 4, "b": 4}, size=40)
     run = place / "runs" / "first_image_folder_seed0"

@@ -63,7 +63,7 @@ def measured(folder: Path) -> dict:
     ],
 )
 def test_a_run_that_is_interrupted_after_its_last_step_ends_as_if_nothing_had_been(
-    finished, tmp_path, monkeypatch, ctrl_c, moment
+    narrow, tmp_path, monkeypatch, ctrl_c, moment
 ):
     before = getattr(OnlineKNN, moment)
 
@@ -80,23 +80,23 @@ def test_a_run_that_is_interrupted_after_its_last_step_ends_as_if_nothing_had_be
     assert summary(tmp_path / "run")["status"] == "interrupted"
     said = pretrain(*argv, "resume=true", cwd=tmp_path)
     assert said.code == 0, said.err
-    assert measured(tmp_path / "run") == measured(finished.folder)
-    assert rows(tmp_path / "run") == rows(finished.folder)
+    assert measured(tmp_path / "run") == measured(narrow.folder)
+    assert rows(tmp_path / "run") == rows(narrow.folder)
 
 
-def test_a_run_that_was_killed_before_its_summary_gets_it_when_it_goes_on(finished, tmp_path):
+def test_a_run_that_was_killed_before_its_summary_gets_it_when_it_goes_on(narrow, tmp_path):
     folder = tmp_path / "run"
-    shutil.copytree(finished.folder, folder)
+    shutil.copytree(narrow.folder, folder)
     (folder / "summary.json").unlink()
     said = pretrain(*SMALL, "max_epochs=2", "resume=true", f"run_folder={folder}", cwd=tmp_path)
     assert said.code == 0, said.err
-    assert measured(folder) == measured(finished.folder)
-    assert summary(folder)["seconds_per_step"] == summary(finished.folder)["seconds_per_step"]
+    assert measured(folder) == measured(narrow.folder)
+    assert summary(folder)["seconds_per_step"] == summary(narrow.folder)["seconds_per_step"]
 
 
-def test_a_finished_run_that_goes_on_keeps_its_summary(finished, tmp_path):
+def test_a_finished_run_that_goes_on_keeps_its_summary(narrow, tmp_path):
     folder = tmp_path / "run"
-    shutil.copytree(finished.folder, folder)
+    shutil.copytree(narrow.folder, folder)
     said = pretrain(*SMALL, "max_epochs=2", "resume=true", f"run_folder={folder}", cwd=tmp_path)
     assert said.code == 0, said.err
-    assert summary(folder) == summary(finished.folder)
+    assert summary(folder) == summary(narrow.folder)

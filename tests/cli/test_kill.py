@@ -18,7 +18,7 @@ from amask_solo.checkpoints.last import is_whole
 from amask_solo.hosts.repairs import STATE
 from amask_solo.layout import CHECKPOINTS, LAST
 from amask_solo.runs.lock import check_free, hold
-from tests.cli.command import SMALL, TINY, call, pretrain
+from tests.cli.command import HEADS, SMALL, TINY, call, pretrain
 from tests.cli.forked import PATIENCE, Forked
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def soak(*arguments: str, out: Path) -> dict:
     """Run the script, and return its report."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"PYTHONPATH": path}
-    words = [sys.executable, "scripts/soak.py", "--out", str(out), "--name", "it", *arguments, *SMALL]
+    words = [sys.executable, "scripts/soak.py", "--out", str(out), "--name", "it", *arguments, *HEADS]
     run = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     return json.loads((out / "it.json").read_text())
@@ -51,40 +51,41 @@ def test_a_killed_process_of_two_takes_the_other_down_and_both_go_on(tmp_path):
     assert report["differences"] == []
 
 
-def test_a_broken_last_checkpoint_is_passed_over_and_the_run_ends_as_it_did(finished, tmp_path):
+def test_a_broken_last_checkpoint_is_passed_over_and_the_run_ends_as_it_did(narrow, tmp_path):
     folder = tmp_path / "run"
-    shutil.copytree(finished.folder, folder)
+    shutil.copytree(narrow.folder, folder)
     last = folder / CHECKPOINTS / LAST
     wanted = torch.load(last, weights_only=True)["state_dict"]
-    os.truncate(last, 1_000_000)
+    os.truncate(last, last.stat().st_size // 2)
     said = pretrain(*SMALL, "max_epochs=2", "resume=true", f"run_folder={folder}", cwd=tmp_path)
     assert said.code == 0, said.err
     assert said.err.count(f"{last} is broken") == 1
     found = torch.load(last, weights_only=True)["state_dict"]
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
-    assert (folder / "metrics.csv").read_text() == (finished.folder / "metrics.csv").read_text()
+    assert (folder / "metrics.csv").read_text() == (narrow.folder / "metrics.csv").read_text()
 
 
-def test_a_broken_last_checkpoint_is_passed_over_by_whoever_reads_the_run(finished, tmp_path):
+def test_a_broken_last_checkpoint_is_passed_over_by_whoever_reads_the_run(narrow, tmp_path):
     folder = tmp_path / "run"
-    shutil.copytree(finished.folder, folder)
-    os.truncate(folder / CHECKPOINTS / LAST, 1_000_000)
+    shutil.copytree(narrow.folder, folder)
+    last = folder / CHECKPOINTS / LAST
+    os.truncate(last, last.stat().st_size // 2)
     for words in (["evaluate", "protocol=knn"], ["export", "format=timm", f"path={tmp_path / 'backbone.pt'}"]):
         said = call(words[0], f"ckpt={folder}", *words[1:], cwd=tmp_path)
         assert said.code == 0, said.err
         assert said.err.count(f"{LAST} is broken") == 1
 
 
-def test_a_damaged_end_of_the_metrics_is_dropped_and_the_run_ends_as_it_did(finished, tmp_path):
+def test_a_damaged_end_of_the_metrics_is_dropped_and_the_run_ends_as_it_did(narrow, tmp_path):
     folder = tmp_path / "run"
-    shutil.copytree(finished.folder, folder)
+    shutil.copytree(narrow.folder, folder)
     (folder / CHECKPOINTS / LAST).unlink()  # so that the one before it is taken, and an epoch is left to do
     with (folder / "metrics.csv").open("ab") as file:
         file.write(bytes(100) + b"\r\n")
     said = pretrain(*SMALL, "max_epochs=2", "resume=true", f"run_folder={folder}", cwd=tmp_path)
     assert said.code == 0, said.err
     assert said.err.count("metrics.csv is damaged from line") == 1
-    assert (folder / "metrics.csv").read_bytes() == (finished.folder / "metrics.csv").read_bytes()
+    assert (folder / "metrics.csv").read_bytes() == (narrow.folder / "metrics.csv").read_bytes()
 
 
 def other_method(saved):
@@ -105,9 +106,9 @@ def other_tensors(saved):
         (lambda saved: list(saved["state_dict"].values())[:1], "it has no named entries"),
     ],
 )
-def test_a_run_is_not_resumed_from_a_checkpoint_of_another_one(finished, tmp_path, other, why):
+def test_a_run_is_not_resumed_from_a_checkpoint_of_another_one(narrow, tmp_path, other, why):
     folder = tmp_path / "run"
-    shutil.copytree(finished.folder, folder)
+    shutil.copytree(narrow.folder, folder)
     last = folder / CHECKPOINTS / LAST
     torch.save(other(torch.load(last, weights_only=True)), last)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -139,9 +140,9 @@ def test_a_full_disk_ends_the_run_with_one_line_and_the_last_checkpoint_whole(tm
     assert (folder / "metrics.csv").read_text().endswith("\n")
 
 
-def test_two_runs_in_one_folder_are_refused(finished, tmp_path):
+def test_two_runs_in_one_folder_are_refused(narrow, tmp_path):
     folder = tmp_path / "run"
-    shutil.copytree(finished.folder, folder)
+    shutil.copytree(narrow.folder, folder)
     mine, theirs = multiprocessing.Pipe()
     other = multiprocessing.get_context("fork").Process(target=_hold, args=(folder, theirs))
     other.start()

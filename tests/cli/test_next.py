@@ -15,27 +15,26 @@ from amask_solo.cli.composed import composed
 from amask_solo.cli.next_steps import shell
 from amask_solo.cli.overrides import checked, searched
 from amask_solo.errors import UserError
-from tests.cli.command import BARE, SMALL, TINY, Said, call, pretrain
+from tests.cli.command import BARE, HEADS, NARROW, SMALL, TINY, Said, call, pretrain
 from tests.cli.test_compare import PATH
 from tests.data.pictures import labeled_tree
 from tests.modules import write
 
 NIGHTLY = (pytest.mark.slow, pytest.mark.nightly)
 OWN = '"""Mine."""\nfrom solo.methods import SimCLR\n\n\nclass Own(SimCLR):\n    """Mine."""\n'
-QUICK = [*BARE, "advantage=0", "run_folder=my run (1)", "backbone.name=timm/resnet18", "stem=auto"]
-QUICK += ["backbone.kwargs.channels=[8,8,8,8]"]
+QUICK = [*BARE, "advantage=0", "run_folder=my run (1)", "stem=auto"]
 KINDS = {
     "the default": SMALL,
     "own masker": [*SMALL, "masker=simultaneous", "adversary.masker.num_masks=2", "constraint=smooth", "fill=blur"],
-    "projection": [
+    "own parts": [
         *SMALL,
         "adversary.masker.projection={_target_:amask_solo.projections.Sigmoid}",
+        "adversary.constraint={_target_: amask_solo.constraints.Smoothness}",
         "adversary.draw=one",
     ],
     "stock": [*SMALL, "method=byol"],
-    "own constraint": [*SMALL, "adversary.constraint={_target_: amask_solo.constraints.Smoothness}"],
     "own folder": [*SMALL, "--config-dir", "mine", "masker=single"],
-    "own method": [*SMALL[:2], "method=amask_simclr", "base_class=ownmethod.Own"],
+    "own method": [*NARROW, *HEADS[:2], "method=amask_simclr", "base_class=ownmethod.Own"],
     "wandb": [*SMALL, "logger=wandb", "logger.mode=offline"],
 }
 SAME = ("adversary", "method", "method_kwargs", "base_class", "backbone", "optimizer", "max_epochs", "stem")

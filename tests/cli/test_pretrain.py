@@ -12,7 +12,7 @@ from PIL import Image
 from amask_solo.cli.comparison import make_runs, sort_arguments
 from amask_solo.cli.composed import composed
 from amask_solo.settings.pretraining import OBSERVERS
-from tests.cli.command import BARE, SMALL, call, pretrain
+from tests.cli.command import BARE, HEADS, NARROW, SMALL, call, pretrain
 
 MINE = '''
 import torch
@@ -174,7 +174,7 @@ def test_a_sweep_gives_each_run_a_folder_of_its_own(tmp_path):
 
 
 def test_a_sweep_goes_on_after_a_mistake_in_one_run(tmp_path):
-    argv = ["-m", "method=simclr", "max_epochs=0,1", "method_kwargs.proj_hidden_dim=16", *BARE]
+    argv = ["-m", "method=simclr", "max_epochs=0,1", *NARROW, HEADS[0], *BARE]
     said = pretrain(*argv, cwd=tmp_path)
     assert said.code == 2
     assert said.err.count("Error: ") == 1
@@ -183,7 +183,7 @@ def test_a_sweep_goes_on_after_a_mistake_in_one_run(tmp_path):
 
 def test_the_last_checkpoint_is_of_the_last_step_also_where_the_trainer_ends_the_run(tmp_path):
     few = ["max_epochs=4", "save_every=2", "trainer.max_steps=5", "run_folder=run"]  # in the third epoch of two steps
-    assert pretrain("method=simclr", SMALL[0], *BARE, *few, cwd=tmp_path).code == 0
+    assert pretrain("method=simclr", *NARROW, HEADS[0], *BARE, *few, cwd=tmp_path).code == 0
     last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert (summary(tmp_path / "run")["epochs_done"], last["global_step"]) == (3, 5)
     assert last["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"] == 3
@@ -195,7 +195,7 @@ def test_overwriting_leaves_what_the_run_did_not_write(tmp_path):
     (folder / "notes.txt").write_text("keep me")
     (folder / "config.yaml").write_text("max_epochs: 9")
     (folder / "checkpoints" / "old.ckpt").write_text("old")
-    said = pretrain("method=simclr", *BARE, "run_folder=mine", "overwrite=true", cwd=tmp_path)
+    said = pretrain("method=simclr", *NARROW, *BARE, "run_folder=mine", "overwrite=true", cwd=tmp_path)
     assert said.code == 0, said.err
     assert (folder / "notes.txt").read_text() == "keep me"
     assert not (folder / "checkpoints" / "old.ckpt").exists()
@@ -203,7 +203,7 @@ def test_overwriting_leaves_what_the_run_did_not_write(tmp_path):
 
 def test_resuming_a_finished_run_changes_nothing(finished):
     before = rows(finished.folder)
-    said = pretrain(*SMALL, "max_epochs=2", "resume=true", cwd=finished.folder.parent.parent)
+    said = pretrain(*HEADS, "max_epochs=2", "resume=true", cwd=finished.folder.parent.parent)
     assert said.code == 0, said.err
     assert rows(finished.folder) == before
     assert summary(finished.folder)["epochs_done"] == 2
@@ -212,7 +212,7 @@ def test_resuming_a_finished_run_changes_nothing(finished):
 def test_what_only_watches_a_run_may_change_when_it_is_resumed(finished):
     before = (finished.folder / "metrics.csv").read_bytes()
     unwatched = [f"{key}=0" for key in OBSERVERS]
-    said = pretrain(*SMALL, "max_epochs=2", "resume=true", *unwatched, cwd=finished.folder.parent.parent)
+    said = pretrain(*HEADS, "max_epochs=2", "resume=true", *unwatched, cwd=finished.folder.parent.parent)
     assert (said.code, said.err) == (0, "")
     assert (finished.folder / "metrics.csv").read_bytes() == before
 

@@ -17,8 +17,7 @@ sys.path.append(str(ROOT / "scripts"))
 
 from soak import compare  # noqa: E402
 
-THREE = [*SMALL, *BARE, "advantage=0", "data.num_train=24", "max_epochs=2", "backbone.kwargs.channels=[8,8,8,8]"]
-THREE += ["backbone.name=timm/resnet18", "stem=auto"]
+THREE = [*SMALL, *BARE, "advantage=0", "data.num_train=24", "max_epochs=2", "stem=auto"]
 WAYS = {
     "reversal": [],
     "alternating": ["update=alternating"],
@@ -75,7 +74,7 @@ def interrupted(
         ("reversal", "training_step", signal.SIGINT),
         ("reversal", "on_train_batch_end", signal.SIGHUP),
         ("alternating", "on_train_batch_end", signal.SIGINT),
-        ("several moves", "training_step", signal.SIGINT),
+        pytest.param("several moves", "training_step", signal.SIGINT, marks=pytest.mark.nightly),
         ("accumulated", "training_step", signal.SIGTERM),
         pytest.param("accumulated", "training_step", signal.SIGINT, marks=pytest.mark.nightly),
         ("workers", "training_step", signal.SIGINT),

@@ -5,15 +5,14 @@ from pathlib import Path
 import pytest
 
 from amask_solo.hosts.installed import load_host
-from tests.cli.command import BARE, SMALL, Said, pretrain
+from tests.cli.command import BARE, HEADS, NARROW, Said, pretrain
 from tests.cli.test_pretrain import rows
 
-NARROW = ["backbone.name=timm/resnet18", "backbone.kwargs.channels=[8,8,8,8]", "stem=auto"]
-QUICK = [*SMALL[:2], *BARE, *NARROW, "advantage=0", "run_folder=run", "augmentations=multicrop"]
+QUICK = [*HEADS[:2], *BARE, *NARROW, "stem=auto", "advantage=0", "run_folder=run", "augmentations=multicrop"]
 HEADS = {
     "swav": ["method_kwargs.num_prototypes=8", "method_kwargs.queue_size=8", "method_kwargs.epoch_queue_starts=0"],
     "dino": ["method_kwargs.num_prototypes=8"],
-    "byol": [SMALL[2]],
+    "byol": [HEADS[2]],
     "simclr": [],
 }
 

@@ -6,21 +6,21 @@ import os
 import pytest
 import torch
 
-from tests.cli.command import BARE, SMALL, call, pretrain
+from tests.cli.command import BARE, HEADS, call, pretrain
 
-NARROW = ["backbone.name=timm/resnet18", "backbone.kwargs={channels:[16,16,16,32],layers:[1,1,1,1]}", "stem=auto"]
+FLAT = ["backbone.name=timm/resnet18", "backbone.kwargs={channels:[16,16,16,32],layers:[1,1,1,1]}", "stem=auto"]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run that went on from the checkpoint before the last."""
     cwd = tmp_path_factory.mktemp("timm")
-    said = pretrain(*NARROW, *SMALL, *BARE, "max_epochs=2", "run_folder=run", cwd=cwd)
+    said = pretrain(*FLAT, *HEADS, *BARE, "max_epochs=2", "run_folder=run", cwd=cwd)
     assert said.code == 0, said.err
     last = cwd / "run" / "checkpoints" / "last.ckpt"
     wanted = torch.load(last, weights_only=True)
     os.truncate(last, 100_000)
-    said = pretrain(*NARROW, *SMALL, *BARE, "max_epochs=2", "run_folder=run", "resume=true", cwd=cwd)
+    said = pretrain(*FLAT, *HEADS, *BARE, "max_epochs=2", "run_folder=run", "resume=true", cwd=cwd)
     assert said.code == 0, said.err
     found = torch.load(last, weights_only=True)
     assert all(torch.equal(found["state_dict"][name], value) for name, value in wanted["state_dict"].items())
@@ -52,7 +52,7 @@ def test_torchvision_has_no_such_network(run):
 
 
 def test_a_vit_of_timms_is_built_for_the_views_and_masked_by_its_patches(tmp_path):
-    argv = ["method=amask_simclr", "masker=simultaneous_patches", "backbone.name=timm/test_vit", *SMALL[:2], *BARE]
+    argv = ["method=amask_simclr", "masker=simultaneous_patches", "backbone.name=timm/test_vit", *HEADS[:2], *BARE]
     said = pretrain(*argv, "run_folder=run", cwd=tmp_path)
     assert said.code == 0, said.err
     saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["amask_host"]

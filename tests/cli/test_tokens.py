@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import amask_solo.runs.evaluate  # noqa: F401 - so that beartype says here what it has to say
-from tests.cli.command import SMALL, call, pretrain
+from tests.cli.command import HEADS, call, pretrain
 
 VIT = ["backbone.name=timm/vit_tiny_patch16_224", "backbone.kwargs={patch_size:8,embed_dim:48,depth:1,num_heads:3}"]
 HALF = ["masker=gumbel_patches", "adversary.masker.projection.patch_size=8"]
@@ -18,7 +18,7 @@ HALF += ["adversary.masker.projection.inner.area=0.5", "adversary.drop_tokens=tr
 def run(request, tmp_path_factory):
     """A run that went on from the checkpoint before the last."""
     cwd = tmp_path_factory.mktemp("tokens")
-    small = SMALL if "byol" in request.param else SMALL[:2]
+    small = HEADS if "byol" in request.param else HEADS[:2]
     argv = [*request.param.split(), *VIT, *HALF, *small, "max_epochs=2", "run_folder=run"]
     said = pretrain(*argv, cwd=cwd)
     assert said.code == 0, said.err

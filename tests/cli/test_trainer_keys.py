@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.cli.command import BARE, SMALL, pretrain
+from tests.cli.command import BARE, HEADS, NARROW, pretrain
 
-QUICK = [*SMALL, *BARE, "advantage=0", "run_folder=run"]
+QUICK = [*HEADS, *BARE, "advantage=0", "run_folder=run"]
 
 
 def check_refused(said, words, cwd) -> None:
@@ -32,7 +32,7 @@ def test_what_does_not_work_is_one_line(key, words, tmp_path, monkeypatch):
 
 
 def test_a_run_without_a_bar_says_nothing_of_its_epochs(tmp_path):
-    said = pretrain(*QUICK, "backbone.name=timm/resnet18", "trainer.enable_progress_bar=false", cwd=tmp_path)
+    said = pretrain(*QUICK, *NARROW, "trainer.enable_progress_bar=false", cwd=tmp_path)
     assert said.code == 0, said.err
     assert "epoch 1/1" not in said.out
 

@@ -13,17 +13,17 @@ SETTINGS = [*SMALL, "max_epochs=2"]
 
 
 @pytest.fixture
-def theirs(finished, here):
+def theirs(narrow, here):
     """A run folder that somebody sent, and a module that writes a file when it is imported or run."""
     folder = here / "theirs"
     (folder / "checkpoints").mkdir(parents=True)
-    (folder / "checkpoints" / "last.ckpt").symlink_to(finished.folder / "checkpoints" / "last.ckpt")
+    (folder / "checkpoints" / "last.ckpt").symlink_to(narrow.folder / "checkpoints" / "last.ckpt")
     write(folder / "evil.py")
     return folder
 
 
-def store(folder, finished, **changes):
-    cfg = OmegaConf.load(finished.folder / "config.yaml")
+def store(folder, narrow, **changes):
+    cfg = OmegaConf.load(narrow.folder / "config.yaml")
     for key, value in changes.items():
         OmegaConf.update(cfg, key, value, force_add=True, merge=False)
     OmegaConf.save(cfg, folder / "config.yaml")
@@ -42,33 +42,33 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("data", [[], ["data=shapes", "data.num_train=8", "data.num_val=8", "data.image_size=32"]])
-def test_amask_evaluate_runs_nothing_that_a_run_folder_brings(theirs, finished, place, data):
-    store(theirs, finished, **PLACES[place])
+def test_amask_evaluate_runs_nothing_that_a_run_folder_brings(theirs, narrow, place, data):
+    store(theirs, narrow, **PLACES[place])
     said = call("evaluate", "ckpt=theirs", "protocol=knn", *data, cwd=theirs.parent)
     assert (said.code, said.err.count("\n")) == (2, 1), said.err
     assert "trust=[" in said.err
     assert sorted(path.name for path in theirs.iterdir()) == ["checkpoints", "config.yaml", "evil.py"]
 
 
-def test_amask_evaluate_builds_what_the_user_trusts(theirs, finished):
+def test_amask_evaluate_builds_what_the_user_trusts(theirs, narrow):
     text = "from amask_solo.data import make_shapes\n\n\ndef run(**kwargs):\n    return make_shapes(**kwargs)\n"
     write(theirs / "evil.py", text)
-    store(theirs, finished, **{"data._target_": "theirs.evil.run"})
+    store(theirs, narrow, **{"data._target_": "theirs.evil.run"})
     said = call("evaluate", "ckpt=theirs", "protocol=knn", "trust=[theirs.evil]", cwd=theirs.parent)
     assert (said.code, said.err) == (0, "")
 
 
-def test_a_class_of_a_stored_run_is_neither_imported_nor_needed_to_evaluate_it(theirs, finished):
-    store(theirs, finished, base_class="theirs.evil.run", logger=[EVIL], **{"trainer.callbacks": [EVIL]})
+def test_a_class_of_a_stored_run_is_neither_imported_nor_needed_to_evaluate_it(theirs, narrow):
+    store(theirs, narrow, base_class="theirs.evil.run", logger=[EVIL], **{"trainer.callbacks": [EVIL]})
     said = call("evaluate", "ckpt=theirs", "protocol=knn", cwd=theirs.parent)
     assert (said.code, said.err) == (0, "")
     assert not list(theirs.glob("imported"))
 
 
 @pytest.mark.parametrize("place", [*PLACES, "base_class"])
-def test_nothing_is_built_from_the_file_of_a_run_that_is_resumed(theirs, finished, place):
+def test_nothing_is_built_from_the_file_of_a_run_that_is_resumed(theirs, narrow, place):
     """It is compared with the command line, which alone is built; so resuming needs no trust."""
-    store(theirs, finished, **PLACES.get(place, {"base_class": "theirs.evil.run"}))
+    store(theirs, narrow, **PLACES.get(place, {"base_class": "theirs.evil.run"}))
     said = pretrain(*SETTINGS, "run_folder=theirs", "resume=true", cwd=theirs.parent)
     assert (said.code, said.err.count("\n")) == (2, 1), said.err
     assert "other settings" in said.err
@@ -79,15 +79,15 @@ def test_nothing_is_built_from_the_file_of_a_run_that_is_resumed(theirs, finishe
 
 
 @pytest.fixture
-def old(finished, tmp_path):
+def old(narrow, tmp_path):
     """The finished run as it would have been written before the packages were moved."""
     folder = tmp_path / "old"
     (folder / "checkpoints").mkdir(parents=True)
     for name in ("last.ckpt", "best.ckpt"):
-        (folder / "checkpoints" / name).write_bytes((finished.folder / "checkpoints" / name).read_bytes())
+        (folder / "checkpoints" / name).write_bytes((narrow.folder / "checkpoints" / name).read_bytes())
     for name in ("metrics.csv", "summary.json"):
-        (folder / name).write_bytes((finished.folder / name).read_bytes())
-    text = (finished.folder / "config.yaml").read_text()
+        (folder / name).write_bytes((narrow.folder / name).read_bytes())
+    text = (narrow.folder / "config.yaml").read_text()
     old = text.replace("amask_solo.callbacks.", "amask_solo.runs.callbacks.")
     assert old.count("amask_solo.runs.callbacks.") == 1
     (folder / "config.yaml").write_text(old)

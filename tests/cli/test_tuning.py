@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.cli.command import SMALL, call
+from tests.cli.command import HEADS, NARROW, call
 from tests.data.pictures import labeled_tree
 
 
@@ -20,7 +20,7 @@ def folders(tmp_path):
 def test_training_and_evaluation_use_the_same_parts_of_the_training_images(tmp_path, folders):
     settings = ["data=image_folder", *folders, "data.image_size=32", "data.tune_fraction=0.25", "stem=imagenet"]
     few = ["max_epochs=1", "optimizer.batch_size=8", "trainer=cpu", "mask_panels=1", "online_knn=1"]
-    said = call("pretrain", "method=simclr", SMALL[0], *settings, *few, "run_folder=run", cwd=tmp_path)
+    said = call("pretrain", "method=simclr", *NARROW, HEADS[0], *settings, *few, "run_folder=run", cwd=tmp_path)
     assert said.code == 0, said.err
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["train_images"], summary["val_images"]) == (24, 8)

@@ -28,8 +28,6 @@ SETTINGS = [
     *SMALL,
     *BARE,
     "advantage=0",
-    "backbone.name=timm/resnet18",
-    "backbone.kwargs.channels=[16,16,16,16]",
     f"max_epochs={EPOCHS}",
 ]
 ALONE = [*SETTINGS, f"data.num_train={8 * STEPS}"]

@@ -16,8 +16,10 @@ MISSING = """\
 solo-learn, the host of this plugin, is not installed. Install it in one of three ways:
   1. uv:     `make install`, or `uv pip install ".[host]"` in a clone of this project, whose
              pyproject lifts the host's old pins.
-  2. pip:    `pip install '.[run]' einops`, then `pip install --no-deps solo-learn==1.0.2`.
-  3. GitHub: clone https://github.com/vturrisi/solo-learn, then put the clone on PYTHONPATH, or
+  2. pip:    `pip install '.[run]' einops`, then `pip install --no-deps solo-learn==1.0.2`;
+             from Python 3.12 on also setuptools.
+  3. GitHub: `pip install '.[run]' einops`, clone https://github.com/vturrisi/solo-learn, then put the
+             clone on PYTHONPATH, or
              `PIP_CONSTRAINT=<file with the line "setuptools<81"> pip install --no-deps <clone>`."""
 
 

@@ -24,6 +24,7 @@ class AdversarialPixels(HardView):
 
     With the norm ``"l2"``, the gradient is divided by its norm instead of taking its sign. A single step is the fast
     gradient sign method. Pixels stay between black and white; pixels that a fill has put outside are moved no farther.
+    Of a run with a view filter these are the filtered pixels, half of which lie below black.
     The perturbation is a constant, so encoder and masker get the gradients of the perturbed view. Each step costs one
     more call of the host and the gradient back to the pixels.
 
@@ -48,6 +49,7 @@ class AdversarialPixels(HardView):
         <https://arxiv.org/abs/2012.13493>`_, 2020. We only know the abstracts of these two.
     """
 
+    attacks = True
     mean: Tensor
     std: Tensor
 

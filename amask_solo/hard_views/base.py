@@ -15,9 +15,11 @@ class HardView(nn.Module, ABC):
 
     Attributes:
         num_entries: The number of entries that it makes of one; each entry is a call of the host.
+        attacks: Whether it follows the gradient of the objective itself.
     """
 
     num_entries: int = 1
+    attacks: bool = False
 
     @property
     def idle(self) -> bool:

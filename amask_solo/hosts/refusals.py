@@ -52,8 +52,8 @@ def refuse_side(method: type, side: int | str | None) -> None:
     """Raise a ``UserError`` if a method passes no gradient to the view that is to be masked."""
     if side in {0, 1}.difference(by_class(method).sides):
         raise UserError(
-            f"{method.__name__} passes no gradient to view {side}, so a masker would learn nothing there; leave "
-            "adversary.side out, or take a masker that does not learn."
+            f"{method.__name__} passes no gradient to view {side}, so neither a masker nor an attack would learn "
+            "anything there; leave adversary.side out, or take masks that are not learned and no adversarial pixels."
         )
 
 

@@ -42,7 +42,9 @@ class Weights(Localiser):
 
 
 def _look(network: Any, images: Images) -> FeatureMaps:
-    network.to(images.device)
+    from amask_solo.hosts.architectures import resample_positions
+
+    resample_positions(network.to(images.device), images.shape[-1])
     (last,) = network.forward_intermediates(images.float(), indices=1, output_fmt="NCHW", intermediates_only=True)
     return last
 

@@ -71,7 +71,8 @@ class Masked(LightningModule):
             drop_tokens(self.adversary.game, self._backbones(), cfg.backbone)
         lend_backbone(self.adversary, self.look)
         lend_clock(self.adversary, self.epoch)
-        if self.adversary.learned():
+        attacks = any(getattr(part, "attacks", False) for part in self.adversary.game.modules())
+        if attacks or self.adversary.learned():
             refuse_side(self.stock, side)
         self.side = side if isinstance(side, int) else by_class(self.stock).sides[0]
         self.sides = [1 - self.side, self.side] if side == "both" else [self.side]

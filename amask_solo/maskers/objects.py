@@ -26,7 +26,7 @@ class ObjectMasker(Masker):
             ``box``, the smallest upright one around it.
         reach: By how much, as a share of the shorter side of a view, above 0; at the edge of a view nothing is eroded.
             Theirs is a square of 10 of 64 pixels, about 5 on each side.
-        shuffled: Whether each image hides the object of another one, drawn anew for each view.
+        shuffled: Whether each image hides the object of another one, some places on, drawn anew for each view.
 
     Raises:
         ValueError: If the shape is unknown or the reach is not positive.
@@ -68,7 +68,8 @@ class ObjectMasker(Masker):
             )
         objects = SHAPES[self.shape](self.find(images).to(images.dtype), round(self.reach * min(images.shape[-2:])))
         if self.shuffled:
-            objects = objects[torch.randperm(len(objects), generator=generator, device=objects.device)]
+            by = torch.randint(1, max(2, len(objects)), (1,), generator=generator, device=objects.device)
+            objects = objects[(torch.arange(len(objects), device=objects.device) + by) % len(objects)]
         return torch.cat([objects, 1 - objects], dim=1)[:, : self.num_masks]
 
 

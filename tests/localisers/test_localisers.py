@@ -69,6 +69,14 @@ def test_weights_of_every_format_make_the_same_maps(target, weights, tmp_path):
     assert Weights(str(export(tmp_path, target=target)))(blob(4)).equal(weights(blob(4)))
 
 
+def test_a_vit_looks_at_images_of_another_size_than_those_of_its_training(tmp_path):
+    plan = Blueprint("timm/vit_tiny_patch16_224", {"img_size": 64, "patch_size": 8, "depth": 1})
+    torch.save(build_backbone(plan).state_dict(), tmp_path / "vit.pth")
+    localiser = Weights(str(tmp_path / "vit.pth"), arch=plan.arch, kwargs=plan.kwargs)
+    for size in (64, 96, 64):
+        assert localiser(blob(4, size=size)).isfinite().all()
+
+
 def test_a_backbone_of_timm_is_found_by_its_name_and_what_it_was_built_with(tmp_path):
     small = Blueprint("timm/resnet18", {"channels": [8, 8, 16, 16]}, small_stem=True)
     other = Blueprint("timm/efficientnet_b0")

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torchvision.transforms import Normalize
 
 from amask_solo._types import WeightedViews
+from amask_solo.errors import UserError
 from amask_solo.hard_views import AdversarialPixels, Beside, Chain, CutMix
 from amask_solo.hosts.installed import load_host
 from amask_solo.hosts.methods import by_name
@@ -225,6 +226,13 @@ def test_the_data_s_own_mean_and_std_are_used_unless_others_are_given():
     own = node(AdversarialPixels, mean=[0.4, 0.4, 0.4], std=[0.2, 0.2, 0.2])
     attack = played("simclr", own, **data).adversary.game.hard_views
     torch.testing.assert_close(attack.std.flatten(), torch.full((3,), 51.0))
+
+
+@pytest.mark.parametrize("hard_views", [NOTHING_ADDED, GENTLE, ALL])
+def test_an_attack_on_a_view_that_passes_no_gradient_is_refused(hard_views):
+    with pytest.raises(UserError, match="passes no gradient to view 1"):
+        played("ressl", hard_views, **{"adversary.side": 1})
+    played("ressl", node(CutMix, masker=node(NoMasks)), **{"adversary.side": 1})
 
 
 @pytest.mark.parametrize("name", ["cifar10", "stl10"])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
@@ -16,6 +17,15 @@ from amask_solo.maskers.base import Masker
 from tests.tiny import thin_networks, tiny_cfg, tiny_loaders
 
 METHODS = sorted(set(load_host().methods()) - {"mae"})
+KINDS = [
+    pytest.param(
+        name,
+        marks=[] if name in {"byol", "deepclusterv2", "mocov2plus", "simclr", "swav", "wmse"} else pytest.mark.nightly,
+    )
+    for name in METHODS
+]
+"""All methods, but in the tests of every day those alone that are played differently from one another."""
+
 QUIET = {
     "accelerator": "cpu",
     "logger": False,

@@ -272,7 +272,7 @@ def test_an_experiment_is_masked_unless_the_stock_method_is_asked_for(experiment
     assert bool(learned) == (not experiment.startswith(("saliency", "mscn")))
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("experiment", EXPERIMENTS[::6])
 def test_the_command_line_beats_an_experiment(experiment: str) -> None:
     cfg = composed(
         f"experiment={experiment}",

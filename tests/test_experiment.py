@@ -161,7 +161,7 @@ def test_a_plan_without_families_has_nothing_to_tune_and_asks_for_its_arms_as_th
     plan = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
     compared = plan["confirm"]["compare"].values()
     for own in compared:
-        own["seed"] = own["seed"][:1]  # the others differ in nothing else
+        own |= {"base": own["base"][:1], "seed": own["seed"][:1]}  # the others differ in nothing else
     for settings in (plan["all"], *compared):
         for key in [key for key in settings if key.startswith("data.")]:
             del settings[key]
@@ -169,7 +169,7 @@ def test_a_plan_without_families_has_nothing_to_tune_and_asks_for_its_arms_as_th
     cfgs = asked(plan, "confirm", folder=str(tmp_path / "confirm"))
     arms = plan["confirm"]["arms"]
     assert all(list(cfg.definitions.learned) == list(arms["learned"]) for cfg in cfgs)
-    assert [len(make_runs(cfg)) for cfg in cfgs] == [len(own["base"]) * (1 + len(arms)) for own in compared]
+    assert [len(make_runs(cfg)) for cfg in cfgs] == [1 + len(arms)] * len(compared)
     monkeypatch.setattr(sys, "argv", ["experiment.py", "tune", "--plan", str(file)])
     with pytest.raises(SystemExit, match="tunes nothing"):
         experiment.main()

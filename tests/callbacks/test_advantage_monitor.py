@@ -16,7 +16,7 @@ from amask_solo.masked.clean_view import in_memory_format
 from amask_solo.maskers import RandomMasker
 from tests.callbacks.watched import masked, rows
 from tests.players import (
-    METHODS,
+    KINDS,
     QUIET,
     NothingHidden,
     OneConvolution,
@@ -45,7 +45,7 @@ def state(model) -> dict[str, torch.Tensor]:
     return {**model.state_dict(), **gradients, "random": torch.get_rng_state()}
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", KINDS)
 def test_measuring_leaves_no_trace_in_any_method(name):
     plain, _ = fit(build(name, masker_node(OneConvolution)), callbacks=[GameMonitor()])
     expected = {key: value.clone() for key, value in state(plain.model).items()}

@@ -236,10 +236,8 @@ def cases() -> Iterator[tuple[str, Callable[[], Any], Callable[[Any, Waits], Any
     yield "patches", partial(SimultaneousMasker, 3, network=head, resolution=1.0), masks
     for name, adversary in FITS.items():
         yield f"fit {name}", partial(method, name, adversary), fit
-    yield "fit bf16", partial(method, "byol", {}), partial(fit, low=True)
-    yield "fit accumulate", partial(method, "byol", {}), partial(fit, accumulate=2)
     knn = {"enabled": True, "k": 2, "distance_func": "euclidean"}
-    yield "fit knn", partial(method, "byol", {}, knn_eval=knn), fit
+    yield "fit bf16", partial(method, "byol", {}, knn_eval=knn), partial(fit, low=True, accumulate=2)
 
 
 def report(make: Callable[[], Any], play: Callable[[Any, Waits], Any]) -> dict[str, Any]:

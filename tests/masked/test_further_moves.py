@@ -6,7 +6,7 @@ import torch
 from amask_solo.errors import UserError
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.method import wrap
-from tests.players import METHODS, OneConvolution, build, fit, masker_node
+from tests.players import KINDS, OneConvolution, build, fit, masker_node
 from tests.tiny import BATCH, thin_networks, tiny_cfg
 
 pytestmark = pytest.mark.host
@@ -21,7 +21,7 @@ def trained(method: str, steps: int):
     return model.state_dict()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", KINDS)
 def test_a_masker_that_stands_still_leaves_all_else_as_with_one_move(method):
     one, three = trained(method, 1), trained(method, 3)
     for name, value in one.items():

@@ -14,6 +14,7 @@ from amask_solo.masked.clean_view import in_memory_format
 from amask_solo.masked.method import wrap
 from amask_solo.masked.side_effects import class_losses
 from tests.players import (
+    KINDS,
     METHODS,
     NothingHidden,
     OneConvolution,
@@ -60,7 +61,7 @@ def test_with_masks_of_zero_the_method_is_the_stock_method(name):
 
 
 @both_rules
-@every_method
+@pytest.mark.parametrize("name", KINDS)
 def test_steps_tau_and_learning_rates_are_those_of_the_stock_run(name, update):
     _, stock = stock_run(name)
     model = build(name, masker_node(OneConvolution), **{"adversary.update": update, "adversary.draw": "all"})

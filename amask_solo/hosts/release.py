@@ -1,6 +1,7 @@
 """The release of the host: solo-learn 1.0.2 from PyPI, written for Lightning 1.4 and torch 1.9."""
 
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,9 +111,15 @@ class ReleaseRepairs(Repairs):
         self._validation_outputs = []
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Pass the loader's index to the host, since Lightning 2 no longer does."""
+        """Pass the loader's index to the host, since Lightning 2 no longer does, and let tau rise by the steps.
+
+        The host counts batches of the loader, also those that are left out or that the last step of an epoch lacks.
+        """
         hook = super().on_train_batch_end
         hook(outputs, batch, batch_idx, *[0] * (len(inspect.signature(hook).parameters) - 3))
+        steps = self.trainer.estimated_stepping_batches
+        if hasattr(self, "momentum_updater") and 0 < steps < math.inf:
+            self.momentum_updater.update_tau(self.trainer.global_step, steps)
 
     def clip_gradients(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
         """Call DINO's own method for a number, and Lightning's, which it hides, for an optimizer."""

@@ -153,6 +153,25 @@ def test_a_static_learning_rate_stays_after_a_resume(build, tmp_path):
     assert [lrs[3] for lrs in callback.seen] == pytest.approx([0.01, 0.01])
 
 
+@pytest.mark.parametrize(
+    ("batches", "options", "steps"),
+    [(4, {"limit_train_batches": 0.5}, 4), (4, {"max_steps": 3}, 3), (5, {"accumulate_grad_batches": 4}, 4)],
+)
+def test_the_momentum_rises_with_the_steps_that_the_training_has(build, batches, options, steps):
+    class Momentum(Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:
+            taus.setdefault(trainer.global_step - 1, module.momentum_updater.cur_tau)  # with which this step is made
+
+    taus = {}
+    cfg = {"accumulate_grad_batches": options.get("accumulate_grad_batches", 1)}
+    trainer = tiny_trainer(callbacks=[Momentum()], limit_val_batches=0, **options)
+    trainer.fit(model := build("byol", **cfg), tiny_loaders(batches)[0])
+    expected = [0.9 + 0.1 * (1 - math.cos(math.pi * step / steps)) / 2 for step in range(steps + 1)]
+    assert [taus[step] for step in range(steps)] == pytest.approx(expected[:-1])
+    assert float(trainer.callback_metrics["tau"]) == pytest.approx(expected[-2])
+    assert model.momentum_updater.cur_tau == pytest.approx(expected[-1])
+
+
 def test_steps_decay_the_learning_rate_by_epoch(build):
     seen = rates(build("simclr", scheduler={"name": "step", "lr_decay_steps": [1]}))
     assert [lrs[0] for lrs in seen] == pytest.approx([0.01, 0.01, 0.001, 0.001])

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from amask_solo._random import untouched
 from amask_solo._types import Scalar, Views
+from amask_solo.callbacks.epochs import batches_of_epoch, is_due
 from amask_solo.callbacks.game_monitor import Report
 from amask_solo.game.advantage import Lifts, advantage_statistics, diagnose_advantage, measure_lifts
 
@@ -78,11 +79,10 @@ class AdvantageMonitor(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Measure the batch, if it is due."""
         adversary = getattr(pl_module, "adversary", None)
-        epoch = trainer.current_epoch + 1
-        if adversary is None or (epoch % self.every and epoch != trainer.max_epochs):
+        if adversary is None or not is_due(trainer, every=self.every):
             return
         stride = STRIDE * (2 + 3 * adversary.game.masker.num_masks)
-        due = is_measured(batch_idx, trainer.num_training_batches, stride=stride)
+        due = is_measured(batch_idx, batches_of_epoch(trainer), stride=stride)
         if due and pl_module.plays(trainer.current_epoch):
             with trainer.precision_plugin.forward_context():
                 self._seen.append(_lifts(pl_module, trainer.precision_plugin.convert_input(batch), batch_idx))

@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from amask_solo.callbacks.epochs import is_due
 from amask_solo.callbacks.loggers import MetricsFile
 from amask_solo.game.monitor import all_finite
 from amask_solo.layout import LAST
@@ -56,9 +57,7 @@ class LastCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: Any, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Save, if this epoch is due."""
         _write_row(trainer)
-        epoch = trainer.current_epoch + 1
-        last = epoch == trainer.max_epochs or trainer.global_step >= trainer.max_steps > 0
-        due = epoch % self.every_n_epochs == 0 or last or trainer.received_sigterm
+        due = is_due(trainer, every=self.every_n_epochs) or trainer.received_sigterm
         if due and not trainer.fast_dev_run:  # a run of a few batches saves nothing
             trainer.save_checkpoint(self.path)
         self._within_epoch = False

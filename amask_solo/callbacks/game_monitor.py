@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from amask_solo.callbacks.epochs import batches_of_epoch
 from amask_solo.errors import UserError
 from amask_solo.game.monitor import Finding, all_finite, diagnose, mask_statistics
 from amask_solo.game.updates import Turn
@@ -74,7 +75,7 @@ class GameMonitor(Callback):
         # Lightning's own monitors ask the same; a counter of our own would be wrong after a resume.
         logged = trainer._logger_connector.should_update_logs
         # The last batch is always included, for epochs that are shorter than the logging interval.
-        self._due = logged or batch_idx + 1 == trainer.num_training_batches
+        self._due = logged or batch_idx + 1 == batches_of_epoch(trainer)
         self._turn = self._grad_norm = None
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from amask_solo._modes import evaluating
 from amask_solo._types import Images
+from amask_solo.callbacks.epochs import is_due
 from amask_solo.data import ImageSet
 from amask_solo.data.subsets import labeled_places
 from amask_solo.evaluation.knn import weighted_knn
@@ -51,8 +52,7 @@ class OnlineKNN(Callback):
 
     def is_due(self, trainer: Trainer) -> bool:
         """Return whether the present epoch is measured."""
-        epoch = trainer.current_epoch + 1
-        return epoch % self.every_n_epochs == 0 or epoch == trainer.max_epochs
+        return is_due(trainer, every=self.every_n_epochs)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure on one process, before checkpoints are written."""

@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
 from amask_solo.augment.views import Filter
+from amask_solo.callbacks.epochs import batches_of_epoch, is_due, number_of_epochs
 from amask_solo.maskers.base import masks_anything
 from amask_solo.maskers.random import NoMasks
 from amask_solo.visualization.panels import denormalize, hard_view_panel, mask_panel, save_panel
@@ -52,9 +53,8 @@ class MaskPanels(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the masks after an epoch."""
-        epoch = trainer.current_epoch + 1
-        if epoch % self.every == 0 or epoch == trainer.max_epochs:
-            self._draw(trainer, pl_module, epoch=epoch)
+        if is_due(trainer, every=self.every):
+            self._draw(trainer, pl_module, epoch=trainer.current_epoch + 1)
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule, *, epoch: int) -> None:
         adversary = getattr(pl_module, "adversary", None)
@@ -88,10 +88,9 @@ class HardViewPanels(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Draw, if this is the last batch of an epoch that gets a picture."""
         adversary = getattr(pl_module, "adversary", None)
-        if adversary is None or adversary.game.hard_views.idle or batch_idx + 1 != trainer.num_training_batches:
+        if adversary is None or adversary.game.hard_views.idle or batch_idx + 1 != batches_of_epoch(trainer):
             return
-        epoch = trainer.current_epoch + 1
-        if (epoch % self.every and epoch != trainer.max_epochs) or not pl_module.plays(trainer.current_epoch):
+        if not is_due(trainer, every=self.every) or not pl_module.plays(trainer.current_epoch):
             return
         # All processes take part, since a host may gather their tensors; the first one draws.
         with trainer.precision_plugin.forward_context():
@@ -99,15 +98,16 @@ class HardViewPanels(Callback):
         if not trainer.is_global_zero:
             return
         clean, *hard = (denormalize(view.float(), self.mean, self.std) for view in (batch[1][pl_module.side], *hard))
+        epoch = trainer.current_epoch + 1
         path = self.folder / f"hard_views_{epoch:04d}.png"
         save_panel(hard_view_panel(clean, hard, title=f"epoch {epoch}"), path)
         _upload(trainer, "hard_views/panel", path, epoch=epoch, every=self.every)
 
 
 def _upload(trainer: Trainer, name: str, path: Path, *, epoch: int, every: int) -> None:
-    drawn = -(-(trainer.max_epochs or 1) // every)
+    drawn = -(-(number_of_epochs(trainer) or 1) // every)
     stride = every * -(-drawn // MAX_UPLOADS)
-    if epoch % stride and epoch != trainer.max_epochs:
+    if epoch and not is_due(trainer, every=stride):
         return
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):

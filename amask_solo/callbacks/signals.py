@@ -14,6 +14,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities import rank_zero_only
 
+from amask_solo.callbacks.epochs import is_last_epoch
+
 REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)
 """The signals that warn a job, after which submitit queues it again."""
 
@@ -93,7 +95,7 @@ class EndAtSignal(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Do so after an epoch; the last one ends the run in any case."""
-        if trainer.current_epoch + 1 != trainer.max_epochs:
+        if not is_last_epoch(trainer):
             self._obey(trainer, pl_module)
 
     def _obey(self, trainer: Trainer, pl_module: LightningModule) -> None:

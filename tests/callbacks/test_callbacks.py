@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from PIL import Image
 
+from amask_solo.callbacks import advantage_monitor
 from amask_solo.callbacks.advantage_monitor import AdvantageMonitor
 from amask_solo.callbacks.checkpoints import checkpoints
 from amask_solo.callbacks.game_monitor import GameMonitor
@@ -121,6 +122,48 @@ def test_the_best_checkpoint_follows_the_online_accuracy(tmp_path):
     best = next(c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint) and c.monitor)
     assert best.best_model_score == 100  # Each image is its own neighbor.
     assert sorted(file.name for file in tmp_path.iterdir()) == ["best.ckpt", LAST]
+
+
+# ---------------------------------------------------------------------- the last epoch
+
+
+class Ended(Callback):
+    """Stop the training in its third epoch."""
+
+    def on_train_batch_end(self, trainer, *_) -> None:
+        trainer.should_stop = trainer.global_step == 5
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [{"epochs": 3}, {"max_steps": 5}, {"max_steps": 3, "accumulate_grad_batches": 2, "batches": 1}, {"max_steps": 6}],
+)
+def test_the_last_epoch_is_measured_and_drawn_whatever_ends_the_training(tmp_path, monkeypatch, ending):
+    lifts = []
+    monkeypatch.setattr(advantage_monitor, "measure_lifts", lambda *a, **k: lifts.append(1) or torch.zeros(3, 2))
+    scores, strength = knn(), AdvantageMonitor(every=9)
+    scores.every_n_epochs = 9
+    drawn = [panels(tmp_path, every=9), hard_views(tmp_path, every=9)]
+    last = checkpoints(tmp_path, save_every=9)
+    trainer, _ = fit(
+        masked(**{"adversary.hard_views": HARD}),
+        callbacks=[GameMonitor(), strength, scores, *drawn, *last],
+        **{"epochs": 8, "limit_val_batches": 0, **ON, **ending},
+    )
+    assert trainer.current_epoch == 3
+    assert len(lifts) == 1
+    assert trainer.callback_metrics["val_knn_acc1"] == 100
+    names = sorted(path.name for path in (tmp_path / "masks").iterdir())
+    assert names == ["epoch_0000.png", "epoch_0003.png", "hard_views_0003.png"]
+    assert torch.load(tmp_path / LAST, weights_only=True)["global_step"] == trainer.global_step
+
+
+def test_the_last_epoch_is_measured_if_a_callback_ends_the_training():
+    scores = knn()
+    scores.every_n_epochs = 9
+    trainer, _ = fit(build("simclr"), epochs=8, callbacks=[Ended(), scores], limit_val_batches=0)
+    assert trainer.current_epoch == 3
+    assert trainer.callback_metrics["val_knn_acc1"] == 100
 
 
 # ---------------------------------------------------------------------- pictures

@@ -23,19 +23,36 @@ def checkpoints(
     monitor (for example for images without labels) there is no ``best.ckpt``.
     """
     last = LastCheckpoint(folder, every_n_epochs=save_every)
-    if monitor is None:
-        return [last]
-    best = ModelCheckpoint(
-        folder,
-        filename="best",
-        monitor=monitor,
-        mode="max",
-        every_n_epochs=every_n_epochs,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
     # The last checkpoint names the best one, so it is written second.
-    return [best, last]
+    return [BestCheckpoint(folder, monitor, every_n_epochs=every_n_epochs), last] if monitor else [last]
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Write ``best.ckpt`` whenever its monitor is higher than before, as measured every few epochs and in the last one.
+
+    Lightning's own class would leave out the last epoch.
+    """
+
+    def __init__(self, folder: str | Path, monitor: str, *, every_n_epochs: int = 1) -> None:
+        super().__init__(
+            folder,
+            filename="best",
+            monitor=monitor,
+            mode="max",
+            every_n_epochs=every_n_epochs,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+
+    @property
+    def state_key(self) -> str:
+        """The key of Lightning's own class, which the checkpoints of earlier versions have."""
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Save, if the epoch was measured and is the best one so far."""
+        if is_due(trainer, every=self._every_n_epochs) and not self._should_skip_saving_checkpoint(trainer):
+            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
 
 
 class LastCheckpoint(Checkpoint):

@@ -124,6 +124,19 @@ def test_the_best_checkpoint_follows_the_online_accuracy(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["best.ckpt", LAST]
 
 
+@pytest.mark.parametrize(
+    ("every", "scores", "best"), [(2, [1, 9, 5, 2, 7], 2), (2, [9, 1, 9, 2, 3], 5), (9, [1] * 5, 5)]
+)
+def test_the_best_checkpoint_is_the_best_of_the_measured_epochs_the_last_among_them(tmp_path, every, scores, best):
+    measured = knn()
+    measured.every_n_epochs, measured._accuracy = every, lambda trainer, _: float(scores[trainer.current_epoch])
+    callbacks = [measured, *checkpoints(tmp_path, monitor="val_knn_acc1", every_n_epochs=every)]
+    fit(build("simclr"), batches=1, epochs=5, callbacks=callbacks, **ON)
+    assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] + 1 == best
+    last = torch.load(tmp_path / LAST, weights_only=True)
+    assert any(key.startswith("ModelCheckpoint{") for key in last["callbacks"]), "as in those of earlier versions"
+
+
 # ---------------------------------------------------------------------- the last epoch
 
 

@@ -57,11 +57,15 @@ def construction(cfg: DictConfig, stand_in: str) -> Iterator[None]:
                 OmegaConf.update(cfg, key, value)
 
 
-def _without_labels(out: dict[str, Any], targets: Tensor) -> dict[str, Any]:
-    """Set the class loss of a batch without labels to 0, since a mean over no samples is NaN."""
+def _of_labeled(out: dict[str, Any], targets: Tensor) -> dict[str, Any]:
+    """Let the class loss and the accuracies of a batch be those of its images with a label; 0 if none has one.
+
+    The host counts an image without a label as an error, and its mean loss over no images is NaN.
+    """
     if "loss" in out:
-        unlabeled = (targets == -1).all()
-        out["loss"] = torch.where(unlabeled, out["logits"].sum() * 0, out["loss"])
+        labeled = (targets != -1).sum()
+        out["loss"] = torch.where(labeled == 0, out["logits"].sum() * 0, out["loss"])
+        out |= {name: out[name] * (len(targets) / labeled.clamp(min=1)) for name in ("acc1", "acc5")}
     return out
 
 
@@ -112,12 +116,12 @@ class Repairs(LightningModule):
 
     def _base_shared_step(self, x: Tensor, targets: Tensor) -> dict[str, Any]:
         host: Any = super()
-        return _without_labels(host._base_shared_step(x, targets), targets)
+        return _of_labeled(host._base_shared_step(x, targets), targets)
 
     def _shared_step_momentum(self, x: Tensor, targets: Tensor) -> dict[str, Any]:
         if self.momentum_classifier is None or self.num_classes >= 5:
             host: Any = super()
-            return _without_labels(host._shared_step_momentum(x, targets), targets)
+            return _of_labeled(host._shared_step_momentum(x, targets), targets)
         # The host asks for the top 5 of fewer classes: "selected index k out of range".
         out = getattr(self, self.momentum_forward_name)(x)
         logits = self.momentum_classifier(out["feats"])
@@ -129,7 +133,18 @@ class Repairs(LightningModule):
             "acc1": right[None],
             "acc5": everything[None],
         }
-        return _without_labels(out, targets)
+        return _of_labeled(out, targets)
+
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Any:  # noqa: ARG002
+        """Weigh a batch by the number of its images with a label in the means of the epoch."""
+        host: Any = super()
+        outputs = host.validation_step(batch, batch_idx)
+        # Images of which none has a label have a mean, too.
+        weight = (batch[1] != -1).sum(dtype=torch.float32).clamp(min=1e-9)
+        for metrics in outputs if isinstance(outputs, tuple) else (outputs,):
+            if isinstance(metrics, dict) and "batch_size" in metrics:
+                metrics["batch_size"] = weight  # in place, since the current host keeps it
+        return outputs
 
     def on_train_epoch_start(self) -> None:
         """Let DeepCluster v2 cluster on the device of its memory.

@@ -7,6 +7,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from torch import distributed
+from torch.utils.data import DataLoader, TensorDataset
 
 from amask_solo.hosts.knn import WeightedKNN
 from amask_solo.hosts.lars import LARS
@@ -206,6 +207,25 @@ def test_a_batch_without_labels_has_a_finite_loss(build):
     assert trainer.callback_metrics["train_momentum_class_loss"] == 0
     assert trainer.callback_metrics["val_knn_acc1"] == -1
     assert all(weight.isfinite().all() for weight in model.parameters())
+
+
+def test_accuracies_are_those_of_the_images_with_a_label(build, host):
+    model = build("byol", **{"momentum.classifier": True}).eval()
+    model.momentum_classifier.load_state_dict(model.classifier.state_dict())  # the backbones are equal as well
+    images = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        logits = model.classifier(getattr(model, host.backbone)(images))
+    labels = logits.argmax(dim=1)
+    labels[4] = (labels[4] + 1) % 4
+    labels[5:] = -1  # of the second batch but for one image, which is wrong, and of all of the third
+    trainer = tiny_trainer()
+    trainer.validate(model, DataLoader(TensorDataset(images, labels), batch_size=4), verbose=False)
+    found = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    loss = float(torch.nn.functional.cross_entropy(logits[:5], labels[:5]))
+    for prefix in ("val", "momentum_val"):
+        assert [found[f"{prefix}_{name}"] for name in ("acc1", "acc5", "loss")] == pytest.approx(
+            [80, 100, loss], rel=1e-4
+        )
 
 
 def knn_by_hand(train, train_targets, test, k, cosine):

@@ -11,6 +11,12 @@ def steps_of_epoch(trainer: Trainer) -> int | float:
     return math.ceil(steps) if math.isfinite(steps) else steps
 
 
+def batches_of_step(trainer: Trainer) -> float:
+    """Return the number of batches to a step, the mean over an epoch, whose last step may have fewer."""
+    steps = steps_of_epoch(trainer)
+    return trainer.num_training_batches / steps if 0 < steps < math.inf else trainer.accumulate_grad_batches
+
+
 def batches_of_epoch(trainer: Trainer) -> int | float:
     """Return the number of batches of the present epoch, some of which ``max_steps`` may leave out."""
     batches, steps = trainer.num_training_batches, steps_of_epoch(trainer)

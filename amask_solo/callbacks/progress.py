@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 from rich.console import Console
 
+from amask_solo.callbacks.epochs import steps_of_epoch
 from amask_solo.callbacks.online_knn import OnlineKNN
 from amask_solo.callbacks.summary import device_name
 
@@ -62,7 +63,7 @@ class Beginning(Callback):
             f"{device_name(trainer.strategy.root_device)}"
         )
         processes = f" x {trainer.world_size}" if trainer.world_size > 1 else ""
-        steps = trainer.num_training_batches
+        steps = steps_of_epoch(trainer)
         Console().print(f"{line}{processes}; {steps} step{'s' if steps != 1 else ''} an epoch", **PLAIN)
 
 

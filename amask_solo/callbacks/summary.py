@@ -17,12 +17,16 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from amask_solo.callbacks.epochs import batches_of_step
 from amask_solo.errors import UserError
 from amask_solo.files import write_whole
 from amask_solo.layout import SUMMARY
 from amask_solo.versions import versions
 
-WARM_UP = 5  # steps that are not timed because of compilation, caches and the first batch of the loader
+WARM_UP = 5  # batches that are not timed because of compilation, caches and the first batch of the loader
+
+VALIDATED = ("val_loss", "val_acc1", "val_acc5")
+"""What the host's validation measures, also with its prefix for the teacher's classifier."""
 
 
 class Summary(Callback):
@@ -36,7 +40,8 @@ class Summary(Callback):
         self._start = 0.0
         self._before = 0.0  # seconds of a run until it was interrupted
         self._measured: dict[str, Any] = {}  # in the last epoch that was done
-        self._steps = 0
+        self._validated = 0  # epochs until the last validation
+        self._batches = 0
         self._running = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
@@ -62,16 +67,20 @@ class Summary(Callback):
         self._last = None
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Measure the time from the end of one step to the end of the next, including loading."""
+        """Measure the time from the end of one batch to the end of the next, including loading."""
         now = time.perf_counter()
-        self._steps += 1
-        if self._last is not None and self._steps > WARM_UP:
+        self._batches += 1
+        if self._last is not None and self._batches > WARM_UP:
             self._times.append(now - self._last)
         self._last = now
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Note the epoch, since the trainer keeps the numbers of the last validation in later ones."""
+        self._validated = trainer.current_epoch + 1
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Keep the measurements in the checkpoint, for a run that is killed after its last epoch."""
-        self._measured = self._measure(trainer)
+        self._measured = self._measure(trainer, trainer.current_epoch + 1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Write the file."""
@@ -92,16 +101,20 @@ class Summary(Callback):
             with suppress(UserError):
                 self._write(trainer, status="interrupted" if interrupted else "failed")
 
-    def _measure(self, trainer: Trainer) -> dict[str, Any]:
-        numbers = {name: _plain(value) for name, value in trainer.callback_metrics.items()}
+    def _measure(self, trainer: Trainer, epochs: int) -> dict[str, Any]:
+        found = trainer.callback_metrics.items()
+        old = {f"{who}{name}" for who in ("", "momentum_") for name in VALIDATED if self._validated < epochs}
+        numbers = {name: _plain(value) for name, value in found if name not in old}
         masks = {name: numbers.pop(name) for name in list(numbers) if name.startswith("masks/")}
+        in_step = batches_of_step(trainer)
         return {
             "knn_acc1": numbers.get("val_knn_acc1"),
             "linear_acc1": numbers.get("val_acc1") if self.facts.get("classes", 1) else None,
             "masks": {name.removeprefix("masks/"): value for name, value in masks.items()},
             "metrics": numbers,
-            "seconds_per_step": _plain(statistics.median(self._times or [math.nan])),
-            "mean_seconds_per_step": _plain(statistics.fmean(self._times or [math.nan])),
+            "seconds_per_step": _plain(statistics.median(self._times or [math.nan]) * in_step),
+            "mean_seconds_per_step": _plain(statistics.fmean(self._times or [math.nan]) * in_step),
+            "batches_per_step": _plain(in_step),
             "peak_memory_mib": _peak_memory(trainer.strategy.root_device),
         }
 
@@ -115,7 +128,7 @@ class Summary(Callback):
             **self.facts,
             "epochs_done": trainer.current_epoch,
             "steps": trainer.global_step,
-            **(measured or self._measure(trainer)),
+            **(measured or self._measure(trainer, trainer.current_epoch)),
             "seconds": round(self._before, 1),
             "device": device_name(trainer.strategy.root_device),
             "processes": trainer.world_size,

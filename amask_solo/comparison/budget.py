@@ -54,7 +54,7 @@ def _targets(node: Any) -> Iterator[str]:
 def equal_time(runs: Sequence[Run], *, epochs: int, folder: Path) -> dict[tuple[str, str], int]:
     """Return the epochs of each base and arm in a comparison that take as long as the ``epochs`` of stock.
 
-    The cost of a step is measured once for each arm, in two rounds, and kept in ``speed.json`` with its settings, so a
+    The cost of a batch is measured once for each arm, in two rounds, and kept in ``speed.json`` with its settings, so a
     comparison that is continued has the same epochs as before. The faster of the rounds counts, since other load can
     only slow a run down. An arm whose game begins later is timed as if it were on from the start.
 
@@ -73,7 +73,7 @@ def equal_time(runs: Sequence[Run], *, epochs: int, folder: Path) -> dict[tuple[
     new = [name for name in asked if name not in speed]
     for _ in range(ROUNDS):
         for name in new:
-            seconds = _seconds_per_step(asked[name], folder / "speed" / name)
+            seconds = _seconds_per_batch(asked[name], folder / "speed" / name)
             speed[name] = min(seconds, speed.get(name, seconds))
     if new:
         kept |= {name: {"seconds": speed[name], "settings": asked[name]} for name in new}
@@ -84,18 +84,20 @@ def equal_time(runs: Sequence[Run], *, epochs: int, folder: Path) -> dict[tuple[
 
 
 def _settings(run: Run) -> list[str]:
-    """Return what the cost of a step depends on: the settings of a run without its seed and folder."""
+    """Return what the cost of a batch depends on: the settings of a run without its seed and folder."""
     same = [text for text in run.settings if not text.startswith(("seed=", "run_folder="))]
     return [*same, *BARE, *([] if run.arm == STOCK else [GAME_ON])]
 
 
-def _seconds_per_step(settings: Sequence[str], folder: Path) -> float:
+def _seconds_per_batch(settings: Sequence[str], folder: Path) -> float:
     call("pretrain", [*settings, f"run_folder={folder}"], log=folder.parent / f"{folder.name}.txt")
     # The mean, since a masker may move in only some of the steps.
-    seconds = json.loads((folder / SUMMARY).read_text())["mean_seconds_per_step"]
+    summary = json.loads((folder / SUMMARY).read_text())
+    seconds = summary["mean_seconds_per_step"]
     if seconds is None:
         raise UserError(
             f"budget=time has too few steps to time in {folder}: the first ones of all, and the first of each epoch, "
             "do not count. Train on more batches an epoch, or give budget=epochs."
         )
-    return seconds
+    # An epoch has the same batches in all arms, but fewer steps in one that accumulates more gradients.
+    return seconds / summary["batches_per_step"]

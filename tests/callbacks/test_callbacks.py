@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from statistics import fmean, median
 
 import pytest
 import torch
@@ -235,6 +236,28 @@ def test_the_summary_is_plain_json_and_says_how_it_went(tmp_path):
     assert 0 < summary["seconds_per_step"] < 10
     assert summary["peak_memory_mib"] > 0
     assert summary["versions"]["torch"] == torch.__version__.split("+")[0]
+
+
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_the_summary_has_no_accuracy_of_an_earlier_epoch(tmp_path, epochs):
+    measured = [knn(), Summary(tmp_path, {})]
+    fit(build("simclr"), batches=1, epochs=epochs, callbacks=measured, check_val_every_n_epoch=2)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["knn_acc1"] == 100
+    assert (summary["linear_acc1"] is not None) == (epochs == 2)
+    assert ("val_acc1" in summary["metrics"]) == ("val_loss" in summary["metrics"]) == (epochs == 2)
+
+
+def test_with_accumulated_gradients_a_step_is_one_of_the_optimizer(tmp_path, capsys):
+    facts = {"train_images": 40, "val_images": 8, "classes": 2, "image_size": 32, "backbone": "resnet18"}
+    timed = Summary(tmp_path, {})
+    fit(build("simclr"), batches=5, epochs=3, callbacks=[timed, Beginning(facts)], accumulate_grad_batches=4)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert "; 2 steps an epoch" in capsys.readouterr().out
+    assert (summary["steps"], summary["batches_per_step"]) == (6, 2.5)
+    assert len(timed._times) == 8  # the first ones of all do not count, and of each epoch
+    assert summary["seconds_per_step"] == pytest.approx(2.5 * median(timed._times), rel=1e-5)
+    assert summary["mean_seconds_per_step"] == pytest.approx(2.5 * fmean(timed._times), rel=1e-5)
 
 
 def test_the_summary_of_an_interrupted_run_says_so(tmp_path, ctrl_c):

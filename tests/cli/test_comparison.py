@@ -135,7 +135,7 @@ def test_an_arm_that_time_makes_too_short_for_its_warm_up_is_refused_before_the_
     def call(_, arguments, **__):
         folder = Path(arguments[-1].removeprefix("run_folder="))
         seconds = 10.0 if folder.name == "byol_random" else 1.0
-        write(folder / "summary.json", json.dumps({"mean_seconds_per_step": seconds}))
+        write(folder / "summary.json", json.dumps({"mean_seconds_per_step": seconds, "batches_per_step": 1}))
 
     monkeypatch.setattr(budget, "call", call)
     typed = ["arms=[stock,random]", "budget=time", "max_epochs=20", f"folder={tmp_path / 'out'}"]

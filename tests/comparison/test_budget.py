@@ -33,9 +33,11 @@ def timed(monkeypatch):
         made.append(arguments)
         folder = Path(arguments[-1].removeprefix("run_folder="))
         folder.mkdir(parents=True, exist_ok=True)
-        mean = 0.1 if "method=byol" in arguments else 0.4
+        batches = 2 if "accumulate_grad_batches=2" in arguments else 1
+        mean = batches * (0.1 if "method=byol" in arguments else 0.4)
         # The median is the same: the masker moves in every third step.
-        (folder / "summary.json").write_text(json.dumps({"seconds_per_step": 0.1, "mean_seconds_per_step": mean}))
+        times = {"seconds_per_step": 0.1, "mean_seconds_per_step": mean, "batches_per_step": batches}
+        (folder / "summary.json").write_text(json.dumps(times))
 
     monkeypatch.setattr(budget, "call", call)
     return made
@@ -44,6 +46,12 @@ def timed(monkeypatch):
 def test_the_arm_whose_steps_cost_more_in_the_mean_gets_fewer_epochs(tmp_path, timed):
     assert equal_time(plan(), epochs=8, folder=tmp_path) == {("byol", "stock"): 8, ("byol", "random"): 2}
     assert len(timed) == 2 * budget.ROUNDS
+
+
+def test_an_arm_that_accumulates_more_gradients_makes_fewer_steps_and_not_fewer_epochs(tmp_path, timed):
+    runs = plan()
+    runs = [replace(r, settings=(*r.settings, "accumulate_grad_batches=2")) if r.arm == "random" else r for r in runs]
+    assert equal_time(runs, epochs=8, folder=tmp_path)["byol", "random"] == 2
 
 
 def test_steps_are_timed_under_the_schedules_of_the_run_with_the_game_on(tmp_path, timed):
@@ -84,7 +92,7 @@ def test_speeds_of_other_settings_do_not_count(tmp_path, timed):
 @pytest.mark.nightly
 def test_epochs_of_a_few_batches_are_timed_together(tmp_path):
     (run,) = [run for run in plan(*TINY[:-1], *SMALL, "max_epochs=9") if (run.arm, run.seed) == ("stock", 0)]
-    assert budget._seconds_per_step(budget._settings(run), tmp_path / "speed" / "byol_stock") > 0
+    assert budget._seconds_per_batch(budget._settings(run), tmp_path / "speed" / "byol_stock") > 0
     summary = json.loads((tmp_path / "speed" / "byol_stock" / "summary.json").read_text())
     assert summary["steps"] == 9 * 2
 
@@ -92,4 +100,4 @@ def test_epochs_of_a_few_batches_are_timed_together(tmp_path):
 def test_a_run_with_too_few_steps_to_time_is_a_mistake_of_the_user(tmp_path):
     (run,) = [run for run in plan(*TINY, *SMALL) if (run.arm, run.seed) == ("stock", 0)]
     with pytest.raises(UserError, match="too few steps"):
-        budget._seconds_per_step(budget._settings(run), tmp_path / "speed" / "byol_stock")
+        budget._seconds_per_batch(budget._settings(run), tmp_path / "speed" / "byol_stock")

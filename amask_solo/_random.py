@@ -1,9 +1,10 @@
-"""Random streams that hold no state, so that they resume exactly and differ between ranks."""
+"""Random streams that hold no state, so that they resume exactly and differ between ranks; and the global state."""
 
 import hashlib
 from contextlib import AbstractContextManager
 
 import torch
+from torch import Tensor
 
 
 def stream(name: str, *, seed: int, rank: int, step: int, device: torch.device | str) -> torch.Generator:
@@ -24,3 +25,17 @@ def stream(name: str, *, seed: int, rank: int, step: int, device: torch.device |
 def untouched(device: torch.device) -> AbstractContextManager[None]:
     """Restore the global random state of the CPU and of a device when the context ends."""
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
+
+
+def random_state() -> dict[str, Tensor]:
+    """Return the global random state of the CPU, and of the process's GPU if it uses one."""
+    return {"cpu": torch.get_rng_state()} | (
+        {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_initialized() else {}
+    )
+
+
+def set_random_state(state: dict[str, Tensor]) -> None:
+    """Restore what :func:`random_state` has returned; the state of a GPU only where one is used."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if "cuda" in state and torch.cuda.is_initialized():
+        torch.cuda.set_rng_state(state["cuda"].cpu())

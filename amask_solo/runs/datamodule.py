@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from torch import Tensor
 
-from amask_solo._random import stream
+from amask_solo._random import random_state, set_random_state, stream
 from amask_solo._types import Images, OneMask
 from amask_solo.augment.views import Pixels, Views, evaluation_view
 from amask_solo.data import ImageData, ImageSet, make_loader
@@ -106,23 +107,25 @@ class ResumeWithinEpoch(Callback):
     """Continue a resumed run with the images that it has not seen in its epoch, and with the sums of its numbers.
 
     Lightning reads ahead before it knows the epoch, and would begin the epoch anew. It also keeps the schedules of the
-    first part, so the steps that are left must be as many as planned.
+    first part, so the steps that are left must be as many as planned. Hosts and backbones may draw from the global
+    random state (W-MSE's permutations, k-means, dropout), so this goes on, too.
     """
 
     def __init__(self) -> None:
         self._planned: dict[str, int] = {}
         self._sums: dict[str, dict[str, Any]] = {}
         self._results: Any = {}
+        self._random: dict[str, Tensor] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the length of an epoch, and what was logged in this one."""
+        """Return the length of an epoch, what was logged in this one, and the global random state."""
         kept = (key for key, result in self._results.items() if result.is_tensor and result.meta.on_epoch)
         sums = {key: {name: getattr(self._results[key], name) for name in self._results[key]._defaults} for key in kept}
-        return {"planned": self._planned, "sums": sums}
+        return {"planned": self._planned, "sums": sums, "random": random_state()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore both."""
-        self._planned, self._sums = state_dict["planned"], state_dict["sums"]
+        """Keep all three until training starts; older checkpoints have no random state."""
+        self._planned, self._sums, self._random = state_dict["planned"], state_dict["sums"], state_dict.get("random")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Set the position of the loader.
@@ -148,6 +151,16 @@ class ResumeWithinEpoch(Callback):
             iter(loop._data_fetcher)
         self._sums = self._sums if batches else {}
         self._results = loop.epoch_loop._results
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Restore the random state, once the method's ``on_train_start`` has drawn what it draws in each process."""
+        if self._random is not None:
+            set_random_state(self._random)
+            self._random = None
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Do so before the first batch, if the run goes on within an epoch, which does not start again."""
+        self.on_train_epoch_start()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:  # noqa: ARG002
         """Add the sums of the epoch's first part to those of the second, once these have begun."""

@@ -120,7 +120,7 @@ class Adversary(nn.Module):
         self.optimizer: torch.optim.Optimizer | None = None
         self._make_optimizer = optimizer
         self._resumed: dict[str, Any] | None = None
-        self._played = 0
+        self._steps = 0  # of a loop without a host, which counts its own
         self._board: Board | None = None
 
     @property
@@ -161,6 +161,7 @@ class Adversary(nn.Module):
         self.optimizer = self._make_optimizer(self.learned())
         for group in self.optimizer.param_groups:
             group["base_lr"] = group["lr"]
+        self._steps = 0 if resumed is None else resumed.get("steps", 0)
         if resumed is not None:
             self.optimizer.load_state_dict(resumed)
         if self.compiles:
@@ -185,7 +186,8 @@ class Adversary(nn.Module):
 
         The objective is all that the encoder has to descend on; with :class:`~amask_solo.game.updates.Reversal` its
         backward pass also gives the masker its gradients. Loss and penalty have no graph, so nobody descends on the
-        loss alone, which would leave the constraint out. Let :meth:`step` follow the step of the encoder's optimizer.
+        loss alone, which would leave the constraint out. Let :meth:`step` follow the step of the encoder's optimizer;
+        with accumulated gradients, several plays come before it, of which turns of the masker's own see the last alone.
         In epochs without masks, leave both out.
 
         Args:
@@ -208,8 +210,7 @@ class Adversary(nn.Module):
             )
         if self.optimizer is None:
             self.start()
-        moves = self.moves(self._played)
-        self._played += 1
+        moves = self.moves(self._steps)
         board = Board(game, views, game.sides or sides, loss, generator)
         self._board = board if moves else None
         turn = self.update.encoder_turn(board, moves=moves)
@@ -217,6 +218,8 @@ class Adversary(nn.Module):
 
     def step(self, progress: float = nan, apply: Callable[[torch.optim.Optimizer], Any] = _step) -> None:
         """Move the masker after :meth:`play` and the encoder's step, by turns of its own too where its settings say so.
+
+        Call it once for each step of the encoder's optimizer, by which ``every`` counts.
 
         Args:
             progress: The share of training that is over, for ``schedule`` and ``warmup``; NaN if it has no set end.
@@ -227,6 +230,7 @@ class Adversary(nn.Module):
                 its own, whose gradients no scaler has scaled, and ``apply`` is a scaler's.
         """
         board, self._board = self._board, None
+        self._steps += 1
         if board is None:
             return
         if self.plays_again and isinstance(getattr(apply, "__self__", None), torch.amp.GradScaler):
@@ -262,8 +266,8 @@ class Adversary(nn.Module):
         torch.clear_autocast_cache()
 
     def optimizer_state(self) -> dict[str, Any]:
-        """Return the optimizer's state as tensors and plain containers."""
-        return {} if self.optimizer is None else self.optimizer.state_dict()
+        """Return the optimizer's state, and the count of :meth:`step`, as tensors and plain containers."""
+        return {} if self.optimizer is None else {**self.optimizer.state_dict(), "steps": self._steps}
 
     def resume(self, optimizer_state: dict[str, Any]) -> None:
         """Keep a checkpoint's optimizer state for the next call of :meth:`start`."""

@@ -100,6 +100,48 @@ def test_every_and_steps_hold_as_they_do_in_a_run(update):
     assert [has_moved for _, has_moved in moved] == [True, False, True]
 
 
+def moves_of(encoder, adversary, *, steps, plays):
+    """Return in which steps of the optimizer the masker moves, if its gradients come from several batches each."""
+    moved = []
+    for _ in range(steps):
+        before = copied(adversary.masker)
+        for _ in range(plays):
+            adversary.play(two_views(), distance(encoder)).objective.backward()
+        adversary.step()
+        moved.append(any(not torch.equal(*pair) for pair in zip(before, copied(adversary.masker), strict=True)))
+    return moved
+
+
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("plays", [1, 2, 3])
+@pytest.mark.usefixtures("double")
+def test_every_counts_the_steps_of_the_optimizer_however_many_batches_they_take(update, plays):
+    encoder, adversary = networks(update, every=2)
+    assert moves_of(encoder, adversary, steps=4, plays=plays) == [True, False, True, False]
+
+
+@pytest.mark.usefixtures("double")
+def test_a_resumed_loop_goes_on_with_the_count_of_its_steps():
+    encoder, adversary = networks(Reversal, every=2)
+    moves_of(encoder, adversary, steps=1, plays=1)
+    states = adversary.state_dict(), adversary.optimizer_state()
+    encoder, adversary = networks(Reversal, every=2)
+    adversary.load_state_dict(states[0])
+    adversary.resume(states[1])
+    assert moves_of(encoder, adversary, steps=3, plays=1) == [False, True, False]
+
+
+@pytest.mark.usefixtures("double")
+def test_a_state_without_the_count_of_steps_is_taken_up():
+    encoder, adversary = networks(Reversal, every=2)
+    moves_of(encoder, adversary, steps=1, plays=1)
+    old = adversary.optimizer_state()
+    del old["steps"]
+    encoder, adversary = networks(Reversal, every=2)
+    adversary.resume(old)
+    assert moves_of(encoder, adversary, steps=2, plays=1) == [True, False]
+
+
 @pytest.mark.parametrize("update", UPDATES)
 def test_nobody_can_descend_on_the_loss_without_its_price(update):
     encoder, adversary = networks(update)

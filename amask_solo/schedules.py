@@ -10,9 +10,9 @@ def schedule_factor(progress: float, *, schedule: Schedule, warmup: float) -> fl
     """Return the factor that multiplies a learning rate.
 
     Args:
-        progress: The share of all optimizer steps taken so far, in [0, 1]; NaN if training has no set end.
+        progress: The share of its optimizer steps taken so far, in [0, 1]; NaN if training has no set end.
         schedule: ``"constant"``, or ``"cosine"`` down to 0.
-        warmup: The share of all steps over which the factor rises linearly from 0.
+        warmup: The share of these steps over which the factor rises linearly from 0.
 
     Raises:
         ValueError: If training has no set end and the factor is not constant.

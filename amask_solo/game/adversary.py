@@ -66,8 +66,9 @@ class Adversary(nn.Module):
         game: The game.
         update: How the players take turns; by default, one backward pass for both (:class:`Reversal`).
         optimizer: Makes the masker's optimizer from its parameters. ADIOS uses SGD with momentum 0.9.
-        schedule: The schedule of the masker's learning rate; see :func:`~amask_solo.schedules.schedule_factor`.
-        warmup: The share of training over which that learning rate rises, in [0, 1).
+        schedule: The schedule of the masker's learning rate from ``start_epoch`` on; see
+            :func:`~amask_solo.schedules.schedule_factor`.
+        warmup: The share of training, from ``start_epoch`` on, over which that learning rate rises, in [0, 1).
         every: The masker moves in every k-th step of the host's optimizer; at least 1.
         steps: The number of the masker's moves in such a step, at least 1: one by the update rule, and further ones
             against the encoder after its step. A masker with a single move falls behind an encoder that learns fast

@@ -110,8 +110,8 @@ class Masked(LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Move the masker with the encoder, if its gradient came from the same backward pass."""
         super().on_before_optimizer_step(optimizer)
-        if not self.adversary.two_turns:
-            self._move()
+        if self.step is not None and not self.adversary.two_turns:
+            self._move(self.step)
 
     def on_train_batch_end(self, outputs: Any, batch: Sequence, batch_idx: int) -> None:
         """Play the masker's own turns, if there are any, before the host updates its teacher."""
@@ -126,7 +126,7 @@ class Masked(LightningModule):
         if self.adversary.two_turns:
             self._masker_turn(step)
             if stepped:
-                self._move()
+                self._move(step)
         if stepped and self.adversary.steps > 1:
             self._further_moves(step)
 
@@ -144,13 +144,25 @@ class Masked(LightningModule):
             for number in range(1, self.adversary.steps):
                 turn = self.adversary.update.masker_turn(self._board(loss, f"further move {number}"))
                 self.adversary.gather(turn.objective)
-                self._move()
+                self._move(step)
 
-    def _move(self) -> None:
-        steps = self.trainer.estimated_stepping_batches
-        progress = self.global_step / steps if 0 < steps < math.inf else math.nan
+    def _move(self, step: Step) -> None:
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-        self.adversary.move(progress, scaler.step if scaler else lambda o: o.step())
+        self.adversary.move(self._progress(step), scaler.step if scaler else lambda o: o.step())
+
+    def _progress(self, step: Step) -> float:
+        """Return the share of the game that is over before a step, whether the masker moves with the encoder or after.
+
+        It counts from the first step of the game, or a warm-up could be over before the masker starts.
+        """
+        trainer = self.trainer
+        steps = trainer.estimated_stepping_batches
+        if not 0 < steps < math.inf:
+            return math.nan
+        before = 0
+        if epochs := self.first_epoch:
+            before = epochs * math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        return max(step.taken - before, 0) / max(steps - before, 1)
 
     def _board(self, loss: HostLoss, name: str) -> Board:
         shared = loss.shared() if self.adversary.memory_efficient else None
@@ -187,9 +199,14 @@ class Masked(LightningModule):
             entries = game.harder(loss.clean, shown, self.sides, loss.probe, generator=generator)
             return [entry.views[entry.side] for entry in entries]
 
+    @property
+    def first_epoch(self) -> int:
+        """The first epoch, from 0, in which the adversary has started and the objective has a gradient."""
+        return max(self.adversary.start_epoch, by_class(self.stock).first_epoch)
+
     def plays(self, epoch: int) -> bool:
-        """Return whether the game is on: the adversary has started and the objective has a gradient."""
-        return epoch >= max(self.adversary.start_epoch, by_class(self.stock).first_epoch)
+        """Return whether the game is on."""
+        return epoch >= self.first_epoch
 
     def look(self, images: Images) -> Tensor:
         """Return the last feature map ``(B, d, h, w)`` of the teacher, or of the backbone if there is no teacher."""

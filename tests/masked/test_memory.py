@@ -92,7 +92,7 @@ def graphs_of(turn: str, masks: int, *, frugal: bool) -> int:
     settings = {"adversary.draw": "all", "adversary.memory_efficient": frugal, "adversary.steps": 2}
     model = build("simclr", masker_node(OneConvolution, num_masks=masks), **settings)
     attach(model)
-    model._move = lambda: None  # there is no training whose share it could be
+    model._move = lambda step: None  # there is no training whose share it could be
     model.training_step(batch_of(), 0)
     saved = Saved()
     with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda kept: kept.tensor):

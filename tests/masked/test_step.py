@@ -85,10 +85,29 @@ def test_the_learning_rate_follows_the_steps_not_the_epochs(update):
     rates = Rates()
     model = build("simclr", masker_node(OneConvolution), **{f"adversary.{k}": v for k, v in settings.items()})
     fit(model, batches=4, epochs=2, callbacks=[rates])
-    # Under the alternating rule the masker moves after the encoder has.
-    steps = range(1, 9) if update == "alternating" else range(8)
     factor = partial(schedule_factor, schedule="cosine", warmup=0.5)
-    assert rates.seen == pytest.approx([0.5 * factor(step / 8) for step in steps])
+    assert rates.seen == pytest.approx([0.5 * factor(step / 8) for step in range(8)])
+
+
+@pytest.mark.parametrize(("name", "start"), [("simclr", 1), ("deepclusterv2", 0)])
+@pytest.mark.parametrize("accumulated", [1, 2])
+@both_rules
+def test_the_schedule_of_a_masker_that_starts_later_begins_with_it(name, start, accumulated, update):
+    settings = {"update": update, "start_epoch": start, "schedule": "cosine", "warmup": 0.5, "optimizer": SGD}
+    rates, accumulate = Rates(), {"accumulate_grad_batches": accumulated}
+    settings = {f"adversary.{k}": v for k, v in settings.items()} | accumulate
+    fit(build(name, masker_node(OneConvolution), **settings), batches=4, epochs=2, callbacks=[rates], **accumulate)
+    steps = 4 // accumulated
+    factor = partial(schedule_factor, schedule="cosine", warmup=0.5)
+    assert rates.seen == pytest.approx([0.5 * factor(step / steps) for step in range(steps)])
+
+
+def test_further_moves_have_the_rate_of_their_step():
+    settings = {"steps": 3, "schedule": "cosine", "warmup": 0.5, "optimizer": SGD}
+    rates = Rates()
+    model = build("simclr", masker_node(OneConvolution), **{f"adversary.{k}": v for k, v in settings.items()})
+    fit(model, batches=2, epochs=1, callbacks=[rates])
+    assert rates.seen == [0.0] * 3 + [0.5] * 3
 
 
 @pytest.mark.parametrize(("warmup", "steps"), [(0.1, 0), (0.0, 3)])

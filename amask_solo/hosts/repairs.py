@@ -159,7 +159,7 @@ class Repairs(LightningModule):
             self.assignments = self.assignments.to(self.device)
 
     def on_train_start(self) -> None:
-        """Restore the buffers of a resumed run that the host's ``on_train_start`` makes anew."""
+        """Restore what the host makes anew when training or an epoch starts, if a resumed run goes on within one."""
         super().on_train_start()
         buffers = dict(self.named_buffers(recurse=False))
         for name, saved in self._late_buffers.items():
@@ -171,6 +171,10 @@ class Repairs(LightningModule):
             buffers[name].copy_(saved)
         if "last_step" in self._resumed:
             self.last_step = self._resumed["last_step"]
+        if "assignments" in self._resumed:
+            self.assignments = self._resumed["assignments"].to(self.device)
+        elif self.trainer.fit_loop.restarted_mid_epoch:
+            self.on_train_epoch_start()  # Lightning does not call it in an epoch that has begun
         self._late_buffers, self._resumed = {}, {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -190,6 +194,8 @@ class Repairs(LightningModule):
         if hasattr(self, "momentum_updater"):
             state["tau"] = float(self.momentum_updater.cur_tau)
             state["last_step"] = int(getattr(self, "last_step", 0))
+        if hasattr(self, "assignments"):
+            state["assignments"] = self.assignments  # DeepCluster v2 makes them once an epoch, with its prototypes
         for key in (VIEW_FILTER, "images"):
             if (node := OmegaConf.select(self.cfg, key)) is not None:
                 state[key] = OmegaConf.to_container(node, resolve=True)

@@ -7,35 +7,43 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from amask_solo.callbacks.game_monitor import GameMonitor
+from amask_solo.cli.composed import composed
+from amask_solo.hosts.installed import load_host
 from amask_solo.masked.method import Masked
-from tests.cli.command import BARE, SMALL, Said, pretrain
+from tests.cli.command import BARE, HEADS, NARROW, Said, pretrain
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
 
 from soak import compare  # noqa: E402
 
-THREE = [*SMALL, *BARE, "advantage=0", "data.num_train=24", "max_epochs=2", "stem=auto"]
+THREE = [*NARROW, *BARE, "advantage=0", "data.num_train=24", "max_epochs=2", "stem=auto"]
 WAYS = {
     "reversal": [],
     "alternating": ["update=alternating"],
     "several moves": ["++adversary.steps=2"],
     "accumulated": ["accumulate_grad_batches=2", "data.num_train=32"],
     "workers": ["loader.num_workers=1", "loader.device_cache=off"],
-    # What these hosts prepare when an epoch starts, which it does not when a run goes on within it.
-    "clusters": ["method=amask_deepclusterv2", "method_kwargs.num_prototypes=[4,4]"],
-    "temperature": [
-        *("method=amask_dino", "method_kwargs.num_prototypes=8"),
-        "method_kwargs.warmup_teacher_temperature_epochs=2",
-    ],
 }
 
 
+OTHERS = sorted({name for name in load_host().methods() if name not in ("byol", "deepclusterv2", "dino", "mae")})
+SIZES = {"proj_hidden_dim": 16, "proj_output_dim": 4, "pred_hidden_dim": 16, "queue_size": 64, "num_prototypes": 8}
+SIZES |= {"whitening_size": 8, "warmup_teacher_temperature_epochs": 2, "epoch_queue_starts": 1}
+
+
 def settings(way: str) -> list[str]:
-    predicts = not any(word.startswith("method=") for word in WAYS[way])
-    return [*(word for word in THREE if predicts or "pred_" not in word), *WAYS[way]]
+    """Return the settings of a way to train, or of a method."""
+    if way in WAYS:
+        return [*THREE, *HEADS, *WAYS[way]]
+    kwargs = composed("pretrain", [f"method=amask_{way}"]).method_kwargs
+    sizes = {
+        name: [4, 4] if OmegaConf.is_list(kwargs[name]) else size for name, size in SIZES.items() if name in kwargs
+    }
+    return [*THREE, f"method=amask_{way}", *(f"method_kwargs.{name}={size}" for name, size in sizes.items())]
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +97,10 @@ def interrupted(
         ("accumulated", "training_step", signal.SIGTERM),
         pytest.param("accumulated", "training_step", signal.SIGINT, marks=pytest.mark.nightly),
         ("workers", "training_step", signal.SIGINT),
-        ("clusters", "training_step", signal.SIGINT),
-        ("temperature", "training_step", signal.SIGINT),
+        # These prepare something when an epoch starts, which it does not when a run goes on within it.
+        ("deepclusterv2", "training_step", signal.SIGINT),
+        ("dino", "training_step", signal.SIGINT),
+        *(pytest.param(name, "training_step", signal.SIGINT, marks=pytest.mark.nightly) for name in OTHERS),
     ],
 )
 def test_a_signal_ends_the_run_after_the_step_and_it_goes_on(undisturbed, tmp_path, monkeypatch, way, hook, number):
@@ -108,7 +118,7 @@ def test_a_signal_in_the_last_batch_of_an_epoch_ends_the_run_after_the_epoch(und
     said = interrupted(folder, monkeypatch, way="reversal", hook="on_train_batch_end", batch=2)
     assert said.code == 130
     assert saved(folder)["epoch"] == 0
-    assert pretrain(*THREE, f"run_folder={folder}", "resume=true", cwd=tmp_path).code == 0
+    assert pretrain(*THREE, *HEADS, f"run_folder={folder}", "resume=true", cwd=tmp_path).code == 0
     assert compare(folder, undisturbed("reversal")) == []
 
 
@@ -125,7 +135,7 @@ def test_a_run_that_ends_before_its_first_step_leaves_its_folder_free(tmp_path, 
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(GameMonitor, "setup", lambda *_, **__: os.kill(os.getpid(), number), raising=False)
-        said = pretrain(*THREE, f"run_folder={folder}", cwd=tmp_path)
+        said = pretrain(*THREE, *HEADS, f"run_folder={folder}", cwd=tmp_path)
     assert said.code == 128 + number
     assert not folder.exists()
 
@@ -133,7 +143,9 @@ def test_a_run_that_ends_before_its_first_step_leaves_its_folder_free(tmp_path, 
 def test_a_run_does_not_go_on_with_epochs_of_another_length(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     interrupted(folder, monkeypatch, way="reversal", hook="training_step", batch=1)
-    said = pretrain(*THREE, "trainer.limit_train_batches=2", f"run_folder={folder}", "resume=true", cwd=tmp_path)
+    said = pretrain(
+        *THREE, *HEADS, "trainer.limit_train_batches=2", f"run_folder={folder}", "resume=true", cwd=tmp_path
+    )
     assert said.code == 2
     assert "batches instead of 3" in said.err
     assert "init=" in said.err
@@ -142,7 +154,7 @@ def test_a_run_does_not_go_on_with_epochs_of_another_length(tmp_path, monkeypatc
 @pytest.mark.usefixtures("logged_out")
 def test_wandb_without_an_account_is_one_line_and_leaves_the_folder_free(tmp_path):
     folder = tmp_path / "run"
-    said = pretrain(*THREE, "logger=wandb", f"run_folder={folder}", cwd=tmp_path)
+    said = pretrain(*THREE, *HEADS, "logger=wandb", f"run_folder={folder}", cwd=tmp_path)
     assert said.code == 2
     assert said.err.startswith("Error: ")
     assert said.err.count("\n") == 1

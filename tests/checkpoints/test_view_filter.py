@@ -13,7 +13,7 @@ from amask_solo.data import make_shapes
 from amask_solo.errors import UserError
 from amask_solo.fills import HighPass
 from amask_solo.runs.datamodule import ViewsData
-from tests.cli.command import BARE, SMALL, TINY, call
+from tests.cli.command import BARE, HEADS, TINY, call
 
 NODE = {"_target_": "amask_solo.fills.HighPass", "kernel_size": 5, "sigma": 2.0}
 TINIER = [*(text for text in TINY if not text.startswith(("stem", "data.image_size"))), "data.image_size=16"]
@@ -54,7 +54,7 @@ def place(tmp_path_factory):
     text = "# @package protocol.mean\n# One of ours.\n_target_: tests.cli.protocols.Mean\n"
     (cwd / "mine" / "protocol" / "mean.yaml").write_text(text)
     options = ["view_filter=high_pass", "view_filter.kernel_size=5", "view_filter.sigma=2.0", "masker=saliency"]
-    said = call("pretrain", *TINIER, *SMALL, *BARE, "mask_panels=1", "name=run", *options, cwd=cwd)
+    said = call("pretrain", *TINIER, *HEADS, *BARE, "mask_panels=1", "name=run", *options, cwd=cwd)
     assert said.code == 0, said.err
     return cwd
 

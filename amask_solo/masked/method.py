@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from amask_solo._random import stream, untouched
 from amask_solo._types import Images, Scalar
 from amask_solo.callbacks.advantage_monitor import AdvantageMonitor
+from amask_solo.callbacks.epochs import steps_of_epoch
 from amask_solo.callbacks.game_monitor import GameMonitor
 from amask_solo.game.adversary import Adversary
 from amask_solo.game.game import masked_views
@@ -155,13 +156,10 @@ class Masked(LightningModule):
 
         It counts from the first step of the game, or a warm-up could be over before the masker starts.
         """
-        trainer = self.trainer
-        steps = trainer.estimated_stepping_batches
+        steps = self.trainer.estimated_stepping_batches
         if not 0 < steps < math.inf:
             return math.nan
-        before = 0
-        if epochs := self.first_epoch:
-            before = epochs * math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        before = self.first_epoch * steps_of_epoch(self.trainer) if self.first_epoch else 0
         return max(step.taken - before, 0) / max(steps - before, 1)
 
     def _board(self, loss: HostLoss, name: str) -> Board:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
@@ -14,17 +13,11 @@ from amask_solo.game.updates import Turn
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.method import wrap
 from amask_solo.maskers.base import Masker
+from tests.daily import of_each_kind
 from tests.tiny import thin_networks, tiny_cfg, tiny_loaders
 
 METHODS = sorted(set(load_host().methods()) - {"mae"})
-KINDS = [
-    pytest.param(
-        name,
-        marks=[] if name in {"byol", "deepclusterv2", "mocov2plus", "simclr", "swav", "wmse"} else pytest.mark.nightly,
-    )
-    for name in METHODS
-]
-"""All methods, but in the tests of every day those alone that are played differently from one another."""
+KINDS = of_each_kind(METHODS)
 
 QUIET = {
     "accelerator": "cpu",

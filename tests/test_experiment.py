@@ -13,6 +13,7 @@ from amask_solo.cli.comparison import check_comparison, chosen_protocols, make_r
 from amask_solo.cli.composed import composed
 from amask_solo.cli.overrides import checked
 from amask_solo.runs.run_folder import check_same_run
+from tests.daily import one_in
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "experiment.py"
 spec = importlib.util.spec_from_file_location("experiment", SCRIPT)
@@ -107,6 +108,7 @@ def test_a_trial_without_a_score_is_no_reason_to_choose_among_fewer_unless_that_
         assert found["trial"] in ("adios_1", "adios_3")
 
 
+@pytest.mark.nightly
 def test_what_is_asked_for_is_right_and_tuning_never_sees_what_confirms(plan, rows, tmp_path):
     small = {"data": "shapes", "base": ["simclr"]}
     plan["tune"]["trials"] = 2
@@ -155,7 +157,7 @@ def test_scores_of_trials_with_other_settings_than_the_plans_choose_nothing(name
     experiment.check_tuned(plan, report)
 
 
-@pytest.mark.parametrize("name", ["convergence", "hidden_features", "exploitability"])
+@pytest.mark.parametrize("name", one_in(3, ["hidden_features", "convergence", "exploitability"]))
 def test_a_plan_without_families_has_nothing_to_tune_and_asks_for_its_arms_as_they_are(name, tmp_path, monkeypatch):
     file = experiment.PLAN.parents[1] / name / "plan.yaml"
     plan = OmegaConf.to_container(OmegaConf.load(file), resolve=True)

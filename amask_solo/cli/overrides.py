@@ -9,6 +9,7 @@ import argparse
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -62,7 +63,7 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
     values = [o for o in overrides if o not in files and not o.is_delete()]
     _refuse_no_names(files)
     for chosen in _one_by_one(files, folders) if overrides else ():
-        cfg = _compose(flags.config_name or config_name, chosen, folders[1:])
+        cfg = _compose(flags.config_name or config_name, tuple(chosen), tuple(folders[1:]))
         for override in values:
             for key, value in _entries(override.key_or_group, override.value()):
                 check_key(key, cfg, given=values)
@@ -163,7 +164,7 @@ def _placed(overrides: Sequence[Override], config_name: str, folders: Sequence[P
     others = [o for o in overrides if o not in inner and (o.is_hydra_override() or _names_a_file(o, folders))]
     first = next(_one_by_one(others, folders))
     # Hydra's name of a group has its package if that is unusual.
-    present = _compose(config_name, first, folders[1:], with_hydra=True).hydra.runtime.choices
+    present = _compose(config_name, tuple(first), tuple(folders[1:]), with_hydra=True).hydra.runtime.choices
     places = [key for key in present if key.startswith(f"{INNER}@")]
     if not places:
         raise UserError(f"Nothing here asks for a {INNER}, as masker=saliency does; leave out '{inner[0].input_line}'.")
@@ -208,12 +209,13 @@ def choice_names(group: str, folders: Sequence[Path]) -> list[str]:
     return sorted({file.stem for folder in folders for file in (folder / group).glob("*.yaml")})
 
 
-def _compose(config_name: str, chosen: Sequence[str], more: Sequence[Path], *, with_hydra: bool = False) -> Any:
+@lru_cache  # Hydra takes a third of a second, and a comparison asks for the same choices several times
+def _compose(config_name: str, chosen: tuple[str, ...], more: tuple[Path, ...], *, with_hydra: bool = False) -> Any:
     own = ",".join(quoted(f"file://{folder}") for folder in more)
     overrides = [c for c in chosen if not c.startswith("hydra.searchpath")]
     overrides += [f"hydra.searchpath=[{own}]"] if own else []
     try:
-        return composed(config_name, overrides, with_hydra=with_hydra)
+        cfg = composed(config_name, overrides, with_hydra=with_hydra)
     except MissingConfigException as error:
         group, _, name = str(error.missing_cfg_file or "").rpartition("/")
         # Hydra lists no options if the name is in a list.
@@ -225,6 +227,8 @@ def _compose(config_name: str, chosen: Sequence[str], more: Sequence[Path], *, w
         raise UserError(f"A configuration file of {' '.join(chosen)} lists itself among its defaults.") from error
     except yaml.YAMLError as error:
         raise UserError(f"A configuration file is no valid YAML: {' '.join(str(error).split())}") from error
+    OmegaConf.set_readonly(cfg, True)
+    return cfg
 
 
 def _short(error: ConfigCompositionException, choices: Sequence[str]) -> str:

@@ -24,6 +24,7 @@ from amask_solo.hosts.architectures import find_arch
 from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.installed import load_host
 from amask_solo.hosts.repairs import STATE
+from tests.daily import one_in
 from tests.data.pictures import noise, save
 from tests.tiny import tiny_loaders, tiny_trainer
 
@@ -290,7 +291,7 @@ def test_detectron2_finds_every_tensor_of_its_resnet(name, depths, tmp_path):
     assert f"cfg.MODEL.RESNETS.DEPTH = {name.removeprefix('resnet')}" in result.code
 
 
-@pytest.mark.parametrize(("stored", "then"), [(32, 64), (37, None), (64, None)])
+@pytest.mark.parametrize(("stored", "then"), one_in(3, [(32, 64), (37, None), (64, None)]))
 def test_only_images_that_were_seen_whole_are_so_at_another_size(tmp_path, stored, then):
     known = {"images": {"image_size": 32, "stored_size": stored, "mean": [0.5] * 3, "std": [0.2] * 3}}
     checkpoint = {"state_dict": saved(small_vit()), STATE: known}

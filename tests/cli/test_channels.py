@@ -11,6 +11,7 @@ from amask_solo.checkpoints.networks import load_backbone
 from amask_solo.data import load_image_folder
 from amask_solo.hosts.repairs import STATE
 from tests.cli.command import SMALL, call
+from tests.daily import one_in
 from tests.data.test_pixels import tiffs, values
 
 TOP = 2999  # no value lies between two of the 256 levels
@@ -21,7 +22,7 @@ WAYS = {
 }
 
 
-@pytest.fixture(scope="module", params=WAYS)
+@pytest.fixture(scope="module", params=one_in(2, WAYS))
 def run(request, tmp_path_factory):
     """A finished run on one set; its folder has a name that looks like markup."""
     shape, ways = WAYS[request.param]

@@ -12,6 +12,7 @@ from PIL import Image
 from amask_solo.comparison import carry_out
 from amask_solo.errors import UserError
 from tests.cli.command import HEADS, NARROW, TINY, call
+from tests.daily import one_in
 
 ARGV = [
     *TINY,
@@ -127,6 +128,7 @@ def test_the_log_has_the_command_also_where_a_name_is_no_text(tmp_path, monkeypa
     assert (tmp_path / "log.txt").read_bytes().startswith(b"$ amask-evaluate 'ckpt=caf\xe9'\n")
 
 
+@pytest.mark.nightly
 def test_a_run_copied_without_its_checkpoint_counts_and_is_not_trained_again_by_itself(compared, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", PATH)
     shutil.copytree(compared / "out", tmp_path / "out", ignore=shutil.ignore_patterns("*.ckpt"))
@@ -158,11 +160,14 @@ def test_a_protocol_that_is_added_later_is_run_alone_whatever_is_set_of_the_othe
 
 @pytest.mark.parametrize(
     ("folders", "protocol", "more", "lacks"),
-    [
-        (["all"], "knn", [], "needs labels"),
-        (["cats", "dogs"], "knn", ["data.val_fraction=0.0"], "needs validation images"),
-        (["all"], "attack", ["metrics=[attack/lift]"], "needs validation images"),
-    ],
+    one_in(
+        3,
+        [
+            (["all"], "knn", [], "needs labels"),
+            (["cats", "dogs"], "knn", ["data.val_fraction=0.0"], "needs validation images"),
+            (["all"], "attack", ["metrics=[attack/lift]"], "needs validation images"),
+        ],
+    ),
 )
 def test_images_that_no_protocol_can_score_are_refused_before_the_first_run(tmp_path, folders, protocol, more, lacks):
     for folder in folders:

@@ -443,7 +443,7 @@ COMPARE = {
 }
 TABLE = {"pretrain": PRETRAIN, "evaluate": EVALUATE, "export": EXPORT, "compare": COMPARE}
 CASES = [(name, typed) for name, table in TABLE.items() for typed in table]
-EACH = 6
+EACH = 12
 """One of so many cases is in every run of the tests, the others in the nightly one; together they take minutes."""
 
 

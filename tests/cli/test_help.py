@@ -4,6 +4,7 @@ import pytest
 
 from amask_solo.configuration import config_folder
 from tests.cli.command import call
+from tests.daily import one_in
 
 
 def test_all_groups_and_choices_are_listed_and_the_present_ones_marked(tmp_path):
@@ -36,7 +37,10 @@ def test_the_protocols_are_listed_where_they_are_chosen(tmp_path):
     assert "knn*" not in chosen
 
 
-@pytest.mark.parametrize(("name", "other"), [("pretrain", "export"), ("export", "pretrain"), ("evaluate", "pretrain")])
+OTHERS = [("pretrain", "export"), ("export", "pretrain"), ("evaluate", "pretrain")]
+
+
+@pytest.mark.parametrize(("name", "other"), one_in(3, OTHERS))
 def test_a_page_has_two_examples_and_the_other_command(name, other, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     said = call(name, "--help", cwd=tmp_path)

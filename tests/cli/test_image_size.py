@@ -17,6 +17,7 @@ def place(tmp_path):
     return tmp_path
 
 
+@pytest.mark.nightly
 def test_small_images_are_not_enlarged_and_the_command_says_so(place):
     said = call("pretrain", *SETTINGS, *NARROW, "max_epochs=1", "name=first", cwd=place)
     assert said.code == 0, said.err

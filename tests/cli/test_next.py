@@ -17,6 +17,7 @@ from amask_solo.cli.overrides import checked, searched
 from amask_solo.errors import UserError
 from tests.cli.command import BARE, HEADS, NARROW, SMALL, TINY, Said, call, pretrain
 from tests.cli.test_compare import PATH
+from tests.daily import one_in
 from tests.data.pictures import labeled_tree
 from tests.modules import write
 
@@ -53,7 +54,7 @@ class Trained(NamedTuple):
         return {name: shlex.split(words, comments=True) for name, words in found}
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=one_in(2, KINDS))
 def kind(request):
     if request.param == "wandb":
         pytest.importorskip("wandb")

@@ -8,13 +8,14 @@ import torch
 
 import amask_solo.runs.evaluate  # noqa: F401 - so that beartype says here what it has to say
 from tests.cli.command import HEADS, call, pretrain
+from tests.daily import one_in
 
 VIT = ["backbone.name=timm/vit_tiny_patch16_224", "backbone.kwargs={patch_size:8,embed_dim:48,depth:1,num_heads:3}"]
 HALF = ["masker=gumbel_patches", "adversary.masker.projection.patch_size=8"]
 HALF += ["adversary.masker.projection.inner.area=0.5", "adversary.drop_tokens=true", "adversary.share=1.0", "stem=auto"]
 
 
-@pytest.fixture(scope="module", params=["method=amask_byol update=alternating", "method=amask_simclr"])
+@pytest.fixture(scope="module", params=one_in(2, ["method=amask_byol update=alternating", "method=amask_simclr"]))
 def run(request, tmp_path_factory):
     """A run that went on from the checkpoint before the last."""
     cwd = tmp_path_factory.mktemp("tokens")

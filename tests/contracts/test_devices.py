@@ -10,9 +10,10 @@ from amask_solo.game.game import Game
 from amask_solo.game.updates import Alternating, Board, Reversal
 from amask_solo.masked.settings import described
 from tests.contracts.configs import build, names
+from tests.daily import one_in
 
 PARTS = {"masker": "sequential_three", "fill": "zero", "constraint": "none", "hard_views": "none"}
-EVERY_PART = [(part, name) for part in PARTS for name in names(part)]
+EVERY_CASE = [(part, name, draw) for part in PARTS for name in names(part) for draw in ("one", "all")]
 
 
 def play(draw, rule, **chosen):
@@ -34,8 +35,7 @@ def test_neither_does_a_localiser(localiser):
     assert masker(torch.randn(8, 3, 32, 32, device="meta")).shape == (8, 1, 32, 32)
 
 
-@pytest.mark.parametrize("draw", ["one", "all"])
-@pytest.mark.parametrize(("part", "name"), EVERY_PART)
+@pytest.mark.parametrize(("part", "name", "draw"), one_in(3, EVERY_CASE))
 def test_a_step_looks_at_no_number_on_the_device(part, name, draw):
     assert all(gradient is not None for gradient in play(draw, Reversal(), **{part: name}))
 

@@ -15,10 +15,14 @@ ALLOWED = {
 """What waits in a step, and why it may: nothing of this package."""
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[str, dict]:
+PARTS = ["views", "masker", "constraint", "hard_views", "fill", "projection", "patches"]
+DAILY = [*PARTS, "fit byol", "fit mocov2plus"]
+
+
+@pytest.fixture(scope="module", params=[DAILY, pytest.param(["fit"], marks=pytest.mark.nightly)], ids=["daily", "fits"])
+def found(request) -> dict[str, dict]:
     """What each case reports, from a process of its own, since the pretended device changes torch."""
-    command = [sys.executable, "-m", "tests.device.cases"]
+    command = [sys.executable, "-m", "tests.device.cases", *request.param]
     ran = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-2000:]
     reports = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]

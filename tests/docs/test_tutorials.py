@@ -15,8 +15,8 @@ from tests.docs.pages import TUTORIALS, Block, blocks
 from tests.hosts.script import HOST, one_epoch, run
 
 PATIENCE = 300
-LONG = ("comparison", "parts")
-"""Tutorials that take half a minute and more."""
+LONG = ("backbone", "comparison", "parts")
+"""Tutorials that take longer than the others, which the nightly tests follow."""
 
 
 @pytest.fixture

@@ -179,6 +179,7 @@ def test_data_without_validation_images_are_a_mistake_of_the_user():
         Attack(**{**QUICK, "steps": 1})(subject(data=replace(corners(), val=None)))
 
 
+@pytest.mark.nightly
 def test_an_attacker_of_another_architecture_finds_the_corner_too():
     found = Attack(**QUICK, networks=["patches"])(subject())
     assert found["acc1_attack"] < 60

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from amask_solo.hosts.installed import load_host
+from tests.daily import of_each_kind
 from tests.tiny import tiny_loaders, tiny_trainer
 
 pytestmark = pytest.mark.host
@@ -59,7 +60,7 @@ class Run:
         return hasattr(self.model, "momentum_updater")
 
 
-@pytest.fixture(scope="module", params=sorted(load_host().methods()))
+@pytest.fixture(scope="module", params=of_each_kind(sorted(load_host().methods())))
 def run(request, build, tmp_path_factory) -> Iterator[Run]:
     """Train one method for two epochs of two batches."""
     checkpoint = tmp_path_factory.mktemp(request.param) / "first_epoch.ckpt"

@@ -60,6 +60,7 @@ def assert_same(expected, found):
         torch.testing.assert_close(found.state_dict()[key], value, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.nightly
 def test_a_compiled_masker_trains_alike_is_compiled_once_and_not_for_monitors(tmp_path):
     (expected, _), (found, runner) = (
         trained(SEQUENTIAL, {}, {"callbacks": [AdvantageMonitor()]}, compiled=compiled) for compiled in (False, True)

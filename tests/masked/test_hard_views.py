@@ -15,10 +15,22 @@ from amask_solo.hosts.methods import by_name
 from amask_solo.masked.clean_view import in_memory_format
 from amask_solo.masked.loss import Step
 from amask_solo.maskers import NoMasks, RandomMasker
-from tests.players import METHODS, NothingHidden, OneConvolution, Trace, attach, batch_of, build, fit, masker_node
+from tests.daily import of_each_kind
+from tests.players import (
+    KINDS,
+    METHODS,
+    NothingHidden,
+    OneConvolution,
+    Trace,
+    attach,
+    batch_of,
+    build,
+    fit,
+    masker_node,
+)
 
 pytestmark = pytest.mark.host
-every_method = pytest.mark.parametrize("name", METHODS)
+every_method = pytest.mark.parametrize("name", KINDS)
 
 SET_UP_BY_HOOKS = ("deepclusterv2", "swav")
 DRAWS_NUMBERS = ("all4one", "wmse")
@@ -64,7 +76,7 @@ def gradients(model):
     return {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in SET_UP_BY_HOOKS])
+@pytest.mark.parametrize("name", of_each_kind(name for name in METHODS if name not in SET_UP_BY_HOOKS))
 def test_with_nothing_added_and_nothing_pasted_loss_gradients_and_buffers_are_the_stock_ones(name):
     found = []
     # A method that draws numbers in each call draws those of the stock one in the first.

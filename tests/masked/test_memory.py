@@ -5,6 +5,7 @@ import torch
 
 from amask_solo.hosts.methods import by_name
 from amask_solo.masked.clean_view import in_memory_format
+from tests.daily import of_each_kind
 from tests.players import METHODS, OneConvolution, attach, batch_of, build, fit, masker_node
 
 pytestmark = pytest.mark.host
@@ -14,7 +15,7 @@ SET_UP_BY_HOOKS = ("deepclusterv2", "swav")
 
 @pytest.mark.parametrize(
     ("name", "update"),
-    [(name, "reversal") for name in METHODS if name not in SET_UP_BY_HOOKS]
+    of_each_kind((name, "reversal") for name in METHODS if name not in SET_UP_BY_HOOKS)
     + [(name, "alternating") for name in ("byol", "simclr", "nnclr")],
 )
 def test_the_graph_of_one_mask_at_a_time_gives_the_gradients_of_all_graphs_together(name, update, double):

@@ -27,7 +27,7 @@ from tests.players import (
 )
 
 pytestmark = pytest.mark.host
-every_method = pytest.mark.parametrize("name", METHODS)
+every_method = pytest.mark.parametrize("name", KINDS)
 both_rules = pytest.mark.parametrize("update", ["reversal", "alternating"])
 
 
@@ -40,7 +40,7 @@ def host_state(model) -> dict[str, torch.Tensor]:
     return {k: v for k, v in model.state_dict().items() if not k.startswith("adversary.")}
 
 
-@every_method
+@pytest.mark.parametrize("name", METHODS)
 def test_with_masks_of_zero_the_method_is_the_stock_method(name):
     stock, stock_trace = stock_run(name)
     masked, trace = fit(build(name, masker_node(NothingHidden)))

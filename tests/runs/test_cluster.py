@@ -82,7 +82,8 @@ def test_a_lost_node_takes_the_other_with_it_and_both_go_on(undisturbed, tmp_pat
     assert differences(undisturbed / "run", folder) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_tasks_of_srun_that_are_told_end_after_the_same_step_and_go_on(undisturbed, tmp_path, number):
     folder = tmp_path / "run"
     argv = [*TWO, f"run_folder={folder}", "resume=auto"]
@@ -132,8 +133,8 @@ def alone(tmp_path_factory) -> Callable[..., tuple[list[str], Path]]:
 @pytest.mark.parametrize(
     "more",
     [
-        pytest.param([], id="resident", marks=pytest.mark.nightly),
-        pytest.param(["loader.device_cache=off", "loader.num_workers=1"], id="workers"),
+        pytest.param([], id="resident"),
+        pytest.param(["loader.device_cache=off", "loader.num_workers=1"], id="workers", marks=pytest.mark.nightly),
     ],
 )
 def test_a_run_that_is_told_to_end_goes_on_with_the_images_that_are_left(alone, tmp_path, more):

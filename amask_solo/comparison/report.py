@@ -10,6 +10,7 @@ from typing import Any
 from amask_solo.comparison.alike import trained_unlike
 from amask_solo.comparison.convergence import APART, CLOSE, Convergence, convergence, convergence_table
 from amask_solo.comparison.convergence import unfinished as unfinished_networks
+from amask_solo.comparison.cost import COST_NOTE, cost_table
 from amask_solo.comparison.pictures import (
     draw_accuracy_against_time,
     draw_differences,
@@ -24,7 +25,6 @@ from amask_solo.comparison.split import CONFIRM, MEANING, TITLES, scored_kind
 from amask_solo.comparison.statistics import CONFIDENCE, Row, arm_order, compare, in_order
 from amask_solo.comparison.tables import (
     Table,
-    cost_table,
     csv_text,
     difference_table,
     exploitability_table,
@@ -60,11 +60,6 @@ bootstrap over the scored images, with the runs as they are; it is not corrected
 is no interval. "All bases" takes the pairs of all bases together, as if they were alike; it says nothing about other
 bases."""
 
-COST_NOTE = """\
-Medians over seeds. Seconds a step were measured in the runs themselves: they mean little if the machine had other
-work, such as other runs of this comparison. Seconds a run are those of pretraining and its validation, without
-evaluation."""
-
 MASK_NOTE = """\
 In the last epoch, means over seeds. Area: the share of the image that a mask hides. Entropy: 0 for binary masks, 1
 where all pixels are half hidden. Overlap: the share of the image that both of two masks hide. Diversity: the standard
@@ -72,6 +67,10 @@ deviation of a pixel of a mask between images, 0 if all images get the same mask
 the loss, relative to random blocks of the same area; 1 is chance. Attention: the same relative to the masks of other
 images; 1 if it does not matter which image. Both are of the last five epochs that measured them."""
 
+
+TIME_NOTE = """\
+One point a run, and the mean of each arm's runs with error bars of a standard deviation. Time is wall time: other work
+of the machine and its pauses are in it."""
 
 AREA_NOTE = """\
 Mean over seeds, in the band from the lowest to the highest. The worst case is what is left, image by image, under all
@@ -227,8 +226,7 @@ def _results(shown: Mapping[str, Sequence[Table]]) -> Iterator[str]:
 def _picture_sections(records: Sequence[Record], tables: Mapping[str, Sequence[Row]], folder: Path) -> Iterator[str]:
     if tables:
         name = draw_accuracy_against_time(records, next(iter(tables)), folder)
-        text = "One point a run, and the mean of each arm's runs with error bars of a standard deviation."
-        yield _section("Accuracy against time", f"![Accuracy against training time]({name})", text)
+        yield _section("Accuracy against time", f"![Accuracy against training time]({name})", TIME_NOTE)
     if name := draw_training_curves(records, folder):
         text = "Mean over seeds, in the band from the lowest to the highest run."
         yield _section("Training curves", f"![Online kNN accuracy by epoch]({name})", text)

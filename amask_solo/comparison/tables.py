@@ -1,15 +1,14 @@
-"""Tables of the report: accuracy, cost, masks, what the runs share; in Markdown, LaTeX and for the terminal."""
+"""Tables of the report: accuracy, masks, what the runs share; in Markdown, LaTeX and for the terminal."""
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
 from numbers import Real
-from statistics import fmean, median, stdev
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from rich.table import Table as RichTable
 
-from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.statistics import Row, grouped
 from amask_solo.comparison.wording import ATTACKED, GAP, interval, number
@@ -105,26 +104,6 @@ def _spread(mean: float, std: float | None, digits: int = 1) -> str:
     return number(mean, digits) if std is None else f"{number(mean, digits)} ± {number(std, digits)}"
 
 
-def cost_table(records: Sequence[Record]) -> Table:
-    """Return what runs cost: medians over seeds, and how that compares with stock of the same base."""
-    header = ["base", "arm", "epochs", "seconds a step", "to stock", "peak memory (MiB)", "to stock", "seconds a run"]
-    groups = grouped(records)
-
-    def cells(base: str, arm: str) -> list[str]:
-        runs, stock = groups[base, arm], groups.get((base, STOCK), [])
-        step, memory = _median(runs, "seconds_per_step"), _median(runs, "peak_memory_mib")
-        return [
-            number(_median(runs, "epochs_done"), 0),
-            number(step, 3),
-            _ratio(step, _median(stock, "seconds_per_step")),
-            number(memory, 0),
-            _ratio(memory, _median(stock, "peak_memory_mib")),
-            number(median(run.seconds for run in runs), 0),
-        ]
-
-    return Table(header, [[base, arm, *cells(base, arm)] for base, arm in groups])
-
-
 def mask_table(records: Sequence[Record]) -> Table:
     """Return what the masks of the last epoch were like, mean over seeds; without rows if there were none."""
     groups = {pair: [_game(r) for r in runs if r.summary["masks"]] for pair, runs in grouped(records).items()}
@@ -169,15 +148,6 @@ def values(records: Sequence[Record], name: str) -> str:
 
 def _in_common(found: Iterable[Any]) -> str:
     return ", ".join(str(value) for value in dict.fromkeys(found) if value is not None)
-
-
-def _median(records: Iterable[Record], key: str) -> float | None:
-    values = [record.summary[key] for record in records if record.summary.get(key) is not None]
-    return float(median(values)) if values else None
-
-
-def _ratio(value: float | None, reference: float | None) -> str:
-    return f"{number(value / reference, 2)}x" if value and reference else "-"
 
 
 def csv_text(records: Sequence[Record]) -> str:

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from amask_solo.comparison.cost import cost_table
 from amask_solo.comparison.records import read_record
 from amask_solo.comparison.report import chosen_metrics, compared, write_report
 from amask_solo.comparison.statistics import compare
@@ -152,7 +153,25 @@ def test_costs_are_medians_relative_to_stock_of_the_same_base(report):
     rows = table(report, "Cost")
     assert rows["byol", "stock"] == ["10", "0.102", "1.00x", "1,000", "1.00x", "25"]
     assert rows["byol", "adios"] == ["10", "0.245", "2.40x", "1,500", "1.50x", "60"]
-    assert "mean little if the machine had other" in section(report, "Cost")
+    assert "mean little if the machine had other" in " ".join(section(report, "Cost").split())
+
+
+def test_costs_are_compared_within_a_seed_and_a_stock_run_without_a_partner_changes_no_ratio(folder):
+    runs = [run for run in read_all(folder) if run.base == "byol" and run.arm in ("stock", "adios")]
+    before, alone = cost_table([run for run in runs if run.seed < 2]), runs[2]
+    alone.summary.update(seconds_per_step=4 * alone.summary["seconds_per_step"], peak_memory_mib=9000)
+    for table in (before, cost_table([run for run in runs if run.seed < 2 or run.arm == "stock"])):
+        assert [(row[1], row[4], row[6]) for row in table.rows] == [
+            ("stock", "1.00x", "1.00x"),
+            ("adios", "2.40x", "1.50x"),
+        ]
+    no_pair = cost_table([alone, *(run for run in runs if run.seed < 2 and run.arm == "adios")])
+    assert no_pair.rows[1][4] == no_pair.rows[1][6] == "-"
+
+
+def test_what_time_there_is_includes_is_said(report):
+    for title in ("Cost", "Accuracy against time"):
+        assert "other work of the machine and its pauses are in" in " ".join(section(report, title).split())
 
 
 def test_only_masked_arms_have_masks(report):

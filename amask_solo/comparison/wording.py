@@ -216,7 +216,7 @@ def caution(tables: Iterable[Sequence[Row]]) -> str:
         f" The words follow the corrected intervals, which are wider (Bonferroni): of all those of one metric, up to "
         f"{count} here, the chance that any leaves out the true difference is at most 5 %."
     )
-    others = " Metrics are not corrected for one another: the first, chosen before the runs, gives the answer."
+    others = " Metrics are not corrected for one another: the first gives the answer; choose it before the runs."
     return text + (others if len(families) > 1 else "")
 
 

@@ -169,8 +169,8 @@ def test_the_words_are_said_to_hold_for_all_differences_of_a_metric():
     scores = {"stock": (60, 61), "random": (60, 63), "adios": (60, 62.5)}
     rows = rows_of(*[("byol", arm, seed, scores[arm][seed]) for arm in scores for seed in (0, 1)])
     assert "up to 3 here" in caution([rows, rows])
-    assert "the first, chosen before the runs" in caution([rows, rows])
-    assert "the first" not in caution([rows])
+    assert "the first gives the answer; choose it before" in caution([rows, rows])
+    assert "the first gives" not in caution([rows])
     assert "intervals" not in caution([rows_of(("byol", "stock", 0, 60), ("byol", "adios", 0, 61))])
     assert caution([rows_of(("byol", "stock", 0, 60))]) == ""
 

@@ -18,7 +18,7 @@ TARGETS = sorted(
     | {"amask_solo.game.game.Game", "amask_solo.game.adversary.Adversary"}
 )
 DECLARED = {
-    "protocol": ("rules", "needs", "stand_in", "shared", "own_images", "words"),
+    "protocol": ("rules", "needs", "stand_in", "shared", "own_images", "words", "no_percent", "lower_is_better"),
     "data": ("FOLDERS", "OBJECTS"),
 }
 

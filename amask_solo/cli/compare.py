@@ -75,8 +75,8 @@ def _report(
 ) -> None:
     from amask_solo.comparison.records import read_record
     from amask_solo.comparison.report import compared, write_report
+    from amask_solo.comparison.scores import metric_name, scale
     from amask_solo.comparison.tables import difference_table, mean_table
-    from amask_solo.comparison.wording import metric_name
 
     records = [
         read_record(run.folder, run.base, run.arm, run.seed, protocols=protocols)
@@ -98,7 +98,7 @@ def _report(
     )
     console = Console(markup=False, highlight=False, soft_wrap=True)
     for metric, rows in tables.items():
-        for table in (mean_table(rows), difference_table(rows)):
+        for table in (mean_table(rows, scale(metric)), difference_table(rows, scale(metric))):
             if table.rows:
                 console.print(table.console(metric_name(metric)))
     console.print(f"Wrote {report}")

@@ -11,8 +11,9 @@ from typing import Any
 
 from amask_solo.comparison.convergence import differences_over_epochs
 from amask_solo.comparison.records import Record
+from amask_solo.comparison.scores import metric_name, scale
 from amask_solo.comparison.statistics import arm_order
-from amask_solo.comparison.wording import ATTACKED, GAP, metric_name
+from amask_solo.comparison.wording import ATTACKED, GAP
 from amask_solo.visualization.panels import drawn_panels, save_plot
 from amask_solo.visualization.plots import accuracy_against, accuracy_against_time, arm_curves
 
@@ -24,19 +25,19 @@ def draw_accuracy_against_time(records: Sequence[Record], metric: str, folder: P
     """Draw one point for each run that has a metric, ``protocol/score``."""
     scored = [record for record in records if metric in record.scores]
     points = _nested(scored, lambda record: (record.seconds, record.scores[metric]))
-    return save_plot(accuracy_against_time(points, label=metric_name(metric)), folder / "accuracy_time.png")
+    return save_plot(accuracy_against_time(points, label=_label(metric)), folder / "accuracy_time.png")
 
 
 def draw_training_curves(records: Sequence[Record], folder: Path) -> str:
     """Draw the online kNN accuracy by epoch."""
     curves = _nested([record for record in records if record.curve], lambda record: record.curve)
-    return save_plot(arm_curves(curves, label="online kNN accuracy"), folder / "curves.png") if curves else ""
+    return save_plot(arm_curves(curves, label="online kNN accuracy (%)"), folder / "curves.png") if curves else ""
 
 
 def draw_differences(records: Sequence[Record], folder: Path) -> str:
     """Draw the difference to stock by epoch."""
     differences = differences_over_epochs(records)
-    label = "kNN accuracy, difference to stock"
+    label = "kNN accuracy, points above stock"
     return save_plot(arm_curves(differences, label=label), folder / "differences.png") if differences else ""
 
 
@@ -49,13 +50,13 @@ def draw_hidden_area(records: Sequence[Record], folder: Path) -> str:
             curves[f"{base}, {title}"] = arms
     if not curves:
         return ""
-    return save_plot(arm_curves(curves, label="accuracy", by="hidden area (%)"), folder / "hidden_area.png")
+    return save_plot(arm_curves(curves, label="accuracy (%)", by="hidden area (%)"), folder / "hidden_area.png")
 
 
 def draw_exploitability(records: Sequence[Record], folder: Path) -> str:
     """Draw the accuracy under attack over how exploitable the run's own masks are, of runs that have both."""
     points = _nested(records, lambda record: (record.scores[GAP], record.scores[ATTACKED]))
-    figure = accuracy_against(points, label=metric_name(ATTACKED), by="exploitability of the run's own masks")
+    figure = accuracy_against(points, label=_label(ATTACKED), by="exploitability of the run's own masks")
     return save_plot(figure, folder / "exploitability.png")
 
 
@@ -66,6 +67,10 @@ def mask_panels(records: Sequence[Record]) -> dict[str, tuple[str, list[Path]]]:
         if panels := drawn_panels(record.folder):
             found.setdefault(record.arm, (record.folder.name, panels))
     return found
+
+
+def _label(metric: str) -> str:
+    return metric_name(metric) + scale(metric).unit
 
 
 def _nested(records: Sequence[Record], value: Callable[[Record], Any]) -> dict[str, dict[str, list[Any]]]:

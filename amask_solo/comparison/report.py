@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from amask_solo.comparison.pictures import (
 )
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
+from amask_solo.comparison.scores import metric_name, scale
 from amask_solo.comparison.split import CONFIRM, MEANING, TITLES, scored_kind
 from amask_solo.comparison.statistics import CONFIDENCE, Row, arm_order, compare, in_order
 from amask_solo.comparison.tables import (
@@ -40,7 +41,6 @@ from amask_solo.comparison.wording import (
     caution,
     exploited,
     hidden_parts,
-    metric_name,
     over_images,
 )
 from amask_solo.errors import unknown_key
@@ -53,9 +53,9 @@ METRICS += ("attack/acc1_attack", "attack/acc1_worst", "greedy/acc1_greedy_curve
 """What is compared where the protocols have been run."""
 
 ACCURACY_NOTE = f"""\
-Percent; mean ± standard deviation over seeds. A difference is the mean over pairs of runs with the same base and seed,
-in points, with its {100 * CONFIDENCE:.0f} % confidence interval over seeds (Student's t), and with the corrected one,
-which holds for all differences of the table at once (Bonferroni). The interval over images is that of a paired
+Percent, and differences in points, where nothing else is said; mean ± standard deviation over seeds. A difference is
+the mean over pairs of runs with the same base and seed, with its {100 * CONFIDENCE:.0f} % confidence interval over seeds
+(Student's t), and with the corrected one, which holds for all differences of the table at once (Bonferroni). The interval over images is that of a paired
 bootstrap over the scored images, with the runs as they are; it is not corrected. "All alike": nothing varies, so there
 is no interval. "All bases" takes the pairs of all bases together, as if they were alike; it says nothing about other
 bases."""
@@ -133,7 +133,7 @@ def write_report(
         hidden_parts(records),
         unfinished_networks(moved),
         _scored_on(records, split),
-        *_results(shown),
+        *_results(shown, tables),
         *_picture_sections(records, tables, folder),
         *_convergence(shown, records, folder),
         panels,
@@ -205,7 +205,10 @@ def _shown_tables(
     records: Sequence[Record], tables: Mapping[str, Sequence[Row]], moved: Sequence[Convergence]
 ) -> dict[str, list[Table]]:
     """Return the tables of each section; those without rows are left out."""
-    shown = {f"By {metric_name(metric)}": [mean_table(rows), difference_table(rows)] for metric, rows in tables.items()}
+    shown = {
+        f"By {metric_name(metric)}": [mean_table(rows, scale(metric)), difference_table(rows, scale(metric))]
+        for metric, rows in tables.items()
+    }
     shown |= {"Cost": [cost_table(records)], "Masks": [mask_table(records)], "Convergence": [convergence_table(moved)]}
     return {title: kept for title, made in shown.items() if (kept := [table for table in made if table.rows])}
 
@@ -215,18 +218,24 @@ def _latex(shown: Mapping[str, Sequence[Table]]) -> str:
     return "\n\n".join([r"% The preamble needs \usepackage{booktabs}.", *tables]) + "\n"
 
 
-def _results(shown: Mapping[str, Sequence[Table]]) -> Iterator[str]:
-    notes = {"Cost": COST_NOTE, "Masks": MASK_NOTE}
+def _results(shown: Mapping[str, Sequence[Table]], metrics: Iterable[str]) -> Iterator[str]:
+    notes = {f"By {metric_name(metric)}": _scale_note(metric) for metric in metrics}
+    notes |= {"Cost": COST_NOTE, "Masks": MASK_NOTE}
     for n, (title, tables) in enumerate(shown.items()):
         if title != "Convergence":
-            note = ACCURACY_NOTE if n == 0 else notes.get(title, "")
-            yield _section(title, *(table.markdown() for table in tables), note)
+            general = ACCURACY_NOTE if n == 0 else ""
+            yield _section(title, *(table.markdown() for table in tables), notes[title], general)
+
+
+def _scale_note(metric: str) -> str:
+    said = scale(metric).said
+    return f"{said[0].upper()}{said[1:]}." if said else ""
 
 
 def _picture_sections(records: Sequence[Record], tables: Mapping[str, Sequence[Row]], folder: Path) -> Iterator[str]:
     if tables:
         name = draw_accuracy_against_time(records, next(iter(tables)), folder)
-        yield _section("Accuracy against time", f"![Accuracy against training time]({name})", TIME_NOTE)
+        yield _section("Score against time", f"![Score against training time]({name})", TIME_NOTE)
     if name := draw_training_curves(records, folder):
         text = "Mean over seeds, in the band from the lowest to the highest run."
         yield _section("Training curves", f"![Online kNN accuracy by epoch]({name})", text)

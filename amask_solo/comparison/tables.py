@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from rich.table import Table as RichTable
 
 from amask_solo.comparison.records import Record
-from amask_solo.comparison.statistics import Row, grouped
-from amask_solo.comparison.wording import ATTACKED, GAP, interval, number
+from amask_solo.comparison.scores import PERCENT, Scale
+from amask_solo.comparison.statistics import Difference, Row, grouped
+from amask_solo.comparison.wording import ATTACKED, GAP, digits, interval, number
 from amask_solo.configuration import flat
 
 FACTS: tuple[str, ...] = ("data", "train_images", "val_images", "image_size", "backbone", "batch_size")
@@ -74,24 +75,18 @@ class Table(NamedTuple):
         return table
 
 
-def mean_table(rows: Sequence[Row]) -> Table:
+def mean_table(rows: Sequence[Row], scale: Scale = PERCENT) -> Table:
     """Return the means of one metric."""
-    cells = [[row.base, row.arm, _spread(row.mean, row.std), str(row.count)] for row in rows if row.mean is not None]
+    known = [row for row in rows if row.mean is not None]
+    cells = [[row.base, row.arm, spread(row.mean, row.std, scale.digits), str(row.count)] for row in known]
     return Table(["base", "arm", "mean ± std", "seeds"], cells)
 
 
-def difference_table(rows: Sequence[Row]) -> Table:
+def difference_table(rows: Sequence[Row], scale: Scale = PERCENT) -> Table:
     """Return the differences of one metric, each with all of its intervals that there are."""
     header = ["base", "arm", "against", "difference", "95 % interval", "corrected", "over images", "pairs"]
     cells = [
-        [
-            row.base,
-            row.arm,
-            reference,
-            number(difference.mean, sign=True),
-            *(interval(ends) or "-" for ends in (difference.interval, difference.corrected, difference.images)),
-            str(difference.count),
-        ]
+        [row.base, row.arm, reference, *_difference(difference, digits(difference, scale)), str(difference.count)]
         for row in rows
         for reference, difference in row.differences.items()
     ]
@@ -100,7 +95,13 @@ def difference_table(rows: Sequence[Row]) -> Table:
     return Table([header[n] for n in kept], [[line[n] for n in kept] for line in cells])
 
 
-def _spread(mean: float, std: float | None, digits: int = 1) -> str:
+def _difference(difference: Difference, digits: int) -> list[str]:
+    kinds = (difference.interval, difference.corrected, difference.images)
+    return [number(difference.mean, digits, sign=True), *(interval(ends, digits) or "-" for ends in kinds)]
+
+
+def spread(mean: float | None, std: float | None, digits: int = 1) -> str:
+    """Return a mean and a standard deviation, which a single run does not have."""
     return number(mean, digits) if std is None else f"{number(mean, digits)} ± {number(std, digits)}"
 
 
@@ -122,7 +123,7 @@ def exploitability_table(records: Sequence[Record]) -> Table:
 
     def cell(runs: Sequence[Record], score: str, digits: int) -> str:
         values = [run.scores[score] for run in runs]
-        return _spread(fmean(values), stdev(values) if len(values) > 1 else None, digits)
+        return spread(fmean(values), stdev(values) if len(values) > 1 else None, digits)
 
     rows = [[*pair, *(cell(runs, *score) for score in scores.items())] for pair, runs in grouped(records).items()]
     return Table(["base", "arm", "exploitability", "lift, own masks", "lift, attacker", "accuracy, attacked (%)"], rows)

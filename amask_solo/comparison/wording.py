@@ -8,18 +8,17 @@ from scipy import stats
 
 from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
+from amask_solo.comparison.scores import PERCENT, Scale, metric_name, scale
 from amask_solo.comparison.statistics import ANY, POOLED, RANDOM, Difference, Interval, Row, references
-from amask_solo.configuration import read_target
-from amask_solo.signatures import read_declared
-
-PROTOCOL = "amask_solo.evaluation.Protocol"
-"""Has the words that all share."""
 
 GAP, ATTACKED = "attack/gap", "attack/acc1_attack"
 """The scores that say how far a run's masks are from the worst ones, and what is left under these."""
 
 ENOUGH = 5
 """Of fewer runs, a rank correlation says nothing."""
+
+FINEST = 6
+"""Numbers that are the same to so many digits are the same: they differ by rounding."""
 
 FEW = 200
 """Of fewer images, a single one is more than half a point."""
@@ -45,46 +44,44 @@ def number(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
     return f"{shown:+,.{digits}f}" if sign and shown else f"{shown:,.{digits}f}"
 
 
-def interval(ends: Interval | None) -> str:
-    """Return an interval as the report prints it, with as many digits as tell its ends apart; nothing if there is none.
+def interval(ends: Interval | None, digits: int = 1) -> str:
+    """Return an interval as the report prints it; nothing if there is none.
 
     Example:
-        >>> interval((-1.2, 1.8)), interval((-0.01, 0.02)), interval((0.0, 0.0)), interval(None)
+        >>> interval((-1.2, 1.8)), interval((-0.01, 0.02), 2), interval((0.0, 0.0)), interval(None)
         ('[-1.2, 1.8]', '[-0.01, 0.02]', 'all alike', '')
     """
     if ends is None:
         return ""
-    digits = _digits(ends)
-    return f"[{number(ends[0], digits)}, {number(ends[1], digits)}]" if digits else "all alike"
+    return f"[{number(ends[0], digits)}, {number(ends[1], digits)}]" if _apart(ends, digits) else "all alike"
 
 
-def _digits(ends: Interval) -> int:
-    """Return how many digits tell the ends apart; 0 if they are the same."""
-    return next((digits for digits in (1, 2, 3) if round(ends[0], digits) != round(ends[1], digits)), 0)
-
-
-def metric_name(metric: str) -> str:
-    """Return the name of a metric, in the words that its protocol declares.
+def digits(difference: Difference, scale: Scale = PERCENT) -> int:
+    """Return how many digits a difference and its intervals have: as many as tell their ends apart, or it from zero.
 
     Example:
-        >>> metric_name("linear/acc1"), metric_name("clustering/nmi")
-        ('linear accuracy', 'clustering NMI')
+        >>> digits(Difference(0.3, (-1.2, 1.8), 3)), digits(Difference(0.02, (-0.02, 0.04), 3))
+        (1, 2)
     """
-    protocol, _, score = metric.rpartition("/")
-    targets = [PROTOCOL, read_target("protocol", protocol)]
-    words = {key: word for path in targets if path for key, word in (read_declared(path, "words") or {}).items()}
-    return f"{words.get(protocol, protocol)} {words.get(score, score)}".strip()
+    decides = difference.interval if difference.counts else (0.0, difference.mean)
+    kinds = [ends for ends in (decides, difference.images) if ends and _apart(ends, FINEST)]
+    return next(n for n in range(scale.digits, FINEST + 1) if all(_apart(ends, n) for ends in kinds))
 
 
-def verdict(difference: Difference | None, *, unit: str = "seed") -> str:
+def _apart(ends: Interval, digits: int) -> bool:
+    return round(ends[0], digits) != round(ends[1], digits)
+
+
+def verdict(difference: Difference | None, *, unit: str = "seed", scale: Scale = PERCENT) -> str:
     """Say what a difference shows, and no more.
 
     The corrected interval decides, where there is one, by the digits that are printed: one that ends at 0.0 covers zero
     for every reader.
 
     Args:
-        difference: In points; None if no two runs make a pair.
+        difference: None if no two runs make a pair.
         unit: What is counted.
+        scale: That of the score.
 
     Example:
         >>> verdict(Difference(0.3, (-1.2, 1.8), 3))
@@ -99,41 +96,42 @@ def verdict(difference: Difference | None, *, unit: str = "seed") -> str:
         'no difference seen: identical scores in 3 seeds, no interval'
         >>> verdict(Difference(5.0, (5.0, 5.0), 3))
         'too few images to say: 5.0 points above in each of 3 seeds, no interval'
+        >>> verdict(Difference(0.04, (0.012, 0.068), 3), scale=Scale(percent=False))
+        'higher by 0.040, 95 % interval [0.012, 0.068], 3 seeds'
     """
     if difference is None:
         return "no two runs with the same seed"
-    digits = _digits(difference.counts) if difference.counts else 0
-    mean = round(difference.mean, digits or 1)
-    where = ("above" if mean > 0 else "below") if mean else "apart"
+    shown = digits(difference, scale)
+    mean = round(difference.mean, shown)
+    how_far = f"{number(abs(mean), shown)}{scale.points} {('above' if mean > 0 else 'below') if mean else 'apart'}"
     if difference.count == 1:
-        return f"one {unit}: {number(abs(mean))} points {where}, no interval"
-    if difference.counts is None or not digits:
-        if not mean:
+        return f"one {unit}: {how_far}, no interval"
+    if difference.counts is None or not _apart(difference.counts, shown):
+        if not _apart((0.0, difference.mean), FINEST):
             return f"no difference seen: identical scores in {difference.count} {unit}s, no interval"
-        how_far = f"{number(abs(mean))} points {where} in each of {difference.count} {unit}s"
-        return f"too few images to say: {how_far}, no interval"
-    if _covers_zero(difference.counts):
-        start = f"no difference seen: {number(mean, digits, sign=True)} points"
+        return f"too few images to say: {how_far} in each of {difference.count} {unit}s, no interval"
+    if _covers_zero(difference.counts, shown):
+        start = f"no difference seen: {number(mean, shown, sign=True)}{scale.points}"
     else:
-        start = f"{'higher' if mean > 0 else 'lower'} by {number(abs(mean), digits)} points"
-        start += " on these images" if difference.images and _covers_zero(difference.images) else ""
+        start = f"{'higher' if mean > 0 else 'lower'} by {number(abs(mean), shown)}{scale.points}"
+        start += " on these images" if difference.images and _covers_zero(difference.images, shown) else ""
     kinds = {"95 % interval": difference.interval, "corrected": difference.corrected, "over images": difference.images}
-    said = ", ".join(f"{kind} {interval(ends)}" for kind, ends in kinds.items() if ends)
+    said = ", ".join(f"{kind} {interval(ends, shown)}" for kind, ends in kinds.items() if ends)
     return f"{start}, {said}, {difference.count} {unit}s"
 
 
-def _covers_zero(ends: Interval) -> bool:
-    digits = _digits(ends)
+def _covers_zero(ends: Interval, digits: int) -> bool:
     return round(ends[0], digits) <= 0 <= round(ends[1], digits)
 
 
-def sentences(rows: Iterable[Row], reference: str) -> list[str]:
+def sentences(rows: Iterable[Row], reference: str, scale: Scale = PERCENT) -> list[str]:
     """Return one sentence for each row that can be compared with a reference."""
     said = []
     for row in rows:
         # A pooled row lacks what some of the bases lack.
         if reference in (row.differences if row.base == POOLED else references(row.arm)):
-            shown = verdict(row.differences.get(reference), unit="pair" if row.base == POOLED else "seed")
+            unit = "pair" if row.base == POOLED else "seed"
+            shown = verdict(row.differences.get(reference), unit=unit, scale=scale)
             said.append(f"`{row.arm}` against `{reference}`: {shown}.")
     return said
 
@@ -192,15 +190,17 @@ def answer(rows: Sequence[Row], metric: str) -> str:
     bases = list(dict.fromkeys(row.base for row in rows))
     if not bases:
         return "No run is finished, so there is no answer yet."
-    said = {base: _said(rows, base) for base in bases}
+    of_score = scale(metric)
+    said = {base: _said(rows, base, of_score) for base in bases}
+    name = metric_name(metric) + (f" ({of_score.said})" if of_score.said else "")
     if not any(said.values()):
-        return f"No arm can be compared by {metric_name(metric)} yet."
-    text = f"By {metric_name(metric)}, no arm can be compared over all bases."
+        return f"No arm can be compared by {name} yet."
+    text = f"By {name}, no arm can be compared over all bases."
     if len(bases) == 1 or POOLED in said:
         # Pooled rows come last and say most; a single base has said it all.
         base, answers = said.popitem()
         questions = (f"**{QUESTIONS[reference]}** {text}" for reference, text in answers.items())
-        text = f"By {metric_name(metric)}, {base}. {' '.join(questions)}"
+        text = f"By {name}, {base}. {' '.join(questions)}"
     by_base = [f"- {base}: {' '.join(texts.values()) or 'nothing to compare.'}" for base, texts in said.items()]
     return "\n\n".join([text, *(["\n".join(by_base)] if by_base else [])])
 
@@ -234,13 +234,13 @@ def over_images(tables: Iterable[Sequence[Row]], count: int | None) -> str:
     else:
         text += "Other images could give other differences, by more than the intervals say."
     if count and count < FEW:
-        text += f" There are few images: one of {count} is {number(100 / count)} points."
+        text += f" There are few images: one of {count} is {number(100 / count)} points of accuracy."
     return text
 
 
-def _said(rows: Iterable[Row], base: str) -> dict[str, str]:
+def _said(rows: Iterable[Row], base: str, scale: Scale) -> dict[str, str]:
     """Return what there is to say of a base: reference -> sentences."""
     rows = [row for row in rows if row.base == base]
     known = {row.arm for row in rows} | {reference for row in rows for reference in row.differences}
-    said = {reference: " ".join(sentences(rows, reference)) for reference in QUESTIONS if reference in known}
+    said = {reference: " ".join(sentences(rows, reference, scale)) for reference in QUESTIONS if reference in known}
     return {reference: text for reference, text in said.items() if text}

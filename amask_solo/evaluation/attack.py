@@ -74,7 +74,11 @@ class Attack(Protocol):
         resolution=PART,
     )
     needs = ("validation",)
-    words = table(acc1_attack="accuracy under the strongest mask", acc1_worst="accuracy in the worst case")
+    words = table(
+        acc1_attack="accuracy under the strongest mask", acc1_worst="accuracy in the worst case", gap="exploitability"
+    )
+    no_percent = ("lift*", "advantage*", "gap", "area")
+    lower_is_better = ("lift", "lift_area*", "gap")
     shared = table(area=0.25)
 
     def __init__(

@@ -49,6 +49,7 @@ class Embeddings(Protocol):
     """
 
     rules = table(splits=several(one_of("train", "val")), method=one_of("auto", "umap", "pca"), most=whole(3))
+    no_percent = ("images", "dimensions")
 
     def __init__(self, *, splits: Sequence[Split] = ("train", "val"), method: str = "auto", most: int = 2000) -> None:
         if method == "umap" and not find_spec("umap"):

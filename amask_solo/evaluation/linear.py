@@ -52,6 +52,7 @@ class Linear(Protocol):
         acc1_mixed_rand="accuracy before random backgrounds",
         bg_gap="gap between backgrounds of the same class and random ones",
     )
+    lower_is_better = ("bg_gap",)
     rules = table(
         solver=one_of("lbfgs", "sgd"),
         weight_decay=one_or_several(AT_LEAST_0),

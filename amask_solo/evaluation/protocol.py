@@ -161,6 +161,8 @@ class Protocol(ABC):
             by itself.
         own_images: Whether it scores on other images than those of the run.
         words: What reports call it and its scores, where their names are no words.
+        no_percent: Its scores that are no percentages, as patterns of their names (:mod:`fnmatch`).
+        lower_is_better: Its scores of which less is better, likewise.
 
     Raises:
         ValueError: If a setting is of the wrong kind or out of range, in every protocol.
@@ -174,6 +176,8 @@ class Protocol(ABC):
     words: ClassVar[Mapping[str, str]] = table(
         acc1="accuracy", acc5="top-5 accuracy", mean_per_class="mean accuracy of the classes"
     )
+    no_percent: ClassVar[tuple[str, ...]] = ()
+    lower_is_better: ClassVar[tuple[str, ...]] = ()
 
     def __new__(cls, *args: Any, **settings: Any) -> "Protocol":
         """Compare the settings with the rules."""
@@ -184,7 +188,8 @@ class Protocol(ABC):
     def __call__(self, subject: Subject) -> dict[str, float]:
         """Return scores by name.
 
-        Accuracies and overlaps are in percent; ``acc1`` is the top-1 accuracy of a protocol that classifies.
+        They are in percent, unless ``no_percent`` names them; ``acc1`` is the top-1 accuracy of a protocol that
+        classifies.
 
         Raises:
             UserError: If the subject lacks what the protocol needs.

@@ -71,6 +71,8 @@ class Robustness(Protocol):
         acc1_objects="accuracy under objects",
         acc1_corrupted="accuracy on corrupted images",
     )
+    no_percent = ("outline_area",)
+    lower_is_better = ("background_gap",)
 
     def __init__(
         self,

@@ -46,7 +46,7 @@ def run_curves(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
 
 
 def accuracy_against_time(points: Points, *, label: str) -> Figure:
-    """Draw what each run reached against the time that it took, as (seconds, percent); see :func:`accuracy_against`."""
+    """Draw what each run reached against the time that it took, as (seconds, score); see :func:`accuracy_against`."""
     unit, seconds = _unit_of([x for arms in points.values() for runs in arms.values() for x, _ in runs])
     scaled = {
         base: {arm: [(x / seconds, y) for x, y in runs] for arm, runs in arms.items()} for base, arms in points.items()
@@ -55,11 +55,11 @@ def accuracy_against_time(points: Points, *, label: str) -> Figure:
 
 
 def accuracy_against(points: Points, *, label: str, by: str) -> Figure:
-    """Draw what each run reached, in percent, against another number of it.
+    """Draw what each run reached against another number of it.
 
     There is one panel a base. The mean of an arm of several runs has error bars of their standard deviation.
     """
-    figure, panels = _panels(points, by, f"{label} (%)")
+    figure, panels = _panels(points, by, label)
     for arms, axis in panels:
         for name, (color, marker, _) in _styles(points).items():
             x, y = [across for across, _ in arms.get(name, ())], [height for _, height in arms.get(name, ())]
@@ -75,10 +75,10 @@ def accuracy_against(points: Points, *, label: str, by: str) -> Figure:
 def arm_curves(curves: Mapping[str, Mapping[str, Sequence[Run]]], *, label: str, by: str = "epoch") -> Figure:
     """Draw the mean of each arm's runs by epoch, in the band from its lowest to its highest run.
 
-    The ``curves`` are panel -> arm -> the (epoch, percent) of each run. Epochs that not all runs of an arm have are
+    The ``curves`` are panel -> arm -> the (epoch, score) of each run. Epochs that not all runs of an arm have are
     left out.
     """
-    figure, panels = _panels(curves, by, f"{label} (%)")
+    figure, panels = _panels(curves, by, label)
     for arms, axis in panels:
         for name, (color, marker, line) in _styles(curves).items():
             epochs, low, mean, high = _summarized(arms.get(name, ()))

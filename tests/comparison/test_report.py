@@ -10,7 +10,7 @@ from rich.console import Console
 from amask_solo.comparison.cost import cost_table
 from amask_solo.comparison.records import read_record
 from amask_solo.comparison.report import chosen_metrics, compared, write_report
-from amask_solo.comparison.statistics import compare
+from amask_solo.comparison.statistics import Difference, Row, compare
 from amask_solo.comparison.tables import difference_table
 from amask_solo.comparison.wording import answer
 from amask_solo.errors import UserError
@@ -57,7 +57,7 @@ def test_the_sections_stand_in_order(report):
         "By kNN accuracy",
         "Cost",
         "Masks",
-        "Accuracy against time",
+        "Score against time",
         "Training curves",
         "Convergence",
         "Mask panels",
@@ -96,6 +96,26 @@ def test_the_accuracy_table_has_known_numbers(report):
     assert rows["all bases", "random", "stock"] == ["+0.3", "[-0.2, 0.8]", "[-0.7, 1.3]", "6"]
     assert "| base | arm | against | difference | 95 % interval | corrected | pairs |" in report
     assert table(report, "By kNN accuracy")["byol", "stock"][0] == "56.0 ± 1.0"
+
+
+def test_scores_that_are_no_percentages_have_no_points_and_three_digits_and_say_which_way_is_better(folder, tmp_path):
+    def lift(run):
+        return {"attack/lift": 0.622 - 0.01 * run.seed - (0.2 + 0.002 * run.seed) * (run.arm != "stock")}
+
+    runs = [replace(run, scores=lift(run)) for run in read_all(folder) if run.base == "byol"]
+    text = write(runs, tmp_path)
+    assert "By attack lift (not in percent; lower is better), byol." in text
+    assert "`adios` against `stock`: lower by 0.202, 95 % interval [-0.207, -0.197], corrected" in text
+    shown = section(text, "By attack lift")
+    assert "| byol | stock | 0.612 ± 0.010 | 3 |" in shown
+    assert "| byol | adios | stock | -0.202 | [-0.207, -0.197] |" in shown
+    assert "\nNot in percent; lower is better.\n" in shown
+    assert "Not in percent" not in section(write(read_all(folder), tmp_path), "By linear accuracy")
+
+
+def test_a_difference_has_the_digits_of_its_intervals():
+    row = Row("byol", "x", 3, 50.0, 0.1, {"stock": Difference(0.04, (0.012, 0.068), 3, corrected=(-0.1, 0.2))})
+    assert difference_table([row]).rows[0][3:6] == ["+0.04", "[0.01, 0.07]", "[-0.10, 0.20]"]
 
 
 def test_the_words_hold_for_as_many_differences_as_a_table_shows(report):
@@ -170,7 +190,7 @@ def test_costs_are_compared_within_a_seed_and_a_stock_run_without_a_partner_chan
 
 
 def test_what_time_there_is_includes_is_said(report):
-    for title in ("Cost", "Accuracy against time"):
+    for title in ("Cost", "Score against time"):
         assert "other work of the machine and its pauses are in" in " ".join(section(report, title).split())
 
 

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from amask_solo.comparison.scores import Scale, metric_name, scale
 from amask_solo.comparison.statistics import POOLED, Difference, Row, compare
 from amask_solo.comparison.wording import (
     answer,
     caution,
     hidden_parts,
-    metric_name,
     number,
     sentences,
     verdict,
@@ -45,6 +45,12 @@ NUMBERS = st.floats(-100, 100, allow_nan=False)
         (Difference(0.0, (0.0, 0.0), 3), "no difference seen: identical scores in 3 seeds, no interval"),
         (Difference(-5.0, (-5.0, -5.0), 2), "too few images to say: 5.0 points below in each of 2 seeds, no interval"),
         (Difference(0.02, (-0.02, 0.04), 3), "no difference seen: +0.02 points, 95 % interval [-0.02, 0.04], 3 seeds"),
+        (Difference(0.04, None, 1), "one seed: 0.04 points above, no interval"),
+        (Difference(0.04, (0.04, 0.04), 2), "too few images to say: 0.04 points above in each of 2 seeds, no interval"),
+        (
+            Difference(0.00002, (0.00001, 0.00003), 2),
+            "higher by 0.00002 points, 95 % interval [0.00001, 0.00003], 2 seeds",
+        ),
         (None, "no two runs with the same seed"),
     ],
 )
@@ -191,7 +197,18 @@ def test_numbers_are_printed_alike(value, digits, sign, text):
     assert number(value, digits, sign=sign) == text
 
 
+def test_a_score_is_printed_as_its_protocol_declares():
+    assert scale("knn/acc1") == scale("robustness@stl10/acc1_curve") == Scale()
+    for metric in ("attack/lift", "attack_curve/lift_area0.1", "attack@stl10/gap"):
+        assert scale(metric) == Scale(percent=False, lower=True)
+    assert scale("attack/lift_own") == Scale(percent=False)
+    assert scale("linear/bg_gap") == Scale(lower=True)
+    said = verdict(Difference(0.004, (0.001, 0.007), 3), scale=scale("attack/lift_own"))
+    assert said == "higher by 0.004, 95 % interval [0.001, 0.007], 3 seeds"
+
+
 def test_metrics_have_plain_names():
+    assert metric_name("attack@stl10/gap") == "attack@stl10 exploitability"
     assert metric_name("knn/acc1") == "kNN accuracy"
     assert metric_name("transfer/cars/linear_acc1") == "transfer/cars linear_acc1"
 

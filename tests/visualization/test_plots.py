@@ -23,7 +23,7 @@ def test_each_base_has_a_panel_and_each_run_a_point():
     assert (byol.get_title(), simclr.get_title()) == ("byol", "simclr")
     assert series(byol) == {"stock": [(60.0, 61.0), (66.0, 62.0)], "random": [(90.0, 63.0)]}
     assert series(simclr) == {"stock": [(30.0, 71.0)], "random": []}
-    assert byol.get_ylabel() == "linear accuracy (%)"
+    assert byol.get_ylabel() == "linear accuracy"
 
 
 def test_the_mean_of_several_runs_has_error_bars_of_their_standard_deviation():

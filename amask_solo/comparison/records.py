@@ -45,17 +45,23 @@ class Record:
         """What training took, with the validation within it."""
         return float(self.summary["seconds"])
 
-    def by_area(self, score: str) -> list[tuple[float, float]]:
-        """Return the hidden area and the accuracy there, both in percent, from nothing hidden; none if not measured.
+    def by_area(self, score: str) -> dict[str, list[tuple[float, float]]]:
+        """Return protocol -> the hidden area and the accuracy there, both in percent, from nothing hidden.
 
-        The ``score`` is what comes before the area, as ``acc1_worst`` in ``acc1_worst_area0.25``.
+        The ``score`` is what comes before the area, as ``acc1_worst`` in ``acc1_worst_area0.25``; protocols without it
+        are left out. The curve of ``attack_curve`` has the single area of ``attack``, too.
         """
         pattern = re.compile(rf"(.+)/{score}_area([\d.]+)")
-        matches = [(match, value) for key, value in self.scores.items() if (match := pattern.fullmatch(key))]
-        curve = {100 * float(match[2]): value for match, value in matches}
-        if matches:
-            curve[0.0] = self.scores[f"{matches[0][0][1]}/acc1"]
-        return sorted(curve.items())
+        curves: dict[str, dict[float, float]] = {}
+        for match in filter(None, map(pattern.fullmatch, self.scores)):
+            curve = curves.setdefault(match[1], {0.0: self.scores[f"{match[1]}/acc1"]})
+            curve[100 * float(match[2])] = self.scores[match[0]]
+        for protocol, curve in curves.items():
+            single = protocol.replace("_curve", "")
+            area, value = (self.scores.get(f"{single}/{name}") for name in ("area", score))
+            if area is not None and value is not None:
+                curve.setdefault(100 * area, value)
+        return {protocol: sorted(curve.items()) for protocol, curve in curves.items()}
 
 
 def read_record(folder: Path, base: str, arm: str, seed: int, *, protocols: Mapping[str, Any] | None = None) -> Record:

@@ -11,6 +11,13 @@ from amask_solo.comparison.alike import trained_unlike
 from amask_solo.comparison.convergence import APART, CLOSE, Convergence, convergence, convergence_table
 from amask_solo.comparison.convergence import unfinished as unfinished_networks
 from amask_solo.comparison.cost import COST_NOTE, cost_table
+from amask_solo.comparison.hidden import (
+    AREA_NOTE,
+    EXPLOITABILITY_NOTE,
+    exploitability_table,
+    exploited,
+    hidden_parts,
+)
 from amask_solo.comparison.pictures import (
     draw_accuracy_against_time,
     draw_differences,
@@ -28,19 +35,14 @@ from amask_solo.comparison.tables import (
     Table,
     csv_text,
     difference_table,
-    exploitability_table,
     facts_table,
     mask_table,
     mean_table,
     values,
 )
 from amask_solo.comparison.wording import (
-    ATTACKED,
-    GAP,
     answer,
     caution,
-    exploited,
-    hidden_parts,
     over_images,
 )
 from amask_solo.errors import unknown_key
@@ -54,11 +56,11 @@ METRICS += ("attack/acc1_attack", "attack/acc1_worst", "greedy/acc1_greedy_curve
 
 ACCURACY_NOTE = f"""\
 Percent, and differences in points, where nothing else is said; mean ± standard deviation over seeds. A difference is
-the mean over pairs of runs with the same base and seed, with its {100 * CONFIDENCE:.0f} % confidence interval over seeds
-(Student's t), and with the corrected one, which holds for all differences of the table at once (Bonferroni). The interval over images is that of a paired
-bootstrap over the scored images, with the runs as they are; it is not corrected. "All alike": nothing varies, so there
-is no interval. "All bases" takes the pairs of all bases together, as if they were alike; it says nothing about other
-bases."""
+the mean over pairs of runs with the same base and seed, with its {100 * CONFIDENCE:.0f} % confidence interval over
+seeds (Student's t), and with the corrected one, which holds for all differences of the table at once (Bonferroni). The
+interval over images is that of a paired bootstrap over the scored images, with the runs as they are; it is not
+corrected. "All alike": nothing varies, so there is no interval. "All bases" takes the pairs of all bases together, as
+if they were alike; it says nothing about other bases."""
 
 MASK_NOTE = """\
 In the last epoch, means over seeds. Area: the share of the image that a mask hides. Entropy: 0 for binary masks, 1
@@ -71,16 +73,6 @@ images; 1 if it does not matter which image. Both are of the last five epochs th
 TIME_NOTE = """\
 One point a run, and the mean of each arm's runs with error bars of a standard deviation. Time is wall time: other work
 of the machine and its pauses are in it."""
-
-AREA_NOTE = """\
-Mean over seeds, in the band from the lowest to the highest. The worst case is what is left, image by image, under all
-attackers and all rectangles that were tried: what random rectangles cost says little about it. Greedy: the patches of
-each image that its own prediction needs most."""
-
-EXPLOITABILITY_NOTE = """\
-How much further the strongest fresh attacker moves the embedding of the finished network than the run's own masks do,
-on the same images and at equal area; 1: nobody finds worse masks. Mean ± standard deviation over seeds. The picture has
-a point for each run."""
 
 CONVERGENCE_NOTE = f"""\
 Online kNN accuracy, mean over seeds. An arm has converged if it moved by less than {CLOSE:.0f} points in the second
@@ -241,10 +233,9 @@ def _picture_sections(records: Sequence[Record], tables: Mapping[str, Sequence[R
         yield _section("Training curves", f"![Online kNN accuracy by epoch]({name})", text)
     if name := draw_hidden_area(records, folder):
         yield _section("Accuracy over hidden area", f"![Accuracy by hidden area]({name})", AREA_NOTE)
-    if attacked := [record for record in records if {GAP, ATTACKED} <= record.scores.keys()]:
-        table = exploitability_table(attacked).markdown()
-        picture = f"![Accuracy under attack]({draw_exploitability(attacked, folder)})"
-        yield _section("Exploitability", table, EXPLOITABILITY_NOTE, exploited(attacked), picture)
+    if name := draw_exploitability(records, folder):
+        table, picture = exploitability_table(records).markdown(), f"![Accuracy under attack]({name})"
+        yield _section("Exploitability", table, EXPLOITABILITY_NOTE, exploited(records), picture)
 
 
 def _convergence(shown: Mapping[str, Sequence[Table]], records: Sequence[Record], folder: Path) -> Iterator[str]:

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from numbers import Real
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from rich.table import Table as RichTable
@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.scores import PERCENT, Scale
 from amask_solo.comparison.statistics import Difference, Row, grouped
-from amask_solo.comparison.wording import ATTACKED, GAP, digits, interval, number
+from amask_solo.comparison.wording import digits, interval, number
 from amask_solo.configuration import flat
 
 FACTS: tuple[str, ...] = ("data", "train_images", "val_images", "image_size", "backbone", "batch_size")
@@ -115,18 +115,6 @@ def mask_table(records: Sequence[Record]) -> Table:
 
     rows = [[*pair, *(cells(masks, name) for name in (*MASKS, *STRENGTH))] for pair, masks in groups.items() if masks]
     return Table(["base", "arm", *MASKS, *STRENGTH], rows)
-
-
-def exploitability_table(records: Sequence[Record]) -> Table:
-    """Return how exploitable the masks of the attacked runs are, and what is left under the attack."""
-    scores = {GAP: 2, "attack/lift_own": 3, "attack/lift": 3, ATTACKED: 1}
-
-    def cell(runs: Sequence[Record], score: str, digits: int) -> str:
-        values = [run.scores[score] for run in runs]
-        return spread(fmean(values), stdev(values) if len(values) > 1 else None, digits)
-
-    rows = [[*pair, *(cell(runs, *score) for score in scores.items())] for pair, runs in grouped(records).items()]
-    return Table(["base", "arm", "exploitability", "lift, own masks", "lift, attacker", "accuracy, attacked (%)"], rows)
 
 
 def _game(record: Record) -> dict[str, float | None]:

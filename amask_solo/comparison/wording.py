@@ -2,20 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from math import isfinite
-from statistics import fmean
-
-from scipy import stats
 
 from amask_solo.comparison.plan import STOCK
-from amask_solo.comparison.records import Record
 from amask_solo.comparison.scores import PERCENT, Scale, metric_name, scale
 from amask_solo.comparison.statistics import ANY, POOLED, RANDOM, Difference, Interval, Row, references
-
-GAP, ATTACKED = "attack/gap", "attack/acc1_attack"
-"""The scores that say how far a run's masks are from the worst ones, and what is left under these."""
-
-ENOUGH = 5
-"""Of fewer runs, a rank correlation says nothing."""
 
 FINEST = 6
 """Numbers that are the same to so many digits are the same: they differ by rounding."""
@@ -134,55 +124,6 @@ def sentences(rows: Iterable[Row], reference: str, scale: Scale = PERCENT) -> li
             shown = verdict(row.differences.get(reference), unit=unit, scale=scale)
             said.append(f"`{row.arm}` against `{reference}`: {shown}.")
     return said
-
-
-LEFT = {
-    "linear/acc1": "clean",
-    "attack/acc1_random": "a random rectangle hidden",
-    "robustness/acc1_outlines": "the outline of an object hidden",
-    "attack/acc1_attack": "the strongest learned mask",
-    "attack/acc1_worst": "the worst of all that was tried",
-}
-"""Score -> the condition under which accuracy is left."""
-
-
-def exploited(records: Iterable[Record]) -> str:
-    """Say of each base how exploitability and accuracy under attack go together, if enough of its runs have both."""
-    points: dict[str, list[tuple[float, float]]] = {}
-    for record in records:
-        points.setdefault(record.base, []).append((record.scores[GAP], record.scores[ATTACKED]))
-    said = [
-        f"{base}: {number(stats.spearmanr(runs).statistic, 2)} over {len(runs)} runs"
-        for base, runs in points.items()
-        if len(runs) >= ENOUGH
-    ]
-    return f"Spearman's correlation of exploitability and accuracy under attack: {'; '.join(said)}." if said else ""
-
-
-def hidden_parts(records: Sequence[Record]) -> str:
-    """Say what accuracy is left under worse and worse occlusion; nothing if no run was attacked.
-
-    The arms are in the order of the runs; the numbers are means over the bases and seeds that all arms have.
-    """
-    kinds = [kind for kind in LEFT if all(kind in record.scores for record in records)]
-    found: dict[str, dict[tuple[str, int], Record]] = {}
-    for record in records:
-        found.setdefault(record.arm, {})[record.base, record.seed] = record
-    every = {pair for runs in found.values() for pair in runs}
-    pairs = [pair for pair in sorted(every) if all(pair in runs for runs in found.values())]
-    if not pairs or not any(kind.startswith("attack/") for kind in kinds):
-        return ""
-    left = {
-        arm: ", ".join(number(fmean(runs[pair].scores[kind] for pair in pairs)) for kind in kinds)
-        for arm, runs in found.items()
-    }
-    conditions = ", ".join(LEFT[kind] for kind in kinds)
-    some = "" if len(pairs) == len(every) else "; where all arms have a run: " + ", ".join(f"{b} {s}" for b, s in pairs)
-    return (
-        f"**What is left when parts are hidden** ({conditions}; in percent{some}): "
-        + "; ".join(f"`{arm}` {numbers}" for arm, numbers in left.items())
-        + "."
-    )
 
 
 def answer(rows: Sequence[Row], metric: str) -> str:

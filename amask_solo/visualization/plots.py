@@ -19,6 +19,9 @@ Points = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
 Run = Sequence[tuple[int | float, float]]
 """The curve of a run, as points from left to right."""
 
+Curves = Mapping[str, Mapping[str, Sequence[Run]]]
+"""Panel -> arm -> the curve of each run."""
+
 COLORS = ("#000000", *PALETTE)
 MARKERS = "osD^vPX"
 LINES = ("-", "--", "-.", ":")
@@ -30,6 +33,10 @@ HEAD = 0.35  # inches, for the legend
 MINUTE, HOUR = 60, 3600
 NAMED = 20
 """Up to so many classes, a legend tells them apart."""
+
+NO_LABEL = "no label"
+MARKED = 15
+"""Up to so many points of a curve, each is marked."""
 
 LONG = 3  # above so many minutes (hours), the unit is no longer seconds (minutes)
 
@@ -45,48 +52,60 @@ def run_curves(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
     return figure
 
 
-def accuracy_against_time(points: Points, *, label: str) -> Figure:
+def accuracy_against_time(points: Points, *, arms: Sequence[str], label: str) -> Figure:
     """Draw what each run reached against the time that it took, as (seconds, score); see :func:`accuracy_against`."""
-    unit, seconds = _unit_of([x for arms in points.values() for runs in arms.values() for x, _ in runs])
+    unit, seconds = _unit_of([x for panel in points.values() for runs in panel.values() for x, _ in runs])
     scaled = {
-        base: {arm: [(x / seconds, y) for x, y in runs] for arm, runs in arms.items()} for base, arms in points.items()
+        base: {arm: [(x / seconds, y) for x, y in runs] for arm, runs in panel.items()}
+        for base, panel in points.items()
     }
-    return accuracy_against(scaled, label=label, by=f"training time ({unit})")
+    return accuracy_against(scaled, arms=arms, label=label, by=f"training time ({unit})")
 
 
-def accuracy_against(points: Points, *, label: str, by: str) -> Figure:
+def accuracy_against(points: Points, *, arms: Sequence[str], label: str, by: str) -> Figure:
     """Draw what each run reached against another number of it.
 
     There is one panel a base. The mean of an arm of several runs has error bars of their standard deviation.
+
+    Args:
+        points: What is drawn.
+        arms: All arms of the report, which have the same colors in all its pictures; those without runs are left out.
+        label: What they reached.
+        by: The other number.
     """
     figure, panels = _panels(points, by, label)
-    for arms, axis in panels:
-        for name, (color, marker, _) in _styles(points).items():
-            x, y = [across for across, _ in arms.get(name, ())], [height for _, height in arms.get(name, ())]
+    for panel, axis in panels:
+        for name, (color, marker, _) in _styles(arms, panel).items():
+            x, y = zip(*panel[name], strict=True)
             dots: Any = {"linestyle": "none", "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.6}
             axis.plot(x, y, marker=marker, color=color, alpha=0.6, label=name, **dots)
             if len(y) > 1:
                 axis.errorbar(fmean(x), fmean(y), stdev(y), stdev(x), color=color, capsize=3, linewidth=1.2)
         axis.set_xlim(left=0)
         axis.margins(y=0.12)
-    return _with_legend(figure)
+    return _with_legend(figure, arms)
 
 
-def arm_curves(curves: Mapping[str, Mapping[str, Sequence[Run]]], *, label: str, by: str = "epoch") -> Figure:
+def arm_curves(curves: Curves, *, arms: Sequence[str], label: str, by: str = "epoch") -> Figure:
     """Draw the mean of each arm's runs by epoch, in the band from its lowest to its highest run.
 
-    The ``curves`` are panel -> arm -> the (epoch, score) of each run. Epochs that not all runs of an arm have are
-    left out.
+    Epochs that not all runs of an arm have are left out. The others are marked unless they are many.
+
+    Args:
+        curves: What is drawn.
+        arms: All arms of the report, which have the same colors in all its pictures; those without runs are left out.
+        label: What is measured.
+        by: What it is measured by, if not by epoch.
     """
     figure, panels = _panels(curves, by, label)
-    for arms, axis in panels:
-        for name, (color, marker, line) in _styles(curves).items():
-            epochs, low, mean, high = _summarized(arms.get(name, ()))
+    for panel, axis in panels:
+        for name, (color, marker, line) in _styles(arms, panel).items():
+            epochs, low, mean, high = _summarized(panel[name])
             axis.fill_between(epochs, low, high, color=color, alpha=0.15, linewidth=0)
-            point = marker if len(epochs) == 1 else None
-            axis.plot(epochs, mean, color=color, linestyle=line, marker=point, linewidth=1.6, label=name)
+            point = marker if len(epochs) <= MARKED else None
+            axis.plot(epochs, mean, color=color, linestyle=line, marker=point, markersize=4, linewidth=1.6, label=name)
         axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    return _with_legend(figure)
+    return _with_legend(figure, arms)
 
 
 def embedding_map(
@@ -114,16 +133,17 @@ def embedding_map(
             markersize=3,
             markeredgewidth=0,
             alpha=0.75,
-            label=names[label] if known else "no label",
+            label=names[label] if known else NO_LABEL,
         )
-    return _with_legend(figure) if len(names) <= NAMED else figure
+    return _with_legend(figure, [*names, NO_LABEL]) if len(names) <= NAMED else figure
 
 
-def _styles(panels: Mapping[str, Mapping[str, object]]) -> dict[str, tuple[str, str, str]]:
-    """Return color, marker and line of each arm, the same in all panels."""
-    arms = dict.fromkeys(arm for panel in panels.values() for arm in panel)
+def _styles(arms: Sequence[str], panel: Mapping[str, Sequence]) -> dict[str, tuple[str, str, str]]:
+    """Return color, marker and line of each arm that has runs in a panel, which are the same in all panels."""
     return {
-        arm: (COLORS[n % len(COLORS)], MARKERS[n % len(MARKERS)], LINES[n % len(LINES)]) for n, arm in enumerate(arms)
+        arm: (COLORS[n % len(COLORS)], MARKERS[n % len(MARKERS)], LINES[n % len(LINES)])
+        for n, arm in enumerate(arms)
+        if panel.get(arm)
     }
 
 
@@ -159,10 +179,16 @@ def _grid(
     return figure, grid[: len(titles)]
 
 
-def _with_legend(figure: Figure) -> Figure:
-    handles, names = figure.axes[0].get_legend_handles_labels() if figure.axes else ([], [])
-    if names:
-        figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 6), fontsize=8, frameon=False)
+def _with_legend(figure: Figure, names: Sequence[str]) -> Figure:
+    """Add a legend of what any panel has of these names."""
+    found: dict[str, Any] = {}
+    for axis in figure.axes:
+        for handle, name in zip(*axis.get_legend_handles_labels(), strict=True):
+            found.setdefault(name, handle)
+    shown = [name for name in names if name in found]
+    if shown:
+        handles = [found[name] for name in shown]
+        figure.legend(handles, shown, loc="outside upper center", ncols=min(len(shown), 6), fontsize=8, frameon=False)
     return figure
 
 

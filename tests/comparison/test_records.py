@@ -114,10 +114,24 @@ def test_scores_by_area_are_a_curve_from_nothing_hidden():
     scores |= {"robustness/acc1_curve": 40.0, "curve/acc1": 51.0, "curve/acc1_worst_area0.25": 5.0}
     scores |= {"greedy/acc1": 50.0, "greedy/acc1_greedy_area0.1": 9.0}
     made = replace(record("byol", "stock", 0, 50.0), scores=scores)
-    assert made.by_area("acc1") == [(0, 50), (10, 45), (50, 20)]
-    assert made.by_area("acc1_worst") == [(0, 51), (25, 5)]
-    assert made.by_area("acc1_greedy") == [(0, 50), (10, 9)]
-    assert made.by_area("acc1_search") == []
+    assert made.by_area("acc1") == {"robustness": [(0, 50), (10, 45), (50, 20)]}
+    assert made.by_area("acc1_worst") == {"curve": [(0, 51), (25, 5)]}
+    assert made.by_area("acc1_greedy") == {"greedy": [(0, 50), (10, 9)]}
+    assert made.by_area("acc1_search") == {}
+
+
+def test_the_worst_case_at_the_area_of_the_attack_is_on_its_curve_and_no_two_protocols_are_on_one():
+    def curve(protocol, clean):
+        areas = {f"{protocol}/acc1_worst_area0.1": clean - 30, f"{protocol}/acc1_worst_area0.4": clean - 49}
+        return {f"{protocol}/acc1": clean, **areas}
+
+    single = {"attack/acc1": 50.0, "attack/area": 0.25, "attack/acc1_worst": 7.0}
+    scores = curve("attack_curve", 50.0) | curve("attack_curve@stl10", 60.0) | single
+    made = replace(record("byol", "stock", 0, 50.0), scores=scores)
+    assert made.by_area("acc1_worst") == {
+        "attack_curve": [(0, 50), (10, 20), (25, 7), (40, 1)],
+        "attack_curve@stl10": [(0, 60), (10, 30), (40, 11)],
+    }
 
 
 def test_which_images_were_right_and_what_they_were_is_read_with_the_scores(run):

@@ -1,5 +1,4 @@
 import re
-from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given
@@ -10,7 +9,6 @@ from amask_solo.comparison.statistics import POOLED, Difference, Row, compare
 from amask_solo.comparison.wording import (
     answer,
     caution,
-    hidden_parts,
     number,
     sentences,
     verdict,
@@ -211,24 +209,3 @@ def test_metrics_have_plain_names():
     assert metric_name("attack@stl10/gap") == "attack@stl10 exploitability"
     assert metric_name("knn/acc1") == "kNN accuracy"
     assert metric_name("transfer/cars/linear_acc1") == "transfer/cars linear_acc1"
-
-
-def test_what_is_left_under_worse_and_worse_occlusion_is_said_if_all_were_attacked():
-    scores = {"linear/acc1": 50.0, "attack/acc1_random": 30.0, "attack/acc1_attack": 20.0, "attack/acc1_worst": 1.0}
-    runs = [replace(record("byol", arm, seed, 50.0), scores=scores) for arm in ("stock", "random") for seed in (0, 1)]
-    said = hidden_parts([*runs[:-1], replace(runs[-1], scores=scores | {"attack/acc1_worst": 3.0})])
-    assert "`stock` 50.0, 30.0, 20.0, 1.0; `random` 50.0, 30.0, 20.0, 2.0." in said
-    assert said.count(",", 0, said.index(";")) == 3
-    assert hidden_parts([*runs, record("byol", "adios", 0, 50.0)]) == ""
-
-
-def test_what_is_left_is_the_mean_over_the_same_bases_and_seeds_for_all_arms():
-    def run(base, arm, seed, left):
-        return replace(record(base, arm, seed, 50.0), scores={"linear/acc1": left, "attack/acc1_attack": left / 2})
-
-    runs = [run("simclr", "stock", 0, 50.0), run("simclr", "learned", 0, 50.0), run("simclr", "learned", 1, 20.0)]
-    said = hidden_parts([*runs, run("byol", "stock", 0, 40.0)])
-    assert "`stock` 50.0, 25.0; `learned` 50.0, 25.0." in said
-    assert "where all arms have a run: simclr 0)" in said
-    assert "where all" not in hidden_parts(runs[:2])
-    assert hidden_parts([runs[2], run("simclr", "stock", 0, 50.0)]) == ""

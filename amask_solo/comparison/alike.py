@@ -5,6 +5,10 @@ from typing import Any
 
 from amask_solo.comparison.records import Record
 
+CONDITIONS = ("precision", "host", "processes")
+PACKAGES = ("amask-solo", "solo-learn", "torch", "torchvision", "lightning", "kornia", "timm")
+"""What runs that are compared must share: of ``summary.json``, and of the versions there those of what computes."""
+
 
 def fingerprints(records: Iterable[Record]) -> list[dict[str, Any]]:
     """Return what tells the images of runs from others, once for each set of images; older runs do not say it."""
@@ -17,8 +21,8 @@ def fingerprints(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def trained_unlike(records: Sequence[Record]) -> str:
-    """Say if runs saw other images, or if as many epochs took other numbers of steps; nothing if all are alike."""
-    unlike = [*_images(records), *_steps(records)]
+    """Say if runs saw other images, as many epochs took other numbers of steps, or arms were made in other ways."""
+    unlike = [*_images(records), *_steps(records), *_conditions(records)]
     return f"**Not trained alike:** {'; '.join(unlike)}. Such runs do not compare." if unlike else ""
 
 
@@ -44,6 +48,31 @@ def _images(records: Iterable[Record]) -> Iterator[str]:
         yield f"not all saw the class{'es' if len(odd) > 1 else ''} {shown}"
     if len(counts) == 1 and not odd:
         yield f"all saw {_either(counts)} images, but of other names, classes or order"
+
+
+def _conditions(records: Iterable[Record]) -> Iterator[str]:
+    """Say in what the arms of the same base and seed differ: what differs between seeds in all arms alike is no fault.
+
+    Runs of older versions may not say everything.
+    """
+    pairs: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for record in records:
+        for name, value in _made_with(record).items():
+            of_pair = pairs.setdefault(f"{record.base} {record.seed}", {})
+            of_pair.setdefault(name, {}).setdefault(value, []).append(f"`{record.arm}`")
+    where: dict[str, list[str]] = {}
+    for pair, found in pairs.items():
+        for name, values in found.items():
+            if len(values) > 1:
+                said = " or ".join(f"{value} ({', '.join(arms)})" for value, arms in values.items())
+                where.setdefault(f"{name} {said}", []).append(pair)
+    yield from (f"{said} in {', '.join(names)}" for said, names in where.items())
+
+
+def _made_with(record: Record) -> dict[str, str]:
+    versions = record.summary.get("versions", {})
+    found = {name: record.summary.get(name) for name in CONDITIONS} | {name: versions.get(name) for name in PACKAGES}
+    return {name: str(value) for name, value in found.items() if value is not None}
 
 
 def _either(counts: Iterable[int]) -> str:

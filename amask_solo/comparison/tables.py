@@ -19,6 +19,9 @@ FACTS: tuple[str, ...] = ("data", "train_images", "val_images", "image_size", "b
 FACTS += ("epochs", "steps", "host", "processes", "precision", "device")
 """Keys of ``summary.json`` that say under which conditions the runs were made."""
 
+MADE_WITH = ("host", "precision", "device", "versions/")
+"""Entries of ``summary.json`` that are no numbers, but tell which runs were made alike."""
+
 MASKS = ("area", "entropy", "overlap", "diversity")
 STRENGTH = ("advantage", "attention")
 """What :func:`mask_table` shows: of ``masks`` in ``summary.json``, and of its ``adversary/`` metrics."""
@@ -140,11 +143,15 @@ def _in_common(found: Iterable[Any]) -> str:
 
 
 def csv_text(records: Sequence[Record]) -> str:
-    """Return one line a run, with all of its scores and all numbers of its summary."""
+    """Return one line a run, with all of its scores, all numbers of its summary, and what it was made with."""
     rows: list[dict[str, Any]] = []
     for r in records:
-        numbers = {name: value for name, value in flat(r.summary, "/").items() if isinstance(value, Real)}
-        rows.append({"base": r.base, "arm": r.arm, "seed": r.seed, **r.scores, **numbers})
+        known = {
+            name: value
+            for name, value in flat(r.summary, "/").items()
+            if isinstance(value, Real) or (isinstance(value, str) and name.startswith(MADE_WITH))
+        }
+        rows.append({"base": r.base, "arm": r.arm, "seed": r.seed, **r.scores, **known})
     columns = dict.fromkeys(name for row in rows for name in row) or ("base", "arm", "seed")
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, list(columns), lineterminator="\n")

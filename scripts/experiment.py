@@ -32,7 +32,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from amask_solo.runs.run_folder import MAY_CHANGE
+from amask_solo.comparison.plan import key_of
+from amask_solo.runs.run_folder import LEARNS, MAY_CHANGE
 
 PLAN = Path(__file__).resolve().parents[1] / "results" / "experiment" / "plan.yaml"
 OF_RUN = ("summary.json", "comparison.json", "config.yaml", "metrics.csv")
@@ -109,15 +110,22 @@ def check_tuned(plan: Mapping[str, Any], report: str) -> None:
         plan: The plan.
         report: The report on the tuning, which contains its command.
     """
-    asked = {text for line in report.splitlines() if line.startswith("amask-compare ") for text in shlex.split(line)}
+    command = next((line for line in report.splitlines() if line.startswith("amask-compare ")), "")
+    # Of a key that is given twice, the last value counts, as in the command.
+    asked = {key_of(text): text.lstrip("+") for text in shlex.split(command)[1:]}
     ((_, settings),) = comparisons(plan, "tune", None)
-    learned = {key.lstrip("+"): word(key, value) for key, value in settings.items()}
-    learned = {key: text for key, text in learned.items() if key.partition(".")[0] not in MAY_CHANGE}
-    if other := [key.removeprefix("definitions.") for key, text in learned.items() if text not in asked]:
+    planned = {key_of(key): word(key, value).lstrip("+") for key, value in settings.items()}
+    differ = sorted(key for key in planned.keys() | asked.keys() if planned.get(key) != asked.get(key))
+    if other := [key.removeprefix("definitions.") for key in differ if not _may_differ(key)]:
         raise SystemExit(
-            f"The report on the tuning is of another plan: it has no {', '.join(other)} with these settings. Undo the "
-            "change, or tune anew: with the plan in another folder, and another `work`."
+            f"The report on the tuning is of another plan: {', '.join(other)} differ. Undo the change, or tune anew: "
+            "with the plan in another folder, and another `work`."
         )
+
+
+def _may_differ(key: str) -> bool:
+    """Return whether a key says only where and how runs are made, and not what they learn."""
+    return key not in LEARNS and key.replace("/", ".").partition(".")[0] in (*MAY_CHANGE, "folder", "hydra")
 
 
 def confirming(plan: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Settings]:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -151,10 +152,24 @@ def test_scores_of_trials_with_other_settings_than_the_plans_choose_nothing(name
         (plan["tune"]["compare"], "seed", [99], "seed"),
     ):
         right, place[key] = place[key], other
-        with pytest.raises(SystemExit, match=f"it has no .*{said}"):
+        with pytest.raises(SystemExit, match=f"of another plan: .*{said}.* differ"):
             experiment.check_tuned(plan, report)
         place[key] = right
     experiment.check_tuned(plan, report)
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["max_epochs=1", "seed=[7]", "data.max_images=10", "++trainer.max_steps=3", "+definitions.adios_0.fill=zero"],
+)
+def test_scores_of_a_command_that_changed_the_plan_at_its_end_choose_nothing(plan, more):
+    report = (experiment.PLAN.parent / "tune" / "report.md").read_text()
+    changed = re.sub(
+        "^amask-compare .*$", rf"\g<0> {more} trainer=gpu hydra/launcher=joblib", report, flags=re.MULTILINE
+    )
+    with pytest.raises(SystemExit, match=re.escape(more.lstrip("+").partition("=")[0].removeprefix("definitions."))):
+        experiment.check_tuned(plan, changed)
+    experiment.check_tuned(plan, changed.replace(f" {more} ", " "))
 
 
 @pytest.mark.parametrize("name", one_in(3, ["hidden_features", "convergence", "exploitability"]))

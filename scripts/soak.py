@@ -184,8 +184,12 @@ def compare(one: Path, two: Path) -> list[str]:
     last = Path("checkpoints", "last.ckpt")
     first, second = (dict(leaves(torch.load(folder / last, weights_only=True))) for folder in (one, two))
     found = sorted(place for place in first.keys() | second.keys() if first.get(place) != second.get(place))
-    names = ["metrics.csv", *sorted(f"masks/{file.name}" for file in (one / "masks").glob("*.png"))]
-    return found + [name for name in names if (one / name).read_bytes() != (two / name).read_bytes()]
+    pictures = {f"masks/{file.name}" for folder in (one, two) for file in (folder / "masks").glob("*.png")}
+    return found + [name for name in ("metrics.csv", *sorted(pictures)) if _content(one / name) != _content(two / name)]
+
+
+def _content(file: Path) -> bytes | None:
+    return file.read_bytes() if file.is_file() else None
 
 
 def soak(run: Run, unbroken: Path, *, kills: int) -> list[dict[str, Any]]:

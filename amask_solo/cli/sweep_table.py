@@ -38,8 +38,8 @@ def table_at_the_end() -> Iterator[Path]:
 
 
 def _table(rows: list[Row]) -> Table:
-    """Return a table with the columns of all rows; the first one names the job."""
-    table = Table(title=f"{len(rows)} jobs", title_justify="left")
+    """Return a table with the columns of all rows; the first one names the job. A job that failed has left none."""
+    table = Table(title=f"{len(rows)} finished jobs", title_justify="left")
     columns = list(dict.fromkeys(column for row in rows for column in row))
     for n, column in enumerate(columns):
         table.add_column(column, justify="right" if n else "left", overflow="fold")

@@ -257,7 +257,7 @@ def test_several_checkpoints_in_one_call(run, stock, evaluate):
     assert (said.code, said.err) == (0, "")
     for folder in (run, stock):
         assert record(folder / "evaluation.json")["results"][-1]["settings"]["scale"] == 5
-    table = said.out.split("2 jobs")[1]
+    table = said.out.split("2 finished jobs")[1]
     assert "mean/mean" in table
     for folder in (run, stock):
         assert f"{record(folder / 'evaluation.json')['results'][-1]['scores']['mean']:.2f}" in table

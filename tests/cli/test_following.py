@@ -78,7 +78,7 @@ def test_launched_jobs_end_with_a_table_and_a_mistake_in_one_with_the_code_of_mi
     assert said.returncode == 2, said.stderr
     assert "Traceback" not in said.stderr
     assert "whitening_size" in said.stderr
-    table = said.stdout.partition("2 jobs")[2]
+    table = said.stdout.partition("2 finished jobs")[2]
     assert re.findall(r"runs/(\w+)_shapes_seed0", table) == ["simclr", "amask_simclr"]
 
 

@@ -11,7 +11,7 @@ from amask_solo._modes import evaluating
 from amask_solo._types import Images
 from amask_solo.callbacks.epochs import is_due
 from amask_solo.data import ImageSet
-from amask_solo.data.subsets import labeled_places
+from amask_solo.data.subsets import labeled_places, stratified_split
 from amask_solo.evaluation.knn import weighted_knn
 
 
@@ -80,9 +80,9 @@ class OnlineKNN(Callback):
 
 
 def spread(images: ImageSet, at_most: int = 10_000) -> ImageSet:
-    """Return a limited number of labeled images, evenly spread, since folders are sorted by class."""
+    """Return a limited number of labeled images, always the same, with the same shares of each class as all have."""
     labeled = labeled_places(images.labels)
-    count = min(len(labeled), at_most)
-    if count == len(images):
-        return images
-    return images.select(labeled[[place * len(labeled) // count for place in range(count)]])
+    if len(labeled) > at_most:
+        _, few = stratified_split(images.labels[labeled], at_most / len(labeled), seed=0)
+        labeled = labeled[few]
+    return images if len(labeled) == len(images) else images.select(labeled)

@@ -44,9 +44,15 @@ def test_layers_that_are_held_in_evaluation_mode_stay_in_it():
     assert held == {name for name in seen[0] if name.split(".")[0] == "layer1"}
 
 
-def test_a_subset_is_spread_over_the_data_set():
-    subset = spread(numbered(torch.zeros(200).long()), at_most=10)
-    assert [subset.image(i)[0, 0, 0].item() for i in range(len(subset))] == list(range(0, 200, 20))
+@pytest.mark.parametrize("labels", [torch.arange(20_000) % 8, (torch.arange(20_000) % 8).sort().values])
+def test_a_subset_has_the_classes_of_all_images_in_any_order(labels):
+    subset = spread(numbered(labels))
+    assert subset.labels.bincount().tolist() == [1250] * 8
+    assert torch.equal(spread(numbered(labels)).stack(), subset.stack())
+
+
+def test_a_subset_has_the_shares_of_the_classes():
+    assert spread(numbered(torch.tensor([0] * 180 + [1] * 20)), at_most=10).labels.bincount().tolist() == [9, 1]
     assert len(spread(numbered(torch.zeros(5).long()), at_most=10)) == 5
 
 

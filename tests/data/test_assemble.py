@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from amask_solo.data import ArrayImages, load_image_folder, load_image_masks, make_shapes
+from amask_solo.data import ArrayImages, channel_statistics, load_image_folder, load_image_masks, make_shapes
 from amask_solo.data.assemble import assemble
 from tests.data.pictures import labeled_tree, noise, save
 
@@ -48,6 +48,15 @@ def test_the_split_is_always_the_same_for_a_seed_of_the_data():
 def test_statistics_are_those_of_the_images_that_are_trained_on():
     data = parts([0, 1] * 20)
     assert data.mean[0] == pytest.approx(sum(numbers(data.train)) / 30 / 255)
+
+
+def test_statistics_are_those_of_all_classes_where_these_take_turns():
+    labels = torch.arange(20_000) % 8
+    images = ArrayImages((30 * labels).byte()[:, None, None, None].expand(-1, 3, 2, 2), labels)
+    mean, std = channel_statistics(images)
+    assert mean == pytest.approx((105 / 255,) * 3, abs=0.02)
+    assert std == pytest.approx((30 * 63**0.5 / 12**0.5 / 255,) * 3, abs=0.02)
+    assert channel_statistics(images) == (mean, std)
 
 
 @pytest.mark.parametrize(

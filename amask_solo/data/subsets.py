@@ -13,7 +13,8 @@ Picks = Int64[Tensor, " _"]
 def balanced_subset(labels: Labels, count: int | None, *, seed: int) -> Picks:
     """Choose ``count`` items with numbers of each class that are as equal as possible; None chooses all.
 
-    Unlabeled items (-1) count as one class. Chance decides which classes have one item more.
+    Unlabeled items (-1) count as one class. Chance decides which classes have one item more, the same for sets of any
+    length, so that with fewer items than classes training and validation have the same ones.
 
     Raises:
         ValueError: If ``count`` is not positive.
@@ -28,7 +29,7 @@ def balanced_subset(labels: Labels, count: int | None, *, seed: int) -> Picks:
     if count < 1:
         raise ValueError(f"Expected max_images to be positive or null, but got {count}.")
     rank, _ = _ranks_within_classes(labels, seed)
-    return _rising(rank, seed)[:count].sort().values
+    return _rising(rank, _by_class(labels, seed))[:count].sort().values
 
 
 def labeled_places(labels: Labels) -> Picks:
@@ -53,7 +54,7 @@ def stratified_split(labels: Labels, fraction: float, *, seed: int) -> tuple[Pic
     if not 0 <= fraction < 1:
         raise ValueError(f"Expected val_fraction in [0, 1), but got {fraction}.")
     rank, class_size = _ranks_within_classes(labels, seed)
-    order = _rising((rank + 0.5) / class_size, seed)
+    order = _rising((rank + 0.5) / class_size, _shuffle(len(labels), seed))
     cut = int(len(labels) * fraction)
     return order[cut:].sort().values, order[:cut].sort().values
 
@@ -87,11 +88,17 @@ def _ranks_within_classes(labels: Labels, seed: int) -> tuple[Labels, Labels]:
     return rank, sizes[classes]
 
 
-def _rising(keys: Shaped[Tensor, " n"], seed: int) -> Int64[Tensor, " n"]:
-    """Return the indexes of the items by rising keys, those with equal keys in the order of the shuffle."""
-    shuffle = _shuffle(len(keys), seed)
-    return shuffle[keys[shuffle].argsort(stable=True)]
+def _rising(keys: Shaped[Tensor, " n"], order: Int64[Tensor, " n"]) -> Int64[Tensor, " n"]:
+    """Return the indexes of the items by rising keys, those with equal keys in a given order."""
+    return order[keys[order].argsort(stable=True)]
 
 
 def _shuffle(count: int, seed: int) -> Int64[Tensor, " n"]:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+
+def _by_class(labels: Labels, seed: int) -> Int64[Tensor, " n"]:
+    """Return the indexes of the items by a number of their class, which the seed draws for each in their order."""
+    count = int(labels.max()) - UNLABELED + 1
+    drawn = torch.rand(count, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return drawn[labels - UNLABELED].argsort(stable=True)

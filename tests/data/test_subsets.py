@@ -65,6 +65,17 @@ def test_every_class_has_one_item_more_for_some_seed():
     assert taken.max() < 80
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_with_fewer_items_than_classes_splits_of_any_length_have_the_same_classes(seed):
+    kinds = [torch.arange(classes).repeat(each) for classes, each in ((50, 20), (50, 3), (48, 2))]
+    first, second, without_the_last = (
+        labels[balanced_subset(labels, 10, seed=seed)].unique().tolist() for labels in kinds
+    )
+    assert len(first) == 10
+    assert first == second
+    assert {*first} - {48, 49} <= {*without_the_last}
+
+
 def test_impossible_sizes_are_refused():
     with pytest.raises(ValueError, match="max_images"):
         balanced_subset(torch.zeros(3, dtype=torch.long), 0, seed=0)

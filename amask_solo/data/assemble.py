@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-import torch
-
 from amask_solo.data.base import ImageData, ImageSet, resolve_statistics
+from amask_solo.data.hold_out import hold_out
 from amask_solo.data.reading import USUAL, Reading
-from amask_solo.data.subsets import labeled_places, stratified_split
 
 
 def assemble(
@@ -33,8 +31,8 @@ def assemble(
         name: What the set is called in summaries.
         image_size: Height and width of the views.
         tune_fraction: Above 0, validate on this share of each class of the training images, the same for every run, and
-            train on the others: for choosing settings, while nobody looks at the validation images. If any image has a
-            label, those without one are trained on.
+            train on the others: for choosing settings, while nobody looks at the validation images; see
+            :func:`~amask_solo.data.hold_out.hold_out`.
         seed: Of that split: the data's, not the run's.
         mean: Channel means, or ``auto`` to measure those of the images that are trained on.
         std: Channel standard deviations, or ``auto`` to measure them.
@@ -64,11 +62,7 @@ def assemble(
 
 
 def _tuning_split(train: ImageSet, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
-    labeled = labeled_places(train.labels)
-    # Settings are chosen by accuracies, which need labels.
-    choice = labeled if len(labeled) else torch.arange(len(train))
-    _, held_out = stratified_split(train.labels[choice], fraction, seed=seed)
+    rest, held_out = hold_out(train.labels, fraction, seed=seed, files=train.files)
     if not len(held_out):
-        raise ValueError(f"tune_fraction={fraction} of {len(choice)} training images is not one image.")
-    rest = torch.ones(len(train), dtype=torch.bool).index_fill(0, choice[held_out], False)
-    return train.select(rest.nonzero()[:, 0]), train.select(choice[held_out])
+        raise ValueError(f"tune_fraction={fraction} of {len(train)} training images is not one image with a label.")
+    return train.select(rest), train.select(held_out)

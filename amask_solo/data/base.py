@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -46,6 +47,7 @@ class ImageSet(Dataset[tuple[int, UInt8[Tensor, "c s s"], int]], ABC):
         void: Where nobody can tell, such as at the borders of objects; no score counts these pixels. None if nowhere.
         segments: The class of each pixel, or None if nobody knows.
         names: What the images are called, in the order of the indexes; None if they have no names.
+        files: The files that they are read from, in the same order; None if they are in memory.
     """
 
     labels: Labels
@@ -55,6 +57,7 @@ class ImageSet(Dataset[tuple[int, UInt8[Tensor, "c s s"], int]], ABC):
     void: ObjectMasks | None = None
     segments: Segments | None = None
     names: Sequence[str] | None = None
+    files: Sequence[Path] | None = None
 
     @abstractmethod
     def image(self, index: int) -> UInt8[Tensor, "c s s"]:

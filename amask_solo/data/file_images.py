@@ -1,9 +1,7 @@
 """Lists of image files, from wherever they come, as a data set."""
 
-import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,9 +13,10 @@ from amask_solo.data.assemble import assemble
 from amask_solo.data.base import ImageData, ImageSet, Labels, Pixels
 from amask_solo.data.contrast import warn_if_flat
 from amask_solo.data.decode import decode_all, decode_image, map_files, readable
+from amask_solo.data.hold_out import hold_out, refuse_shared
 from amask_solo.data.reading import USUAL, Ranges, Reading, make_reading
 from amask_solo.data.sizes import check_image_size, resolve_image_size, sampled_sizes
-from amask_solo.data.subsets import Picks, balanced_subset, stratified_split
+from amask_solo.data.subsets import Picks, balanced_subset
 from amask_solo.errors import UserError
 
 
@@ -54,6 +53,8 @@ class FolderImages(ImageSet):
         size: Height and width to decode them to.
         reading: What becomes of bands and values.
     """
+
+    files: list[Path]
 
     def __init__(
         self, files: Sequence[Path], labels: Labels, root: Path = Path("/"), *, size: int, reading: Reading = USUAL
@@ -107,8 +108,8 @@ def load_files(
             224; see :func:`~amask_solo.data.sizes.resolve_image_size`.
         load_size: Height and width of the stored images, from which random crops are cut. By default 8/7 of
             ``image_size``, the usual 256 for 224, or ``image_size`` where the files have it already.
-        val_fraction: Without images to validate on, this share of each class is held out, in [0, 1); 0, or no labels,
-            holds out nothing.
+        val_fraction: Without images to validate on, this share of each class is held out, in [0, 1), see
+            :func:`~amask_solo.data.hold_out.hold_out`; 0, or no labels, holds out nothing.
         max_images: The most images to keep of each split, at least 1: a random subset with equal classes.
         on_error: What an unreadable file does. ``raise`` stops when it is read; ``skip`` reads every file once at the
             start, leaves out the bad ones and names them in one warning.
@@ -130,11 +131,11 @@ def load_files(
     if on_error not in ("raise", "skip"):
         raise ValueError(f"Expected on_error to be 'raise' or 'skip', but got {on_error!r}.")
     if "val" in parts:
-        _refuse_shared(parts["train"], parts["val"])
+        refuse_shared(parts["train"].files, parts["val"].files, parts["val"].root)
     kept = {split: choose(part, max_images, on_error=on_error, seed=seed) for split, part in parts.items()}
     train = kept["train"]
     if "val" not in kept and class_names:
-        picks = stratified_split(train.labels, val_fraction, seed=seed)
+        picks = hold_out(train.labels, val_fraction, seed=seed, files=train.files)
         kept = {split: train.select(part) for split, part in zip(("train", "val"), picks, strict=True)}
     files = kept["train"].files
     image_size = resolve_image_size(image_size, files)
@@ -150,31 +151,6 @@ def choose(part: Files, max_images: int | None, *, on_error: str, seed: int) -> 
     """Return a random subset with equal classes, of the readable files alone if others are to be skipped."""
     part = _drop_unreadable(part) if on_error == "skip" else part
     return part.select(balanced_subset(part.labels, max_images, seed=seed))
-
-
-def _refuse_shared(train: Files, val: Files) -> None:
-    """Refuse to validate on training images alone; one warning counts them if they are a part."""
-    known = set(_places(train))
-    shared = sum(place in known for place in _places(val))
-    if shared and shared == len(val.files):
-        raise UserError(
-            f"Expected images to validate on that are not trained on, but all {shared} below '{val.root}' are; give "
-            "other ones, or none to hold some out."
-        )
-    if shared:
-        warnings.warn(
-            f"{shared} of the {len(val.files)} images to validate on, below '{val.root}', are trained on too, so "
-            "scores are too high; leave them out of one of the two.",
-            stacklevel=4,
-        )
-
-
-def _places(part: Files) -> Iterator[str]:
-    """Yield where files lie, with links to folders resolved; each folder is looked up once, and no file is."""
-    real = cache(os.path.realpath)
-    for file in part.files:
-        folder, name = os.path.split(file)
-        yield f"{real(folder)}/{name}"
 
 
 def _drop_unreadable(part: Files) -> Files:

@@ -10,10 +10,11 @@ from amask_solo.data.contrast import warn_if_flat
 from amask_solo.data.decode import decode_all
 from amask_solo.data.file_images import Files
 from amask_solo.data.folder_tree import scan_folder
+from amask_solo.data.hold_out import hold_out
 from amask_solo.data.mask_files import MaskValues, read_masks
 from amask_solo.data.reading import Ranges, make_reading
 from amask_solo.data.sizes import check_image_size, resolve_image_size
-from amask_solo.data.subsets import balanced_subset, stratified_split
+from amask_solo.data.subsets import balanced_subset
 from amask_solo.data.values import ignored_warnings, shown_size
 from amask_solo.errors import UserError
 from amask_solo.files import expanded
@@ -80,7 +81,8 @@ def load_image_masks(
         _check_masks(partners, files, objects)
     every = ArrayImages(images, all_labels, objects, void, [str(file.relative_to(root)) for file in files])
     warn_if_flat(every, files, reading)
-    train, val = (every.select(picks) for picks in stratified_split(all_labels, val_fraction, seed=seed))
+    parts = hold_out(all_labels, val_fraction, seed=seed, files=files)
+    train, val = (every.select(picks) for picks in parts)
     given = (train, val if len(val) else None, classes, reading)
     name = name or expanded(images_path).resolve().name
     return assemble(*given, name=name, image_size=image_size, seed=seed, **settings)

@@ -104,6 +104,17 @@ def test_without_a_validation_folder_a_part_of_each_class_is_held_out(tmp_path):
     assert again.val.files == data.val.files
 
 
+@pytest.mark.parametrize("split", [{"val_fraction": 0.25}, {"val_fraction": 0.0, "tune_fraction": 0.25}])
+def test_a_file_that_links_lead_to_is_not_in_both_parts(tmp_path, split):
+    root = labeled_tree(tmp_path, classes={"a": 8, "b": 8})
+    for file in [*root.rglob("*.png")]:
+        os.symlink(file.name, file.with_name(f"again_{file.name}"))
+    with pytest.warns(UserWarning, match="4 of 32 images are not trained on, since the same files are held") as warned:
+        data = load_image_folder(train_path=str(root), image_size=16, **split)
+    places = [{file.resolve() for file in part.files} for part in (data.train, data.val)]
+    assert (len(warned), len(data.train), len(data.val), len(places[0] & places[1])) == (1, 24, 4, 0)
+
+
 def test_validation_classes_are_numbered_as_in_training(tmp_path):
     train = labeled_tree(tmp_path / "train", classes={"a": 2, "b": 2, "c": 2})
     val = labeled_tree(tmp_path / "val", classes={"b": 1, "c": 1})

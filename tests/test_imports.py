@@ -24,6 +24,7 @@ ROOMS = {
     "layout": set(),
     "versions": set(),
     "schedules": set(),
+    "same_images": set(),
     "rules": {"errors"},
     "signatures": {"rules"},
     "files": {"errors"},
@@ -42,7 +43,7 @@ ROOMS = {
     | {"hard_views.base"},
     # Images, numbers and pictures.
     "augment": {"_types", "errors", "blur"},
-    "data": {"_random", "errors", "files"},
+    "data": {"_random", "errors", "files", "same_images"},
     "visualization": {"_types", "files"},
     # The configuration, for data sets by name.
     "evaluation": {"_types", "_random", "errors", "files", "rules", "signatures", "augment", "data", "maskers"}
@@ -90,11 +91,11 @@ ROOMS = {
         "hosts",
         "callbacks",
     }
-    | {"masked", "settings", "checkpoints", "versions"},
+    | {"masked", "settings", "checkpoints", "versions", "same_images"},
     "comparison": {"curves", "errors", "files", "layout", "signatures", "configuration", "hosts.methods"}
-    | {"visualization", "evaluation.results"},
+    | {"visualization", "evaluation.results", "same_images"},
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
-    | {"visualization", "checkpoints", "runs", "comparison", "versions"},
+    | {"visualization", "checkpoints", "runs", "comparison", "versions", "same_images"},
     "_hydra": {"masked.registry"},
     "__init__": {"masked", "hosts.installed", "game", "occlusion", "maskers", "constraints", "fills", "visualization"}
     | {"signatures"},

@@ -19,6 +19,7 @@ from amask_solo.errors import UserError, unknown_key
 from amask_solo.files import check_place, expanded
 from amask_solo.layout import PREFIX
 from amask_solo.rules import PATH, SEED, TEXT, Rule, one_of, or_null, several
+from amask_solo.same_images import describe_change
 from amask_solo.settings.evaluation import check_demands, check_evaluation, needing, same_for_all
 from amask_solo.settings.pretraining import check_downloaded, check_imported, check_values_and_names
 
@@ -218,8 +219,6 @@ def _of_data(run: Run) -> list[str]:
 
 
 def _check_unchanged(runs: Sequence[Run], now: dict[str, Any]) -> None:
-    from amask_solo.data.base import describe_change
-
     for run in runs:
         before = run.summary.get("fingerprint") if run.trained else None
         if before and (change := describe_change(before, now)):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from amask_solo.comparison.records import Record
+from amask_solo.same_images import same_images
 
 CONDITIONS = ("precision", "host", "processes")
 PACKAGES = ("amask-solo", "solo-learn", "torch", "torchvision", "lightning", "kornia", "timm")
@@ -12,10 +13,11 @@ PACKAGES = ("amask-solo", "solo-learn", "torch", "torchvision", "lightning", "ko
 
 def fingerprints(records: Iterable[Record]) -> list[dict[str, Any]]:
     """Return what tells the images of runs from others, once for each set of images; older runs do not say it."""
+    every = [said for record in records if (said := record.summary.get("fingerprint"))]
     found: list[dict[str, Any]] = []
-    for record in records:
-        said = record.summary.get("fingerprint")
-        if said and said not in found:
+    # First those that say more: an older one is like several of them.
+    for said in sorted(every, key=len, reverse=True):
+        if not any(same_images(said, other) for other in found):
             found.append(said)
     return found
 

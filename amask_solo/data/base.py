@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +10,8 @@ import torch
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
+
+from amask_solo.same_images import fingerprint
 
 Pixels = UInt8[Tensor, "n c s s"]
 """Square images as they are stored, before any augmentation: RGB, unless other bands were asked for."""
@@ -137,8 +138,7 @@ class ImageData:
         value_range: The values of the files that became black and white, measured or given; None if they are 8 bits.
         numbers: The kind of numbers that these are; see :mod:`amask_solo.data.reading`.
         bands: The bands of the files that were taken, from 1; None if these were all.
-        fingerprint: What tells this set from another: ``images``, their number with those to validate on; ``classes``,
-            their names; and ``names``, a hash of the names of all images, or of their labels where they have none.
+        fingerprint: What tells this set from another, see :mod:`amask_solo.same_images`.
         variants: Other versions of the same images, by name: with other labels, or changed. The linear protocol scores
             the backbone on each of them as well.
         gaps: Name -> two variants, the difference of whose accuracies is scored too.
@@ -167,11 +167,8 @@ class ImageData:
     fingerprint: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        parts, names = [part for part in (self.train, self.val) if part is not None], sha256()
-        for part in parts:
-            named = "\0".join(part.names or map(str, part.labels.tolist()))
-            names.update(named.encode(errors="surrogateescape") + b"\1")
-        known = {"images": sum(map(len, parts)), "classes": [*self.class_names], "names": names.hexdigest()[:16]}
+        parts = [(part.names, part.labels.tolist()) for part in (self.train, self.val) if part is not None]
+        known = fingerprint(parts, self.class_names)
         object.__setattr__(self, "fingerprint", known)
 
     @property
@@ -240,21 +237,3 @@ def _stat(values: Sequence[float] | str, name: str, channels: int) -> Stat:
         count = "three numbers" if channels == 3 else f"{channels} number(s)"
         raise ValueError(f"Expected {name} to be 'auto' or {count}, but got {values!r}.")
     return tuple(float(value) for value in values)
-
-
-def describe_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """Return in one line what differs between two fingerprints; None if nothing does.
-
-    Example:
-        >>> old = {"images": 40, "classes": ["cat", "dog"], "names": "12ab"}
-        >>> describe_change(old, {"images": 60, "classes": ["cat", "dog", "wolf"], "names": "34cd"})
-        '40 -> 60 images; class wolf added'
-    """
-    said = [f"{before['images']} -> {now['images']} images"] if before["images"] != now["images"] else []
-    for first, second, verb in ((now, before, "added"), (before, now, "removed")):
-        if odd := [name for name in first["classes"] if name not in second["classes"]]:
-            shown = ", ".join(odd[:5]) + (", ..." if len(odd) > 5 else "")
-            said.append(f"class{'es' if len(odd) > 1 else ''} {shown} {verb}")
-    if not said and before["names"] != now["names"]:
-        said.append("as many images, but of other names, classes or order")
-    return "; ".join(said) or None

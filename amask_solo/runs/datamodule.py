@@ -11,9 +11,9 @@ from amask_solo._random import random_state, set_random_state, stream
 from amask_solo._types import Images, OneMask
 from amask_solo.augment.views import Pixels, Views, evaluation_view
 from amask_solo.data import ImageData, ImageSet, make_loader
-from amask_solo.data.base import describe_change
 from amask_solo.data.loaders import stays
 from amask_solo.errors import UserError
+from amask_solo.same_images import describe_change
 
 
 class ViewsData(LightningDataModule):

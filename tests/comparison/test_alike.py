@@ -37,6 +37,15 @@ def test_runs_of_older_versions_do_not_say_on_which_images_they_were_and_count_a
     assert fingerprints(runs) == [BEFORE]
 
 
+def test_runs_of_older_versions_that_say_no_labels_are_alike_those_that_do():
+    newer = BEFORE | {"labels": "56ef"}
+    assert trained_unlike([run(0, fingerprint=BEFORE), run(1, fingerprint=newer)]) == ""
+    others = [run(2, fingerprint=newer), run(3, fingerprint=newer | {"labels": "78ab"})]
+    assert "all saw 8 images, but of other names, classes or order" in trained_unlike(
+        [run(0, fingerprint=BEFORE), *others]
+    )
+
+
 def arms(seed, **of_arm):
     """Return a run of each arm, with what its summary says beside the usual."""
     return [replace(run(seed, **more), arm=arm) for arm, more in of_arm.items()]

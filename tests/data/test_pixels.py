@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from amask_solo.augment.schema import read_recipes
-from amask_solo.data import load_image_folder, load_image_masks
-from amask_solo.data.base import describe_change
+from amask_solo.data import load_file_list, load_image_folder, load_image_masks, load_marked_folder
 from amask_solo.data.values import shown_size
 from amask_solo.errors import UserError
+from amask_solo.same_images import describe_change
 from tests.data.pictures import labeled_tree, noise, save
 
 SIZE = 16
@@ -463,12 +463,40 @@ def test_colored_masks_without_a_palette_are_refused(tmp_path):
         load_image_masks(**folders)
 
 
+OTHERS = "as many images, but of other names, classes or order"
+
+
 def test_the_fingerprint_says_what_changed(tmp_path):
     labeled_tree(tmp_path, classes={"a": 4, "b": 4}, size=SIZE)
     first, again = load(tmp_path).fingerprint, load(tmp_path).fingerprint
     assert first == again
     assert describe_change(first, again) is None
     (tmp_path / "a" / "000.png").rename(tmp_path / "a" / "new.png")
-    assert describe_change(first, load(tmp_path).fingerprint) == "as many images, but of other names, classes or order"
+    assert describe_change(first, load(tmp_path).fingerprint) == OTHERS
     labeled_tree(tmp_path, classes={"wolf": 2}, size=SIZE)
     assert describe_change(first, load(tmp_path).fingerprint) == "8 -> 10 images; class wolf added"
+
+
+def test_other_labels_of_the_same_files_are_another_set_but_not_for_runs_that_said_none(tmp_path):
+    root = labeled_tree(tmp_path / "set", classes={"a": 4, "b": 4}, size=SIZE)
+    said = []
+    for turn in (0, 1):
+        lines = (f"{file} {'ab'[(number + turn) % 2]}" for number, file in enumerate(sorted(root.rglob("*.png"))))
+        (tmp_path / "set.txt").write_text("\n".join(lines))
+        said.append(load_file_list(list=str(tmp_path / "set.txt"), val_fraction=0.0).fingerprint)
+    assert describe_change(*said) == OTHERS
+    older = {key: value for key, value in said[0].items() if key != "labels"}
+    assert [describe_change(older, now) for now in said] == [None, None]
+
+
+def test_marked_images_have_their_names_and_runs_that_said_their_labels_alone_go_on(tmp_path):
+    labeled_tree(tmp_path, classes={"a": 4, "b": 4}, size=SIZE)
+    marked = load_marked_folder(train_path=str(tmp_path), image_size=SIZE)
+    plain = load_image_folder(train_path=str(tmp_path), image_size=SIZE).fingerprint
+    assert marked.fingerprint == plain
+    older = {**plain, "names": plain["labels"]}
+    del older["labels"]
+    assert describe_change(older, marked.fingerprint) is None
+    (tmp_path / "a" / "000.png").rename(tmp_path / "a" / "new.png")
+    now = load_marked_folder(train_path=str(tmp_path), image_size=SIZE).fingerprint
+    assert describe_change(marked.fingerprint, now) == OTHERS

@@ -48,6 +48,18 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
     _sync_folder(path.parent)
 
 
+def read_text(path: Path) -> str:
+    """Return the text of a file that other programs may have written, without the mark that some begin it with.
+
+    Raises:
+        UserError: If it is not in UTF-8.
+    """
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"Expected '{path}' to be text in UTF-8, but {error}; save it in this encoding.") from error
+
+
 def read_object(path: Path, *, then: str) -> dict[str, Any]:
     """Return the object in a JSON file; an empty one if there is no such file.
 

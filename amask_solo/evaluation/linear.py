@@ -16,7 +16,7 @@ from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Features, Protocol, Split, Subject
 from amask_solo.evaluation.regression import Axes, Settings, fit_linear, solve
 from amask_solo.evaluation.scores import accuracy, hold_out, val_accuracy
-from amask_solo.files import expanded
+from amask_solo.files import expanded, read_text
 from amask_solo.rules import AT_LEAST_0, BETWEEN, PART, TEXT, either, listed, one_of, one_or_several, table, whole
 
 Share = float | int | str
@@ -162,7 +162,7 @@ def pick_share(images: ImageSet, share: Share, *, seed: int) -> Picks:
     file = expanded(share)
     if not file.is_file():
         raise UserError(f"Expected fraction to be a share above 0, up to 1, or a list of files, but got {share!r}.")
-    lines, names = {line.strip() for line in file.read_text().splitlines()} - {""}, images.names or ()
+    lines, names = {line.strip() for line in read_text(file).splitlines()} - {""}, images.names or ()
     found = _find_files(lines, names)
     for line, places in found.items():
         if len(places) > 1:

@@ -146,6 +146,86 @@ def test_rows_of_unknown_splits_are_counted(photos):
     assert (len(warned), len(data.train), len(data.val)) == (1, 4, 1)
 
 
+def table(folder, lines, name="all.csv", head="path,label,split"):
+    return written(folder, "\n".join([head, *lines]), name)
+
+
+def test_rows_to_test_on_beside_those_to_validate_on_are_counted(photos):
+    lines = [f"a photo/{n}.png,fox,{split}" for n, split in enumerate(("train", "train", "val", "test", "test"))]
+    with pytest.warns(
+        UserWarning, match=r"Left out 2 of 5 rows of .*split\(s\) test; those that are read are the first"
+    ):
+        data = load_file_list(list=table(photos, lines))
+    assert (len(data.train), data.val.names) == (2, ["a photo/2.png"])
+
+
+def test_of_a_second_list_the_split_counts_too_and_in_the_first_one_what_it_replaces_is_counted(photos):
+    first, second = (
+        [f"a photo/{n}.png,fox,{split}" for n, split in enumerate(splits)]
+        for splits in (("train", "train", "val"), ("", "", "train", "train", "train", "val", "test"))
+    )
+    with pytest.warns(UserWarning, match="Left out") as warned:
+        data = load_file_list(list=table(photos, first), val_list=table(photos, second[2:], "val.csv"))
+    assert (len(data.train), data.val.names) == (2, ["a photo/5.png"])
+    assert ["; ".join(str(said.message).split()[:5]) for said in warned] == [
+        "Left; out; 1; of; 3",
+        "Left; out; 4; of; 5",
+    ]
+    with pytest.raises(UserError, match=r"images of the split val in data\.val_list=.*none\.csv"):
+        load_file_list(list=table(photos, first[:2]), val_list=table(photos, second[2:5], "none.csv"))
+
+
+@pytest.mark.parametrize("train", ["fox", ""])
+def test_labels_to_validate_on_that_training_lacks_are_named(photos, train):
+    lines = [f"a photo/{n}.png,{label},{split}" for n, (label, split) in enumerate([(train, "train"), ("wolf", "val")])]
+    with pytest.raises(UserError, match=r"The labels wolf of images to validate on are not among the .*labels=none"):
+        load_file_list(list=table(photos, lines))
+    assert load_file_list(list=table(photos, lines), labels="none").val.labels.tolist() == [-1]
+
+
+def test_spaces_around_values_are_no_part_of_them(photos):
+    lines = [" a photo/0.png , fox, train", "a photo/1.png,fox ,train", "a photo/2.png ,  fox,val"]
+    data = load_file_list(list=table(photos, lines))
+    assert (data.class_names, data.train.names) == (["fox"], ["a photo/0.png", "a photo/1.png"])
+    assert data.train.stack().shape == (2, 3, 16, 16)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_whole_numbers_with_a_point_are_classes_without(photos, kind):
+    labels = [10.0, 9.0, -1.0, None, 10.0]
+    paths = [f"a photo/{n}.png" for n in range(5)]
+    if kind == "parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        parquet.write_table(
+            pyarrow.table({"path": paths, "label": [*labels[:3], float("nan"), None]}), photos / "all.parquet"
+        )
+        expected = [1, 0, -1, -1, -1]
+    else:
+        table(
+            photos,
+            [f"{path},{'' if label is None else label}" for path, label in zip(paths, labels, strict=True)],
+            head="path,label",
+        )
+        expected = [1, 0, -1, -1, 1]
+    data = load_file_list(list=str(photos / f"all.{kind}"), val_fraction=0.0)
+    assert (data.class_names, data.train.labels.tolist()) == (["9", "10"], expected)
+
+
+def test_numbers_of_which_one_is_no_whole_one_stay_as_they_are(photos):
+    lines = [f"a photo/{n}.png,{label}" for n, label in enumerate(["1.0", "1.5"])]
+    data = load_file_list(list=table(photos, lines, head="path,label"), val_fraction=0.0)
+    assert data.class_names == ["1.0", "1.5"]
+
+
+@pytest.mark.parametrize(("name", "encoding"), [("a.txt", "utf-16"), ("a.csv", "utf-16"), ("a.csv", "latin-1")])
+def test_a_list_in_another_encoding_is_named(photos, name, encoding):
+    (photos / name).write_bytes("path,label\na photo/0.png,Käfer\n".encode(encoding))
+    with pytest.raises(UserError, match=rf"Expected '.*{name}' to be text in UTF-8, but .*save it in this encoding"):
+        load_file_list(list=str(photos / name))
+
+
 @pytest.mark.parametrize("path", ["a photo/{}.png", "a photo/../a photo/{}.png", "{folder}/a photo/{}.png"])
 def test_a_path_of_both_splits_is_said(photos, path):
     again = [path.format(n, folder=photos) for n in range(4)]
@@ -157,6 +237,19 @@ def test_a_path_of_both_splits_is_said(photos, path):
         load_file_list(list=written(photos, "\n".join([head, *lines, "a photo/7.png,fox,val"]), "all.csv"))
 
 
+@pytest.mark.parametrize("split", [{"val_fraction": 0.25}, {"val_fraction": 0.0, "tune_fraction": 0.25}])
+def test_a_file_that_is_listed_twice_is_not_in_both_parts(photos, split):
+    with pytest.warns(UserWarning, match="2 of 16 images are not trained on, since the same files are held out"):
+        data = load_file_list(list=written(photos, "\n".join(2 * rows(range(8)))), **split)
+    assert (len(data.train), len(data.val), {*data.train.names} & {*data.val.names}) == (12, 2, set())
+
+
+def test_images_without_labels_are_not_held_out_where_others_have_some(photos):
+    lines = [*rows(range(4)), *(f"a photo/{n}.png" for n in range(4, 8))]
+    data = load_file_list(list=written(photos, "\n".join(lines)), val_fraction=0.5)
+    assert (data.train.labels.tolist().count(-1), data.val.labels.tolist()) == (4, [0, 1])
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
@@ -164,6 +257,8 @@ def test_a_path_of_both_splits_is_said(photos, path):
         ("no.csv", "path,label,split\na photo/0.png,fox,test\n", "images of the split train"),
         ("no.txt", "", "images of the split train"),
         ("gone", None, "Expected a list of images at data.list=.*but there is none"),
+        ("no.csv", 'path,label\na.png,fox\n"b.png,fox\nc.png,fox\n', r"row of '.*no\.csv' that begins at line 3 \("),
+        ("no.csv", 'path,label\n"a.png"s,fox\nb.png,fox\n', r"row of '.*no\.csv' that begins at line 2 \("),
     ],
 )
 def test_a_list_that_cannot_be_understood_is_named(photos, name, text, said):

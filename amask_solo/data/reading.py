@@ -92,10 +92,10 @@ class Reading:
         Raises:
             UserError: If values with a point have no range.
         """
+        if values.dtype == np.bool_:
+            values = values * np.uint8(255)
         if values.dtype == np.uint8 and not self.for_all:
             return 255 - values if inverted else values
-        if values.dtype == np.bool_:
-            values = values.astype(np.uint8)
         whole = np.issubdtype(values.dtype, np.integer)
         if self.value_range is None and not whole:
             raise UserError(
@@ -127,7 +127,7 @@ def _full(values: Values) -> tuple[int, int]:
 
 
 class _Found(NamedTuple):
-    """What was found in a file: its lowest and highest value, its bands, and whether more pages follow the first."""
+    """What was found in a file: its lowest and highest value, its bands, and whether more pages or frames follow."""
 
     kind: str
     low: float
@@ -165,8 +165,8 @@ def make_reading(
         found = [one for file in files[:: -(-len(files) // MEASURED)] if (one := _survey(file, reading))]
     if paged := [one.path for one in found if one.paged]:
         warnings.warn(
-            f"{len(paged)} of {len(found)} files have further pages, which are left out, such as '{paged[0]}'; save "
-            "each page as a file of its own.",
+            f"{len(paged)} of {len(found)} files have further pages or frames, which are left out, such as "
+            f"'{paged[0]}'; save each as a file of its own.",
             stacklevel=3,
         )
     if keeps and found:
@@ -239,16 +239,15 @@ def _survey(path: Path, reading: Reading) -> _Found | None:
     try:
         with opened(path) as image:
             if image is not None and is_plain(image) and not reading.bands:
-                # Only the header is read.
-                paged = image.format == "TIFF" and has_pages(image)
-                return _Found(EIGHT, 0, 255, 1 if is_gray(image) else 3, path, paged)
+                # Only headers are read.
+                return _Found(EIGHT, 0, 255, 1 if is_gray(image) else 3, path, has_pages(image))
             every = read_values(path, image, alpha=reading.bands is not None)
     except UnsupportedImageError:
         raise
     except UserError:
         return None
     values = reading.select(every, path)
-    if values.dtype == np.uint8:
+    if values.dtype in (np.uint8, np.bool_):
         return _Found(EIGHT, 0, 255, values.shape[2], path)
     finite = values[np.isfinite(values)] if np.issubdtype(values.dtype, np.floating) else values
     kind = WHOLE if np.issubdtype(values.dtype, np.integer) else POINT

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from amask_solo.data.depth import has_deep_color, is_cut
 from amask_solo.errors import UserError
 
 Values = Shaped[np.ndarray, "_ _ _"]
@@ -79,19 +80,33 @@ def opened(path: Path) -> Iterator[Image.Image | None]:
             yield None
         else:
             with image:
-                if image.mode == "LAB":
-                    raise _other_colors(path, OTHER_COLORS[8])
+                _refuse_unread(path, image)
                 if image.format == "TIFF":
                     # By its name, Pillow maps a file into memory, and scrambles gray pictures that lie on their side.
                     image.filename = ""
                 yield image
     except UserError:
         raise
+    except Image.DecompressionBombError as error:
+        raise UnsupportedImageError(
+            f"'{path}' has too many pixels to be read ({error}); shrink it or cut it into tiles."
+        ) from error
     except Exception as error:  # The decoders raise anything from OSError to struct.error.
         raise UserError(
             f"Cannot read the image '{path}' ({error}); repair or remove it. "
             "data=image_folder can leave it out: data.on_error=skip."
         ) from error
+
+
+def _refuse_unread(path: Path, image: Image.Image) -> None:
+    """Refuse what Pillow opens, but would give in other colors or with fewer bits than it has."""
+    if image.mode == "LAB":
+        raise _other_colors(path, OTHER_COLORS[8])
+    if is_cut(path, image):
+        raise UnsupportedImageError(
+            f"'{path}' holds colors of more than 8 bits, which are not read whole from {image.format}; convert it to "
+            "PNG or TIFF."
+        )
 
 
 def _other_colors(path: Path, kind: str) -> UnsupportedImageError:
@@ -106,7 +121,7 @@ def is_plain(image: Image.Image | None) -> bool:
     if image is None or image.mode == "F" or image.mode.startswith("I"):
         return False
     if image.format != "TIFF":
-        return not any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+        return not has_deep_color(image)
     tags: Any = getattr(image, "tag_v2", {})
     bands = tags.get(SAMPLES, 1) - sum(kind in ALPHA for kind in tags.get(EXTRA_SAMPLES, ()))
     colors = 4 if tags.get(PHOTOMETRIC) == SEPARATED else 3
@@ -115,8 +130,8 @@ def is_plain(image: Image.Image | None) -> bool:
 
 
 def has_pages(image: Any) -> bool:
-    """Tell whether an open image has more than one page or frame."""
-    return getattr(image, "n_frames", 1) > 1
+    """Tell whether an open image has more than one page or frame; previews and layers of a photo are none."""
+    return image.format not in ("MPO", "PSD") and getattr(image, "n_frames", 1) > 1
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -144,7 +144,7 @@ def test_colors_that_are_not_read_are_named_and_the_file_is_not_called_broken(tm
 def test_pages_of_files_with_a_palette_are_no_bands(tmp_path):
     pages = [noise(SIZE, SIZE, seed=seed).quantize(4) for seed in (0, 1)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-    with pytest.warns(UserWarning, match="further pages, which are left out"):
+    with pytest.warns(UserWarning, match="further pages or frames, which are left out"):
         first = load(tmp_path).train.image(0)
     assert np.array_equal(first.permute(1, 2, 0).numpy(), np.array(pages[0].convert("RGB")))
 
@@ -219,7 +219,7 @@ def test_values_that_missing_pixels_push_together_are_said(tmp_path, missing, to
 def test_further_pages_of_colors_are_left_out_with_a_word(tmp_path):
     pages = values(2, SIZE, SIZE, 3, top=255, kind=np.uint8)
     tifffile.imwrite(tmp_path / "0.tif", pages, photometric="rgb")
-    with pytest.warns(UserWarning, match=r"1 of 1 files have further pages, which are left out.*0\.tif"):
+    with pytest.warns(UserWarning, match=r"1 of 1 files have further pages or frames, which are left out.*0\.tif"):
         found = load(tmp_path)
     assert found.train.image(0).permute(1, 2, 0).numpy().tolist() == pages[0].tolist()
 

@@ -87,6 +87,7 @@ def load_imagenet_backgrounds(
         class_names=[*nine, OTHER],
         counts_as=counts_as,
         max_images=max_images,
+        seed=seed,
     )
 
 

@@ -8,7 +8,7 @@ from amask_solo.data.base import ImageData
 from amask_solo.data.file_images import load_files
 from amask_solo.data.folder_tree import scan_folder
 from amask_solo.errors import UserError
-from amask_solo.files import expanded
+from amask_solo.files import expanded, read_text
 
 LISTS = Path(__file__).parent / "lists"
 """Facts about published data sets: their classes."""
@@ -85,12 +85,13 @@ def read_classes(classes: str) -> list[str]:
     """Return the names in a text file, or in a published list of this package; what follows a # is not read.
 
     Raises:
-        UserError: If there is no such list.
+        UserError: If there is no such list, or it is no text.
     """
     file = expanded(classes)
     published = LISTS / f"{classes}.txt"
     if not file.is_file() and not published.is_file():
         known = ", ".join(sorted(file.stem for file in LISTS.glob("imagenet???.txt")))
         raise UserError(f"Expected data.classes to be a text file or {known}, but got {classes!r}.")
-    lines = (file if file.is_file() else published).read_text().splitlines()
-    return [name for line in lines for name in line.partition("#")[0].split()]
+    lines = read_text(file if file.is_file() else published).splitlines()
+    # A class that is named twice is one class.
+    return [*dict.fromkeys(name for line in lines for name in line.partition("#")[0].split())]

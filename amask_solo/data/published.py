@@ -34,6 +34,7 @@ def load_published(
     image_size: int | Literal["auto"] = 224,
     max_images: int | None = None,
     tune_fraction: float = 0.0,
+    on_error: Literal["raise", "skip"] = "raise",
     seed: int = 0,
     **files: Any,
 ) -> ImageData:
@@ -57,6 +58,7 @@ def load_published(
         image_size: Height and width of the views.
         max_images: The most images to keep of each split.
         tune_fraction: See :func:`~amask_solo.data.assemble.assemble`; nobody looks at variants then.
+        on_error: As in :func:`~amask_solo.data.file_images.load_files`.
         seed: Of the subset and of the splits.
         files: Settings of :func:`~amask_solo.data.file_images.load_files`, for images of 8 bits.
 
@@ -84,6 +86,7 @@ def load_published(
         val_fraction=val_fraction,
         max_images=max_images,
         tune_fraction=tune_fraction,
+        on_error=on_error,
         seed=seed,
         value_range=None,
         bands=None,
@@ -94,7 +97,7 @@ def load_published(
     if not variants or tune_fraction:
         return data
     others = list_splits(kind, folder, variants, names)[1]
-    return add_variants(data, others, gaps or {}, max_images=max_images, seed=seed)
+    return add_variants(data, others, gaps or {}, max_images=max_images, on_error=on_error, seed=seed)
 
 
 def list_splits(
@@ -123,7 +126,8 @@ def add_variants(
     gaps: Mapping[str, Sequence[str]],
     *,
     max_images: int | None,
-    seed: int = 0,
+    seed: int,
+    on_error: Literal["raise", "skip"] = "raise",
     **classes: Any,
 ) -> ImageData:
     """Return a data set that is scored on other images as well, which are read as its own.
@@ -133,7 +137,7 @@ def add_variants(
     Raises:
         ValueError: If a gap is not between two variants.
     """
-    chosen = {name: choose(files, max_images, on_error="raise", seed=seed) for name, files in others.items()}
+    chosen = {name: choose(files, max_images, on_error=on_error, seed=seed) for name, files in others.items()}
     made = {
         name: replace(data, val=FolderImages(*files, size=data.train.size), **classes) for name, files in chosen.items()
     }

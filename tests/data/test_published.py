@@ -14,7 +14,7 @@ from amask_solo.data.image_folder import read_classes
 from amask_solo.errors import UserError
 from amask_solo.runs.datamodule import ViewsData
 from amask_solo.settings.pretraining import check_downloaded
-from tests.data.pictures import labeled_tree
+from tests.data.pictures import labeled_tree, truncate
 from tests.data.published import LAYOUTS, NINE, forget_checksums, imagenet
 from tests.tiny import thin_networks, tiny_cfg, tiny_trainer
 
@@ -154,7 +154,16 @@ def test_variants_are_other_images_of_the_same_classes_and_choosing_settings_see
         assert variant.train is data.train
         assert all(f"/{name}/" in file for file in variant.val.names)
         assert variant.class_names == data.class_names
-    assert not published("backgrounds", tune_fraction=0.5, train=[{"folder": "in9l/train"}] * 2).variants
+    with pytest.warns(UserWarning, match="images are not trained on"):
+        assert not published("backgrounds", tune_fraction=0.5, train=[{"folder": "in9l/train"}] * 2).variants
+
+
+def test_what_an_unreadable_file_does_holds_for_variants_too(tmp_path):
+    LAYOUTS["backgrounds"](tmp_path)
+    truncate(next((tmp_path / "bg_challenge/only_fg/val").rglob("*.*")))
+    with pytest.warns(UserWarning, match="Skipped 1 unreadable"):
+        data = instantiate(settings("backgrounds", tmp_path, on_error="skip"), "data")
+    assert len(data.variants["only_fg"].val) == len(data.variants["mixed_rand"].val) - 1
 
 
 # ---------------------------------------------------------------------- ImageNet and its parts
@@ -183,9 +192,10 @@ def test_missing_classes_of_imagenet100_are_counted_and_named(tmp_path):
 
 def test_ones_own_list_of_classes_is_a_text_file(tmp_path):
     imagenet(tmp_path, ["n01440764", "n01443537"])
-    (tmp_path / "mine.txt").write_text("n01443537  # goldfish\nn00000000\n")
+    (tmp_path / "mine.txt").write_text("n01443537  # goldfish\nn00000000\nn01443537\n")
     data = instantiate(settings("imagenet", tmp_path, classes=str(tmp_path / "mine.txt")), "data")
     assert data.class_names == ["n00000000", "n01443537"]
+    assert len({*data.train.files}) == len(data.train.files)
     with pytest.raises(UserError, match="a text file or imagenet100, but got 'imagenet10'"):
         instantiate(settings("imagenet", tmp_path, classes="imagenet10"), "data")
 
@@ -233,3 +243,16 @@ def test_predictions_of_imagenet_classes_count_as_the_nine(tmp_path):
     assert variant.counts_as == (9, 8, 0)
     assert variant.class_names == [*NINE, "other"]
     assert torch.equal(variant.val.labels, torch.arange(9))
+
+
+def test_the_seed_decides_which_images_of_the_challenge_are_taken(tmp_path):
+    LAYOUTS["backgrounds"](tmp_path)
+    imagenet(tmp_path / "in", ["n02085620", "n01440764"])
+    given = {"imagenet": str(tmp_path / "in"), "classes": None, "image_size": 32, "max_images": 3}
+    taken = [
+        instantiate(settings("imagenet_backgrounds", tmp_path, seed=seed, **given), "data")
+        .variants["only_fg"]
+        .val.names
+        for seed in range(4)
+    ]
+    assert len({*map(tuple, taken)}) > 1

@@ -168,8 +168,9 @@ def evaluation_view(
         torch.Size([2, 3, 28, 28])
     """
     _check(images, len(mean))
-    view = normalize(evaluation_crop(images, size) / 255, *_statistics(mean, std).to(images.device))
-    return view_filter(view) if view_filter else view
+    with torch.autocast(images.device.type, enabled=False):
+        view = normalize(evaluation_crop(images, size) / 255, *_statistics(mean, std).to(images.device))
+        return view_filter(view) if view_filter else view
 
 
 def evaluation_crop(images: Pixels, size: int) -> UInt8[Tensor, "b c s s"]:

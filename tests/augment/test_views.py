@@ -1,6 +1,7 @@
 import jaxtyping
 import pytest
 import torch
+from torch.nn.functional import conv2d
 
 from amask_solo.augment.views import Views, evaluation_view
 from tests.augment.inputs import ALL, PLAIN, STRONG, noise, seeded
@@ -62,6 +63,19 @@ def test_autocast_around_the_call_does_not_coarsen_the_views(make_node):
     (expected,) = views(images, generator=seeded())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         (view,) = views(images, generator=seeded())
+    assert torch.equal(view, expected)
+
+
+@pytest.mark.parametrize("size", [20, 16])
+def test_autocast_around_the_call_does_not_coarsen_the_view_of_the_evaluation(size):
+    def blurred(views):
+        return conv2d(views, torch.full((3, 1, 3, 3), 1 / 9), groups=3)
+
+    images = noise(4, 20)
+    expected = evaluation_view(images, size=size, view_filter=blurred, **PLAIN)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        view = evaluation_view(images, size=size, view_filter=blurred, **PLAIN)
+    assert view.dtype == torch.float32
     assert torch.equal(view, expected)
 
 

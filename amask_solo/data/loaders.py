@@ -116,7 +116,8 @@ def make_loader(
         num_workers: Processes that read images which are not on the device.
         persistent_workers: Whether they live from one epoch to the next.
         rank: This process.
-        world_size: All processes; they see different images and equally many batches.
+        world_size: All processes; they see different images and equally many batches. Without ``drop_last``, up to
+            ``world_size - 1`` images are seen twice for this, and count twice in validation.
 
     Raises:
         UserError: If there is not even one full batch for each process and ``drop_last`` is set.

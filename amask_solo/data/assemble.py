@@ -31,8 +31,8 @@ def assemble(
         name: What the set is called in summaries.
         image_size: Height and width of the views.
         tune_fraction: Above 0, validate on this share of each class of the training images, the same for every run, and
-            train on the others: for choosing settings, while nobody looks at the validation images; see
-            :func:`~amask_solo.data.hold_out.hold_out`.
+            train on the others: for choosing settings, while nobody looks at the validation images. If any image has a
+            label, those without one are trained on; see :func:`~amask_solo.data.hold_out.hold_out`.
         seed: Of that split: the data's, not the run's.
         mean: Channel means, or ``auto`` to measure those of the images that are trained on.
         std: Channel standard deviations, or ``auto`` to measure them.

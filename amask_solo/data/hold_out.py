@@ -30,8 +30,10 @@ def hold_out(labels: Labels, fraction: float, *, seed: int, files: Sequence[Path
         ValueError: If ``fraction`` is outside [0, 1).
 
     Example:
-        >>> hold_out(torch.tensor([0, 0, 0, 0, -1, -1]), 0.25, seed=0)
-        (tensor([0, 1, 2, 4, 5]), tensor([3]))
+        >>> labels = torch.tensor([0] * 4 + [-1] * 4)
+        >>> rest, held_out = hold_out(labels, 0.25, seed=0)
+        >>> labels[rest].tolist(), labels[held_out].tolist()
+        ([0, 0, 0, -1, -1, -1, -1], [0])
     """
     labeled = labeled_places(labels)
     places = [*_places(files)] if files and fraction else range(len(labels))

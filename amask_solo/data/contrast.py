@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from amask_solo.data.base import ImageSet
+from amask_solo.data.opening import ignored_warnings, opened
 from amask_solo.data.reading import Reading
-from amask_solo.data.values import ignored_warnings, opened, read_values
+from amask_solo.data.values import read_values
 from amask_solo.errors import UserError
 
 LOOKED_AT = 32

@@ -14,16 +14,9 @@ from PIL import Image, ImageOps
 from rich.progress import track
 from torch import Tensor
 
+from amask_solo.data.opening import UnsupportedImageError, ignored_warnings, opened
 from amask_solo.data.reading import USUAL, Pixels8, Reading
-from amask_solo.data.values import (
-    UnsupportedImageError,
-    ignored_warnings,
-    is_inverted,
-    is_plain,
-    opened,
-    read_values,
-    to_rgb,
-)
+from amask_solo.data.values import is_inverted, is_plain, read_values, to_rgb
 from amask_solo.errors import UserError
 
 _PROGRESS_FROM = 5000  # files; fewer are read before a progress bar would help

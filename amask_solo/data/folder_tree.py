@@ -12,7 +12,7 @@ import torch
 
 from amask_solo.data.base import UNLABELED
 from amask_solo.data.file_images import Files
-from amask_solo.data.values import image_suffixes
+from amask_solo.data.opening import image_suffixes
 from amask_solo.errors import UserError
 from amask_solo.files import check_image_folder
 

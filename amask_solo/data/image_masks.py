@@ -12,10 +12,11 @@ from amask_solo.data.file_images import Files
 from amask_solo.data.folder_tree import scan_folder
 from amask_solo.data.hold_out import hold_out
 from amask_solo.data.mask_files import MaskValues, read_masks
+from amask_solo.data.opening import ignored_warnings
 from amask_solo.data.reading import Ranges, make_reading
 from amask_solo.data.sizes import check_image_size, resolve_image_size
 from amask_solo.data.subsets import balanced_subset
-from amask_solo.data.values import ignored_warnings, shown_size
+from amask_solo.data.values import shown_size
 from amask_solo.errors import UserError
 from amask_solo.files import expanded
 

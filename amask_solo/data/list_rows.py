@@ -7,7 +7,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-from amask_solo.data.values import image_suffixes
+from amask_solo.data.opening import image_suffixes
 from amask_solo.errors import UserError, nearest
 from amask_solo.files import read_text
 

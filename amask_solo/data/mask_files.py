@@ -12,8 +12,9 @@ from PIL import Image, ImageOps
 
 from amask_solo.data.base import VOID, ObjectMasks, Segments
 from amask_solo.data.decode import map_files
+from amask_solo.data.opening import UnsupportedImageError, opened
 from amask_solo.data.reading import USUAL
-from amask_solo.data.values import UnsupportedImageError, is_inverted, is_plain, opened, read_values, to_rgb
+from amask_solo.data.values import is_inverted, is_plain, read_values, to_rgb
 from amask_solo.errors import UserError
 
 MaskValues = Literal["auto", "index", "brightness"]

@@ -9,16 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from amask_solo.data.values import (
-    UnsupportedImageError,
-    Values,
-    has_pages,
-    ignored_warnings,
-    is_gray,
-    is_plain,
-    opened,
-    read_values,
-)
+from amask_solo.data.opening import UnsupportedImageError, ignored_warnings, opened
+from amask_solo.data.values import Values, has_pages, is_gray, is_plain, read_values
 from amask_solo.errors import UserError
 
 Range = tuple[float, float]

@@ -5,7 +5,8 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from amask_solo.data.values import ignored_warnings, shown_size
+from amask_solo.data.opening import ignored_warnings
+from amask_solo.data.values import shown_size
 from amask_solo.errors import UserError
 
 AUTO_AT_MOST = 224

@@ -1,116 +1,24 @@
 """The values of image files, of any depth and any number of bands."""
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from amask_solo.data.depth import has_deep_color, is_cut
-from amask_solo.errors import UserError
+from amask_solo.data.depth import has_deep_color
+from amask_solo.data.opening import OTHER_COLORS, UnsupportedImageError, opened, other_colors
 
 Values = Shaped[np.ndarray, "_ _ _"]
 """What a file holds, upright, in its own type of number: height, width and bands."""
 
-_NO_PICTURES = frozenset(
-    (".bufr", ".emf", ".eps", ".grib", ".h5", ".hdf", ".iim", ".mpeg", ".mpg", ".ps", ".wmf")
-)  # endings that Pillow recognises, but whose content it leaves to other programs
-
-TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 BITS, PHOTOMETRIC, ORIENTATION, SAMPLES, EXTRA_SAMPLES, SAMPLE_FORMAT = 258, 262, 274, 277, 338, 339  # tags of TIFF
 WHITE_IS_ZERO, SEPARATED = 0, 5  # photometric interpretations; the second is CMYK
-OTHER_COLORS = {3: "indexes of a palette", SEPARATED: "CMYK colors", 6: "YCbCr colors", 32803: "raw colors"}
-OTHER_COLORS |= dict.fromkeys((8, 9, 10), "LAB colors")
-"""Further ones, of which the values are neither gray nor RGB."""
 UNSIGNED = 1
 ALPHA = (1, 2)
 TRANSPOSED = range(5, 9)
 """Values of the orientation tag that exchange width and height."""
-
-
-class UnsupportedImageError(UserError):
-    """A file that is sound, but cannot be used as it is: an option or a library is missing. Never skipped."""
-
-
-def image_suffixes() -> frozenset[str]:
-    """Return the endings, in lower case, of all files that Pillow can read."""
-    Image.init()
-    known = Image.registered_extensions().items()
-    return frozenset(suffix.lower() for suffix, kind in known if kind in Image.OPEN) - _NO_PICTURES
-
-
-@contextmanager
-def ignored_warnings() -> Iterator[None]:
-    """Pass over warnings about broken metadata, since the pixels decide, and about TIFFs that tifffile reads instead.
-
-    Do not enter it inside a thread: Python keeps one list of filters for all threads, and two that overlap leave it
-    changed for good.
-    """
-    log = logging.getLogger("PIL.TiffImagePlugin")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Image.Image | None]:
-    """Yield a file as Pillow opens it, or ``None`` for a TIFF that Pillow does not know; close it afterwards.
-
-    Raises:
-        UnsupportedImageError: If the file is sound, but of a kind that cannot be read here.
-        UserError: If the file cannot be read to its end.
-    """
-    try:
-        try:
-            image = Image.open(path)
-        except UnidentifiedImageError:
-            with path.open("rb") as file:
-                if file.read(4) not in TIFF_MAGIC:
-                    raise
-            yield None
-        else:
-            with image:
-                _refuse_unread(path, image)
-                if image.format == "TIFF":
-                    # By its name, Pillow maps a file into memory, and scrambles gray pictures that lie on their side.
-                    image.filename = ""
-                yield image
-    except UserError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise UnsupportedImageError(
-            f"'{path}' has too many pixels to be read ({error}); shrink it or cut it into tiles."
-        ) from error
-    except Exception as error:  # The decoders raise anything from OSError to struct.error.
-        raise UserError(
-            f"Cannot read the image '{path}' ({error}); repair or remove it. "
-            "data=image_folder can leave it out: data.on_error=skip."
-        ) from error
-
-
-def _refuse_unread(path: Path, image: Image.Image) -> None:
-    """Refuse what Pillow opens, but would give in other colors or with fewer bits than it has."""
-    if image.mode == "LAB":
-        raise _other_colors(path, OTHER_COLORS[8])
-    if is_cut(path, image):
-        raise UnsupportedImageError(
-            f"'{path}' holds colors of more than 8 bits, which are not read whole from {image.format}; convert it to "
-            "PNG or TIFF."
-        )
-
-
-def _other_colors(path: Path, kind: str) -> UnsupportedImageError:
-    return UnsupportedImageError(f"'{path}' holds {kind}, which are not read at this depth; convert them to RGB.")
 
 
 def is_plain(image: Image.Image | None) -> bool:
@@ -212,7 +120,7 @@ def _read_tiff(path: Path, *, alpha: bool) -> np.ndarray:
     with _tifffile(path).TiffFile(path) as file:
         series, page = file.series[0], file.pages[0]
         if page.photometric in OTHER_COLORS:
-            raise _other_colors(path, OTHER_COLORS[page.photometric])
+            raise other_colors(path, OTHER_COLORS[page.photometric])
         try:
             values, axes = (series.asarray(), series.axes) if page.samplesperpixel == 1 else (page.asarray(), page.axes)
         except ValueError as error:

@@ -15,7 +15,7 @@ from amask_solo.cli.main import launch, session
 from amask_solo.cli.next_steps import shell
 from amask_solo.cli.overrides import checked, searched
 from amask_solo.comparison.carry_out import check_evaluable, evaluate, pretrain
-from amask_solo.comparison.plan import Run, as_arguments, progress
+from amask_solo.comparison.plan import Run, as_arguments, not_shown, progress
 from amask_solo.comparison.split import note_split
 from amask_solo.errors import UserError
 from amask_solo.files import expanded, make_folder
@@ -95,6 +95,8 @@ def _report(
         arms={arm: as_arguments(cfg.definitions.get(arm, {})) for arm in cfg.arms},
         protocols=protocols,
         unfinished=unfinished,
+        not_shown=not_shown(plan, expanded(cfg.folder)),
+        budget=cfg.budget,
     )
     console = Console(markup=False, highlight=False, soft_wrap=True)
     for metric, rows in tables.items():

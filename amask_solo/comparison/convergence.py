@@ -53,13 +53,22 @@ def convergence(records: Sequence[Record]) -> list[Convergence]:
 
     Runs whose accuracy was measured at the end only, or never, are left out: ``online_knn`` is the key.
     """
+    seen = [r for r in records if r.curve and r.curve[0][0] <= LATEST * r.curve[-1][0]]
+    return [row for base in sorted({r.base for r in seen}) for row in _of_base([r for r in seen if r.base == base])]
+
+
+def _of_base(records: Sequence[Record]) -> list[Convergence]:
+    groups = grouped(records)
+    # Places are those on the same seeds; where the arms share none, there are none.
+    common = set.intersection(*({run.seed for run in runs} for runs in groups.values()))
     rows = []
-    seen = (r for r in records if r.curve and r.curve[0][0] <= LATEST * r.curve[-1][0])
-    for (base, arm), runs in grouped(seen).items():
-        halves, ends = zip(*(_half_and_end(run.curve) for run in runs), strict=True)
+    for (base, arm), runs in groups.items():
+        points = [_half_and_end(run.curve) for run in runs if run.seed in common or not common]
+        halves, ends = zip(*points, strict=True)
         half, end = (fmean(value for _, value in part) for part in (halves, ends))
         rows.append(Convergence(base, arm, (halves[0][0], ends[0][0]), half, end))
-    return [replace(row, overtook=tuple(other.arm for other in rows if _changed(row, other))) for row in rows]
+    others = rows if common else []
+    return [replace(row, overtook=tuple(other.arm for other in others if _changed(row, other))) for row in rows]
 
 
 def _half_and_end(curve: Curve) -> tuple[tuple[int, float], tuple[int, float]]:
@@ -69,27 +78,31 @@ def _half_and_end(curve: Curve) -> tuple[tuple[int, float], tuple[int, float]]:
 
 def _changed(row: Convergence, other: Convergence) -> bool:
     half, end = row.half - other.half, row.end - other.end
-    return row.base == other.base and half * end < 0 and max(abs(half), abs(end)) > APART
+    return half * end < 0 and max(abs(half), abs(end)) > APART
 
 
 def differences_over_epochs(records: Sequence[Record]) -> dict[str, dict[str, list[Curve]]]:
-    """Return the difference to stock at each epoch that both measured: base -> arm -> one curve for each seed."""
+    """Return the difference to stock at each epoch that both measured: base -> arm -> one curve for each seed.
+
+    Runs of another length than stock's are left out: at the same epoch, their schedules are at another point.
+    """
     stock = {(r.base, r.seed): dict(r.curve) for r in records if r.arm == STOCK}
     found: dict[str, dict[str, list[Curve]]] = {}
     for (base, arm), runs in grouped(record for record in records if record.arm != STOCK).items():
         for run in runs:
             reference = stock.get((base, run.seed), {})
-            if curve := [(epoch, value - reference[epoch]) for epoch, value in run.curve if epoch in reference]:
+            curve = [(epoch, value - reference[epoch]) for epoch, value in run.curve if epoch in reference]
+            if curve and run.curve[-1][0] == max(reference):
                 found.setdefault(base, {}).setdefault(arm, []).append(curve)
     return found
 
 
-def unfinished(rows: Sequence[Convergence]) -> str:
-    """Say which networks were not finished; nothing if all were, or nobody knows."""
+def unfinished(rows: Sequence[Convergence], records: Sequence[Record]) -> str:
+    """Say which networks of the runs were not finished; nothing if all were, or nobody knows."""
     left = [f"`{row.arm}` ({row.base})" for row in rows if not row.converged]
     if not left:
         return ""
-    names = "all of them" if len(left) == len(rows) > 1 else ", ".join(left)
+    names = "all of them" if len(left) == len(grouped(records)) > 1 else ", ".join(left)
     return (
         f"**Not finished: {names}.** Short runs charge for hiding and do not show what it buys: "
         "train longer before you conclude anything."

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -126,15 +127,25 @@ def _check(arms: Sequence[str], definitions: Mapping[str, Any], settings: Sequen
     if STOCK not in arms or len(arms) < 2:
         raise UserError(f"Expected arms to be '{STOCK}' and others to compare with it, but got {list(arms)}.")
     for text in settings:
-        if _key(text) in OWN:
+        if key_of(text) in OWN:
             raise UserError(f"'{text}' is made by amask-compare for each run; use base, arms, seed and folder.")
 
 
 def _arm(base: str, arm: str, settings: Sequence[str], definitions: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if arm == STOCK:
-        return [f"method={base}", *(text for text in settings if re.split("[.@]", _key(text))[0] not in GAME)]
+        return [f"method={base}", *(text for text in settings if not of_masks(text))]
     # What defines the arm comes last, so that no setting of all runs can change it.
     return [f"method={PREFIX}{base}", *settings, *as_arguments(definitions[arm])]
+
+
+def of_masks(text: str) -> bool:
+    """Return whether a setting, an argument of a command, is one of the masks.
+
+    Example:
+        >>> of_masks("adversary.share=0.5"), of_masks("++masker=sequential"), of_masks("max_epochs=20")
+        (True, True, False)
+    """
+    return re.split("[.@]", key_of(text))[0] in GAME
 
 
 def as_arguments(settings: Mapping[str, Any]) -> list[str]:
@@ -158,8 +169,21 @@ def _literal(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _key(text: str) -> str:
+def key_of(text: str) -> str:
+    """Return the key of an argument of a command."""
     return text.lstrip("+~").partition("=")[0]
+
+
+def not_shown(plan: Sequence[Run], folder: Path) -> list[str]:
+    """Return the names of the finished runs in the folder of a comparison that are not in its plan."""
+    names = {run.name for run in plan}
+    found = []
+    for place in sorted((folder / "runs").glob("*")):
+        # A broken file of another run is no matter of this plan.
+        with suppress(UserError):
+            if place.name not in names and Run("", "", 0, place, ()).trained:
+                found.append(place.name)
+    return found
 
 
 def progress(plan: Sequence[Run], protocols: Mapping[str, Any]) -> str:

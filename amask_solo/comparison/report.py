@@ -1,6 +1,5 @@
 """The report of a comparison: ``report.md``, ``.html``, ``.csv`` and ``.tex``, plots and mask panels."""
 
-import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,19 +25,17 @@ from amask_solo.comparison.pictures import (
     draw_training_curves,
     mask_panels,
 )
-from amask_solo.comparison.plan import STOCK
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.scores import metric_name, scale
+from amask_solo.comparison.settings import settings_parts, values
 from amask_solo.comparison.split import CONFIRM, MEANING, TITLES, scored_kind
-from amask_solo.comparison.statistics import CONFIDENCE, Row, arm_order, compare, in_order
+from amask_solo.comparison.statistics import CONFIDENCE, Row, compare, in_order
 from amask_solo.comparison.tables import (
     Table,
     csv_text,
     difference_table,
-    facts_table,
     mask_table,
     mean_table,
-    values,
 )
 from amask_solo.comparison.wording import (
     answer,
@@ -53,6 +50,9 @@ METRICS: tuple[str, ...] = ("linear/acc1", "linear/acc1_small", "linear/acc1_unm
 METRICS += ("robustness/acc1_curve", "robustness/acc1_outlines")
 METRICS += ("attack/acc1_attack", "attack/acc1_worst", "greedy/acc1_greedy_curve", "transfer/mean_linear_acc1")
 """What is compared where the protocols have been run."""
+
+MOST = 10
+"""So many runs that are not shown are named."""
 
 ACCURACY_NOTE = f"""\
 Percent, and differences in points, where nothing else is said; mean ± standard deviation over seeds. A difference is
@@ -75,9 +75,13 @@ One point a run, and the mean of each arm's runs with error bars of a standard d
 of the machine and its pauses are in it."""
 
 CONVERGENCE_NOTE = f"""\
-Online kNN accuracy, mean over seeds. An arm has converged if it moved by less than {CLOSE:.0f} points in the second
-half of training, and changed places with no arm that it differs from by more than {APART:.0f}. The picture has the
-paired difference to stock, mean over seeds in the band from the lowest to the highest."""
+Online kNN accuracy, mean over the seeds that all arms of a base have, if there are any. An arm has converged if it
+moved by less than {CLOSE:.0f} points in the second half of training, and changed places with no arm that it differs
+from by more than {APART:.0f}."""
+
+DIFFERENCE_NOTE = """\
+The picture has the paired difference to stock, mean over seeds in the band from the lowest to the highest; of runs with
+as many epochs, since the schedules of others are at another point."""
 
 
 def write_report(
@@ -92,6 +96,8 @@ def write_report(
     arms: Mapping[str, Sequence[str]] | None = None,
     protocols: Mapping[str, Any] | None = None,
     unfinished: Mapping[str, str] | None = None,
+    not_shown: Sequence[str] = (),
+    budget: str = "epochs",
 ) -> Path:
     """Write the report into the folder of a comparison, over an earlier one.
 
@@ -106,6 +112,8 @@ def write_report(
         arms: What defines each arm, as arguments of ``amask-pretrain``.
         protocols: The settings of each protocol.
         unfinished: Runs that are missing or failed, with the reason.
+        not_shown: Finished runs of the same folder that were not asked for.
+        budget: What is equal for all arms, ``epochs`` or ``time``.
 
     Returns:
         ``report.md``.
@@ -120,16 +128,17 @@ def write_report(
     parts = [
         f"# {TITLES[split]}",
         _warning(len(left), len(records)),
+        _left_out(not_shown),
         *_answer(tables, records),
         trained_unlike(records),
         hidden_parts(records),
-        unfinished_networks(moved),
+        unfinished_networks(moved, records),
         _scored_on(records, split),
         *_results(shown, tables),
         *_picture_sections(records, tables, folder),
         *_convergence(shown, records, folder),
         panels,
-        *_settings(records, settings, arms or {}, protocols or {}),
+        _section("Settings", *settings_parts(records, settings, arms or {}, protocols or {}, budget)),
         _section("Reproduce", f"```bash\n{command}\n```", f"Commit: {commit or 'not known'}."),
         *([_section("Missing runs", "\n".join(left))] if left else []),
     ]
@@ -182,6 +191,12 @@ def _scored_on(records: Sequence[Record], split: str) -> str:
 def _warning(left: int, finished: int) -> str:
     said = f"**Unfinished: {left} of {left + finished} runs are missing here.** The last section names them."
     return said if left else ""
+
+
+def _left_out(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:MOST]) + (f" and {len(names) - MOST} more" if names[MOST:] else "")
+    said = f"**Finished runs not shown here: {shown}.** The intervals hold if they were left out before they were seen."
+    return said if names else ""
 
 
 def _answer(tables: Mapping[str, Sequence[Row]], records: Sequence[Record]) -> Iterator[str]:
@@ -242,7 +257,7 @@ def _convergence(shown: Mapping[str, Sequence[Table]], records: Sequence[Record]
     for table in shown.get("Convergence", ()):
         name = draw_differences(records, folder)
         picture = f"![Difference to stock by epoch]({name})" if name else ""
-        yield _section("Convergence", table.markdown(), CONVERGENCE_NOTE, picture)
+        yield _section("Convergence", table.markdown(), CONVERGENCE_NOTE, picture, DIFFERENCE_NOTE if name else "")
 
 
 def _panels(drawn: Mapping[str, tuple[str, Sequence[Path]]], folder: Path) -> str:
@@ -253,21 +268,3 @@ def _panels(drawn: Mapping[str, tuple[str, Sequence[Path]]], folder: Path) -> st
         shutil.copyfile(pictures[-1], folder / name)
         shown.append(f'`{arm}` ({run})\n\n<img src="{name}" width="480" alt="Masks">')
     return _section("Mask panels", "After the last epoch, on the same images.", *shown) if shown else ""
-
-
-def _settings(
-    records: Sequence[Record], settings: Sequence[str], arms: Mapping[str, Sequence[str]], protocols: Mapping[str, Any]
-) -> Iterator[str]:
-    shared = f"`{' '.join(settings)}`" if settings else "the defaults of `amask-pretrain`"
-    parts = [f"All runs share {shared}."]
-    if arms:
-        parts.append("\n".join(f"- `{arm}`: {_definition(arm, arms[arm])}" for arm in sorted(arms, key=arm_order)))
-    if protocols:
-        parts.append("\n".join(f"- protocol `{name}`: `{json.dumps(made)}`" for name, made in protocols.items()))
-    yield _section("Settings", *parts, facts_table(records).markdown() if records else "")
-
-
-def _definition(arm: str, overrides: Sequence[str]) -> str:
-    if arm == STOCK:
-        return "the host's method as it is"
-    return f"`{' '.join(overrides)}`" if overrides else "the masked method with its defaults"

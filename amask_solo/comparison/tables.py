@@ -1,8 +1,8 @@
-"""Tables of the report: accuracy, masks, what the runs share; in Markdown, LaTeX and for the terminal."""
+"""Tables of the report: accuracy and masks, and one of all numbers; in Markdown, LaTeX and for the terminal."""
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from numbers import Real
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -14,10 +14,6 @@ from amask_solo.comparison.scores import PERCENT, Scale
 from amask_solo.comparison.statistics import Difference, Row, grouped
 from amask_solo.comparison.wording import digits, interval, number
 from amask_solo.configuration import flat
-
-FACTS: tuple[str, ...] = ("data", "train_images", "val_images", "image_size", "backbone", "batch_size")
-FACTS += ("epochs", "steps", "host", "processes", "precision", "device")
-"""Keys of ``summary.json`` that say under which conditions the runs were made."""
 
 MADE_WITH = ("host", "precision", "device", "versions/")
 """Entries of ``summary.json`` that are no numbers, but tell which runs were made alike."""
@@ -123,23 +119,6 @@ def mask_table(records: Sequence[Record]) -> Table:
 def _game(record: Record) -> dict[str, float | None]:
     metrics = record.summary.get("metrics", {})
     return record.summary["masks"] | {name: metrics.get(f"adversary/{name}") for name in STRENGTH}
-
-
-def facts_table(records: Sequence[Record]) -> Table:
-    """Return what the runs were made of and on; several values where they differ."""
-    rows = [[name.replace("_", " "), values(records, name)] for name in FACTS]
-    packages = dict.fromkeys(name for record in records for name in record.summary["versions"])
-    rows += [[name, _in_common(record.summary["versions"].get(name) for record in records)] for name in packages]
-    return Table(["", ""], [row for row in rows if row[1]])
-
-
-def values(records: Sequence[Record], name: str) -> str:
-    """Return what the summaries of the runs have in common under a name, or all that they have where they differ."""
-    return _in_common(record.summary.get(name) for record in records)
-
-
-def _in_common(found: Iterable[Any]) -> str:
-    return ", ".join(str(value) for value in dict.fromkeys(found) if value is not None)
 
 
 def csv_text(records: Sequence[Record]) -> str:

@@ -52,13 +52,14 @@ def test_bases_do_not_change_places_with_one_another(record):
 def test_what_was_measured_at_the_end_only_says_nothing(record, curve):
     assert convergence([replace(record, curve=curve)]) == []
     assert len(convergence([replace(record, curve=[(12, 50.0), *curve, (20, 50.0)])])) == 1
-    assert unfinished([]) == ""
+    assert unfinished([], []) == ""
 
 
 def test_the_words_name_who_was_not_finished_and_the_table_has_everyone(record):
-    rows = convergence(arms(record, stock=[(40, 41)], random=[(40, 45)]))
-    assert "`random` (byol)" in unfinished(rows)
-    assert "stock" not in unfinished(rows).partition(".")[0]
+    records = arms(record, stock=[(40, 41)], random=[(40, 45)])
+    rows = convergence(records)
+    assert "`random` (byol)" in unfinished(rows, records)
+    assert "stock" not in unfinished(rows, records).partition(".")[0]
     table = convergence_table(rows).markdown()
     assert "| byol | stock | 40.0 (epoch 10) | 41.0 (epoch 20) | +1.0 | - | yes |" in table
     assert "| no |" in table
@@ -70,3 +71,27 @@ def test_the_difference_to_stock_is_paired_by_seed_and_epoch(record):
         "byol": {"random": [[(5, 0.0), (10, 2), (20, -1)], [(5, 0.0), (10, 1), (20, 4)]]}
     }
     assert differences_over_epochs(records[2:]) == {}
+
+
+def test_places_are_those_on_the_seeds_that_all_arms_have(record):
+    # With its second seed, which is a bad one, stock would have been below at half, and above at the end.
+    curves = {"stock": [(40, 40), (30, 45)], "random": [(38, 38)]}
+    rows = convergence(arms(record, **curves))
+    assert [(row.half, row.end, row.overtook) for row in rows] == [(40, 40, ()), (38, 38, ())]
+    alone = [replace(r, seed=9) if r.arm == "random" else r for r in arms(record, **curves)]
+    assert [(row.half, row.overtook) for row in convergence(alone)] == [(35, ()), (38, ())]
+
+
+def test_all_are_said_to_be_unfinished_only_if_all_were_followed(record):
+    records = arms(record, stock=[(40, 45)], random=[(40, 45)])
+    assert "**Not finished: all of them.**" in unfinished(convergence(records), records)
+    more = [*records, replace(record, arm="adios", curve=[])]
+    assert "**Not finished: `stock` (byol), `random` (byol).**" in unfinished(convergence(more), more)
+
+
+def test_runs_of_another_length_have_no_difference_by_epoch(record):
+    shorter = [
+        replace(r, curve=[(5, 50.0), (10, 60.0)]) if r.arm == "random" else r
+        for r in arms(record, stock=[(40, 41)], random=[(42, 40)], adios=[(42, 43)])
+    ]
+    assert differences_over_epochs(shorter) == {"byol": {"adios": [[(5, 0.0), (10, 2), (20, 2)]]}}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amask_solo.comparison.plan import Run, make_plan
+from amask_solo.comparison.plan import Run, make_plan, not_shown
 from amask_solo.errors import UserError
 
 DEFINITIONS = {"random": {"masker": "random_block"}, "sequential": {"masker": "sequential"}}
@@ -93,3 +93,17 @@ def test_a_broken_file_is_named(tmp_path):
     (tmp_path / "summary.json").write_text("{")
     with pytest.raises(UserError, match=r"summary\.json"):
         _ = Run("byol", "stock", 0, tmp_path, ()).trained
+
+
+def test_finished_runs_of_the_folder_that_are_not_of_the_plan_are_known(tmp_path):
+    runs = [replace(run, folder=tmp_path / "runs" / run.name) for run in plan(seeds=[0])]
+    for name, text in {
+        runs[0].name: '{"status": "finished"}',
+        "byol_other_seed0": '{"status": "finished"}',
+        "byol_begun_seed0": '{"status": "interrupted"}',
+        "byol_broken_seed0": "{",
+    }.items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "summary.json").write_text(text)
+    assert not_shown(runs, tmp_path) == ["byol_other_seed0"]
+    assert not_shown(runs, tmp_path / "new") == []

@@ -114,8 +114,8 @@ def test_scores_that_are_no_percentages_have_no_points_and_three_digits_and_say_
 
 
 def test_a_difference_has_the_digits_of_its_intervals():
-    row = Row("byol", "x", 3, 50.0, 0.1, {"stock": Difference(0.04, (0.012, 0.068), 3, corrected=(-0.1, 0.2))})
-    assert difference_table([row]).rows[0][3:6] == ["+0.04", "[0.01, 0.07]", "[-0.10, 0.20]"]
+    row = Row("byol", "x", 3, 50.0, 0.1, {"stock": Difference(0.03, (0.02, 0.04), 3, corrected=(-0.1, 0.2))})
+    assert difference_table([row]).rows[0][3:6] == ["+0.03", "[0.02, 0.04]", "[-0.10, 0.20]"]
 
 
 def test_the_words_hold_for_as_many_differences_as_a_table_shows(report):
@@ -223,6 +223,29 @@ def test_settings_arms_and_conditions_are_stated(report):
     for line in ("| device | cpu (x86_64, 1 threads) |", "| torch | 2.15.0 |", "| epochs | 10 |"):
         assert line in text
     assert "amask-solo" not in text
+
+
+def test_with_equal_time_the_epochs_of_each_arm_are_stated_and_masks_are_settings_of_masked_runs(folder, tmp_path):
+    records = [run for run in read_all(folder) if run.base == "byol" and run.arm in ("stock", "adios")]
+    shorter = [replace(run, summary=run.summary | {"epochs": 6}) if run.arm == "adios" else run for run in records]
+    settings = {"settings": ["data=cifar10", "max_epochs=10", "adversary.share=0.25"]}
+    tables = compared(shorter)
+    text = write_report(shorter, tables, tmp_path, **(ASKED | settings), budget="time").read_text()
+    said = section(text, "Settings")
+    assert "All runs share `data=cifar10`. All masked runs share `adversary.share=0.25`" in said
+    assert "Epochs: byol `stock` 10, byol `adios` 6." in said
+    text = write_report(records, tables, tmp_path, **(ASKED | settings)).read_text()
+    assert "All runs share `data=cifar10 max_epochs=10`. All masked" in text
+    assert "Epochs:" not in text
+
+
+def test_finished_runs_that_are_not_shown_are_named_in_the_first_lines(folder, tmp_path):
+    records = read_all(folder)
+    text = write(records, tmp_path, not_shown=["byol_other_seed0", "byol_other_seed1"])
+    assert text.split("\n\n")[1].startswith("**Finished runs not shown here: `byol_other_seed0`, `byol_other_seed1`.**")
+    many = write(records, tmp_path, not_shown=[f"byol_other_seed{n}" for n in range(14)])
+    assert "`byol_other_seed9` and 4 more.**" in many
+    assert "not shown" not in write(records, tmp_path)
 
 
 def test_conditions_that_differ_are_all_stated(tmp_path):

@@ -5,10 +5,11 @@ from typing import Any
 
 from amask_solo.comparison.records import Record
 from amask_solo.same_images import same_images
+from amask_solo.versions import PACKAGES
 
 CONDITIONS = ("precision", "host", "processes")
-PACKAGES = ("amask-solo", "solo-learn", "torch", "torchvision", "lightning", "kornia", "timm")
-"""What runs that are compared must share: of ``summary.json``, and of the versions there those of what computes."""
+COMPUTE = ("amask-solo", "solo-learn", *PACKAGES)
+"""What runs that are compared must share: of ``summary.json``, and of its versions, where Python's does not count."""
 
 
 def fingerprints(records: Iterable[Record]) -> list[dict[str, Any]]:
@@ -73,7 +74,7 @@ def _conditions(records: Iterable[Record]) -> Iterator[str]:
 
 def _made_with(record: Record) -> dict[str, str]:
     versions = record.summary.get("versions", {})
-    found = {name: record.summary.get(name) for name in CONDITIONS} | {name: versions.get(name) for name in PACKAGES}
+    found = {name: record.summary.get(name) for name in CONDITIONS} | {name: versions.get(name) for name in COMPUTE}
     return {name: str(value) for name, value in found.items() if value is not None}
 
 

@@ -77,6 +77,7 @@ ROOMS = {
         "files",
         "layout",
         "rules",
+        "signatures",
         "configuration",
         "augment",
         "data",

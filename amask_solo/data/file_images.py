@@ -132,11 +132,13 @@ def load_files(
         raise ValueError(f"Expected on_error to be 'raise' or 'skip', but got {on_error!r}.")
     if "val" in parts:
         refuse_shared(parts["train"].files, parts["val"].files, parts["val"].root)
-    kept = {split: choose(part, max_images, on_error=on_error, seed=seed) for split, part in parts.items()}
-    train = kept["train"]
-    if "val" not in kept and class_names:
-        picks = hold_out(train.labels, val_fraction, seed=seed, files=train.files)
-        kept = {split: train.select(part) for split, part in zip(("train", "val"), picks, strict=True)}
+    if on_error == "skip":
+        parts = {split: drop_unreadable(part) for split, part in parts.items()}
+    if "val" not in parts and class_names:
+        picks = hold_out(parts["train"].labels, val_fraction, seed=seed, files=parts["train"].files)
+        parts = {split: parts["train"].select(part) for split, part in zip(("train", "val"), picks, strict=True)}
+    # After the split: what a choice of fewer images holds out is a part of what all of them would hold out.
+    kept = {split: choose(part, max_images, seed=seed) for split, part in parts.items()}
     files = kept["train"].files
     image_size = resolve_image_size(image_size, files)
     size = load_size or _guess_load_size(files, image_size)
@@ -147,20 +149,20 @@ def load_files(
     return assemble(*given, name=name, image_size=image_size, seed=seed, **settings)
 
 
-def choose(part: Files, max_images: int | None, *, on_error: str, seed: int) -> Files:
-    """Return a random subset with equal classes, of the readable files alone if others are to be skipped."""
-    part = _drop_unreadable(part) if on_error == "skip" else part
+def choose(part: Files, max_images: int | None, *, seed: int) -> Files:
+    """Return a random subset with equal classes."""
     return part.select(balanced_subset(part.labels, max_images, seed=seed))
 
 
-def _drop_unreadable(part: Files) -> Files:
+def drop_unreadable(part: Files) -> Files:
+    """Return the files that can be read, with a warning that names the others."""
     good = torch.tensor(list(map_files(readable, part.files, what="Checking images")))
     bad = [str(part.files[place]) for place in (~good).nonzero()[:, 0].tolist()]
     if not good.any():
         raise UserError(f"None of the {len(bad)} images below '{part.root}' can be read; check the files.")
     if bad:
         listed = ", ".join(bad[:10]) + (f" and {len(bad) - 10} more" if len(bad) > 10 else "")
-        warnings.warn(f"Skipped {len(bad)} unreadable of {len(part.files)} images: {listed}.", stacklevel=5)
+        warnings.warn(f"Skipped {len(bad)} unreadable of {len(part.files)} images: {listed}.", stacklevel=4)
     return part.select(good.nonzero()[:, 0])
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from amask_solo.data.assemble import assemble
 from amask_solo.data.base import ArrayImages, ImageData, ObjectMasks
 from amask_solo.data.contrast import warn_if_flat
@@ -55,7 +57,7 @@ def load_image_masks(
         val_fraction: This share is held out, of each class if there are any; 0 holds out nothing.
         labels: ``auto`` takes the sub-folders as classes if there are at least two, and no image may lie beside them;
             ``none`` takes no labels.
-        max_images: The most pairs to keep: a random subset with equal classes.
+        max_images: The most pairs to keep of each split, at least 1: a random subset with equal classes.
         seed: Of the subset and of the splits.
         value_range: As in :func:`~amask_solo.data.file_images.load_files`.
         bands: As there.
@@ -72,7 +74,11 @@ def load_image_masks(
     check_image_size(image_size)
     found, classes = scan_folder(images_path, labels=labels, key="data.images_path")
     masks = _pair(found, scan_folder(masks_path, labels="none", key="data.masks_path")[0])
-    files, all_labels, root = found.select(balanced_subset(found.labels, max_images, seed=seed))
+    parts = hold_out(found.labels, val_fraction, seed=seed, files=found.files)
+    # After the split: what a choice of fewer pairs holds out is a part of what all of them would hold out.
+    kept = [part[balanced_subset(found.labels[part], max_images, seed=seed)] for part in parts]
+    picks = torch.cat(kept).sort().values
+    files, all_labels, root = found.select(picks)
     image_size = resolve_image_size(image_size, files)
     reading = make_reading(files, value_range=value_range, bands=bands, channels=channels)
     images = decode_all(files, size=image_size, reading=reading)
@@ -82,8 +88,7 @@ def load_image_masks(
         _check_masks(partners, files, objects)
     every = ArrayImages(images, all_labels, objects, void, [str(file.relative_to(root)) for file in files])
     warn_if_flat(every, files, reading)
-    parts = hold_out(all_labels, val_fraction, seed=seed, files=files)
-    train, val = (every.select(picks) for picks in parts)
+    train, val = (every.select(torch.searchsorted(picks, part)) for part in kept)
     given = (train, val if len(val) else None, classes, reading)
     name = name or expanded(images_path).resolve().name
     return assemble(*given, name=name, image_size=image_size, seed=seed, **settings)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from amask_solo.data.base import ImageData, Metric
-from amask_solo.data.file_images import Files, FolderImages, choose, load_files
+from amask_solo.data.file_images import Files, FolderImages, choose, drop_unreadable, load_files
 from amask_solo.data.listings import list_split
 from amask_solo.data.subsets import first_of_each
 from amask_solo.errors import UserError
@@ -137,7 +137,9 @@ def add_variants(
     Raises:
         ValueError: If a gap is not between two variants.
     """
-    chosen = {name: choose(files, max_images, on_error=on_error, seed=seed) for name, files in others.items()}
+    if on_error == "skip":
+        others = {name: drop_unreadable(files) for name, files in others.items()}
+    chosen = {name: choose(files, max_images, seed=seed) for name, files in others.items()}
     made = {
         name: replace(data, val=FolderImages(*files, size=data.train.size), **classes) for name, files in chosen.items()
     }

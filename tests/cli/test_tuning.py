@@ -28,3 +28,6 @@ def test_training_and_evaluation_use_the_same_parts_of_the_training_images(tmp_p
     assert said.code == 0, said.err
     (result,) = json.loads((tmp_path / "run" / "evaluation.json").read_text())["results"]
     assert result["images"]["tune_fraction"] == 0.25
+    said = call("evaluate", "ckpt=run", "protocol=[knn]", "data.seed=1", cwd=tmp_path)
+    assert said.code == 2
+    assert "with data.seed=1 instead of 0 it was trained on" in said.err

@@ -1,4 +1,5 @@
 import os
+from functools import partial
 
 import pytest
 import torch
@@ -211,6 +212,17 @@ def test_small_runs_take_a_balanced_subset_of_both_splits(tmp_path):
     data = load_image_folder(train_path=str(train), val_path=str(val), image_size=16, max_images=10)
     assert data.train.labels.bincount().tolist() == [5, 5]
     assert data.val.labels.bincount().tolist() == [7, 3]
+
+
+@pytest.mark.parametrize("count", [1, 7, 16])
+def test_fewer_images_are_held_out_of_those_that_all_images_hold_out(tmp_path, count):
+    root = labeled_tree(tmp_path, classes={"a": 30, "b": 20, "c": 10})
+    load = partial(load_image_folder, train_path=str(root), image_size=16, val_fraction=0.2)
+    every, few = load(), load(max_images=count)
+    assert (len(few.train), len(few.val)) == (count, min(count, 12))
+    for part, whole in ((few.train, every.train), (few.val, every.val)):
+        assert set(part.names) <= set(whole.names)
+    assert load(max_images=count, val_fraction=0.0).val is None
 
 
 def test_unreadable_files_are_skipped_with_one_warning_that_names_them(tmp_path):

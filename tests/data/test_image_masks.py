@@ -118,7 +118,11 @@ def test_the_seed_decides_the_subset_and_the_split(tmp_path):
     first, again, other = (
         load_image_masks(**folders, image_size=24, max_images=10, seed=seed, val_fraction=0.4) for seed in (0, 0, 1)
     )
-    assert (len(first.train), len(first.val)) == (6, 4)
+    assert (len(first.train), len(first.val)) == (10, 6)
+    every = load_image_masks(**folders, image_size=24, val_fraction=0.4)
+    assert set(first.train.names) <= set(every.train.names)
+    assert set(first.val.names) <= set(every.val.names)
+    assert torch.equal(first.train.masks, (first.train.stack() == 255).all(dim=1, keepdim=True))
     assert torch.equal(first.val.stack(), again.val.stack())
     assert not torch.equal(first.val.stack(), other.val.stack())
 

@@ -1,0 +1,68 @@
+"""Refuse to score a backbone on images that it was trained on, since other settings hold out other images."""
+
+import warnings
+from collections.abc import Sequence
+
+from omegaconf import DictConfig
+
+from amask_solo.checkpoints.read import Checkpoint
+from amask_solo.configuration import instantiate
+from amask_solo.data import ImageData, ImageSet
+from amask_solo.data.base import describe_change
+from amask_solo.data.file_images import FolderImages
+from amask_solo.errors import UserError
+from amask_solo.hosts.repairs import STATE
+from amask_solo.signatures import read_declared
+
+DRAWN_BY = ("seed", "labels", "classes", "val_fraction", "tune_fraction", "max_images", "on_error")
+"""The keys of ``data`` that decide, beside the folders, which images of a set are held out."""
+
+
+def check_held_out(data: ImageData, node: DictConfig, run: DictConfig | None, checkpoint: Checkpoint) -> None:
+    """Raise a ``UserError`` if an evaluation would score on images that the run trained on.
+
+    The images that the run trained on are found again by its own settings, if those of the evaluation draw others. Of
+    images from other folders nothing is known, and nothing is asked. A warning says that the run's images have changed,
+    since others are held out then.
+
+    Args:
+        data: The images of the evaluation.
+        node: Their settings.
+        run: The configuration of the training, if there is one.
+        checkpoint: Of the training; newer ones say which images it had.
+    """
+    changed = [] if run is None else _changed(node, run.data)
+    if run is None or data.val is None or (node != run.data and not changed):
+        return
+    own = instantiate(run.data, "data") if changed else data
+    said = checkpoint.get(STATE, {}).get("images", {}).get("fingerprint")
+    if said and (change := describe_change(said, own.fingerprint)):
+        warnings.warn(
+            f"The run's images have changed since it was trained: {change}. If some of them are held out at random, "
+            "others are now, which it may have been trained on; then scores are too high.",
+            stacklevel=2,
+        )
+    trained, scored = _files(own.train), _files(data.val)
+    shared = len({*trained} & {*scored})
+    # Without names, a part of the training images that is held out by other numbers is as good as trained on.
+    if shared or (changed and not trained and node.get("tune_fraction")):
+        keys = ", ".join(f"data.{key}={node.get(key)} instead of {run.data.get(key)}" for key in changed)
+        count = f"{shared} of {len(scored)} images" if shared else "images"
+        raise UserError(
+            f"Expected to score on images that the run was not trained on, but with {keys} it was trained on {count}; "
+            "leave this out, or choose others to score on, as by data.val_path=DIR."
+        )
+
+
+def _changed(node: DictConfig, own: DictConfig) -> list[str]:
+    """Return the keys by which an evaluation draws other images from the run's folders; none if those are others."""
+    folders = read_declared(str(own.get("_target_")), "FOLDERS") or ()
+    here = all(node.get(key) in (None, own.get(key)) for key in folders)
+    if not here or node.get("_target_") != own.get("_target_"):
+        return []
+    return [key for key in (*folders, *DRAWN_BY) if node.get(key) != own.get(key)]
+
+
+def _files(images: ImageSet) -> Sequence[str]:
+    """Return what tells the images of a set from those of another part of it; nothing if they have no names."""
+    return [str(file) for file in images.files] if isinstance(images, FolderImages) else images.names or ()

@@ -1,0 +1,81 @@
+"""An evaluation never scores on images that its run was trained on, whatever it changes of their settings."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from amask_solo.configuration import instantiate
+from amask_solo.errors import UserError
+from amask_solo.hosts.repairs import STATE
+from amask_solo.runs.held_out import check_held_out
+from tests.data.pictures import labeled_tree
+from tests.data.test_image_masks import pairs
+
+
+@pytest.fixture
+def folder(tmp_path):
+    tree = labeled_tree(tmp_path / "set", classes={"a": 50, "b": 50})
+    return {"_target_": "amask_solo.data.load_image_folder", "train_path": str(tree), "image_size": 16, "seed": 0}
+
+
+def check(own: dict, given: dict, checkpoint: dict | None = None) -> None:
+    """Check an evaluation with settings that differ from those of the run."""
+    run, node = OmegaConf.create({"data": own}), OmegaConf.create({**own, **given})
+    check_held_out(instantiate(node, "data"), node, run, checkpoint or {})
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"max_images": 40}, {"val_fraction": 0.05}, {"labels": "none"}, {"image_size": 8, "name": "other"}]
+)
+def test_what_holds_out_no_other_images_is_scored(folder, given):
+    check(folder, given)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"seed": 1}, r"with data\.seed=1 instead of 0 it was trained on \d of 10 images; leave this out"),
+        ({"val_fraction": 0.3}, r"data\.val_fraction=0\.3 instead of None it was trained on 20 of 30"),
+        ({"tune_fraction": 0.2, "max_images": 40}, r"data\.tune_fraction=0\.2 .*, data\.max_images=40 .* 8 of 8"),
+    ],
+)
+def test_images_that_were_trained_on_are_refused_with_the_key(folder, given, words):
+    with pytest.raises(UserError, match=words):
+        check(folder, given)
+
+
+def test_so_are_those_held_out_in_place_of_a_folder_that_is_left_out(folder, tmp_path):
+    val = labeled_tree(tmp_path / "val", classes={"a": 4, "b": 4})
+    own = {**folder, "val_path": str(val)}
+    # Files of the same names in the two folders are others.
+    check(own, {"seed": 1})
+    check(folder, {"val_path": str(val), "seed": 1})
+    with pytest.raises(UserError, match=r"data\.val_path=None instead of .*val it was trained on 10 of 10"):
+        check(own, {"val_path": None})
+
+
+def test_pairs_of_images_and_masks_are_known_by_name(tmp_path):
+    own = {"_target_": "amask_solo.data.load_image_masks", **pairs(tmp_path, [f"{n:02}" for n in range(20)])}
+    own |= {"image_size": 24, "seed": 0}
+    check(own, {"max_images": 10})
+    with pytest.raises(UserError, match=r"data\.seed=1 instead of 0"):
+        check(own, {"seed": 1})
+
+
+def test_images_without_names_are_refused_where_training_images_are_held_out():
+    own = {
+        "_target_": "amask_solo.data.make_two_digits",
+        "num_train": 40,
+        "num_val": 8,
+        "tune_fraction": 0.25,
+        "seed": 0,
+    }
+    check(own, {"tune_fraction": 0.0})
+    with pytest.raises(UserError, match=r"data\.tune_fraction=0\.5 instead of 0\.25 it was trained on images"):
+        check(own, {"tune_fraction": 0.5})
+
+
+def test_images_that_have_changed_since_the_training_are_named(folder):
+    before = instantiate(OmegaConf.create(folder), "data").fingerprint
+    check(folder, {}, {STATE: {"images": {"fingerprint": before}}})
+    with pytest.warns(UserWarning, match=r"have changed since it was trained: 90 -> 100 images\. If some"):
+        check(folder, {}, {STATE: {"images": {"fingerprint": {**before, "images": 90}}}})

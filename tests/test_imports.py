@@ -45,9 +45,9 @@ ROOMS = {
     "augment": {"_types", "errors", "blur"},
     "data": {"_random", "errors", "files", "same_images"},
     "visualization": {"_types", "files"},
-    # The configuration, for data sets by name.
+    # The configuration, for data sets by name; the architectures, for images of another size.
     "evaluation": {"_types", "_random", "errors", "files", "rules", "signatures", "augment", "data", "maskers"}
-    | {"configuration"}
+    | {"configuration", "hosts.architectures"}
     | {"blur", "neighbors", "occlusion", "projections", "localisers", "visualization"},
     # The host, and the game in it.
     "hosts": {"_types", "_modes", "errors", "layout", "neighbors", "schedules"},

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from amask_solo.checkpoints.formats import content, onnx_graph
 from amask_solo.checkpoints.loading import loading_code
-from amask_solo.checkpoints.networks import fit_size, load_backbone
+from amask_solo.checkpoints.networks import load_backbone
 from amask_solo.checkpoints.read import (
     FINGERPRINT,
     Checkpoint,
@@ -20,6 +20,7 @@ from amask_solo.checkpoints.read import (
 )
 from amask_solo.checkpoints.view_filter import recorded_filter
 from amask_solo.errors import UserError
+from amask_solo.evaluation.backbone import fit_size
 from amask_solo.files import write_whole
 from amask_solo.hosts.architectures import (
     State,

@@ -15,7 +15,7 @@ from amask_solo.configuration import check_keys
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
 from amask_solo.game.game import Game
-from amask_solo.hosts.architectures import nearest_arch, rebuild, resample_positions
+from amask_solo.hosts.architectures import nearest_arch, rebuild
 from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.methods import by_name
 from amask_solo.hosts.names import TIMM_NAMES
@@ -64,33 +64,6 @@ def load_teacher(checkpoint: Checkpoint, arch: str | None = None, *, image_size:
     """Return the momentum backbone of a checkpoint, or its backbone if it has none; see :func:`load_backbone`."""
     given = with_teacher(checkpoint) if teacher_state(checkpoint) else checkpoint
     return load_backbone(given, arch, image_size=image_size)[0]
-
-
-def fit_size(backbone: Backbone, image_size: int, channels: int = 3) -> int | None:
-    """Make a backbone take images of a size: the positions of a ViT are resampled, all other backbones are tried.
-
-    Returns:
-        The size that the positions were for, if they were resampled.
-
-    Raises:
-        UserError: If it takes images of another size alone, or fails on images of this size.
-    """
-    before = resample_positions(backbone.model, image_size)
-    own = getattr(getattr(backbone.model, "patch_embed", None), "img_size", None) or (image_size,)
-    if own[0] != image_size:
-        raise UserError(
-            f"The backbone takes images of {own[0]} px alone, but those of the data have {image_size} px; set "
-            f"data.image_size={own[0]}."
-        )
-    try:
-        with torch.no_grad():
-            backbone(torch.zeros(1, channels, image_size, image_size))
-    except (RuntimeError, ValueError, AssertionError) as error:
-        raise UserError(
-            f"The backbone does not take images of {image_size} px ({' '.join(str(error).split())}); set "
-            "data.image_size to the size of the views that it was trained on."
-        ) from error
-    return before
 
 
 def config_of(checkpoint: Path, *, trust: Sequence[str] = ()) -> DictConfig | None:

@@ -3,11 +3,13 @@
 from copy import deepcopy
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from amask_solo._types import Images
 from amask_solo.errors import UserError
+from amask_solo.hosts.architectures import resample_positions
 
 
 class Backbone(nn.Module):
@@ -53,3 +55,33 @@ class Backbone(nn.Module):
             elif isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
                 layer.dilation = layer.padding = (2, 2)
         return copy
+
+
+def fit_size(backbone: Backbone, image_size: int, channels: int = 3, *, key: str = "data.image_size") -> int | None:
+    """Make a backbone take images of a size: the positions of a ViT are resampled, all other backbones are tried.
+
+    The ``key`` is the setting of the size, for the words of the errors.
+
+    Returns:
+        The size that the positions were for, if they were resampled.
+
+    Raises:
+        UserError: If it takes images of another size alone, or fails on images of this size.
+    """
+    before = resample_positions(backbone.model, image_size)
+    own = getattr(getattr(backbone.model, "patch_embed", None), "img_size", None) or (image_size,)
+    if own[0] != image_size:
+        raise UserError(
+            f"The backbone takes images of {own[0]} px alone, but those of the data have {image_size} px; set "
+            f"{key}={own[0]}."
+        )
+    device = next(backbone.parameters()).device
+    try:
+        with torch.no_grad():
+            backbone(torch.zeros(1, channels, image_size, image_size, device=device))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise UserError(
+            f"The backbone does not take images of {image_size} px ({' '.join(str(error).split())}); set "
+            f"{key} to the size of the views that it was trained on."
+        ) from error
+    return before

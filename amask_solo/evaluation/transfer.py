@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from statistics import fmean
 
@@ -12,6 +13,7 @@ from amask_solo.configuration import instantiate_choice
 from amask_solo.data import ImageData, load_image_folder
 from amask_solo.data.reading import describe_range
 from amask_solo.errors import UserError
+from amask_solo.evaluation.backbone import Backbone, fit_size
 from amask_solo.evaluation.disturbances import occluded
 from amask_solo.evaluation.knn import KNN
 from amask_solo.evaluation.linear import Linear
@@ -36,7 +38,7 @@ class Transfer(Protocol):
             of each class is for validation.
         sets: Published data sets, the name of each with the folder that holds it: ``{flowers102: data, dtd: data}``.
             Names are those of ``configs/data``; see :func:`~amask_solo.data.load_published`.
-        image_size: Height and width of the views; by default that of the subject.
+        image_size: Height and width of the views; by default that of the subject. The positions of a ViT are resampled.
         occluded: If given, also score images in which a random rectangle of this area, in (0, 1), is hidden.
 
     Raises:
@@ -74,7 +76,7 @@ class Transfer(Protocol):
         classifier on images with a hidden part.
 
         Raises:
-            UserError: If a folder or set is missing or has no classes.
+            UserError: If a folder or set is missing or has no classes, or the backbone takes no images of this size.
         """
         folders = [check_image_folder(folder, "protocol.transfer.folders").resolve() for folder in self.folders]
         places: list[Path | tuple[str, str]] = [*folders, *self.sets.items()]
@@ -107,7 +109,7 @@ class Transfer(Protocol):
     def subject_on(self, subject: Subject, place: Path | tuple[str, str], *, name: str) -> Subject:
         """Return a subject with the same backbone and other data: of a folder, or of a set and where it is."""
         return Subject(
-            backbone=subject.backbone,
+            backbone=_at_size(subject, self.image_size),
             data=self._load(subject, place, name=name) if isinstance(place, Path) else self._take(subject, *place),
             device=subject.device,
             batch_size=subject.batch_size,
@@ -152,6 +154,15 @@ class Transfer(Protocol):
 
 
 def _weighted(rights: Sequence[Tensor]) -> Tensor:
+def _at_size(subject: Subject, image_size: int | None) -> Backbone:
+    """Return the backbone for images of a size: itself, or a copy if they are of another size than the subject's."""
+    if image_size is None or image_size == subject.data.image_size:
+        return subject.backbone
+    backbone = deepcopy(subject.backbone)
+    fit_size(backbone, image_size, len(subject.data.mean), key="protocol.transfer.image_size")
+    return backbone
+
+
     """Return which images of several sets are right, with weights by which the mean over all is that over sets."""
     total = sum(map(len, rights))
     return torch.cat([right.double() * (total / (len(rights) * len(right))) for right in rights])

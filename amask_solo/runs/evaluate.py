@@ -15,7 +15,6 @@ from amask_solo.checkpoints.adios import load_adios_masker
 from amask_solo.checkpoints.networks import (
     config_of,
     data_settings,
-    fit_size,
     load_backbone,
     load_head,
     load_masker,
@@ -26,7 +25,7 @@ from amask_solo.checkpoints.read import Checkpoint, fingerprint, history, read, 
 from amask_solo.checkpoints.view_filter import recorded_filter, spelled, trusted_filter
 from amask_solo.configuration import instantiate
 from amask_solo.errors import UserError
-from amask_solo.evaluation.backbone import Backbone
+from amask_solo.evaluation.backbone import Backbone, fit_size
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.results import EVALUATION, add_result, pack
 from amask_solo.hosts.architectures import resample_positions

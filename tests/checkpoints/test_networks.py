@@ -13,7 +13,6 @@ from amask_solo.checkpoints.networks import (
     Shown,
     config_of,
     data_settings,
-    fit_size,
     load_backbone,
     load_masker,
     load_teacher,
@@ -21,7 +20,7 @@ from amask_solo.checkpoints.networks import (
 )
 from amask_solo.checkpoints.read import fingerprint, read
 from amask_solo.errors import UserError
-from amask_solo.evaluation.backbone import Backbone
+from amask_solo.evaluation.backbone import Backbone, fit_size
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.method import wrap
 from tests.tiny import tiny_cfg

@@ -2,10 +2,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from PIL import Image
 
 from amask_solo.errors import UserError
+from amask_solo.evaluation.backbone import Backbone
 from amask_solo.evaluation.knn import KNN
 from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.protocol import Subject
@@ -171,3 +173,21 @@ def test_sets_that_are_unknown_or_not_there_are_named(subject, sets, said):
 def test_without_folders_and_sets_both_are_named():
     with pytest.raises(ValueError, match=r"protocol\.transfer\.folders=\[DIR\] or protocol\.transfer\.sets"):
         Transfer()
+
+
+def test_a_vit_sees_images_of_another_size_with_its_positions_resampled(tmp_path, subject):
+    paint(tmp_path / "paints")
+    shape = {"patch_size": 4, "embed_dim": 24, "depth": 1, "num_heads": 3}
+    vit = Backbone(timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=4, **shape)).eval()
+    scores = Transfer([str(tmp_path / "paints")], image_size=12)(replace(subject, backbone=vit))
+    assert scores["paints/linear_acc1"] > 50
+    # The backbone of the others has stayed as it was.
+    assert vit.model.patch_embed.img_size == (4, 4)
+    assert vit.model.pos_embed.shape == (1, 2, 24)
+
+
+def test_a_swin_says_which_size_its_images_must_have(tmp_path, subject):
+    paint(tmp_path / "paints")
+    swin = timm.create_model("swin_tiny_patch4_window7_224", num_classes=0, img_size=56, window_size=7, depths=(1, 1))
+    with pytest.raises(UserError, match=r"takes images of 56 px alone.*set protocol\.transfer\.image_size=56"):
+        Transfer([str(tmp_path / "paints")], image_size=112)(replace(subject, backbone=Backbone(swin).eval()))

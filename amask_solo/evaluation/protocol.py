@@ -2,10 +2,11 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -52,6 +53,7 @@ class Subject:
         written: The files that a protocol has left; pictures among them go into the report of the run.
     """
 
+        taken: Files of other results, which stay as they are: a file of the same name gets a number.
     backbone: Backbone
     data: ImageData
     masker: Masker | None = None
@@ -67,6 +69,7 @@ class Subject:
     written: list[Path] = field(default_factory=list, repr=False)
     _features: dict[Split, Features] = field(default_factory=dict, repr=False)
 
+    taken: Collection[Path] = field(default=(), repr=False)
     @cached_property
     def head(self) -> nn.Module | None:
         """The projection head: features to the embedding that the run's loss compares. Built when it is asked for."""
@@ -81,7 +84,9 @@ class Subject:
         """
         if self.folder is None:
             raise UserError("This protocol writes files, but there is no folder for them: Subject(folder=...).")
-        self.written.append(self.folder / re.sub(r"[^\w.-]", "_", name))
+        path = self.folder / re.sub(r"[^\w.-]", "_", name)
+        numbered = (path.with_stem(f"{path.stem}_{number}") for number in count(2))
+        self.written.append(next(place for place in chain([path], numbered) if place not in self.taken))
         return self.written[-1]
 
     def images(self, split: Split) -> ImageSet:

@@ -52,9 +52,14 @@ def merged(record: Mapping[str, Any], facts: Mapping[str, Any], result: Mapping[
         >>> len(merged(old, {"state": "b"}, {"protocol": "knn", "data": "cars"})["results"])
         1
     """
+    return {**facts, "results": [*beside(record, facts, result), _plain(result)]}
+
+
+def beside(record: Mapping[str, Any], facts: Mapping[str, Any], result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the results of a record that stay beside another one, of which no more than :data:`SAME` need be known."""
     known = record.get("results", []) if record.get(STATE) == facts[STATE] else []
-    others = [other for other in known if any(other.get(key) != result.get(key) for key in SAME)]
-    return {**facts, "results": [*others, _plain(result)]}
+    new = _plain({key: result.get(key) for key in SAME})
+    return [other for other in known if any(other.get(key) != new[key] for key in SAME)]
 
 
 def add_result(path: Path, facts: Mapping[str, Any], result: Mapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ from amask_solo.configuration import instantiate
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone, fit_size
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.results import EVALUATION, add_result, pack
+from amask_solo.evaluation.results import EVALUATION, add_result, beside, pack, read_results
 from amask_solo.hosts.architectures import resample_positions
 from amask_solo.hosts.repairs import VIEW_FILTER
 from amask_solo.layout import CONFIG, SUMMARY
@@ -89,6 +89,8 @@ def evaluate(cfg: DictConfig, places: tuple[Path, Path], tell: Tell) -> Outcome:
             subject.tell = partial(tell, doing)
             try:
                 settings = OmegaConf.to_container(cfg.protocol[name], resolve=True)
+            others = beside(read_results(path), facts, {"protocol": name, "data": subject.data.name, **made_by})
+            subject.taken = {path.parent / file for other in others for file in other.get("files", ())}
                 result = _result(name, protocol, subject, **made_by, settings=settings)
             except UserError as error:
                 outcome.mistakes[name] = error

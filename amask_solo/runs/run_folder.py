@@ -199,6 +199,9 @@ def find_places(cfg: DictConfig) -> tuple[Path, Path]:
     given, file = expanded(cfg.ckpt), find_checkpoint(cfg.ckpt)
     beside = given / EVALUATION if given.is_dir() else file.with_name(f"{file.stem}_evaluation.json")
     path = expanded(cfg.output) if cfg.output else beside
+    if path.suffix != ".json":
+        # Files that protocols leave go to a folder of the same name without the suffix.
+        raise UserError(f"Expected output to be a file .json, but got {cfg.output}; add the suffix.")
     check_place(path, "output")
     read_results(path)
     return file, path

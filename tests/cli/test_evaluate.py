@@ -242,6 +242,22 @@ def test_another_file_may_be_named(run, evaluate, tmp_path):
     assert not (run / "evaluation.json").exists()
 
 
+@pytest.mark.parametrize("output", ["mine", "mine.txt", ".json"])
+def test_a_file_that_is_no_json_is_refused_before_the_work(output, run, evaluate, tmp_path):
+    said = evaluate(f"ckpt={run}", "protocol=mean", f"output={tmp_path}/{output}")
+    assert said.code == 2
+    assert said.err == f"Error: Expected output to be a file .json, but got {tmp_path}/{output}; add the suffix.\n"
+
+
+def test_files_of_results_on_other_images_of_the_same_name_are_kept_apart(run, evaluate):
+    for argv in ([], ["data.num_val=6"], []):
+        said = evaluate(f"ckpt={run}", "protocol=embeddings", "protocol.embeddings.method=pca", *argv)
+        assert said.code == 0, said.err
+    fewer, own = (result["files"] for result in record(run / "evaluation.json")["results"])
+    assert fewer == [f"evaluation/embeddings_shapes{end}" for end in ("_train_2.npz", "_val_2.npz", "_2.png")]
+    assert own == [f"evaluation/embeddings_shapes{end}" for end in ("_train.npz", "_val.npz", ".png")]
+
+
 def test_a_logger_gets_the_scores_and_the_rows_of_the_training_stay(run, evaluate):
     (run / "metrics.csv").write_text("step,epoch\n9,1\n")
     assert evaluate(f"ckpt={run}", "protocol=[mean,hidden]", "logger=csv").code == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from amask_solo.errors import UserError
-from amask_solo.evaluation.results import add_result, merged, pack, read_results, unpack
+from amask_solo.evaluation.results import add_result, beside, merged, pack, read_results, unpack
 
 FACTS = {"checkpoint": "last.ckpt", "state": "a", "epochs": 2}
 
@@ -41,6 +41,13 @@ def test_sets_of_the_same_name_but_other_images_are_kept_apart():
     record = merged({}, FACTS, result(data="train", images={"train_path": "a/train"}))
     record = merged(record, FACTS, result(data="train", images={"train_path": "b/train"}))
     assert len(record["results"]) == 2
+
+
+def test_what_stays_beside_a_result_is_known_before_it():
+    record = merged({}, FACTS, result(images={"size": (2, 3)}, files=["a.png"]))
+    assert beside(record, FACTS, result(images={"size": (2, 3)})) == []
+    assert [other["files"] for other in beside(record, FACTS, result(images={"size": (2, 4)}))] == [["a.png"]]
+    assert beside(record, {**FACTS, "state": "b"}, result()) == []
 
 
 def test_another_state_of_the_checkpoint_starts_anew(tmp_path):

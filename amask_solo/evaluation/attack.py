@@ -107,7 +107,7 @@ class Attack(Protocol):
           random blocks of their areas; ``lift_own_1`` ... by mask. ``gap`` is ``lift / lift_own``, the exploitability:
           how far the game is from its best response, which is 1. There is none for another area than the run's.
         - ``acc1``, ``acc1_attack``, ``acc1_random``, ``acc1_own``: the accuracy of a linear probe, fitted on clean
-          images, in percent, if there are labels. ``acc1_search`` counts images that are right under all tried
+          images, in percent, if both splits have labels. ``acc1_search`` counts images that are right under all tried
           rectangles, and ``acc1_worst`` those that are right under these and under every attacker.
         - With several areas, ``acc1_attack_area0.25`` and so on for each, and ``acc1_worst_curve``: the mean of
           ``acc1_worst`` while the hidden area grows from nothing to the largest.
@@ -118,7 +118,7 @@ class Attack(Protocol):
             subject = replace(subject, masker=None)
         # A failed masker may hide everything or nothing, and an attack needs an area in between.
         first, *others = listed(self.area or min(max(own or self.shared["area"], 0.01), 0.99))
-        probe = Linear().fit(subject) if subject.data.labeled else None
+        probe = Linear().fit(subject) if subject.classifiable else None
         found = self._against(subject, pool, probe, first)
         found |= {"area": first, "advantage": _over(found["lift"], found["lift_random"])}
         if "lift_own" in found:

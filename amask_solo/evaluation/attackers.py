@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from amask_solo._random import stream
 from amask_solo._types import Images, Masks, OneMask
 from amask_solo.data.base import Pixels
+from amask_solo.evaluation.classifier import check_converged
 from amask_solo.evaluation.masks import cut
-from amask_solo.evaluation.protocol import Subject
+from amask_solo.evaluation.protocol import BROKEN, Subject, finite
 from amask_solo.maskers import PatchHead, SimultaneousMasker, UNet
 from amask_solo.maskers.base import Masker
 from amask_solo.occlusion import occlude
@@ -46,7 +47,7 @@ def draw_pool(subject: Subject) -> Pool:
     draw = stream("attack/pool", seed=subject.seed, rank=0, step=0, device="cpu")
     pixels = images.select(torch.randperm(len(images), generator=draw)[:POOL]).stack()
     parts = [embed(subject, encode(subject, subject.view(part))) for part in pixels.split(subject.batch_size)]
-    return Pool(pixels, torch.cat(parts))
+    return Pool(pixels, finite(torch.cat(parts), BROKEN))
 
 
 def encode(subject: Subject, views: Images) -> Float[Tensor, "b features"]:
@@ -89,6 +90,9 @@ def train_attacker(
     """Train a fresh masker by AdamW to move the embeddings of a frozen backbone, and return it in evaluation mode.
 
     The number of the ``restart`` determines the batches.
+
+    Raises:
+        UserError: If its weights are not finite at the end.
     """
     attacker.to(subject.device)
     learned = list(attacker.parameters())
@@ -104,6 +108,7 @@ def train_attacker(
         for parameter, gradient in zip(learned, torch.autograd.grad(-gain, learned), strict=True):
             parameter.grad = gradient
         optimizer.step()
+    check_converged(attacker)
     return attacker.eval()
 
 

@@ -21,7 +21,7 @@ from amask_solo._types import Images, Scalar
 from amask_solo.augment.views import Views
 from amask_solo.data import ImageSet, make_loader
 from amask_solo.evaluation.backbone import Backbone
-from amask_solo.evaluation.protocol import Subject
+from amask_solo.evaluation.protocol import Subject, finite
 from amask_solo.evaluation.scores import val_accuracy
 
 OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = MappingProxyType(
@@ -120,7 +120,11 @@ def train_head(kind: type[Trained], subject: Subject, images: ImageSet, recipe: 
     """Train a learner, which is made with the ``settings``, and return it in evaluation mode on the subject's device.
 
     It sees every image once an epoch; an incomplete last batch is left out. No epoch is chosen: it is the last one.
+
+    Raises:
+        UserError: If the subject's own features are not finite, or the learner's weights have become so.
     """
+    subject.encode(subject.view(images.image(0)[None]))
     batch_size, device = min(recipe.batch_size, len(images)), subject.device
     loader: Any = make_loader(
         images, batch_size=batch_size, shuffle=True, drop_last=True, seed=subject.seed, device=device
@@ -139,7 +143,14 @@ def train_head(kind: type[Trained], subject: Subject, images: ImageSet, recipe: 
                 optimizer.step()
             schedule.step()
             subject.tell(f"epoch {epoch + 1} of {recipe.epochs}")
+    check_converged(learner)
     return learner.eval()
+
+
+def check_converged(learner: nn.Module) -> None:
+    """Raise a ``UserError`` if weights or statistics are not finite, since any class is the highest score of NaN."""
+    for values in learner.state_dict().values():
+        finite(values, "The training of this protocol diverged; lower its learning rates, such as protocol.NAME.lr.")
 
 
 @torch.no_grad()

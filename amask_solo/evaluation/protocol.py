@@ -26,6 +26,8 @@ from amask_solo.rules import Rule, check_values, table
 
 Split = Literal["train", "val"]
 
+BROKEN = "The backbone gives features that are not finite: its training broke down."
+
 Features = tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]
 """One feature vector for each labeled image, and the labels."""
 
@@ -110,14 +112,18 @@ class Subject:
 
     @torch.no_grad()
     def encode(self, views: Images) -> Float[Tensor, "b d"]:
-        """Return the features of normalized views."""
-        return self.backbone(views).float()
+        """Return the features of normalized views.
+
+        Raises:
+            UserError: If one is not finite.
+        """
+        return finite(self.backbone(views).float(), BROKEN)
 
     def labeled(self, split: Split) -> ImageSet:
         """Return the images of a split that have a label.
 
         Raises:
-            UserError: If there is no such split, or no image of it has a label.
+            UserError: If there is no such split, no image of it has a label, or there is a single class.
         """
         images = self.images(split)
         picks = labeled_places(images.labels)
@@ -126,7 +132,20 @@ class Subject:
                 f"The {split} images of '{self.data.name}' have no labels, which this protocol needs; choose others by "
                 "data=NAME."
             )
+        if self.data.num_classes < 2:
+            raise UserError(
+                f"The images of '{self.data.name}' have one class alone, and this protocol tells classes apart; choose "
+                "others by data=NAME."
+            )
         return images if len(picks) == len(images) else images.select(picks)
+
+    @property
+    def classifiable(self) -> bool:
+        """Whether a classifier can be fitted and scored: there are several classes, and labels in both splits."""
+        parts = (self.data.train, self.data.val)
+        return self.data.num_classes > 1 and all(
+            part is not None and len(labeled_places(part.labels)) for part in parts
+        )
 
     def batches(self, images: ImageSet) -> Iterator[tuple[Pixels, Int[Tensor, " n"]]]:
         """Yield pixels and labels on the device, in the order of the set."""
@@ -143,10 +162,19 @@ class Subject:
         if split not in self._features:
             parts = [(self.encode(self.view(pixels)), labels) for pixels, labels in self.batches(self.labeled(split))]
             features, labels = (torch.cat(column) for column in zip(*parts, strict=True))
-            if not features.isfinite().all():
-                raise UserError("The backbone gives features that are not finite: its training broke down.")
             self._features[split] = (features, labels)
         return self._features[split]
+
+
+def finite(values: Tensor, otherwise: str) -> Tensor:
+    """Return numbers as they are.
+
+    Raises:
+        UserError: In the words of ``otherwise``, if one of them is not finite: scores of them would look like results.
+    """
+    if not values.isfinite().all():
+        raise UserError(otherwise)
+    return values
 
 
 class Protocol(ABC):

@@ -13,7 +13,7 @@ from amask_solo._types import Scalar
 from amask_solo.data import ImageSet
 from amask_solo.data.base import VOID, ObjectMasks, Segments
 from amask_solo.errors import UserError
-from amask_solo.evaluation.protocol import Protocol, Split, Subject
+from amask_solo.evaluation.protocol import BROKEN, Protocol, Split, Subject, finite
 from amask_solo.evaluation.regression import minimize
 from amask_solo.rules import AT_LEAST_0, SWITCH, table, whole
 
@@ -199,9 +199,13 @@ def known_pixels(subject: Subject, split: Split) -> ObjectMasks:
 
 @torch.no_grad()
 def feature_maps(subject: Subject, split: Split) -> Float[Tensor, "n d i j"]:
-    """Return the last feature map of all images of a split, in their order."""
+    """Return the last feature map of all images of a split, in their order.
+
+    Raises:
+        UserError: If a feature is not finite.
+    """
     batches = subject.batches(subject.images(split))
-    return torch.cat([subject.backbone.maps(subject.view(pixels)).float() for pixels, _ in batches])
+    return finite(torch.cat([subject.backbone.maps(subject.view(pixels)).float() for pixels, _ in batches]), BROKEN)
 
 
 def _counts(segments: Segments, classes: int) -> Float[Tensor, "k s s"]:

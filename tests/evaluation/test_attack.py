@@ -174,6 +174,26 @@ def test_without_labels_there_are_lifts_alone():
     assert not any("acc1" in name for name in found)
 
 
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_where_one_split_alone_has_labels_there_are_lifts_alone(split):
+    data = replace(corners(), **{split: getattr(corners(labeled=False), split)})
+    found = Attack(**{**QUICK, "steps": 2, "restarts": 1})(subject(data=data))
+    assert set(found) == {"lift", "lift_random", "advantage", "area"}
+
+
+def test_attackers_whose_training_diverged_are_no_result():
+    with pytest.raises(UserError, match=r"diverged; lower its learning rates"):
+        Attack(**{**QUICK, "steps": 12}, lr=1e4)(subject())
+
+
+def test_a_broken_backbone_is_named_without_labels_too():
+    made = subject(data=replace(corners(labeled=False), class_names=[]))
+    with torch.no_grad():
+        made.backbone.model.weight.fill_(torch.nan)
+    with pytest.raises(UserError, match="features that are not finite"):
+        Attack(**{**QUICK, "steps": 1})(made)
+
+
 def test_data_without_validation_images_are_a_mistake_of_the_user():
     with pytest.raises(UserError, match="no validation images"):
         Attack(**{**QUICK, "steps": 1})(subject(data=replace(corners(), val=None)))

@@ -22,14 +22,16 @@ class Mean(nn.Module):
         return images.mean(dim=(2, 3))
 
 
-def subject(folder=None, *, val=30, labels=True, **settings):
+def subject(folder=None, *, val=30, labels=True, data_mean=0.5, **settings):
     def part(count, seed):
         pixels = torch.randint(0, 256, (count, 3, 4, 4), generator=torch.Generator().manual_seed(seed)).byte()
         named = [f"{seed}/{number}.png" for number in range(count)]
         return ArrayImages(pixels, torch.arange(count) % 3 if labels else torch.full((count,), -1), names=named)
 
     names = ["a", "b", "c"] if labels else []
-    data = ImageData(part(20, 0), part(val, 1) if val else None, 3, names, (0.5,) * 3, (0.25,) * 3, 4, "four px/small")
+    data = ImageData(
+        part(20, 0), part(val, 1) if val else None, 3, names, (data_mean,) * 3, (0.25,) * 3, 4, "four px/small"
+    )
     return Subject(Backbone(Mean()), data, folder=folder, **settings)
 
 
@@ -64,6 +66,19 @@ def test_where_nothing_is_held_out_the_map_shows_all_images(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == [f"{STEM}{end}" for end in (".png", "_train.npz")]
     with pytest.raises(UserError, match=r"no validation images; set data.val_path\.$"):
         Embeddings(splits=["val"])(subject(tmp_path, val=0, labels=False))
+
+
+def test_a_broken_backbone_leaves_no_file(tmp_path):
+    seen = subject(tmp_path, data_mean=torch.nan)
+    with pytest.raises(UserError, match="features that are not finite"):
+        Embeddings(method="pca")(seen)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_files_of_other_results_stay(tmp_path):
+    seen = subject(tmp_path, taken={tmp_path / f"{STEM}{end}" for end in ("_val.npz", "_val_2.npz", ".png")})
+    Embeddings(splits=["val"], method="pca", most=12)(seen)
+    assert [file.name for file in seen.written] == [f"{STEM}_val_3.npz", f"{STEM}_2.png"]
 
 
 def test_umap_draws_the_map_if_it_is_installed(tmp_path):

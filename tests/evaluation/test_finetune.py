@@ -49,6 +49,20 @@ def test_all_labels_tell_bright_from_dark():
     assert scores == {"acc1": 100.0, "acc1_fraction1": 100.0}
 
 
+@pytest.mark.parametrize("rates", [{"lr": 1e20}, {"head_lr": 1e38}])
+def test_a_training_that_diverged_is_no_result(rates):
+    with pytest.raises(UserError, match=r"diverged; lower its learning rates"):
+        FineTune(fraction=[1.0], epochs=2, batch_size=16, **rates)(Subject(backbone(), grays()))
+
+
+def test_a_broken_backbone_is_not_taken_for_a_training_that_diverged():
+    broken = backbone()
+    with torch.no_grad():
+        next(broken.parameters()).fill_(torch.nan)
+    with pytest.raises(UserError, match="features that are not finite"):
+        FineTune(fraction=[1.0], epochs=1)(Subject(broken, grays()))
+
+
 def test_each_share_has_a_score_and_the_largest_is_the_first():
     subject = Subject(backbone(), make_shapes(num_train=64, num_val=32, num_classes=6))
     scores = FineTune(fraction=[1.0, 0.1, 0.25], epochs=1, batch_size=16)(subject)

@@ -5,7 +5,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import top_k_accuracy_score
 
 from amask_solo.errors import UserError
+from amask_solo.evaluation.knn import KNN
+from amask_solo.evaluation.linear import Linear
 from amask_solo.evaluation.scores import accuracy, hold_out
+from tests.evaluation.features import clouds, subject_of
 
 
 def draw(classes: int, count: int = 60) -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,3 +58,11 @@ def test_each_class_is_held_out_alike():
 def test_one_image_cannot_be_split():
     with pytest.raises(UserError, match="add images"):
         hold_out(torch.tensor([0]), 0.1, seed=0)
+
+
+@pytest.mark.parametrize("protocol", [KNN(), Linear()])
+def test_a_single_class_is_refused(protocol):
+    single = subject_of(clouds(8, classes=1), clouds(8, classes=1))
+    single._features.clear()
+    with pytest.raises(UserError, match="'clouds' have one class alone"):
+        protocol(single)

@@ -1,6 +1,7 @@
 """A linear probe on feature maps that are known to hold, or not to hold, where the object is."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import timm
@@ -86,6 +87,18 @@ def test_a_map_that_shows_the_object_gives_nearly_everything():
     assert scores["miou"] > 99
     assert scores["iou"] > 99
     assert scores["pixel_acc"] > 99
+
+
+def test_features_that_are_not_finite_are_named():
+    broken = subject()
+    broken.data = replace(broken.data, mean=(torch.nan,) * 3)
+    with pytest.raises(UserError, match="features that are not finite"):
+        Segmentation()(broken)
+
+
+def test_a_training_that_diverged_is_no_result(resnet):
+    with pytest.raises(UserError, match="diverged; lower its learning rates"):
+        FineTuneSegmentation(head="linear", epochs=2, batch_size=8, lr=1e20)(shapes(resnet))
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

@@ -68,7 +68,7 @@ class Greedy(Protocol):
         right = {name: survived >= count for name, count in hidden.items()}
         curve = {count / self.grid**2: right[name] for name, count in hidden.items()}
         subject.right |= right | {"acc1_greedy_curve": mean_height(curve)}
-        return {name: 100 * subject.right[name].double().mean().item() for name in (*hidden, "acc1_greedy_curve")}
+        return {name: 100 * subject.right[name].cpu().double().mean().item() for name in (*hidden, "acc1_greedy_curve")}
 
     def _patches(self, area: float) -> int:
         return max(1, round(area * self.grid**2))

@@ -186,7 +186,9 @@ def adjusted_rand_index(parts: Parts, others: Parts, known: Bool[Tensor, "b h w"
     cells = (image * shape[1] + parts) * shape[2] + others
     # How many pixels each part shares with each of the others, image by image.
     counted = torch.ones_like(cells) if known is None else known.long()
-    table = cells.flatten().bincount(counted.flatten().double(), minlength=math.prod(shape)).view(shape)
+    # Single precision counts exactly up to 2**24 pixels; some devices have no other.
+    counts = cells.flatten().bincount(counted.flatten().float(), minlength=math.prod(shape))
+    table = counts.cpu().double().view(shape)
     both = _pairs(table).sum(dim=(1, 2))
     first, second = _pairs(table.sum(dim=2)).sum(dim=1), _pairs(table.sum(dim=1)).sum(dim=1)
     chance = first * second / _pairs(table.sum(dim=(1, 2)))

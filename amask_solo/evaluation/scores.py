@@ -78,7 +78,7 @@ def mean_height(curve: Mapping[float, float | Tensor]) -> Float[Tensor, "*any"]:
         75.0
     """
     place = torch.tensor(sorted(curve), dtype=torch.float64)
-    height = torch.stack([torch.as_tensor(curve[float(x)]).double().cpu() for x in place])
+    height = torch.stack([torch.as_tensor(curve[float(x)]).cpu().double() for x in place])
     return torch.trapezoid(height, place, dim=0) / (place[-1] - place[0])
 
 

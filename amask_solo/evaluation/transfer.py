@@ -165,7 +165,7 @@ def _at_size(subject: Subject, image_size: int | None) -> Backbone:
 
     """Return which images of several sets are right, with weights by which the mean over all is that over sets."""
     total = sum(map(len, rights))
-    return torch.cat([right.double() * (total / (len(rights) * len(right))) for right in rights])
+    return torch.cat([right.cpu().double() * (total / (len(rights) * len(right))) for right in rights])
 
 
 def _unique(names: Sequence[str]) -> list[str]:

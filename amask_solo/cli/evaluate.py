@@ -32,10 +32,7 @@ def _run(rows: Path, cfg: DictConfig) -> None:
         from amask_solo.runs.evaluate import evaluate
 
         outcome = evaluate(cfg, places, partial(_tell, console, status))
-    # The first score of a protocol is the main one.
-    firsts = {r["protocol"]: next(iter(r["scores"].items())) for r in outcome.results if r["scores"]}
-    main_scores = {f"{protocol}/{name}": value for protocol, (name, value) in firsts.items()}
-    add_row(rows, {"checkpoint": str(cfg.ckpt), **main_scores})
+    add_row(rows, {"checkpoint": str(cfg.ckpt), **outcome.main_scores})
     if outcome.results:
         console.print(_table(outcome.results))
         console.print(f"Accuracies and overlaps are in percent. {outcome.said}")

@@ -80,6 +80,7 @@ class Attack(Protocol):
     no_percent = ("lift*", "advantage*", "gap", "area")
     lower_is_better = ("lift", "lift_area*", "gap")
     shared = table(area=0.25)
+    main = "acc1_attack"
 
     def __init__(
         self,

@@ -42,6 +42,7 @@ class Greedy(Protocol):
     needs = ("labels",)
     rules = table(areas=several(BETWEEN), grid=whole(2), candidates=whole(1))
     words = table(acc1_greedy_curve="accuracy while the patches that count most are hidden")
+    main = "acc1_greedy_curve"
 
     def __init__(self, areas: Sequence[float] = (0.05, 0.1, 0.25), *, grid: int = 8, candidates: int = 8) -> None:
         self.areas, self.grid, self.candidates = sorted(areas), grid, candidates

@@ -53,9 +53,9 @@ class Subject:
             image of which the mean is the accuracy.
         folder: Where protocols leave files, beside the scores; ``None`` if nowhere.
         written: The files that a protocol has left; pictures among them go into the report of the run.
+        taken: Files of other results, which stay as they are: a file of the same name gets a number.
     """
 
-        taken: Files of other results, which stay as they are: a file of the same name gets a number.
     backbone: Backbone
     data: ImageData
     masker: Masker | None = None
@@ -69,9 +69,9 @@ class Subject:
     right: dict[str, Bool[Tensor, " n"] | Float[Tensor, " n"]] = field(default_factory=dict, repr=False)
     folder: Path | None = None
     written: list[Path] = field(default_factory=list, repr=False)
+    taken: Collection[Path] = field(default=(), repr=False)
     _features: dict[Split, Features] = field(default_factory=dict, repr=False)
 
-    taken: Collection[Path] = field(default=(), repr=False)
     @cached_property
     def head(self) -> nn.Module | None:
         """The projection head: features to the embedding that the run's loss compares. Built when it is asked for."""
@@ -193,6 +193,7 @@ class Protocol(ABC):
         shared: Argument -> what a comparison gives all its runs where nothing else is asked for, as each would choose
             by itself.
         own_images: Whether it scores on other images than those of the run.
+        main: The score that stands for all of them where there is room for one; if it has none of this name, the first.
         words: What reports call it and its scores, where their names are no words.
         no_percent: Its scores that are no percentages, as patterns of their names (:mod:`fnmatch`).
         lower_is_better: Its scores of which less is better, likewise.
@@ -206,6 +207,7 @@ class Protocol(ABC):
     stand_in: ClassVar[str | None] = None
     shared: ClassVar[Mapping[str, Any]] = table()
     own_images: ClassVar[bool] = False
+    main: ClassVar[str | None] = None
     words: ClassVar[Mapping[str, str]] = table(
         acc1="accuracy", acc5="top-5 accuracy", mean_per_class="mean accuracy of the classes"
     )

@@ -71,6 +71,7 @@ class Robustness(Protocol):
         acc1_objects="accuracy under objects",
         acc1_corrupted="accuracy on corrupted images",
     )
+    main = "acc1_curve"
     no_percent = ("outline_area",)
     lower_is_better = ("background_gap",)
 

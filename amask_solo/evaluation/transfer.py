@@ -51,6 +51,7 @@ class Transfer(Protocol):
         mean_linear_acc1_occluded="linear accuracy with a part hidden, mean over folders",
     )
     own_images = True
+    main = "mean_linear_acc1"
 
     def __init__(
         self,
@@ -153,7 +154,6 @@ class Transfer(Protocol):
         return data
 
 
-def _weighted(rights: Sequence[Tensor]) -> Tensor:
 def _at_size(subject: Subject, image_size: int | None) -> Backbone:
     """Return the backbone for images of a size: itself, or a copy if they are of another size than the subject's."""
     if image_size is None or image_size == subject.data.image_size:
@@ -163,6 +163,7 @@ def _at_size(subject: Subject, image_size: int | None) -> Backbone:
     return backbone
 
 
+def _weighted(rights: Sequence[Tensor]) -> Tensor:
     """Return which images of several sets are right, with weights by which the mean over all is that over sets."""
     total = sum(map(len, rights))
     return torch.cat([right.cpu().double() * (total / (len(rights) * len(right))) for right in rights])

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,6 +48,7 @@ class Outcome(NamedTuple):
     Attributes:
         path: The file with all results.
         results: The new results, as they are in the file.
+        main_scores: ``PROTOCOL/SCORE`` -> the main score of each.
         mistakes: Protocol -> the reason why it has no result.
         view_filter: The filter that all views passed, as in training, in words.
         said: What was evaluated, in words: the backbone, and how its images were read and normalized.
@@ -55,6 +56,7 @@ class Outcome(NamedTuple):
 
     path: Path
     results: list[dict[str, Any]]
+    main_scores: dict[str, float]
     mistakes: dict[str, UserError]
     view_filter: str | None
     said: str
@@ -76,7 +78,7 @@ def evaluate(cfg: DictConfig, places: tuple[Path, Path], tell: Tell) -> Outcome:
     file, path = places
     tell("reading the checkpoint")
     subject, facts, made_by, said = _subject(cfg, file, tell)
-    outcome = Outcome(path, [], {}, spelled(facts[VIEW_FILTER]) if facts[VIEW_FILTER] else None, said)
+    outcome = Outcome(path, [], {}, {}, spelled(facts[VIEW_FILTER]) if facts[VIEW_FILTER] else None, said)
     # The loggers get their own folder, so that they do not change the curves of the training.
     folder = path.with_suffix("")
     subject.folder = folder / "teacher" if cfg.which == "teacher" else folder
@@ -87,10 +89,10 @@ def evaluate(cfg: DictConfig, places: tuple[Path, Path], tell: Tell) -> Outcome:
             doing = f"{name} on {subject.data.name} ({number} of {len(protocols)})"
             tell(doing)
             subject.tell = partial(tell, doing)
-            try:
-                settings = OmegaConf.to_container(cfg.protocol[name], resolve=True)
             others = beside(read_results(path), facts, {"protocol": name, "data": subject.data.name, **made_by})
             subject.taken = {path.parent / file for other in others for file in other.get("files", ())}
+            try:
+                settings = OmegaConf.to_container(cfg.protocol[name], resolve=True)
                 result = _result(name, protocol, subject, **made_by, settings=settings)
             except UserError as error:
                 outcome.mistakes[name] = error
@@ -99,6 +101,7 @@ def evaluate(cfg: DictConfig, places: tuple[Path, Path], tell: Tell) -> Outcome:
                 result["files"] = files
             add_result(path, facts, result)
             outcome.results.append(result)
+            outcome.main_scores.update(main_score(name, protocol, result["scores"]))
             for logger in loggers:
                 logger.log_metrics({f"{name}/{k}": score for k, score in result["scores"].items()}, facts["epochs"])
     finally:
@@ -131,6 +134,20 @@ def _result(name: str, protocol: Protocol, subject: Subject, **made_by: Any) -> 
         "seed": subject.seed,
         **made_by,
     }
+
+
+def main_score(name: str, protocol: Protocol, scores: Mapping[str, float]) -> dict[str, float]:
+    """Return the score that stands for all of a protocol, as ``PROTOCOL/SCORE``; nothing if there is none.
+
+    Example:
+        >>> from amask_solo.evaluation import Robustness
+        >>> main_score("robustness", Robustness(), {"acc1": 50.0, "acc1_curve": 40.0})
+        {'robustness/acc1_curve': 40.0}
+        >>> main_score("robustness", Robustness(areas=[]), {"acc1": 50.0})
+        {'robustness/acc1': 50.0}
+    """
+    main = protocol.main if protocol.main in scores else next(iter(scores), None)
+    return {} if main is None else {f"{name}/{main}": scores[main]}
 
 
 def _protocol(node: DictConfig, where: str) -> Protocol:

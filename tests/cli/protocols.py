@@ -37,6 +37,8 @@ class Hidden(Protocol):
 class Statistics(Protocol):
     """With which mean and standard deviation views are normalized."""
 
+    main = "std_0"
+
     def __call__(self, subject: Subject) -> dict[str, float]:
         numbers = {"mean": subject.data.mean, "std": subject.data.std}
         return {f"{name}_{n}": value for name, values in numbers.items() for n, value in enumerate(values)}

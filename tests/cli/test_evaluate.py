@@ -269,14 +269,15 @@ def test_a_logger_gets_the_scores_and_the_rows_of_the_training_stay(run, evaluat
 
 
 def test_several_checkpoints_in_one_call(run, stock, evaluate):
-    said = evaluate("-m", f"ckpt={run},{stock}", "protocol=mean", "protocol.mean.scale=5")
+    said = evaluate("-m", f"ckpt={run},{stock}", "protocol=[mean,statistics]", "protocol.mean.scale=5")
     assert (said.code, said.err) == (0, "")
     for folder in (run, stock):
-        assert record(folder / "evaluation.json")["results"][-1]["settings"]["scale"] == 5
+        assert record(folder / "evaluation.json")["results"][-2]["settings"]["scale"] == 5
     table = said.out.split("2 finished jobs")[1]
     assert "mean/mean" in table
+    assert "statistics/std_0" in table  # not its first score, but the one that it calls its main one
     for folder in (run, stock):
-        assert f"{record(folder / 'evaluation.json')['results'][-1]['scores']['mean']:.2f}" in table
+        assert f"{record(folder / 'evaluation.json')['results'][-2]['scores']['mean']:.2f}" in table
 
 
 # ---------------------------------------------------------------------- mistakes

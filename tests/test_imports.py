@@ -93,7 +93,7 @@ ROOMS = {
         "callbacks",
     }
     | {"masked", "settings", "checkpoints", "versions", "same_images"},
-    "comparison": {"curves", "errors", "files", "layout", "signatures", "configuration", "hosts.methods"}
+    "comparison": {"curves", "errors", "files", "layout", "signatures", "configuration", "hosts.methods", "versions"}
     | {"visualization", "evaluation.results", "same_images"},
     "cli": {"errors", "files", "layout", "rules", "configuration", "data", "evaluation", "game", "hosts", "settings"}
     | {"visualization", "checkpoints", "runs", "comparison", "versions", "same_images"},

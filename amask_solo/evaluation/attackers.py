@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from amask_solo._random import stream
 from amask_solo._types import Images, Masks, OneMask
 from amask_solo.data.base import Pixels
-from amask_solo.evaluation.classifier import check_converged
+from amask_solo.evaluation.classifier import DIVERGED, check_finite
 from amask_solo.evaluation.masks import cut
 from amask_solo.evaluation.protocol import BROKEN, Subject, finite
 from amask_solo.maskers import PatchHead, SimultaneousMasker, UNet
@@ -108,7 +108,7 @@ def train_attacker(
         for parameter, gradient in zip(learned, torch.autograd.grad(-gain, learned), strict=True):
             parameter.grad = gradient
         optimizer.step()
-    check_converged(attacker)
+    check_finite(attacker, DIVERGED)
     return attacker.eval()
 
 

@@ -21,8 +21,10 @@ from amask_solo._types import Images, Scalar
 from amask_solo.augment.views import Views
 from amask_solo.data import ImageSet, make_loader
 from amask_solo.evaluation.backbone import Backbone
-from amask_solo.evaluation.protocol import Subject, finite
+from amask_solo.evaluation.protocol import BROKEN, Subject, finite
 from amask_solo.evaluation.scores import val_accuracy
+
+DIVERGED = "The training of this protocol diverged; lower its learning rates, such as protocol.NAME.lr."
 
 OPTIMIZERS: Mapping[str, Callable[..., Optimizer]] = MappingProxyType(
     {"sgd": partial(SGD, momentum=0.9), "adamw": AdamW}
@@ -122,9 +124,9 @@ def train_head(kind: type[Trained], subject: Subject, images: ImageSet, recipe: 
     It sees every image once an epoch; an incomplete last batch is left out. No epoch is chosen: it is the last one.
 
     Raises:
-        UserError: If the subject's own features are not finite, or the learner's weights have become so.
+        UserError: If weights of the subject's backbone are not finite, or those of the learner at the end.
     """
-    subject.encode(subject.view(images.image(0)[None]))
+    check_finite(subject.backbone, BROKEN)
     batch_size, device = min(recipe.batch_size, len(images)), subject.device
     loader: Any = make_loader(
         images, batch_size=batch_size, shuffle=True, drop_last=True, seed=subject.seed, device=device
@@ -143,14 +145,14 @@ def train_head(kind: type[Trained], subject: Subject, images: ImageSet, recipe: 
                 optimizer.step()
             schedule.step()
             subject.tell(f"epoch {epoch + 1} of {recipe.epochs}")
-    check_converged(learner)
+    check_finite(learner, DIVERGED)
     return learner.eval()
 
 
-def check_converged(learner: nn.Module) -> None:
-    """Raise a ``UserError`` if weights or statistics are not finite, since any class is the highest score of NaN."""
-    for values in learner.state_dict().values():
-        finite(values, "The training of this protocol diverged; lower its learning rates, such as protocol.NAME.lr.")
+def check_finite(network: nn.Module, otherwise: str) -> None:
+    """Raise a ``UserError`` if weights or statistics are not finite: the first class would be the highest of NaN."""
+    for values in network.state_dict().values():
+        finite(values, otherwise)
 
 
 @torch.no_grad()

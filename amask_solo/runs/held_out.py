@@ -31,8 +31,10 @@ def check_held_out(data: ImageData, node: DictConfig, run: DictConfig | None, ch
         run: The configuration of the training, if there is one.
         checkpoint: Of the training; newer ones say which images it had.
     """
-    changed = [] if run is None else _changed(node, run.data)
-    if run is None or data.val is None or (node != run.data and not changed):
+    if run is None or data.val is None or _apart(data.train, data.val):
+        return
+    changed = _changed(node, run.data)
+    if node != run.data and not changed:
         return
     own = instantiate(run.data, "data") if changed else data
     said = checkpoint.get(STATE, {}).get("images", {}).get("fingerprint")
@@ -45,12 +47,12 @@ def check_held_out(data: ImageData, node: DictConfig, run: DictConfig | None, ch
     trained, scored = _files(own.train), _files(data.val)
     shared = len({*trained} & {*scored})
     # Without names, a part of the training images that is held out by other numbers is as good as trained on.
-    if shared or (changed and not trained and node.get("tune_fraction")):
+    if changed and (shared or (not trained and node.get("tune_fraction"))):
         keys = ", ".join(f"data.{key}={node.get(key)} instead of {run.data.get(key)}" for key in changed)
         count = f"{shared} of {len(scored)} images" if shared else "images"
         raise UserError(
             f"Expected to score on images that the run was not trained on, but with {keys} it was trained on {count}; "
-            "leave this out, or choose others to score on, as by data.val_path=DIR."
+            "leave this out, or score on images of another folder."
         )
 
 
@@ -61,6 +63,11 @@ def _changed(node: DictConfig, own: DictConfig) -> list[str]:
     if not here or node.get("_target_") != own.get("_target_"):
         return []
     return [key for key in (*folders, *DRAWN_BY) if node.get(key) != own.get(key)]
+
+
+def _apart(train: ImageSet, val: ImageSet) -> bool:
+    """Return whether the images to validate on have a folder of their own, out of which none is trained on."""
+    return isinstance(train, FolderImages) and isinstance(val, FolderImages) and train.root != val.root
 
 
 def _files(images: ImageSet) -> Sequence[str]:

@@ -53,6 +53,15 @@ def test_so_are_those_held_out_in_place_of_a_folder_that_is_left_out(folder, tmp
         check(own, {"val_path": None})
 
 
+def test_what_the_run_itself_has_validated_on_stays_as_it_was(tmp_path):
+    labeled_tree(tmp_path, classes={"a": 4, "b": 4})
+    rows = [f"{kind}/{n:03}.png,{kind},{'val' if n > 2 else 'train'}" for kind in "ab" for n in range(4)]
+    (tmp_path / "set.csv").write_text("\n".join(["path,label,split", *rows, "a/000.png,a,val"]))
+    own = {"_target_": "amask_solo.data.load_file_list", "list": str(tmp_path / "set.csv"), "image_size": 16}
+    with pytest.warns(UserWarning, match="1 of the 3 images to validate on"):
+        check(own, {})
+
+
 def test_pairs_of_images_and_masks_are_known_by_name(tmp_path):
     own = {"_target_": "amask_solo.data.load_image_masks", **pairs(tmp_path, [f"{n:02}" for n in range(20)])}
     own |= {"image_size": 24, "seed": 0}

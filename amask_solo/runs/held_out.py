@@ -8,10 +8,10 @@ from omegaconf import DictConfig
 from amask_solo.checkpoints.read import Checkpoint
 from amask_solo.configuration import instantiate
 from amask_solo.data import ImageData, ImageSet
-from amask_solo.data.base import describe_change
 from amask_solo.data.file_images import FolderImages
 from amask_solo.errors import UserError
 from amask_solo.hosts.repairs import STATE
+from amask_solo.same_images import describe_change
 from amask_solo.signatures import read_declared
 
 DRAWN_BY = ("seed", "labels", "classes", "val_fraction", "tune_fraction", "max_images", "on_error")

@@ -99,6 +99,6 @@ def _shuffle(count: int, seed: int) -> Int64[Tensor, " n"]:
 
 def _by_class(labels: Labels, seed: int) -> Int64[Tensor, " n"]:
     """Return the indexes of the items by a number of their class, which the seed draws for each in their order."""
-    count = int(labels.max()) - UNLABELED + 1
+    count = int(labels.max()) - UNLABELED + 1 if len(labels) else 0
     drawn = torch.rand(count, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     return drawn[labels - UNLABELED].argsort(stable=True)

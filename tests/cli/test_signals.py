@@ -99,7 +99,7 @@ def interrupted(
         pytest.param("workers", "training_step", signal.SIGINT, marks=pytest.mark.nightly),
         # These prepare something when an epoch starts, which it does not when a run goes on within it.
         ("deepclusterv2", "training_step", signal.SIGINT),
-        ("dino", "training_step", signal.SIGINT),
+        pytest.param("dino", "training_step", signal.SIGINT, marks=pytest.mark.nightly),
         *(pytest.param(name, "training_step", signal.SIGINT, marks=pytest.mark.nightly) for name in OTHERS),
     ],
 )

@@ -70,6 +70,7 @@ def evaluated(place, checkpoint, *argv):
     return record["results"][0]["scores"]["mean"], record["view_filter"], said.out
 
 
+@pytest.mark.nightly
 def test_evaluation_and_export_respect_the_filter_and_say_it(place):
     run = place / "runs" / "run_shapes_seed0"
     assert OmegaConf.load(run / "config.yaml").view_filter == NODE

@@ -62,6 +62,7 @@ def measured(folder: Path) -> dict:
         "on_train_end",
     ],
 )
+@pytest.mark.nightly
 def test_a_run_that_is_interrupted_after_its_last_step_ends_as_if_nothing_had_been(
     narrow, tmp_path, monkeypatch, ctrl_c, moment
 ):

@@ -54,7 +54,7 @@ class Trained(NamedTuple):
         return {name: shlex.split(words, comments=True) for name, words in found}
 
 
-@pytest.fixture(scope="module", params=one_in(2, KINDS))
+@pytest.fixture(scope="module", params=one_in(3, KINDS))
 def kind(request):
     if request.param == "wandb":
         pytest.importorskip("wandb")

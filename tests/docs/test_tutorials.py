@@ -15,7 +15,7 @@ from tests.docs.pages import TUTORIALS, Block, blocks
 from tests.hosts.script import HOST, one_epoch, run
 
 PATIENCE = 300
-LONG = ("backbone", "comparison", "parts")
+LONG = ("backbone", "code", "comparison", "parts")
 """Tutorials that take longer than the others, which the nightly tests follow."""
 
 

@@ -219,6 +219,7 @@ def test_the_worst_case_is_no_better_than_any_of_its_parts():
     assert found["acc1_worst"] <= min(found["acc1_search"], found["acc1_attack"])
 
 
+@pytest.mark.nightly
 def test_several_areas_are_attacked_and_the_first_has_the_plain_names():
     settings = {**QUICK, "area": [0.125, 0.02, 0.5]}
     found, alone = Attack(**settings)(subject(Corner())), Attack(**QUICK)(subject(Corner()))

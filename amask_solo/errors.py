@@ -1,7 +1,7 @@
 """Errors that a user can act on: each says what was wrong, where, and what to do."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -28,3 +28,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else "."
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """Return the first of several names, which may be too many to read.
+
+    Example:
+        >>> some(["cat", "dog"]), some(["cat", "dog", "wolf"], most=1)
+        ('cat, dog', 'cat, ...')
+    """
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
+from amask_solo.errors import some
+
 Fingerprint = Mapping[str, Any]
 """``images``, their number; ``classes``, their names; ``names`` and ``labels``, hashes of those of all images."""
 
@@ -49,8 +51,7 @@ def describe_change(before: Fingerprint, now: Fingerprint) -> str | None:
     said = [f"{before['images']} -> {now['images']} images"] if before["images"] != now["images"] else []
     for first, second, verb in ((now, before, "added"), (before, now, "removed")):
         if odd := [name for name in first["classes"] if name not in second["classes"]]:
-            shown = ", ".join(odd[:5]) + (", ..." if len(odd) > 5 else "")
-            said.append(f"class{'es' if len(odd) > 1 else ''} {shown} {verb}")
+            said.append(f"class{'es' if len(odd) > 1 else ''} {some(odd)} {verb}")
     if not said and not same_images(before, now):
         said.append("as many images, but of other names, classes or order")
     return "; ".join(said) or None

@@ -12,7 +12,7 @@ from amask_solo.cli.composed import composed
 from amask_solo.cli.literal import quoted
 from amask_solo.cli.overrides import checked, choice_names, config_folders
 from amask_solo.comparison.budget import check_timed, equal_time
-from amask_solo.comparison.plan import GAME, Run, make_plan
+from amask_solo.comparison.plan import GAME, Run, key_of, make_plan
 from amask_solo.comparison.split import CONFIRM, FRACTION, SETTINGS, TUNE, check_folder, check_split
 from amask_solo.configuration import check_rules
 from amask_solo.errors import UserError, unknown_key
@@ -55,7 +55,7 @@ def sort_arguments(typed: Sequence[str]) -> list[str]:
     evaluation: list[str] = []
     settings: list[str] = []
     for text in typed:
-        key = text.lstrip("+~").partition("=")[0].replace("/", ".")
+        key = key_of(text).replace("/", ".")
         # The folders of a user's configuration files are for the runs.
         key = key if key == "hydra.searchpath" else key.split(".")[0]
         (own if key in OWN else evaluation if key in EVALUATION else settings).append(text)
@@ -215,7 +215,7 @@ def check_scorable(cfg: DictConfig, plan: Sequence[Run]) -> None:
 
 
 def _of_data(run: Run) -> list[str]:
-    return [text for text in run.settings if text.lstrip("+~").startswith(("data=", "data."))]
+    return [text for text in run.settings if key_of(text).split(".")[0] == "data"]
 
 
 def _check_unchanged(runs: Sequence[Run], now: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from amask_solo.comparison.records import Record
+from amask_solo.errors import some
 from amask_solo.same_images import same_images
 from amask_solo.versions import PACKAGES
 
@@ -47,8 +48,7 @@ def _images(records: Iterable[Record]) -> Iterator[str]:
     if len(counts) > 1:
         yield f"the runs saw {_either(counts)} images"
     if odd:
-        shown = ", ".join(odd[:5]) + (", ..." if len(odd) > 5 else "")
-        yield f"not all saw the class{'es' if len(odd) > 1 else ''} {shown}"
+        yield f"not all saw the class{'es' if len(odd) > 1 else ''} {some(odd)}"
     if len(counts) == 1 and not odd:
         yield f"all saw {_either(counts)} images, but of other names, classes or order"
 

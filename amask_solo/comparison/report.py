@@ -10,13 +10,7 @@ from amask_solo.comparison.alike import trained_unlike
 from amask_solo.comparison.convergence import APART, CLOSE, Convergence, convergence, convergence_table
 from amask_solo.comparison.convergence import unfinished as unfinished_networks
 from amask_solo.comparison.cost import COST_NOTE, cost_table
-from amask_solo.comparison.hidden import (
-    AREA_NOTE,
-    EXPLOITABILITY_NOTE,
-    exploitability_table,
-    exploited,
-    hidden_parts,
-)
+from amask_solo.comparison.hidden import AREA_NOTE, EXPLOITABILITY_NOTE, exploitability_table, exploited, hidden_parts
 from amask_solo.comparison.pictures import (
     draw_accuracy_against_time,
     draw_differences,
@@ -30,18 +24,8 @@ from amask_solo.comparison.scores import metric_name, scale
 from amask_solo.comparison.settings import settings_parts, values
 from amask_solo.comparison.split import CONFIRM, MEANING, TITLES, scored_kind
 from amask_solo.comparison.statistics import CONFIDENCE, Row, compare, in_order
-from amask_solo.comparison.tables import (
-    Table,
-    csv_text,
-    difference_table,
-    mask_table,
-    mean_table,
-)
-from amask_solo.comparison.wording import (
-    answer,
-    caution,
-    over_images,
-)
+from amask_solo.comparison.tables import Table, csv_text, difference_table, mask_table, mean_table
+from amask_solo.comparison.wording import answer, caution, over_images
 from amask_solo.errors import unknown_key
 from amask_solo.files import write_whole
 from amask_solo.visualization.page import write_page

@@ -11,7 +11,7 @@ import torch
 from amask_solo.data.base import UNLABELED, ImageData
 from amask_solo.data.file_images import Files, load_files
 from amask_solo.data.list_rows import COLUMNS, Row, read_rows
-from amask_solo.errors import UserError, nearest
+from amask_solo.errors import UserError, nearest, some
 from amask_solo.files import expanded
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "test")}
@@ -90,7 +90,7 @@ def _read_parts(file: Path, key: str, parts: Sequence[str], wanted: Sequence[str
         known = " and the first of ".join(", ".join(SPLITS[part]) for part in parts)
         warnings.warn(
             f"Left out {sum(map(len, named.values()))} of {len(rows)} rows of {where}, of the split(s) "
-            f"{_some(sorted(named))}; those that are read are the first of {known}.",
+            f"{some(sorted(named))}; those that are read are the first of {known}.",
             stacklevel=3,
         )
     return {part: rows for part, rows in found.items() if rows}
@@ -128,10 +128,6 @@ def _class_names(labels: Sequence[str]) -> list[str]:
 def _refuse_unknown(odd: set[str], names: Sequence[str]) -> None:
     if odd:
         raise UserError(
-            f"The labels {_some(sorted(odd))} of images to validate on are not among the {len(names)} of those to "
-            f"train on ({_some(names)}); give both parts the same ones, or set data.labels=none."
+            f"The labels {some(sorted(odd))} of images to validate on are not among the {len(names)} of those to "
+            f"train on ({some(names)}); give both parts the same ones, or set data.labels=none."
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

@@ -13,7 +13,7 @@ import torch
 from amask_solo.data.base import UNLABELED
 from amask_solo.data.file_images import Files
 from amask_solo.data.opening import image_suffixes
-from amask_solo.errors import UserError
+from amask_solo.errors import UserError, some
 from amask_solo.files import check_image_folder
 
 _SPLIT = re.compile(r"(train|training|val|valid|validation|test)([-_]?\d+)?", re.IGNORECASE)
@@ -67,23 +67,23 @@ def scan_folder(
     # One such name may be that of a class, as train beside car and bus is.
     if len(splits := [*filter(_SPLIT.fullmatch, classes)]) > 1:
         raise UserError(
-            f"Expected classes in {key}={base}, but it holds the splits {_some(splits)}; "
+            f"Expected classes in {key}={base}, but it holds the splits {some(splits)}; "
             "set data.train_path and data.val_path to those, or data.labels=none to take all."
         )
     names = {name.lower() for name in classes}
     if names & _MASKS and names <= _MASKS | _PICTURES:
         raise UserError(
-            f"Expected classes in {key}={base}, but it holds images and their masks ({_some(classes)}); set {key} to "
+            f"Expected classes in {key}={base}, but it holds images and their masks ({some(classes)}); set {key} to "
             "the images, or take data=image_masks data.images_path=DIR data.masks_path=DIR, or data.labels=none."
         )
     if classes and (stray := [file.name for file in files if file.parent == base]):
         raise UserError(
-            f"Expected each image of {key}={base} in the folder of its class ({_some(classes)}), but beside these lies "
-            f"{_some(stray, most=1)}; move it, or set data.labels=none to take all images without labels."
+            f"Expected each image of {key}={base} in the folder of its class ({some(classes)}), but beside these lies "
+            f"{some(stray, most=1)}; move it, or set data.labels=none to take all images without labels."
         )
     if base != root:
         warnings.warn(
-            f"{key}={root} has no classes itself; those one level down, in '{base}', were taken ({_some(classes)}). "
+            f"{key}={root} has no classes itself; those one level down, in '{base}', were taken ({some(classes)}). "
             f"Set {key} to that folder, or data.labels=none to take no labels.",
             stacklevel=3,
         )
@@ -101,8 +101,8 @@ def _numbered(
         )
     if among and (odd := sorted(set(classes) - set(among))):
         raise UserError(
-            f"The classes {_some(odd)} in '{root}' are not among the "
-            f"{len(among)} of the training folder ({_some(among)}); "
+            f"The classes {some(odd)} in '{root}' are not among the "
+            f"{len(among)} of the training folder ({some(among)}); "
             "give both folders the same sub-folders."
         )
     numbers = {name: number for number, name in enumerate(classes if among is None else among)}
@@ -117,13 +117,13 @@ def _images_below(root: Path, key: str, only: Collection[str] | None = None) -> 
     if absent := [folder.name for folder in folders if not folder.is_dir()]:
         raise UserError(
             f"Expected a folder for each of {len(folders)} classes in {key}={root}, but {len(absent)} are missing: "
-            f"{_some(absent)}."
+            f"{some(absent)}."
         )
     every = sorted(file for folder in folders for file in _files_below(folder) if not file.name.startswith("."))
     files = [file for file in every if file.suffix.lower() in known]
     endings = Counter(file.suffix.lower() or "without ending" for file in every if file.suffix.lower() not in known)
     others = {ending: count for ending, count in endings.most_common() if ending not in _NOTES}
-    counted = _some([f"{count} {ending}" for ending, count in others.items()])
+    counted = some([f"{count} {ending}" for ending, count in others.items()])
     if not files:
         raise UserError(
             f"Expected images (jpg, png, tiff, webp and whatever else Pillow reads) below {key}={root}, but found none"
@@ -177,7 +177,3 @@ def _find_classes(files: list[Path], root: Path, among: Collection[str]) -> tupl
 
 def _first_folder(file: Path, base: Path) -> str:
     return file.relative_to(base).parts[0]
-
-
-def _some(names: Sequence[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -1,7 +1,6 @@
 """Refuse to score a backbone on images that it was trained on, since other settings hold out other images."""
 
 import warnings
-from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
@@ -44,10 +43,12 @@ def check_held_out(data: ImageData, node: DictConfig, run: DictConfig | None, ch
             "others are now, which it may have been trained on; then scores are too high.",
             stacklevel=2,
         )
-    trained, scored = _files(own.train), _files(data.val)
+    if not changed:
+        return
+    trained, scored = (images.files or images.names or () for images in (own.train, data.val))
     shared = len({*trained} & {*scored})
     # Without names, a part of the training images that is held out by other numbers is as good as trained on.
-    if changed and (shared or (not trained and node.get("tune_fraction"))):
+    if shared or (not trained and node.get("tune_fraction")):
         keys = ", ".join(f"data.{key}={node.get(key)} instead of {run.data.get(key)}" for key in changed)
         count = f"{shared} of {len(scored)} images" if shared else "images"
         raise UserError(
@@ -68,8 +69,3 @@ def _changed(node: DictConfig, own: DictConfig) -> list[str]:
 def _apart(train: ImageSet, val: ImageSet) -> bool:
     """Return whether the images to validate on have a folder of their own, out of which none is trained on."""
     return isinstance(train, FolderImages) and isinstance(val, FolderImages) and train.root != val.root
-
-
-def _files(images: ImageSet) -> Sequence[str]:
-    """Return what tells the images of a set from those of another part of it; nothing if they have no names."""
-    return [str(file) for file in images.files] if isinstance(images, FolderImages) else images.names or ()

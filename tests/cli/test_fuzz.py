@@ -8,6 +8,7 @@ import pytest
 from tests.cli.command import BARE, HEADS, SMALL, TINY, Said, call, pretrain
 from tests.cli.forked import call_forked
 from tests.cli.wrong_files import write_wrong_files
+from tests.daily import one_in
 from tests.data.pictures import labeled_tree, truncate
 
 FIVE_VIEWS = "augmentations.0.num_crops=4"
@@ -443,8 +444,6 @@ COMPARE = {
 }
 TABLE = {"pretrain": PRETRAIN, "evaluate": EVALUATE, "export": EXPORT, "compare": COMPARE}
 CASES = [(name, typed) for name, table in TABLE.items() for typed in table]
-EACH = 12
-"""One of so many cases is in every run of the tests, the others in the nightly one; together they take minutes."""
 
 
 @pytest.fixture(scope="module")
@@ -454,20 +453,12 @@ def wrong(finished, tmp_path_factory) -> Path:
     return folder
 
 
-def _shown(case: tuple[str, str]) -> str:
-    name, typed = case
+def _shown(name: str, typed: str) -> str:
     return f"{name} {typed.replace(IMAGES, '').replace(HUGE, '99...')[:90]}".strip()
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, marks=pytest.mark.nightly if n % EACH else [], id=_shown(case))
-        for n, case in enumerate(CASES)
-    ],
-)
-def test_a_mistake_is_one_line_and_nothing_is_written(case, finished, wrong, tmp_path):
-    name, typed = case
+@pytest.mark.parametrize(("name", "typed"), one_in(12, CASES), ids=[_shown(*case) for case in CASES])
+def test_a_mistake_is_one_line_and_nothing_is_written(name, typed, finished, wrong, tmp_path):
     places = {"run": finished.folder, "wrong": wrong}
     argv = [_filled(word, places) for word in typed.split()]
     cwd, log = tmp_path / "cwd", tmp_path / "log"

@@ -11,7 +11,8 @@ from amask_solo._types import Images
 def gaussian_blur(images: Images, sigmas: Float[Tensor, " b"], kernel: tuple[int, int], *, border: str) -> Images:
     """Blur each image with its own standard deviation.
 
-    All color planes are channels of one grouped convolution, and nothing waits for the device.
+    All color planes are channels of one grouped convolution, in single precision also under autocast, and nothing waits
+    for the device.
 
     Args:
         images: Images in single precision.
@@ -30,8 +31,9 @@ def gaussian_blur(images: Images, sigmas: Float[Tensor, " b"], kernel: tuple[int
     )
     margins = (width // 2, width // 2, height // 2, height // 2)
     planes = F.pad(images.flatten(0, 1)[None], margins, mode=border)  # (1, b * c, h, w)
-    planes = F.conv2d(planes, across[:, :, None], groups=len(across))
-    return F.conv2d(planes, down[..., None], groups=len(down)).view_as(images)
+    with torch.autocast(images.device.type, enabled=False):
+        planes = F.conv2d(planes, across[:, :, None], groups=len(across))
+        return F.conv2d(planes, down[..., None], groups=len(down)).view_as(images)
 
 
 def _weights(length: int, sigmas: Float[Tensor, " b"]) -> Float[Tensor, "b length"]:

@@ -20,6 +20,13 @@ def test_each_image_is_a_weighted_mean_by_its_own_deviation(border):
             assert blurred[number, 1, row, column].item() == pytest.approx(expected.item(), abs=1e-6)
 
 
+def test_it_is_as_exact_under_autocast():
+    images = 2.6 * torch.ones(2, 3, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        blurred = gaussian_blur(images, torch.ones(2), (7, 7), border="reflect")
+    torch.testing.assert_close(blurred, images)
+
+
 def test_the_gradient_reaches_the_images():
     images = torch.rand(2, 3, 8, 8, requires_grad=True)
     gaussian_blur(images, torch.ones(2), (7, 7), border="reflect").sum().backward()

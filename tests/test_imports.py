@@ -33,7 +33,7 @@ ROOMS = {
     "occlusion": {"_types"},
     "blur": {"_types"},
     # The parts of the game.
-    "projections": {"_types"},
+    "projections": {"_types", "errors"},
     "localisers": {"_types", "errors", "hosts.architectures", "hosts.blueprint"},
     "maskers": {"_types", "errors", "occlusion", "projections", "localisers.base"},
     "constraints": {"_types", "errors"},

@@ -166,8 +166,10 @@ def _count(node: Mapping, key: str, where: str) -> int:
 def _statistic(node: Mapping, key: str, where: str, channels: int) -> tuple[float, ...] | None:
     if node.get(key) is None:
         return None
-    values = tuple(float(value) for value in node[key])
-    if len(values) != channels:
+    values, least = node[key], 0 if key == "mean" else 1e-6
+    numbers = isinstance(values, Sequence) and all(isinstance(value, int | float) for value in values)
+    if not numbers or len(values) != channels or not all(least <= value <= 1 for value in values):
         count = "three numbers" if channels == 3 else f"{channels} number(s)"
-        raise UserError(f"{where}.{key} should hold {count}, got {values!r}.")
-    return values
+        above = "between 0 and 1" if key == "mean" else "above 0, up to 1"
+        raise UserError(f"{where}.{key} should hold {count} {above}, as shares of white, got {values!r}.")
+    return tuple(float(value) for value in values)

@@ -2,6 +2,7 @@
 
 import csv as csv_format
 import io
+import math
 import os
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
@@ -22,7 +23,7 @@ class MetricsFile(Logger):
     """Write ``metrics.csv`` in a run folder with one row for each logged step.
 
     Unlike Lightning's CSV logger, it joins the values that training, validation and callbacks log in one step, and it
-    continues the file of an interrupted run: rows from the step of the resume on are replaced.
+    continues the file of an interrupted run: rows from the step of the resume on (:meth:`begin`) are replaced.
     """
 
     name = version = ""  # no sub-folder
@@ -33,6 +34,11 @@ class MetricsFile(Logger):
         self._columns: list[str] = []
         self._row: dict[str, Any] = {}
         self._end = 0  # length of the file without the row that is still growing
+        self._begin: int | float = math.inf
+
+    def begin(self, step: int) -> None:
+        """Say at which step the run begins or goes on, so that no later rows of an earlier try stay."""
+        self._begin = step
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Do nothing, because the run folder has ``config.yaml``."""
@@ -46,10 +52,11 @@ class MetricsFile(Logger):
             self._row = {"step": step}
         self._row |= {name: f"{value:.7g}" for name, value in metrics.items()}
         if not self._row.keys() <= set(self._columns):
-            self._rewrite(before=step)
+            self._rewrite(before=min(step, self._begin))
+            self._begin = math.inf
         self._write_last(self._text([self._row]))
 
-    def _rewrite(self, *, before: int) -> None:
+    def _rewrite(self, *, before: int | float) -> None:
         """Rewrite the rows before a step, with the columns that the row of this step needs."""
         rows = [row for row in self._whole_rows() if int(row["step"]) < before]
         columns = self._columns or (list(rows[0]) if rows else ["step", "epoch"])
@@ -143,6 +150,13 @@ def _run_id(folder: Path) -> str | None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(uuid4().hex[:8])
     return file.read_text()
+
+
+def begin(loggers: Iterable[Logger], step: int) -> None:
+    """Tell ``metrics.csv`` at which step the run begins or goes on."""
+    for logger in loggers:
+        if isinstance(logger, MetricsFile):
+            logger.begin(step)
 
 
 def finish(loggers: Iterable[Logger]) -> None:

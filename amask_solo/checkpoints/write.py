@@ -42,9 +42,10 @@ def check_space(folder: Path, model: LightningModule, *, copies: int) -> None:
     state = model.state_dict().values()
     size = sum(t.nbytes for t in state) + sum(p.nbytes for p in model.parameters() if p.requires_grad)
     there = sum(file.stat().st_size for file in folder.iterdir()) if folder.is_dir() else 0
-    free = shutil.disk_usage(folder.parent).free + there
+    # The folder may be a link to another disk.
+    free = shutil.disk_usage(folder if folder.is_dir() else folder.parent).free + there
     if free < copies * size:
-        room, each, needed = (round(number / 1e6) for number in (free, size, copies * size))
+        room, each, needed = (f"{number / 1e6:.3g}" for number in (free, size, copies * size))
         raise UserError(
             f"{folder} has room for {room} MB, but its {copies} checkpoints of {each} MB each need {needed} MB (best, "
             "last, the one before, and the one being written). Make room, or put the run elsewhere by run_folder=..."

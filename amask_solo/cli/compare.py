@@ -48,7 +48,7 @@ def main() -> None:
         note_split(expanded(cfg.folder), cfg.split)
         Console().print(f"{len(plan)} runs, {len(plan) - len(left)} of them finished before.", highlight=False)
         if left:
-            with runs_end_first([run.folder for run in plan]):
+            with runs_end_first(lambda: [run.folder for run in plan]):
                 launch("compare", ["--multirun", *arguments, f"run={','.join(left)}"], _carry_out, mistakes)
         unfinished = _unfinished(plan, protocols)
         _report(plan, cfg, protocols, unfinished, command=shell(["amask-compare", *typed]))

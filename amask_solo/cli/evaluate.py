@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
+from amask_solo.cli.jobs import own_place
 from amask_solo.cli.main import command
 from amask_solo.cli.sweep_table import add_row, table_at_the_end
 from amask_solo.errors import UserError
@@ -27,6 +28,8 @@ def _run(rows: Path, cfg: DictConfig) -> None:
     # The imports take seconds, so the checks come first.
     check_evaluation(cfg)
     places = find_places(cfg)
+    if cfg.output:
+        own_place(rows, places[1], "Leave out output, or put the swept key into it.")
     console = Console(markup=False, highlight=False, soft_wrap=True)
     with console.status("starting") as status:
         from amask_solo.runs.evaluate import evaluate

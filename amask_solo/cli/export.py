@@ -1,11 +1,16 @@
 """amask-export: write the backbone of a checkpoint to a file that other libraries can load."""
 
+import json
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from omegaconf import DictConfig
 from rich.console import Console
 
 from amask_solo.checkpoints.last import find_checkpoint
+from amask_solo.cli.jobs import own_place
 from amask_solo.cli.main import command
 from amask_solo.errors import UserError
 from amask_solo.files import check_place, expanded
@@ -20,15 +25,17 @@ SUFFIX = {"torchvision": ".pth", "timm": ".pth", "safetensors": ".safetensors", 
 
 def main() -> None:
     """Run the command."""
-    command("export", _run)
+    with TemporaryDirectory(prefix="amask-") as word:
+        command("export", partial(_run, Path(word)))
 
 
-def _run(cfg: DictConfig) -> None:
+def _run(word: Path, cfg: DictConfig) -> None:
     # The imports take seconds, so the checks come first.
     check_export(cfg)
     checkpoint = find_checkpoint(cfg.ckpt)
     check_place(expanded(cfg.path) if cfg.path else _beside(checkpoint, "timm", cfg.which), "path")
     if cfg.path:
+        own_place(word, expanded(cfg.path), "Leave out path, or put the swept key into it.")
         _check_replaces(expanded(cfg.path), checkpoint)
     from amask_solo.checkpoints.export import export_backbone, format_of
     from amask_solo.checkpoints.read import read
@@ -61,8 +68,17 @@ def _check_replaces(path: Path, checkpoint: Path) -> None:
         reason = f"{folder} is where the run keeps its checkpoints"
     elif (folder / CONFIG).is_file() and (taken := [file.name for file in (path, said) if file.name in WRITTEN]):
         reason = f"{taken[0]} is a file of the run in {folder}"
+    elif (there := [str(file) for file in (path, said) if file.exists()]) and not _describes_tensors(said):
+        reason = f"{' and '.join(there)}, already there, would be replaced and is no export"
     if reason:
         raise UserError(f"Cannot write the backbone to path={path}: {reason}. Give path=... another name.")
+
+
+def _describes_tensors(file: Path) -> bool:
+    with suppress(OSError, ValueError):
+        said = json.loads(file.read_text())
+        return isinstance(said, dict) and said.keys() >= {"arch", "format"}
+    return False
 
 
 def _beside(checkpoint: Path, target: str, which: str) -> Path:

@@ -9,7 +9,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -52,15 +52,18 @@ def follow() -> Iterator[None]:
 
 
 @contextmanager
-def runs_end_first(folders: Sequence[Path]) -> Iterator[None]:
+def runs_end_first(folders: Callable[[], Iterable[Path]]) -> Iterator[None]:
     """Let SIGTERM, SIGHUP and Ctrl-C end the runs in some folders, which save, before they end this process.
 
     A launcher such as joblib would kill its processes. A second Ctrl-C does not wait for them.
+
+    Args:
+        folders: Tells the folders, when it comes to that.
     """
 
     def end(number: int, frame: FrameType | None) -> None:
         restore()
-        runs = [pid for folder in folders if (pid := holder(folder)) is not None]
+        runs = [pid for folder in folders() if (pid := holder(folder)) not in (None, os.getpid())]
         for pid in runs:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)

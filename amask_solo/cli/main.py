@@ -7,7 +7,7 @@ import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from amask_solo.cli.following import announce, follow
+from amask_solo.cli.following import announce, follow, runs_end_first
+from amask_solo.cli.jobs import own_processes
 from amask_solo.cli.lazy_help import lazy_help
 from amask_solo.cli.overrides import checked
 from amask_solo.cli.quiet import plain_words, say
@@ -37,9 +38,15 @@ SHOWN += ("trainer", "logger", "adversary", "experiment")
 """The groups of amask-pretrain, in the order of ``--help``."""
 
 
-def command(config_name: str, run: Callable[[DictConfig], Any]) -> None:
-    """Call a function with the configuration that the command line makes of a primary one."""
-    with session() as mistakes:
+def command(config_name: str, run: Callable[[DictConfig], Any], started: Callable[[], Iterable[Path]] = tuple) -> None:
+    """Call a function with the configuration that the command line makes of a primary one.
+
+    Args:
+        config_name: The primary configuration.
+        run: Called with each job's configuration.
+        started: Tells the folders of the runs that have been started, which end before the command does.
+    """
+    with session() as mistakes, runs_end_first(started):
         launch(config_name, checked(config_name, sys.argv[1:]), run, mistakes)
 
 
@@ -107,7 +114,7 @@ def launch(
     def job(cfg: DictConfig) -> Any:
         try:
             # The job of a launcher may be in another process, so this is needed again.
-            with plain_words(), signals_as_exits(), follow():
+            with plain_words(), signals_as_exits(), follow(), own_processes():
                 return run(_resolvable(cfg))
         except UserError as error:
             say("Error", error, style="red")

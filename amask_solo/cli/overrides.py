@@ -47,7 +47,7 @@ def checked(config_name: str, argv: Sequence[str]) -> list[str]:
         UserError: If an override cannot be read, or a key or the name of a group's file is unknown; the message names
             the nearest known one.
     """
-    flags = _flags(argv)
+    flags = read_flags(argv)
     if flags.shell_completion:
         return list(argv)
     several = flags.multirun or any(text.lower() == "hydra.mode=multirun" for text in flags.overrides)
@@ -105,7 +105,8 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see --help.")
 
 
-def _flags(argv: Sequence[str]) -> argparse.Namespace:
+def read_flags(argv: Sequence[str]) -> argparse.Namespace:
+    """Return Hydra's own flags, and the ``overrides``, of a command line."""
     with lazy_help():
         parser = _Parser(parents=[get_args_parser()], add_help=False, conflict_handler="resolve")
     parser.add_argument("--version", action="version", version=f"amask-solo {__version__}")
@@ -127,15 +128,15 @@ def _parsed(text: str) -> Override:
 
 def searched(argv: Sequence[str]) -> list[str]:
     """Replace ``--config-dir DIR`` in a command line by the equivalent key, unless there are other flags."""
-    flags = _flags(argv)
-    if not flags.config_dir or flags != _flags(["--config-dir", flags.config_dir, *flags.overrides]):
+    flags = read_flags(argv)
+    if not flags.config_dir or flags != read_flags(["--config-dir", flags.config_dir, *flags.overrides]):
         return list(argv)
     return [f"hydra.searchpath=[file://{Path(flags.config_dir).resolve()}]", *flags.overrides]
 
 
 def config_folders(argv: Sequence[str]) -> list[Path]:
     """Return the folders of configuration files on a command line, after the folder of this package."""
-    flags = _flags(argv)
+    flags = read_flags(argv)
     return _folders(flags.config_dir, [_parsed(text) for text in flags.overrides])
 
 

@@ -9,10 +9,11 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from amask_solo.cli.jobs import own_place, places
 from amask_solo.cli.main import command
 from amask_solo.cli.next_steps import next_steps
 from amask_solo.cli.sweep_table import add_row, table_at_the_end
-from amask_solo.runs.run_folder import find
+from amask_solo.runs.run_folder import find, is_first
 from amask_solo.settings.pretraining import check_downloaded, check_imported, check_values_and_names
 from amask_solo.settings.trainer import check_device
 
@@ -20,7 +21,7 @@ from amask_solo.settings.trainer import check_device
 def main() -> None:
     """Run the command."""
     with table_at_the_end() as rows:
-        command("pretrain", partial(_run, rows))
+        command("pretrain", partial(_run, rows), started=partial(places, rows))
 
 
 def _run(rows: Path, cfg: DictConfig) -> Any:
@@ -28,6 +29,8 @@ def _run(rows: Path, cfg: DictConfig) -> Any:
     check_values_and_names(cfg)
     check_downloaded(cfg.data)
     folder, checkpoint = find(cfg)
+    if is_first():
+        own_place(rows, folder, "Put the swept key into name=..., as in name=lr${optimizer.lr}.")
     check_device(cfg.trainer)
     check_imported(cfg)
     from amask_solo.runs.pretrain import pretrain

@@ -5,12 +5,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
+
+from amask_solo.cli.jobs import job_number
 
 Row = Mapping[str, str | float | None]
 """Column -> value of a job."""
@@ -18,10 +17,8 @@ Row = Mapping[str, str | float | None]
 
 def add_row(folder: Path, row: Row) -> None:
     """Leave the row of the present job in a folder, as the processes of a launcher on this machine do."""
-    hydra: Any = HydraConfig.get()
-    number = OmegaConf.select(hydra, "job.num", default=0)
     with suppress(FileNotFoundError):  # a job on another machine
-        (folder / f"{number}.json").write_text(json.dumps(row))
+        (folder / f"{job_number()}.json").write_text(json.dumps(row))
 
 
 @contextmanager

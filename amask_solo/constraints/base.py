@@ -68,7 +68,8 @@ class WeightedSum(Constraint):
         weights: How much each counts, by the same names, at least 0; 1 for names that are missing.
 
     Raises:
-        ValueError: If a weight names no term, or is negative or not finite.
+        ValueError: If a weight names no term, or is negative or not finite, or a module keeps the name of a term for
+            itself.
 
     Example:
         >>> from amask_solo.constraints import Binariness, InverseSine
@@ -83,7 +84,10 @@ class WeightedSum(Constraint):
         self, terms: Mapping[str, Constraint] | None = None, weights: Mapping[str, float] | None = None
     ) -> None:
         super().__init__()
-        self.terms = nn.ModuleDict(dict(terms or {}))
+        try:
+            self.terms = nn.ModuleDict(dict(terms or {}))
+        except KeyError as error:  # of what a ModuleDict itself has, such as "type"
+            raise ValueError(f"A term of a sum cannot have this name: {error.args[0]}.") from error
         for name, weight in (weights or {}).items():
             if name not in self.terms:
                 raise ValueError(str(unknown_key(name, self.terms, "the weights of a sum")))

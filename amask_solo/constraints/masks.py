@@ -1,5 +1,7 @@
 """Constraints on what masks look like, whatever they hide: how large, how smooth, how decided, how disjoint."""
 
+import math
+
 import torch
 
 from amask_solo._types import Masks, Scalar
@@ -32,7 +34,7 @@ class InverseSine(Constraint):
 
     def __init__(self, eps: float = 1e-3) -> None:
         super().__init__()
-        if eps <= 0:
+        if not 0 < eps < math.inf:
             raise ValueError(f"Expected eps to be positive, but got {eps}.")
         self.eps = eps
 

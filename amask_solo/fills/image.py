@@ -28,7 +28,7 @@ class Blur(Fill):
 
     def __init__(self, kernel_size: int = 31, sigma: float = 10.0) -> None:
         super().__init__()
-        if kernel_size < 1 or kernel_size % 2 == 0 or sigma <= 0:
+        if kernel_size < 1 or kernel_size % 2 == 0 or not 0 < sigma < float("inf"):
             raise ValueError(f"Expected an odd kernel_size and a positive sigma, but got {kernel_size} and {sigma}.")
         self.kernel_size, self.sigma = kernel_size, sigma
 

@@ -41,7 +41,7 @@ class Noise(Fill):
 
     def __init__(self, std: float = 1.0) -> None:
         super().__init__()
-        if std <= 0:
+        if not 0 < std < float("inf"):
             raise ValueError(f"Expected std to be positive, but got {std}; Zero shows no noise.")
         self.std = std
 

@@ -1,5 +1,6 @@
 """Adversarial pixels: a perturbation too small to see, in the direction that raises the objective."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Literal
@@ -11,6 +12,9 @@ from amask_solo._types import BaseLoss, Images, Scalar, WeightedViews
 from amask_solo.hard_views.base import HardView
 
 Norm = Literal["linf", "l2"]
+
+HALF_SCALE = 2.0**12
+"""By how much the objective is scaled under half precision, so that its gradient by a pixel is no zero there."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -65,13 +69,14 @@ class AdversarialPixels(HardView):
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         super().__init__()
-        if not eps >= 0 or steps < 1:
+        if not 0 <= eps < math.inf or steps < 1:
             raise ValueError(f"Expected eps of 0 or more and one step or more, but got {eps} and {steps}.")
         if step_size is not None and not step_size > 0:
             raise ValueError(f"Expected step_size to be positive or null, but got {step_size}.")
         if norm not in ("linf", "l2"):
             raise ValueError(f"Expected norm to be 'linf' or 'l2', but got {norm!r}.")
-        if len(mean) != len(std) or not all(deviation > 0 for deviation in std):
+        numbers = [*mean, *std]
+        if len(mean) != len(std) or not all(map(math.isfinite, numbers)) or not all(number > 0 for number in std):
             raise ValueError(f"Expected mean and a positive std for each channel, but got {mean} and {std}.")
         self.eps, self.steps, self.norm, self.random_start = eps, steps, norm, random_start
         self.step_size = 2.5 * eps / steps if step_size is None else step_size
@@ -81,9 +86,17 @@ class AdversarialPixels(HardView):
     def forward(
         self, entries: Iterable[WeightedViews], loss: BaseLoss, *, generator: torch.Generator | None = None
     ) -> Iterator[WeightedViews]:
-        """Yield each entry with its hard view perturbed."""
+        """Yield each entry with its hard view perturbed.
+
+        Raises:
+            ValueError: If a view has other channels than ``mean`` and ``std``.
+        """
         for entry in entries:
             hard = entry.views[entry.side]
+            if hard.shape[1] != len(self.std):
+                raise ValueError(
+                    f"Expected views of {len(self.std)} channels, as mean and std, but got {hard.shape[1]}."
+                )
             delta = self._perturbation(hard.detach(), partial(_objective, entry, loss), generator=generator)
             yield entry.harder(hard + delta / self.std.to(hard.dtype))
 
@@ -91,16 +104,20 @@ class AdversarialPixels(HardView):
         self, view: Images, objective: Callable[[Images], Scalar], *, generator: torch.Generator | None
     ) -> Images:
         """Return the perturbation of the view, on the scale of pixels from 0 to 255."""
-        std = self.std.to(view.dtype)
+        std, kind = self.std.to(view.dtype), view.device.type
         pixels = view * std + self.mean.to(view.dtype)
         low, high = (0 - pixels).clamp_max(0), (255 - pixels).clamp_min(0)
         delta = torch.zeros_like(view)
         if self.random_start:
             delta = self._within(self._anywhere(view, generator=generator), low, high)
+        # Neither the sign nor the direction of the gradient depends on its size, if only it does not underflow.
+        half = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
+        scale = HALF_SCALE if half else 1.0
         for _ in range(self.steps):
             with torch.enable_grad():
                 moved = delta.requires_grad_()
-                (gradient,) = torch.autograd.grad(objective(view + moved / std), moved, materialize_grads=True)
+                harm = objective(view + moved / std) * scale
+                (gradient,) = torch.autograd.grad(harm, moved, materialize_grads=True)
             direction = gradient.sign() if self.norm == "linf" else gradient / _length(gradient)
             delta = self._within(delta.detach() + self.step_size * direction, low, high)
         return delta

@@ -81,7 +81,8 @@ class Beside(HardView):
             part with weight 0 is left out.
 
     Raises:
-        ValueError: If a weight names no part, is negative or not finite, or if all weights are 0.
+        ValueError: If a weight names no part, is negative or not finite, if all weights are 0, or if a part has a name
+            that a module keeps for itself.
     """
 
     def __init__(self, parts: Mapping[str, HardView], weights: Mapping[str, float] | None = None) -> None:
@@ -92,7 +93,10 @@ class Beside(HardView):
         total = sum(weights.values())
         if not (math.isfinite(total) and total > 0 and min(weights.values()) >= 0):
             raise ValueError(f"Expected weights of 0 or more, not all of them 0, but got {weights}.")
-        self.parts = nn.ModuleDict({name: part for name, part in parts.items() if weights[name]})
+        try:
+            self.parts = nn.ModuleDict({name: part for name, part in parts.items() if weights[name]})
+        except KeyError as error:  # of what a ModuleDict itself has, such as "half"
+            raise ValueError(f"A hard view cannot have this name: {error.args[0]}.") from error
         self.shares = {name: weights[name] / total for name in self.parts}
         self.num_entries = sum(parts[name].num_entries for name in self.shares)
 

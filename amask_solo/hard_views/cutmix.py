@@ -74,10 +74,10 @@ class Box(Masker):
     center is anywhere in the image and the box is cut off at the border, so the area is at most :math:`1 - \lambda`.
 
     Args:
-        alpha: :math:`a`, above 0; 1 draws uniformly, smaller values draw mostly very small or very large boxes.
+        alpha: :math:`a`, at least 0.01; 1 draws uniformly, smaller values draw mostly very small or very large boxes.
 
     Raises:
-        ValueError: If ``alpha`` is not positive.
+        ValueError: If ``alpha`` is below 0.01 or not finite.
     """
 
     num_masks = 1
@@ -85,8 +85,8 @@ class Box(Masker):
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
-        if not 0 < alpha < float("inf"):
-            raise ValueError(f"Expected alpha to be positive, but got {alpha}.")
+        if not 0.01 <= alpha < float("inf"):
+            raise ValueError(f"Expected alpha of 0.01 or more, but got {alpha}.")
         from scipy.stats import beta  # not at the top: a refusal need not wait for it
 
         # Torch's distributions take no generator, so a quantile is drawn from a table.

@@ -28,7 +28,7 @@ class SpectralResidual(Localiser):
 
     def __init__(self, size: int = 64, sigma: float = 2.5) -> None:
         super().__init__()
-        if size < 8 or sigma <= 0:
+        if size < 8 or not 0 < sigma < float("inf"):
             raise ValueError(f"Expected size of 8 or more and sigma above 0, but got {size} and {sigma}.")
         self.size, self.sigma = size, sigma
 

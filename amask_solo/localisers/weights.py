@@ -1,6 +1,7 @@
 """The object is where a given backbone is active."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,20 +33,38 @@ class Weights(Localiser):
 
     def __init__(self, path: str, arch: str | None = None, kwargs: Mapping[str, Any] | None = None) -> None:
         super().__init__()
+        file = Path(path).expanduser()
         # A function, not a module, which would become a part of the masker.
-        self.look = partial(_look, _load(Path(path).expanduser(), arch, kwargs or {}))
+        self.look = partial(_look, _load(file, arch, kwargs or {}), {}, file)
 
     @torch.no_grad()
     def forward(self, images: Images) -> Maps:
-        """Return the activation map."""
+        """Return the activation map.
+
+        Raises:
+            UserError: If the backbone takes other channels than the views have, or leaves a single pixel of them.
+        """
         return activation(self.look(images), images)
 
 
-def _look(network: Any, images: Images) -> FeatureMaps:
+def _look(network: Any, sized: dict[int, Any], file: Path, images: Images) -> FeatureMaps:
+    """Return the last feature map; ``sized`` keeps a copy of the network for each other size of images.
+
+    If a ViT's positions were resampled in place, back and forth between the sizes of views and of pictures, they would
+    wear off.
+    """
     from amask_solo.hosts.architectures import resample_positions
 
-    resample_positions(network.to(images.device), images.shape[-1])
-    (last,) = network.forward_intermediates(images.float(), indices=1, output_fmt="NCHW", intermediates_only=True)
+    channels, side = next(weight for weight in network.parameters() if weight.ndim == 4).shape[1], images.shape[-1]
+    if channels != images.shape[1]:
+        raise UserError(
+            f"localiser=weights: {file} takes images of {channels} channels, the views have {images.shape[1]}."
+        )
+    if side not in sized:
+        other = deepcopy(network)
+        sized[side] = network if resample_positions(other, side) is None else other
+    look = sized[side].to(images.device).forward_intermediates
+    (last,) = look(images.float(), indices=1, output_fmt="NCHW", intermediates_only=True)
     return last
 
 

@@ -31,7 +31,8 @@ class AdiosUNet(nn.Module):
         out_channels: Number of score maps.
         width: Channels at the top; twice as many in the three lowest levels. A multiple of 8 with ``norm="group"``.
         depth: Levels; each but the last halves height and width. Theirs are 5 up to 127 px, and 6 for 224 px.
-        image_size: Height and width of its images; a multiple of ``2 ** (depth - 1)``.
+        image_size: Height and width of its images; a multiple of ``2 ** (depth - 1)``, with ``norm="instance"`` more
+            than one, since a lowest map of one pixel has no deviation.
         norm: Group normalization by 8 groups, instance normalization, or none.
 
     Raises:
@@ -55,6 +56,11 @@ class AdiosUNet(nn.Module):
             raise ValueError(
                 f"Expected a width of at least 1, a depth above {WIDE}, an image_size that is a multiple of "
                 f"2^(depth - 1), and norm group, instance or none, but got {width}, {depth}, {image_size} and {norm}."
+            )
+        if norm == "instance" and side == 1:
+            raise ValueError(
+                f"norm=instance has nothing to normalize in the lowest map, of one pixel, of images of {image_size} px "
+                f"at depth {depth}; take a smaller depth, or norm=group."
             )
         self.image_size, self.side = image_size, side
         below = [width] * (depth - WIDE) + [2 * width] * WIDE

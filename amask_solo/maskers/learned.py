@@ -208,8 +208,9 @@ class SimultaneousMasker(Masker):
         super().__init__()
         if num_masks < 1:
             raise ValueError(f"Expected num_masks of 1 or more, but got {num_masks}.")
-        # The projection refuses a single mask if it shares the pixels out.
-        projection(torch.zeros(1, num_masks, 1, 1), generator=torch.Generator())
+        if projection.shares_out:
+            # It refuses a single mask.
+            projection(torch.zeros(1, num_masks, 1, 1), generator=torch.Generator())
         self.num_masks = num_masks
         self.resolution = check_resolution(resolution)
         self.projection = projection

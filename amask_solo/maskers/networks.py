@@ -40,7 +40,8 @@ class UNet(nn.Module):
         out_channels: Number of score maps.
         width: Channels at the top, at least 1; they double with each level, up to four times this.
         depth: Levels below the top, at least 1; each halves height and width.
-        norm: ``"group"``: channels are normalized in groups of eight; ``"instance"``: each by itself.
+        norm: ``"group"``: channels are normalized in groups of eight; ``"instance"``: each by itself, but for maps of
+            one pixel, which have no deviation.
 
     Raises:
         ValueError: If the width or the depth is not positive, or the norm unknown.
@@ -163,12 +164,24 @@ def check_resolution(resolution: float) -> float:
     return resolution
 
 
+class _InstanceNorm(nn.GroupNorm):
+    """Normalize each channel by itself, but scale and shift only where a single pixel has no deviation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        if features.shape[-2:].numel() > 1:
+            return super().forward(features)
+        return features * self.weight[:, None, None] + self.bias[:, None, None]
+
+
 def _convolution(in_channels: int, out_channels: int, *, norm: Norm, stride: int = 1) -> nn.Sequential:
     # Groups of eight channels or fewer: a single channel has no variance on a map of one pixel.
     groups = max(1, out_channels // 8) if out_channels % 8 == 0 else 1
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
-        nn.GroupNorm(out_channels if norm == "instance" else groups, out_channels),
+        _InstanceNorm(out_channels) if norm == "instance" else nn.GroupNorm(groups, out_channels),
         nn.ReLU(inplace=True),
     )
 

@@ -24,12 +24,12 @@ class ObjectMasker(Masker):
         background: Whether there is a second mask, which hides all that the first one shows.
         shape: What of the object is hidden: ``exact``; ``eroded`` or ``dilated``, smaller or larger on each side; or
             ``box``, the smallest upright one around it.
-        reach: By how much, as a share of the shorter side of a view, above 0; at the edge of a view nothing is eroded.
-            Theirs is a square of 10 of 64 pixels, about 5 on each side.
+        reach: By how much, as a share of the shorter side of a view, in (0, 1); at the edge of a view nothing is
+            eroded. Theirs is a square of 10 of 64 pixels, about 5 on each side.
         shuffled: Whether each image hides the object of another one, some places on, drawn anew for each view.
 
     Raises:
-        ValueError: If the shape is unknown or the reach is not positive.
+        ValueError: If the shape is unknown or the reach is not in (0, 1).
 
     References:
         Shi et al., `Adversarial Masking for Self-Supervised Learning <https://arxiv.org/abs/2201.13100>`_, ICML 2022,
@@ -49,8 +49,8 @@ class ObjectMasker(Masker):
         super().__init__()
         if shape not in SHAPES:
             raise ValueError(f"Expected shape to be one of {', '.join(SHAPES)}, but got {shape!r}.")
-        if reach <= 0:
-            raise ValueError(f"Expected reach to be above 0, but got {reach}; leave it to shape=exact.")
+        if not 0 < reach < 1:
+            raise ValueError(f"Expected reach in (0, 1), but got {reach}; nothing is moved with shape=exact.")
         self.num_masks = 2 if background else 1
         self.shape, self.reach, self.shuffled = shape, reach, shuffled
         self.find: Find | None = None
@@ -60,6 +60,7 @@ class ObjectMasker(Masker):
 
         Raises:
             UserError: If nobody has lent the masks of the data, or they are those of other images.
+            ValueError: If a single image is to be shuffled.
         """
         if self.find is None:
             raise UserError(
@@ -68,7 +69,9 @@ class ObjectMasker(Masker):
             )
         objects = SHAPES[self.shape](self.find(images).to(images.dtype), round(self.reach * min(images.shape[-2:])))
         if self.shuffled:
-            by = torch.randint(1, max(2, len(objects)), (1,), generator=generator, device=objects.device)
+            if len(objects) == 1:
+                raise ValueError("Expected two images or more, so that shuffled objects are those of others.")
+            by = torch.randint(1, len(objects), (1,), generator=generator, device=objects.device)
             objects = objects[(torch.arange(len(objects), device=objects.device) + by) % len(objects)]
         return torch.cat([objects, 1 - objects], dim=1)[:, : self.num_masks]
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from amask_solo._types import Masks
 from amask_solo.maskers.base import highest
+from amask_solo.projections.base import whole_cells
 
 Stack = Float[Tensor, "count h w"]
 """Masks of many images, one after another."""
@@ -47,6 +48,9 @@ class Pattern(ABC):
         Args:
             area: The share of the image to hide, in (0, 1).
             canvas: How many masks, of which size, on which device, with which randomness.
+
+        Raises:
+            UserError: If the share is nearest to none or all of what a mask is made of.
         """
 
 
@@ -70,6 +74,7 @@ class Block(Pattern):
 
     def __call__(self, area: float, canvas: Canvas) -> Stack:
         """Return masks of one rectangle each."""
+        whole_cells(area, math.prod(canvas.size))  # or a control might hide nothing in silence
         return self.rectangles(torch.full((canvas.count,), area, device=canvas.device), canvas)
 
     def rectangles(self, areas: Float[Tensor, " count"], canvas: Canvas) -> Stack:
@@ -222,7 +227,7 @@ def random_blocks(masks: Masks, *, generator: torch.Generator | None = None) -> 
 
 
 def _share(scores: Float[Tensor, "count n"], area: float) -> Float[Tensor, "count n"]:
-    return highest(scores, round(area * scores.shape[1])).float()
+    return highest(scores, whole_cells(area, scores.shape[1])).float()
 
 
 def _disks(area: float, y: Float[Tensor, "count 1"], x: Float[Tensor, "count 1"], canvas: Canvas) -> Stack:

@@ -1,5 +1,6 @@
 """Masks that know where the object is, and hide the same share of it as of the rest."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -65,8 +66,8 @@ class SaliencyMasker(Masker):
             raise ValueError(f"Expected a Localiser, but got {localiser!r}; choose one by localiser=NAME.")
         if len(ratio) != 2 or not 0 < ratio[0] <= ratio[1] < 1:
             raise ValueError(f"Expected ratio as [low, high] with 0 < low <= high < 1, but got {ratio}.")
-        if grid < 2:
-            raise ValueError(f"Expected a grid of 2 rows or more, but got {grid}.")
+        if grid < 2 or not math.isfinite(slack):
+            raise ValueError(f"Expected a grid of 2 rows or more and a number as slack, but got {grid} and {slack}.")
         if not 0 < most <= 1 or not 0 <= separate <= 1:
             raise ValueError(f"Expected most in (0, 1] and separate in [0, 1], but got {most} and {separate}.")
         self.localiser = localiser

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from amask_solo._types import Logits, Masks, OneMask
-from amask_solo.projections.base import Projection, times, wide
+from amask_solo.projections.base import Projection, times, whole_cells, wide
 
 Areas = Float[Tensor, "b n 1 1"]
 """One number for each mask."""
@@ -43,7 +43,7 @@ class AreaBudget(Projection):
                 "Expected area to be a number in (0, 1) or a range [low, high] inside it, "
                 f"but got {area}; a quarter of the image is 0.25."
             )
-        if sharpness <= 0:
+        if not 0 < sharpness < math.inf:
             raise ValueError(f"Expected sharpness to be positive, but got {sharpness}; 1 leaves the logits alone.")
         self.low, self.high = bounds[0], bounds[-1]
         self.least = self.low
@@ -56,9 +56,13 @@ class AreaBudget(Projection):
         return area_budget(sharp, self.low, self.high, room=room)
 
     def decide(self, masks: Masks, room: OneMask | None) -> Masks:  # noqa: ARG002
-        """Hide the highest pixels, as many as the area of the mask says; with a fixed budget, equally many in each."""
+        """Hide the highest pixels, as many as the area of the mask says; with a fixed budget, equally many in each.
+
+        Raises:
+            UserError: If a bound of the area is nearest to none or all of the pixels.
+        """
         flat = masks.flatten(2)
-        fewest, most = (round(area * flat.shape[2]) for area in (self.low, self.high))
+        fewest, most = (whole_cells(area, flat.shape[2]) for area in (self.low, self.high))
         counts = flat.sum(dim=2).round().clamp(fewest, most)
         chosen = torch.arange(most, device=flat.device) < counts[..., None]
         order = flat.topk(most, dim=2, sorted=fewest < most).indices

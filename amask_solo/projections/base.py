@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 import torch
 
 from amask_solo._types import Logits, Masks, OneMask
+from amask_solo.errors import UserError
 
 
 class Projection(ABC):
@@ -115,3 +116,18 @@ class Softmax(Projection):
     def decide(self, masks: Masks, room: OneMask | None) -> Masks:  # noqa: ARG002
         """Give each pixel to the mask with the largest share of it."""
         return torch.zeros_like(masks).scatter(1, masks.argmax(dim=1, keepdim=True), 1.0)
+
+
+def whole_cells(area: float, cells: int) -> int:
+    """Return how many of some pixels or patches are nearest to a share of them.
+
+    Raises:
+        UserError: If that is none or all, so that masks would hide nothing, or everything.
+    """
+    count = round(area * cells)
+    if not 0 < count < cells:
+        raise UserError(
+            f"An area of {area:g} is nearest to {'all' if count else 'none'} of the {cells} pixels or patches of a "
+            "mask; give another area, smaller patches or larger views."
+        )
+    return count

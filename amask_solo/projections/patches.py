@@ -1,5 +1,7 @@
 """Masks of whole patches, and masks drawn at random by their scores."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -17,8 +19,8 @@ Grid = Float[Tensor, "b n rows columns"]
 class Patches(Wrapper):
     """Hide whole patches: the inner projection sees one pixel for each patch, with the mean of the patch's scores.
 
-    A budget of the inner projection then counts patches. If the size of the image is not a multiple of ``patch_size``,
-    the patches at the right and lower border are smaller.
+    A budget of the inner projection then counts patches, so a binary mask has its area to half a patch. If the size of
+    the image is not a multiple of ``patch_size``, the patches at the right and lower border are smaller.
 
     Args:
         inner: Makes the masks on the grid of the patches.
@@ -73,12 +75,13 @@ class GumbelTopK(Projection):
     :class:`Binary`.
 
     Args:
-        area: The share of the pixels that is hidden, in (0, 1); within :class:`Patches`, the share of the patches.
+        area: The share of the pixels that is hidden, in (0, 1), a single number; within :class:`Patches`, the share of
+            the patches.
         temperature: :math:`\tau` of the soft masks, above 0. A lower temperature makes them closer to binary, and gives
             fewer pixels a gradient.
 
     Raises:
-        ValueError: If the area is not in (0, 1), or the temperature is not positive.
+        ValueError: If the area is no number in (0, 1), or the temperature is not positive.
 
     Example:
         >>> draw = GumbelTopK(0.5)
@@ -99,8 +102,10 @@ class GumbelTopK(Projection):
     draws = True
 
     def __init__(self, area: float, *, temperature: float = 1.0) -> None:
-        if temperature <= 0:
+        if not 0 < temperature < float("inf"):
             raise ValueError(f"Expected temperature to be positive, but got {temperature}.")
+        if isinstance(area, Sequence):
+            raise ValueError(f"Expected area to be one number in (0, 1), since the share is exact, but got {area}.")
         self.drawn = Binary(AreaBudget(area, sharpness=1 / temperature))
         self.least = self.drawn.least
 

@@ -1,6 +1,6 @@
 """Batches for the host, whose views are made of uint8 images on the device."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -89,18 +89,29 @@ class ViewsData(LightningDataModule):
     def objects(self, images: Images) -> OneMask:
         """Return where the objects are in one or more views of the present batch, one view after another.
 
+        Args:
+            images: Whole views, or equally many first images of each, which are what a further move of the masker sees.
+
         Raises:
             UserError: If the images are none of these views.
         """
         index, views, step = self._latest or (torch.empty(0), [], 0)
-        places = [
-            [n for n, view in enumerate(views) if torch.equal(part, view)] for part in images.split(len(index) or 1)
-        ]
-        if not all(places):
+        shown = which_views(images, views)
+        if not shown:
             raise UserError("masker=objects knows the objects in the views of the present batch, but got other images.")
         masks = self.images.train.objects()[index.cpu()].to(images.device, torch.float32)
         followed = self.views.follow(masks, generator=self._numbers(step, images.device))
-        return torch.cat([followed[place[0]] for place in places])
+        return torch.cat([followed[place][: len(images) // len(shown)] for place in shown])
+
+
+def which_views(images: Tensor, views: Sequence[Tensor]) -> list[int]:
+    """Return which views these images are the first ones of, one view after another; nothing if there are others."""
+    for count in range(1, len(views) + 1):
+        parts = images.chunk(count)
+        found = [[n for n, view in enumerate(views) if torch.equal(part, view[: len(part)])] for part in parts]
+        if all(found) and len(images) % count == 0:
+            return [places[0] for places in found]
+    return []
 
 
 class ResumeWithinEpoch(Callback):

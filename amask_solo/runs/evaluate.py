@@ -78,6 +78,8 @@ def evaluate(cfg: DictConfig, places: tuple[Path, Path], tell: Tell) -> Outcome:
     file, path = places
     tell("reading the checkpoint")
     subject, facts, made_by, said = _subject(cfg, file, tell)
+    if cfg.output:
+        _refuse_others(path, facts)
     outcome = Outcome(path, [], {}, {}, spelled(facts[VIEW_FILTER]) if facts[VIEW_FILTER] else None, said)
     # The loggers get their own folder, so that they do not change the curves of the training.
     folder = path.with_suffix("")
@@ -109,6 +111,14 @@ def evaluate(cfg: DictConfig, places: tuple[Path, Path], tell: Tell) -> Outcome:
     if outcome.results and path.absolute() == file.absolute().parent.parent / EVALUATION:
         _add_to_page(path.parent)
     return outcome
+
+
+def _refuse_others(path: Path, facts: Mapping[str, Any]) -> None:
+    """Raise a ``UserError`` if a file has the results of another checkpoint, which a new one would replace."""
+    kept = read_results(path)
+    place = kept.get("checkpoint", facts["checkpoint"])
+    if kept.get("state") != facts["state"] and Path(place).resolve() != Path(facts["checkpoint"]).resolve():
+        raise UserError(f"{path} has the scores of another checkpoint, {place}. Give output=... another name.")
 
 
 def _add_to_page(folder: Path) -> None:

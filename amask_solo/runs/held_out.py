@@ -1,14 +1,18 @@
 """Refuse to score a backbone on images that it was trained on, since other settings hold out other images."""
 
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from amask_solo.checkpoints.read import Checkpoint
 from amask_solo.configuration import instantiate
 from amask_solo.data import ImageData, ImageSet
 from amask_solo.data.file_images import FolderImages
 from amask_solo.errors import UserError
+from amask_solo.files import expanded
 from amask_solo.hosts.repairs import STATE
 from amask_solo.same_images import describe_change
 from amask_solo.signatures import read_declared
@@ -35,7 +39,10 @@ def check_held_out(data: ImageData, node: DictConfig, run: DictConfig | None, ch
     changed = _changed(node, run.data)
     if node != run.data and not changed:
         return
-    own = instantiate(run.data, "data") if changed else data
+    # By the spelling of the evaluation, so that the names of files are the same.
+    spelled = {key: node[key] for key in _folders(run.data) if node.get(key) is not None}
+    trained_on: Any = OmegaConf.merge(run.data, spelled)
+    own = instantiate(trained_on, "data") if changed else data
     said = checkpoint.get(STATE, {}).get("images", {}).get("fingerprint")
     if said and (change := describe_change(said, own.fingerprint)):
         warnings.warn(
@@ -59,11 +66,20 @@ def check_held_out(data: ImageData, node: DictConfig, run: DictConfig | None, ch
 
 def _changed(node: DictConfig, own: DictConfig) -> list[str]:
     """Return the keys by which an evaluation draws other images from the run's folders; none if those are others."""
-    folders = read_declared(str(own.get("_target_")), "FOLDERS") or ()
-    here = all(node.get(key) in (None, own.get(key)) for key in folders)
-    if not here or node.get("_target_") != own.get("_target_"):
+    places = {key: (_place(node.get(key)), _place(own.get(key))) for key in _folders(own)}
+    if not all(new in (None, old) for new, old in places.values()) or node.get("_target_") != own.get("_target_"):
         return []
-    return [key for key in (*folders, *DRAWN_BY) if node.get(key) != own.get(key)]
+    missing = [key for key, (new, old) in places.items() if new != old]
+    return missing + [key for key in DRAWN_BY if node.get(key) != own.get(key)]
+
+
+def _folders(node: DictConfig) -> Sequence[str]:
+    return read_declared(str(node.get("_target_")), "FOLDERS") or ()
+
+
+def _place(folder: str | None) -> Path | None:
+    """Return the same place for all spellings of a folder: with a slash at the end, from the root, or by a link."""
+    return None if folder is None else expanded(folder).resolve()
 
 
 def _apart(train: ImageSet, val: ImageSet) -> bool:

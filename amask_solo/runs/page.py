@@ -40,11 +40,18 @@ def write_run_page(folder: Path) -> None:
     sliders = {"Masks of the same images": drawn_panels(folder), "Hard views": drawn_panels(folder, "hard_views")}
     if any(sliders.values()):
         text += ["## Masks", "[sliders]"]
-    if results := read_results(folder / EVALUATION).get("results"):
-        text += ["## Evaluation", _scores(results), *_pictures(results, folder)]
+    scored = read_results(folder / EVALUATION)
+    if results := scored.get("results"):
+        text += [_scored_title(scored, summary), _scores(results), *_pictures(results, folder)]
     text += ["## Settings", f"```yaml\n{(folder / CONFIG).read_text()}```"]
     write_page(folder / "report.html", "\n\n".join(text) + "\n", sliders=sliders)
     (folder / PICTURE).unlink(missing_ok=True)
+
+
+def _scored_title(scored: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    """Return a title that says so if the run has gone on since it was scored."""
+    after, now = scored.get("epochs"), summary.get("epochs_done")
+    return "## Evaluation" + (f" after {after} of {now} epochs" if after not in (None, now) else "")
 
 
 def _table(summary: Mapping[str, Any]) -> str:

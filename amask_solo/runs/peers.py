@@ -5,10 +5,11 @@ import re
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from amask_solo.callbacks.progress import tell
@@ -48,6 +49,27 @@ def meet(trainer: Trainer) -> None:
 def _by_lightning(trainer: Trainer) -> bool:
     """Return whether no other program has started the processes."""
     return isinstance(getattr(trainer.strategy, "cluster_environment", None), LightningEnvironment)
+
+
+class SameSettings(Callback):
+    """Raise a ``UserError`` in the processes of a run whose settings are not those of the first one.
+
+    Args:
+        settings: The settings of this process, by their keys.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings = dict(settings)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Compare them, once the processes know each other."""
+        first = trainer.strategy.broadcast(self.settings)
+        if other := sorted(key for key in first.keys() | self.settings if first.get(key) != self.settings.get(key)):
+            said = ", ".join(f"{key}={self.settings.get(key)} instead of {first.get(key)}" for key in other[:5])
+            raise UserError(
+                f"Process {trainer.global_rank} of the run has other settings than the first one: {said}. Start all of "
+                "them with the same."
+            )
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from amask_solo.augment.views import Views, evaluation_crop
 from amask_solo.callbacks.advantage_monitor import AdvantageMonitor
 from amask_solo.callbacks.checkpoints import checkpoints
 from amask_solo.callbacks.game_monitor import GameMonitor
-from amask_solo.callbacks.loggers import finish
+from amask_solo.callbacks.loggers import begin, finish
 from amask_solo.callbacks.online_knn import OnlineKNN
 from amask_solo.callbacks.panels import HardViewPanels, MaskPanels
 from amask_solo.callbacks.processes import OwnStates
@@ -43,9 +43,9 @@ from amask_solo.runs.datamodule import ResumeWithinEpoch, ViewsData, check_same_
 from amask_solo.runs.host_config import host_config, method_class
 from amask_solo.runs.lock import hold
 from amask_solo.runs.page import write_run_page
-from amask_solo.runs.peers import end_together, meet
+from amask_solo.runs.peers import SameSettings, end_together, meet
 from amask_solo.runs.replaced import forget
-from amask_solo.runs.run_folder import MEASURED, claim, release, settle, tidy
+from amask_solo.runs.run_folder import MEASURED, claim, learned_by, release, settle, tidy
 from amask_solo.settings.pretraining import check_views
 
 
@@ -61,6 +61,7 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
     Raises:
         UserError: If a setting, a path or a file is wrong.
     """
+    same = SameSettings(learned_by(cfg))  # before anything is measured, which another machine may do otherwise
     method = method_class(cfg.method, cfg.base_class)
     seed_everything(cfg.seed, workers=True, verbose=False)
     images: ImageData = instantiate(cfg.data, "data")
@@ -75,7 +76,7 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
     given: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
     with lightning_errors(TypeError):
         end = EndAtSignal(folder / CHECKPOINTS / LAST, given.pop("max_time", None))
-    trainer = _trainer(cfg, folder, [*_callbacks(cfg, folder, data), end], given)
+    trainer = _trainer(cfg, folder, [same, *_callbacks(cfg, folder, data), end], given)
     model = _build(method, host_config(cfg, images, views, devices=trainer.world_size))
     _lend_objects(model, data)
     first = trainer.is_global_zero
@@ -191,7 +192,10 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
     parts = [part for part in (images.train, images.val) if part is not None and len(labeled_places(part.labels))]
     measured = cfg.online_knn and images.labeled and len(parts) == 2
     # After an epoch all images have been read, so what ends a run at once is behind it.
-    begun = LambdaCallback(on_train_epoch_end=lambda trainer, _: forget(folder) if trainer.is_global_zero else None)
+    begun = LambdaCallback(
+        on_train_start=lambda trainer, _: begin(trainer.loggers, trainer.global_step),
+        on_train_epoch_end=lambda trainer, _: forget(folder) if trainer.is_global_zero else None,
+    )
     chosen: list[Callback] = [OwnStates(), ResumeWithinEpoch(), GameMonitor(), begun]
     if cfg.advantage:
         chosen.append(AdvantageMonitor(every=cfg.advantage))

@@ -23,6 +23,7 @@ from amask_solo.layout import CHECKPOINTS, CONFIG, LAST, METRICS, PREVIOUS, SUMM
 from amask_solo.runs.lock import check_free
 from amask_solo.runs.replaced import clear, forget, holds, is_replaced, put_back, recover, set_aside
 from amask_solo.settings.pretraining import OBSERVERS
+from amask_solo.signatures import read_declared
 
 NAMED = ("report.html", "evaluation", "comparison.json", "masks", "wandb")
 WRITTEN = (CONFIG, METRICS, SUMMARY, EVALUATION, CHECKPOINTS, *NAMED)
@@ -34,7 +35,8 @@ AFTERWARDS = {"report.html", "evaluation", EVALUATION, "comparison.json"}
 MAY_CHANGE = ("resume", "overwrite", "trainer", "logger", "loader", "save_every", "run_folder", "name", *OBSERVERS)
 """The keys that may differ when a run is resumed: its place and its observers."""
 
-LEARNS = ("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm", "trainer.max_steps")
+LEARNS: tuple[str, ...] = ("trainer.gradient_clip_val", "trainer.gradient_clip_algorithm", "trainer.max_steps")
+LEARNS += ("trainer.sync_batchnorm",)
 """Keys of ``trainer`` that may not, as they are settings of the learning, or say where its schedules end."""
 
 MEASURED = ("image_size", "mean", "std", "value_range")
@@ -162,11 +164,7 @@ def check_same_run(folder: Path, cfg: DictConfig) -> None:
     before, now = (LEFT_OUT | flat(settings) for settings in plain)
     # An older version had no such key, and its images were of 8 bits or took the full range.
     before = {key: "auto" for key in ["data.value_range"] if now.get(key) == "auto"} | before
-    changed = sorted(
-        key
-        for key in before.keys() | now.keys()
-        if before.get(key) != now.get(key) and (key in LEARNS or key.split(".")[0] not in MAY_CHANGE)
-    )
+    changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and _decides(key))
     if changed:
         shown = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed[:5])
         raise UserError(
@@ -180,6 +178,18 @@ def check_same_run(folder: Path, cfg: DictConfig) -> None:
             "undisturbed run does.",
             stacklevel=2,
         )
+
+
+def _decides(key: str) -> bool:
+    """Return whether a key decides what a run learns, and not only where and how it is made."""
+    return key in LEARNS or key.partition(".")[0] not in MAY_CHANGE
+
+
+def learned_by(cfg: DictConfig) -> dict[str, Any]:
+    """Return the settings that decide what a run learns; where its images are, machines may know by other paths."""
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    paths = {f"data.{key}" for key in (*(read_declared(cfg.data._target_, "FOLDERS") or ()), "root", "list")}
+    return {key: value for key, value in flat(settings).items() if _decides(key) and key not in paths}
 
 
 def settle(cfg: DictConfig, measured: Mapping[str, Any]) -> list[str]:

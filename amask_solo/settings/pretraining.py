@@ -101,6 +101,9 @@ def check_values_and_names(cfg: DictConfig) -> None:
     """
     _check_nodes(cfg)
     check_rules(cfg, RULES, if_there=IF_THERE)
+    if cfg.resume and cfg.overwrite:
+        word = str(cfg.resume).lower()
+        raise UserError(f"resume={word} goes on with the run that is there, overwrite=true replaces it; give one.")
     check_trainer(cfg.trainer)
     _check_data(cfg)
     _check_schedule(cfg)
@@ -208,6 +211,11 @@ def _check_schedule(cfg: DictConfig) -> None:
         )
     if cfg.scheduler.name == "step" and not rules.several(rules.whole(1)).holds(cfg.scheduler.lr_decay_steps):
         raise UserError("scheduler.name=step needs scheduler.lr_decay_steps=[EPOCH,...].")
+    if cfg.scheduler.name == "step" and min(cfg.scheduler.lr_decay_steps) >= cfg.max_epochs:
+        raise UserError(
+            f"Expected scheduler.lr_decay_steps below max_epochs={cfg.max_epochs}, but got "
+            f"{[*cfg.scheduler.lr_decay_steps]}; the learning rate would never fall. Lower them, or train longer."
+        )
     start = OmegaConf.select(cfg, "adversary.start_epoch")
     if rules.is_whole(start) and start >= cfg.max_epochs:
         raise UserError(

@@ -51,6 +51,11 @@ def test_settings_reach_the_recipe(make_node):
         ({"crop_size": 0}, r"crop_size should be a positive integer, got 0"),
         ({"num_crops": None}, r"num_crops should be a positive integer, got None"),
         ({"std": [0.2]}, r"augmentations\[1\].std should hold three numbers"),
+        ({"std": [0.2, 0.2, 0.0]}, r"augmentations\[1\].std should hold three numbers above 0"),
+        ({"std": [0.2, 0.2, float("nan")]}, r"augmentations\[1\].std should hold three numbers above 0"),
+        ({"mean": 0.5}, r"augmentations\[1\].mean should hold three numbers between 0 and 1"),
+        ({"mean": ["a", 0.5, 0.5]}, r"augmentations\[1\].mean should hold three numbers"),
+        ({"mean": [123, 116, 103]}, r"augmentations\[1\].mean .* as shares of white"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_place(make_node, change, message):

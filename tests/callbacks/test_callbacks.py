@@ -316,6 +316,17 @@ def test_steps_that_are_run_again_replace_their_rows(tmp_path):
     assert [row["loss"] for row in rows(tmp_path)] == ["0", "1", "2", "13", "14", "15"]
 
 
+def test_no_row_of_the_lost_part_stays_if_the_resumed_part_logs_more_rarely(tmp_path):
+    first = MetricsFile(tmp_path)
+    for step in range(9, 59, 10):
+        first.log_metrics({"loss": 1.0}, step)
+    resumed = MetricsFile(tmp_path)
+    resumed.begin(20)
+    for step in (49, 74):
+        resumed.log_metrics({"loss": 0.0}, step)
+    assert [(row["step"], row["loss"]) for row in rows(tmp_path)] == [("9", "1"), ("19", "1"), ("49", "0"), ("74", "0")]
+
+
 @pytest.mark.parametrize(
     "damage",
     [

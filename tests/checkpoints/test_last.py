@@ -90,3 +90,12 @@ def test_training_is_refused_where_the_checkpoints_do_not_fit(tmp_path, build, m
     (tmp_path / CHECKPOINTS).mkdir()
     (tmp_path / CHECKPOINTS / LAST).write_bytes(bytes(7 * size))  # what a resumed run has is replaced
     check_space(tmp_path / CHECKPOINTS, model, copies=4)
+
+
+def test_the_disk_of_the_checkpoints_is_asked_also_if_they_are_elsewhere(tmp_path, build, monkeypatch):
+    (tmp_path / "other").mkdir()
+    (tmp_path / CHECKPOINTS).symlink_to(tmp_path / "other")
+    usage = shutil.disk_usage(tmp_path)
+    room = {(tmp_path / "other").resolve(): 10**12}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=room.get(path.resolve(), 0)))
+    check_space(tmp_path / CHECKPOINTS, build("simclr"), copies=4)

@@ -16,6 +16,7 @@ import amask_solo.runs.evaluate  # noqa: F401 - so that beartype says here what 
 from amask_solo.configuration import instantiate
 from amask_solo.evaluation.results import unpack
 from amask_solo.hosts.installed import load_host
+from amask_solo.runs.page import write_run_page
 from tests.checkpoints.test_adios import published
 from tests.cli.command import BARE, HEADS, TINY, Said, call, pretrain
 
@@ -192,6 +193,10 @@ def test_the_page_of_the_run_has_its_evaluation(finished, evaluate, tmp_path):
     mean, embeddings = record(folder / "evaluation.json")["results"]
     page = (folder / "report.html").read_text()
     assert "<h2>Evaluation</h2>" in page
+    kept = record(folder / "evaluation.json")
+    (folder / "evaluation.json").write_text(json.dumps(kept | {"epochs": 1}))
+    write_run_page(folder)
+    assert "<h2>Evaluation after 1 of 2 epochs</h2>" in (folder / "report.html").read_text()
     assert f"{mean['scores']['mean']:.4g}" in page
     ends = ("_train.npz", "_val.npz", ".png")
     assert embeddings["files"] == [f"evaluation/embeddings_shapes{end}" for end in ends]
@@ -238,6 +243,13 @@ def test_results_of_an_earlier_state_do_not_stay(run, evaluate):
 
 def test_another_file_may_be_named(run, evaluate, tmp_path):
     assert evaluate(f"ckpt={run}", "protocol=mean", f"output={tmp_path}/new/mine.json").code == 0
+    kept = record(tmp_path / "new" / "mine.json")
+    assert evaluate(f"ckpt={run}", "protocol=mean", f"output={tmp_path}/new/mine.json").code == 0
+    # The scores of another checkpoint are not lost.
+    (tmp_path / "new" / "mine.json").write_text(json.dumps(kept | {"state": "b", "checkpoint": "runs/other"}))
+    said = evaluate(f"ckpt={run}", "protocol=mean", f"output={tmp_path}/new/mine.json")
+    assert (said.code, record(tmp_path / "new" / "mine.json")["state"]) == (2, "b")
+    assert "mine.json has the scores of another checkpoint, runs/other. Give output=..." in said.err
     assert names(tmp_path / "new" / "mine.json") == ["mean"]
     assert not (run / "evaluation.json").exists()
 

@@ -116,5 +116,28 @@ def test_a_checkpoint_outside_a_run_is_not_replaced_either(finished, tmp_path, s
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("mine", ["b.json", "b.pth", "b.txt"])
+def test_a_file_of_something_else_is_not_replaced_but_an_export_is(finished, tmp_path, mine):
+    (tmp_path / mine).write_text('{"mine": 1}')
+    before = contents(tmp_path)
+    path = f"path={'b.pth' if mine == 'b.json' else mine}"
+    said = call("export", f"ckpt={finished.folder}", path, cwd=tmp_path)
+    assert said.code == 2
+    assert f"{mine}, already there, would be replaced and is no export" in " ".join(said.err.split())
+    assert contents(tmp_path) == before
+    (tmp_path / mine).unlink()
+    for _ in range(2):
+        assert call("export", f"ckpt={finished.folder}", path, cwd=tmp_path).code == 0
+
+
+def test_two_jobs_of_a_sweep_do_not_write_the_same_file(finished, tmp_path):
+    said = call(
+        "export", "-m", f"ckpt={finished.folder},{finished.folder}/checkpoints/last.ckpt", "path=b.pth", cwd=tmp_path
+    )
+    assert said.code == 2
+    assert "Several jobs of this command would write to" in said.err
+    assert said.out.count("Wrote") == 1
+
+
 def contents(folder):
     return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}

@@ -69,6 +69,30 @@ def test_a_comparison_that_ends_ends_its_runs_which_save(tmp_path, number, more)
 
 @pytest.mark.slow
 @pytest.mark.nightly
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_sweep_that_ends_ends_its_runs_which_save(tmp_path, number):
+    few = ["method=simclr", "max_epochs=100000", "save_every=100000", "advantage=0"]
+    words = [sys.executable, "-m", "amask_solo.cli.pretrain", *TINY, *NARROW, *HEADS[:1], *BARE, *few]
+    command = subprocess.Popen(
+        [*words, "-m", "seed=0,1", *JOBLIB], cwd=tmp_path, env={**os.environ, "PYTHONPATH": PATH, COMMAND: ""}
+    )
+    folders = [tmp_path / "runs" / f"simclr_shapes_seed{seed}" for seed in (0, 1)]
+    try:
+        until(lambda: all((folder / "metrics.csv").exists() for folder in folders), command)
+        runs = [holder(folder) for folder in folders]
+        command.send_signal(number)
+        code = command.wait(PATIENCE)
+    finally:
+        command.kill()
+    assert code == (-number if number == signal.SIGKILL else 128 + number)
+    for run, folder in zip(runs, folders, strict=True):
+        until(lambda run=run: not lives(run))
+        saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+        assert saved["global_step"] == json.loads((folder / "summary.json").read_text())["steps"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("launcher", [[], JOBLIB, ["hydra/launcher=submitit_local"]], ids=str)
 def test_launched_jobs_end_with_a_table_and_a_mistake_in_one_with_the_code_of_mistakes(tmp_path, launcher):
     words = [sys.executable, "-m", "amask_solo.cli.pretrain", *TINY, *NARROW, *HEADS[:2], *BARE, "advantage=0", "-m"]

@@ -173,6 +173,18 @@ def test_a_sweep_gives_each_run_a_folder_of_its_own(tmp_path):
     }
 
 
+def test_two_runs_of_a_sweep_do_not_take_the_same_folder(tmp_path):
+    rates = ["overwrite=true", "optimizer.lr=0.1,0.2"]
+    said = pretrain("-m", "method=simclr", *NARROW, HEADS[0], *BARE, *rates, cwd=tmp_path)
+    assert said.code == 2
+    assert "Several jobs of this command would write to" in said.err
+    assert "name=lr${optimizer.lr}" in said.err
+    assert "lr: 0.1" in (tmp_path / "runs" / "simclr_shapes_seed0" / "config.yaml").read_text()
+    said = pretrain("-m", "method=simclr", *NARROW, HEADS[0], *BARE, *rates, "name=lr${optimizer.lr}", cwd=tmp_path)
+    assert said.code == 0, said.err
+    assert (tmp_path / "runs" / "lr0.2_shapes_seed0" / "summary.json").is_file()
+
+
 def test_a_sweep_goes_on_after_a_mistake_in_one_run(tmp_path):
     argv = ["-m", "method=simclr", "max_epochs=0,1", *NARROW, HEADS[0], *BARE]
     said = pretrain(*argv, cwd=tmp_path)

@@ -111,11 +111,13 @@ def test_per_mask_asks_of_each_mask_something_else(masks):
     ("make", "message"),
     [
         (lambda: InverseSine(0.0), "eps"),
+        (lambda: InverseSine(math.nan), "eps"),
         (lambda: AreaTarget(1.0), "area"),
         (lambda: PerMask([]), "got none"),
         (lambda: WeightedSum({"overlap": Overlap()}, {"overlapp": 1.0}), "did you mean 'overlap'"),
         (lambda: WeightedSum({"overlap": Overlap()}, {"overlap": -1.0}), "0 or more"),
         (lambda: WeightedSum({"overlap": Overlap()}, {"overlap": math.nan}), "0 or more"),
+        (lambda: WeightedSum({"type": Overlap()}), "cannot have this name.*type"),
     ],
 )
 def test_wrong_settings_are_refused(make, message):

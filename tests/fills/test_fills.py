@@ -52,7 +52,14 @@ def test_the_kernel_shrinks_to_the_image(size):
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: Noise(0.0), lambda: Blur(4), lambda: Blur(5, 0.0), lambda: HighPass(kernel_size=0)],
+    [
+        lambda: Noise(0.0),
+        lambda: Noise(math.nan),
+        lambda: Blur(4),
+        lambda: Blur(5, 0.0),
+        lambda: Blur(5, math.nan),
+        lambda: HighPass(kernel_size=0),
+    ],
 )
 def test_wrong_settings_are_refused(make):
     with pytest.raises(ValueError, match="Expected"):

@@ -86,13 +86,42 @@ def test_what_gets_no_gradient_does_not_move():
         assert torch.equal(made.views[1], pair().views[1])
 
 
+def test_half_precision_finds_the_signs_of_single_precision():
+    images, weights = 8 * torch.randn(4, 3, 32, 32), torch.nn.Conv2d(3, 8, 3).requires_grad_(False)
+    entry = WeightedViews((images, images), 1.0, 1)
+
+    def faint(views):
+        return 1e-6 * weights(views[1]).square().mean()
+
+    exact, _ = moved(entry, loss=faint)
+    with torch.autocast("cpu", torch.float16):
+        half, _ = moved(entry, loss=faint)
+    assert (half.sign() == exact.sign()).float().mean() > 0.97
+
+
+def test_views_of_other_channels_are_refused():
+    gray = torch.zeros(2, 1, 8, 8)
+    with pytest.raises(ValueError, match="views of 3 channels"):
+        next(AdversarialPixels()([WeightedViews((gray, gray), 1.0, 1)], lambda views: views[1].sum()))
+
+
 def test_it_attacks_where_gradients_are_off():
     with torch.no_grad():
         assert moved()[0].abs().max() > 1
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"eps": -1.0}, {"eps": float("nan")}, {"steps": 0}, {"step_size": 0.0}, {"std": [0.0]}]
+    "wrong",
+    [
+        {"eps": -1.0},
+        {"eps": float("nan")},
+        {"eps": float("inf")},
+        {"steps": 0},
+        {"step_size": 0.0},
+        {"mean": [0.5], "std": [0.0]},
+        {"mean": [float("nan")], "std": [0.5]},
+        {"mean": [0.5, 0.5], "std": [0.5]},
+    ],
 )
 def test_a_wrong_setting_is_refused(wrong):
     with pytest.raises(ValueError, match="Expected"):

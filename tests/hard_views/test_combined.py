@@ -95,6 +95,19 @@ def test_weights_that_make_no_sum_are_refused(weights):
         Beside({"clean": Chain()}, weights)
 
 
-def test_a_box_needs_a_positive_alpha():
+@pytest.mark.parametrize("name", ["half", "all.clean"])
+def test_a_part_has_a_name_that_a_module_does_not_need(name):
+    with pytest.raises(ValueError, match="cannot have this name"):
+        Beside({name: Chain()})
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-320, float("nan"), float("inf")])
+def test_a_box_needs_a_positive_alpha(alpha):
     with pytest.raises(ValueError, match="alpha"):
-        Box(0.0)
+        Box(alpha)
+
+
+def test_boxes_of_the_lowest_alpha_are_very_small_or_very_large():
+    quantiles = Box(0.01).quantiles
+    assert quantiles.isfinite().all()
+    assert ((quantiles < 0.01) | (quantiles > 0.99)).float().mean() > 0.9

@@ -73,8 +73,14 @@ def test_a_vit_looks_at_images_of_another_size_than_those_of_its_training(tmp_pa
     plan = Blueprint("timm/vit_tiny_patch16_224", {"img_size": 64, "patch_size": 8, "depth": 1})
     torch.save(build_backbone(plan).state_dict(), tmp_path / "vit.pth")
     localiser = Weights(str(tmp_path / "vit.pth"), arch=plan.arch, kwargs=plan.kwargs)
-    for size in (64, 96, 64):
-        assert localiser(blob(4, size=size)).isfinite().all()
+    first, *_, again = [localiser(blob(4, size=size)) for size in (64, 96, 80, 96, 64)]
+    assert first.isfinite().all()
+    assert first.equal(again), "its positions wear off"
+
+
+def test_weights_refuse_images_of_other_channels(weights):
+    with pytest.raises(UserError, match=r"localiser=weights: .*3 channels, the views have 1"):
+        weights(torch.zeros(2, 1, 64, 64))
 
 
 def test_a_backbone_of_timm_is_found_by_its_name_and_what_it_was_built_with(tmp_path):
@@ -102,7 +108,7 @@ def test_what_is_no_export_is_refused(tmp_path):
         Weights(str(export(tmp_path)), arch="resnet50")
 
 
-@pytest.mark.parametrize("wrong", [{"size": 4}, {"sigma": 0.0}])
+@pytest.mark.parametrize("wrong", [{"size": 4}, {"sigma": 0.0}, {"sigma": float("nan")}])
 def test_a_spectral_residual_of_nothing_is_refused(wrong):
     with pytest.raises(ValueError, match="size of 8 or more"):
         SpectralResidual(**wrong)

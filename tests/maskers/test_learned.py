@@ -3,7 +3,7 @@ from functools import partial
 import pytest
 import torch
 
-from amask_solo.maskers import PatchHead, SequentialMasker, SimultaneousMasker, UNet
+from amask_solo.maskers import AdiosUNet, PatchHead, SequentialMasker, SimultaneousMasker, UNet
 from amask_solo.projections import AreaBudget, Binary, Disjoint, Patches, Projection, Sigmoid, Softmax, Standardized
 
 TINY = partial(UNet, width=4, depth=2)
@@ -136,6 +136,17 @@ def test_the_network_takes_images_of_any_size(size):
     assert UNet(3, 2)(torch.randn(1, 3, *size)).shape == (1, 2, *size)
 
 
+def test_a_norm_of_each_channel_leaves_what_a_map_of_one_pixel_says():
+    torch.manual_seed(0)
+    network = UNet(3, 1, norm="instance")
+    deepest = []
+    network.down[-1].register_forward_hook(lambda *call: deepest.append(call[2]))
+    assert network(torch.randn(1, 3, 8, 8)).isfinite().all()
+    network(torch.randn(8, 3, 8, 8))
+    assert deepest[-1].shape[-2:] == (1, 1)
+    assert deepest[-1].std(dim=0).mean() > 0.01
+
+
 def test_an_image_is_scored_alone():
     network = UNet(3, 1)
     batch = images(batch=3)
@@ -172,6 +183,7 @@ def test_budgets_hold_under_autocast():
         (lambda: SimultaneousMasker(resolution=2.0), "resolution"),
         (lambda: UNet(3, 1, width=0), "width"),
         (lambda: PatchHead(3, 1, width=40), "multiple of 32"),
+        (lambda: AdiosUNet(3, 1, width=8, depth=5, image_size=16, norm="instance"), "lowest map, of one pixel"),
     ],
 )
 def test_wrong_settings_are_refused(make, message):

@@ -1,8 +1,9 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from amask_solo.errors import UserError
 from amask_solo.maskers import AnyOf, BandNoise, Block, Centered, Disk, Focal, Grid, RandomMasker
 
 areas = st.floats(0.05, 0.95)
@@ -36,8 +37,25 @@ def test_the_area_is_right_to_half_a_pixel(pattern, area, height, width):
 @settings(deadline=None, max_examples=30)
 @given(areas, st.integers(1, 9), st.integers(1, 9), st.integers(1, 12))
 def test_the_area_of_a_grid_is_right_to_half_a_patch(area, rows, columns, patch):
+    assume(0 < round(area * rows * columns) < rows * columns)
     masks = draw(Grid(patch), area, rows * patch, columns * patch)
     assert (area_of(masks) - area).abs().max() <= 0.5 / (rows * columns) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("pattern", "area", "said"),
+    [
+        (Grid(32), 0.25, "none of the 1"),
+        (Grid(32), 0.75, "all of the 1"),
+        (Grid(16), 0.1, "none of the 4"),
+        (Block(), 1e-4, "none of the 1024"),
+        (Focal(), 1 - 1e-4, "none of the 1024"),
+        (Disk(), 1 - 1e-4, "all of the 1024"),
+    ],
+)
+def test_a_control_that_would_hide_nothing_or_everything_is_refused(pattern, area, said):
+    with pytest.raises(UserError, match=said):
+        draw(pattern, area, 32, 32)
 
 
 @pytest.mark.parametrize("pattern", [Block(), Focal(), Grid(8), BandNoise(), Disk(), AnyOf([Block(), Disk()])])

@@ -1,6 +1,10 @@
+import math
+
+import jaxtyping
 import pytest
 import torch
 
+from amask_solo.errors import UserError
 from amask_solo.maskers import SequentialMasker, SimultaneousMasker
 from amask_solo.projections import AreaBudget, Binary, Disjoint, GumbelTopK, Patches, Sigmoid
 from tests.projections.test_projections import make_logits
@@ -87,9 +91,21 @@ def test_a_patch_that_is_hidden_in_part_has_no_room():
     assert masks.sum() == 3 * 64
 
 
+@pytest.mark.parametrize("inner", [GumbelTopK(0.1), Binary(AreaBudget(0.1)), Binary(AreaBudget([0.05, 0.1]))])
+def test_so_few_patches_that_none_would_be_hidden_are_refused(inner):
+    with pytest.raises(UserError, match="none of the 4 pixels or patches"):
+        Patches(inner, patch_size=16)(torch.randn(3, 1, 32, 32))
+    assert Patches(inner, patch_size=8)(torch.randn(3, 1, 32, 32)).mean() > 0.05
+
+
 def test_five_quarters_of_the_patches_are_refused():
     with pytest.raises(ValueError, match="room for all of them"):
         SequentialMasker(5, projection=Disjoint(Patches(GumbelTopK(0.25))))
+
+
+def test_an_exact_share_is_no_range():
+    with pytest.raises((ValueError, jaxtyping.TypeCheckError), match="area"):
+        GumbelTopK([0.2, 0.4])
 
 
 def test_drawn_masks_hide_what_the_masker_scores_high():
@@ -113,6 +129,7 @@ def test_drawn_masks_hide_what_the_masker_scores_high():
     [
         (lambda: GumbelTopK(1.0), "Expected area"),
         (lambda: GumbelTopK(0.25, temperature=0.0), "temperature to be positive"),
+        (lambda: GumbelTopK(0.25, temperature=math.inf), "temperature to be positive"),
         (lambda: Patches(Sigmoid(), patch_size=0), "patch_size"),
     ],
 )

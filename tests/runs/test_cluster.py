@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -21,8 +24,10 @@ from tests.cli.forked import Forked
 from tests.runs.nodes import (
     ALONE,
     PATIENCE,
+    ROOT,
     STEPS,
     TWO,
+    by_hand,
     by_srun,
     differences,
     rows,
@@ -63,6 +68,30 @@ def test_two_nodes_write_one_run_and_agree(undisturbed):
     checkpoints = {"checkpoints/last.ckpt", "checkpoints/previous.ckpt"}
     assert files == {"config.yaml", "metrics.csv", "report.html", "summary.json", *checkpoints}
     assert [list((undisturbed / f"node{rank}").iterdir()) for rank in (0, 1)] == [[], []]
+
+
+def test_nodes_with_other_settings_do_not_train_one_run(tmp_path):
+    def place(rank):
+        return by_hand(rank) | {"WHEN": ("step", "epoch")[rank]}
+
+    processes = start(tmp_path, *TWO, "run_folder=../run", "scheduler.interval=${oc.env:WHEN}", place=place)
+    assert [process.wait() for process in processes] == [2, 2]
+    words = "Process 1 of the run has other settings than the first one: scheduler.interval=epoch instead of step."
+    assert words in said(tmp_path)
+    assert not (tmp_path / "run" / "summary.json").exists()
+
+
+@pytest.mark.nightly
+def test_a_sweep_on_two_devices_trains_each_run_with_its_own_settings(tmp_path):
+    few = [*ALONE, "trainer.devices=2", "trainer.strategy=ddp", "optimizer.batch_size=4"]
+    start_sweep = partial(subprocess.run, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    words = [sys.executable, "-m", "amask_solo.cli.pretrain", *few]
+    assert start_sweep([*words, "seed=0"]).returncode == 0
+    done = start_sweep([*words, "-m", "seed=0,1,2"], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("Error: ") == 1, "the first folder is taken"
+    assert re.findall(r"(\d) finished jobs", done.stdout) == ["2"]
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.nightly

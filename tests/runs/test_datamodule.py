@@ -9,7 +9,7 @@ from torch import nn
 from amask_solo.augment.views import Views
 from amask_solo.data import make_shapes
 from amask_solo.errors import UserError
-from amask_solo.runs.datamodule import ResumeWithinEpoch, ViewsData
+from amask_solo.runs.datamodule import ResumeWithinEpoch, ViewsData, which_views
 from tests.tiny import tiny_trainer
 
 
@@ -24,6 +24,18 @@ def test_training_prepares_images_by_the_same_numbers_as_evaluation_and_export(n
     assert served(of_data[name]).views.recipes[0].crop_size == 16
     with pytest.raises(UserError, match=rf"have a {name} of their own.*data.{name}=\[0.5,0.5,0.25\]"):
         served((0.5, 0.5, 0.25))
+
+
+def test_views_are_told_by_their_first_images():
+    views = list(torch.rand(3, 6, 1, 4, 4))
+    assert which_views(views[1], views) == [1]
+    assert which_views(torch.cat([views[2], views[0]]), views) == [2, 0]
+    # A further move of the masker sees a part of each view.
+    assert which_views(views[1][:2], views) == [1]
+    assert which_views(torch.cat([views[0][:3], views[2][:3]]), views) == [0, 2]
+    assert which_views(views[1][2:], views) == []
+    assert which_views(torch.rand(6, 1, 4, 4), views) == []
+    assert which_views(views[0], []) == []
 
 
 class Drawing(LightningModule):

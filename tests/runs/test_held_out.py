@@ -1,5 +1,7 @@
 """An evaluation never scores on images that its run was trained on, whatever it changes of their settings."""
 
+import os
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -41,6 +43,15 @@ def test_what_holds_out_no_other_images_is_scored(folder, given):
 def test_images_that_were_trained_on_are_refused_with_the_key(folder, given, words):
     with pytest.raises(UserError, match=words):
         check(folder, given)
+
+
+@pytest.mark.parametrize("spelled", [lambda path: f"{path}/", os.path.relpath, lambda path: f"{path.parent}/link"])
+def test_so_they_are_however_the_folder_is_spelled(folder, tmp_path, spelled):
+    (tmp_path / "link").symlink_to(folder["train_path"])
+    given = {"train_path": spelled(tmp_path / "set")}
+    check(folder, given)
+    with pytest.raises(UserError, match=r"with data\.seed=1 instead of 0 it was trained on \d of 10"):
+        check(folder, given | {"seed": 1})
 
 
 def test_so_are_those_held_out_in_place_of_a_folder_that_is_left_out(folder, tmp_path):

@@ -68,9 +68,11 @@ def test_shuffled_images_hide_the_objects_of_others():
     assert not (masks[:, :1] == objects).flatten(1).all(dim=1).any(), "one hides its own"
     assert torch.equal(masks[:, 0].sum(dim=0), torch.ones(8, 8))
     assert torch.equal(masks[:, 1], 1 - masks[:, 0])
+    with pytest.raises(ValueError, match="two images"):
+        shown(objects[:1], shuffled=True)
 
 
-@pytest.mark.parametrize("settings", [{"shape": "round"}, {"reach": 0.0}])
+@pytest.mark.parametrize("settings", [{"shape": "round"}, {"reach": 0.0}, {"reach": float("nan")}])
 def test_other_shapes_are_refused(settings):
     with pytest.raises((ValueError, jaxtyping.TypeCheckError)):
         ObjectMasker(**settings)
@@ -92,6 +94,15 @@ def test_a_run_hides_the_objects_of_its_data(tmp_path):
     said = call("evaluate", "ckpt=run", "protocol=[knn,masks]", "device=cpu", cwd=tmp_path)
     assert "│ knn" in said.out
     assert "scores a masker, and this run has none" in said.err
+
+
+@pytest.mark.host
+@pytest.mark.nightly
+def test_further_moves_of_a_masker_find_the_objects_in_their_part_of_the_batch(tmp_path):
+    other = "adversary.masker.other={_target_: amask_solo.maskers.ObjectMasker}"
+    words = ["masker=mixture", other, "adversary.steps=2", "adversary.side=both", *SMALL, *BARE]
+    said = pretrain("method=amask_byol", *words, "run_folder=run", cwd=tmp_path)
+    assert said.code == 0, said.err
 
 
 @pytest.mark.host

@@ -28,7 +28,7 @@ def test_what_changes_the_run_may_not(folder):
         check_same_run(folder, OmegaConf.create(RUN | {"max_epochs": 4}))
 
 
-@pytest.mark.parametrize("key", ["gradient_clip_val", "max_steps"])
+@pytest.mark.parametrize("key", ["gradient_clip_val", "max_steps", "sync_batchnorm"])
 @pytest.mark.parametrize("before", [None, 9])
 def test_nor_may_how_gradients_are_clipped_or_when_training_ends(tmp_path, key, before):
     OmegaConf.save(OmegaConf.create(RUN | {"trainer": {key: before} if before else {}}), tmp_path / "config.yaml")

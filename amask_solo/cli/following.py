@@ -31,19 +31,23 @@ def announce() -> None:
 
 def is_launched() -> bool:
     """Return whether a command that still lives on this machine has launched this process."""
-    place, _, pid = os.environ.get(COMMAND, "").rpartition(" ")
-    return place == _place() and int(pid) != os.getpid() and lives(int(pid))
+    pid = _launcher()
+    return pid is not None and lives(pid)
 
 
 @contextmanager
 def follow() -> Iterator[None]:
     """Send SIGTERM to this process when the command that has launched it ends, while the context lasts.
 
+    If that has ended before, this process ends at once.
+
     Other processes of a run on several devices end with the first one; see :mod:`amask_solo.runs.peers`.
     """
-    done = threading.Event()
-    if is_launched() and os.environ.get("LOCAL_RANK", "0") == "0":
-        pid = int(os.environ[COMMAND].rpartition(" ")[2])
+    done, pid = threading.Event(), _launcher()
+    if pid is not None and os.environ.get("LOCAL_RANK", "0") == "0":
+        if not lives(pid):
+            # A launcher's process that has got its next job before it noticed. Anything milder would keep it.
+            os._exit(128 + signal.SIGTERM)
         threading.Thread(target=_watch, args=(pid, done), daemon=True).start()
     try:
         yield
@@ -63,12 +67,14 @@ def runs_end_first(folders: Callable[[], Iterable[Path]]) -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> None:
         restore()
-        runs = [pid for folder in folders() if (pid := holder(folder)) not in (None, os.getpid())]
-        for pid in runs:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+        told: dict[Path, int] = {}
         latest = time.monotonic() + PATIENCE
-        while any(map(lives, runs)) and time.monotonic() < latest:
+        # A process that has ended its run may be the launcher's, which stays, and may even take the next run.
+        while time.monotonic() < latest and (runs := _training(folders())):
+            for _, pid in runs.items() - told.items():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+            told = runs
             time.sleep(0.1)
         if callable(handler := before[signal.Signals(number)]):
             handler(number, frame)
@@ -87,6 +93,12 @@ def runs_end_first(folders: Callable[[], Iterable[Path]]) -> Iterator[None]:
         restore()
 
 
+def _training(folders: Iterable[Path]) -> dict[Path, int]:
+    """Return which other process trains in which of some folders."""
+    holders = {folder: holder(folder) for folder in folders}
+    return {folder: pid for folder, pid in holders.items() if pid is not None and pid != os.getpid()}
+
+
 def lives(pid: int) -> bool:
     """Return whether there is a process with this identifier that has not ended."""
     try:
@@ -99,6 +111,12 @@ def lives(pid: int) -> bool:
         # A process that has ended keeps its identifier until its parent has asked how.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True
+
+
+def _launcher() -> int | None:
+    """Return the process of the command that has launched this one on this machine, dead or alive, if there is one."""
+    place, _, pid = os.environ.get(COMMAND, "").rpartition(" ")
+    return int(pid) if place == _place() and int(pid) != os.getpid() else None
 
 
 def _watch(pid: int, done: threading.Event) -> None:

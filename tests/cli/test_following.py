@@ -130,8 +130,11 @@ def test_a_launched_process_ends_with_its_command():
     assert launched.stdout.readline() == b"on\n"
     command.kill()  # a process that nobody has waited for yet still has its identifier
     assert launched.wait(PATIENCE) == -signal.SIGTERM
-    command.wait()
     launched.stdout.close()
+    # So does one that gets another job only then.
+    late = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert (late.returncode, late.stdout) == (128 + signal.SIGTERM, b"")
+    command.wait()
 
 
 def test_an_unknown_folder_has_no_holder(tmp_path: Path):

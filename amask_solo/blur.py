@@ -1,5 +1,7 @@
 """A separable Gaussian blur."""
 
+from contextlib import nullcontext
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -31,7 +33,8 @@ def gaussian_blur(images: Images, sigmas: Float[Tensor, " b"], kernel: tuple[int
     )
     margins = (width // 2, width // 2, height // 2, height // 2)
     planes = F.pad(images.flatten(0, 1)[None], margins, mode=border)  # (1, b * c, h, w)
-    with torch.autocast(images.device.type, enabled=False):
+    kind = images.device.type
+    with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
         planes = F.conv2d(planes, across[:, :, None], groups=len(across))
         return F.conv2d(planes, down[..., None], groups=len(down)).view_as(images)
 

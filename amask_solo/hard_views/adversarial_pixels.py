@@ -111,12 +111,13 @@ class AdversarialPixels(HardView):
         if self.random_start:
             delta = self._within(self._anywhere(view, generator=generator), low, high)
         # Neither the sign nor the direction of the gradient depends on its size, if only it does not underflow.
-        half = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
-        scale = HALF_SCALE if half else 1.0
+        cast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        half = cast and torch.get_autocast_dtype(kind) == torch.float16
         for _ in range(self.steps):
             with torch.enable_grad():
                 moved = delta.requires_grad_()
-                harm = objective(view + moved / std) * scale
+                harm = objective(view + moved / std)
+                harm = HALF_SCALE * harm.float() if half else harm
                 (gradient,) = torch.autograd.grad(harm, moved, materialize_grads=True)
             direction = gradient.sign() if self.norm == "linf" else gradient / _length(gradient)
             delta = self._within(delta.detach() + self.step_size * direction, low, high)

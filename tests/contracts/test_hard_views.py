@@ -26,7 +26,7 @@ def played(hard_view, given, seed=0, loss=distance):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize(("size", "batch"), [(8, 1), (33, 3)])
+@pytest.mark.parametrize(("size", "batch"), [(12, 1), (33, 3)])
 def test_it_makes_as_many_entries_as_it_says_and_they_count_as_much_as_before(hard_view, size, batch, dtype):
     assert isinstance(hard_view, HardView)
     given = entry(size, batch, dtype)

@@ -1,10 +1,8 @@
 """amask-export: write the backbone of a checkpoint to a file that other libraries can load."""
 
-import json
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -12,8 +10,9 @@ from rich.console import Console
 from amask_solo.checkpoints.last import find_checkpoint
 from amask_solo.cli.jobs import own_place
 from amask_solo.cli.main import command
+from amask_solo.cli.sweep_table import table_at_the_end
 from amask_solo.errors import UserError
-from amask_solo.files import check_place, expanded
+from amask_solo.files import check_place, expanded, read_object
 from amask_solo.hosts.names import check_timm, is_timm
 from amask_solo.layout import CHECKPOINTS, CONFIG
 from amask_solo.runs.run_folder import WRITTEN
@@ -25,8 +24,8 @@ SUFFIX = {"torchvision": ".pth", "timm": ".pth", "safetensors": ".safetensors", 
 
 def main() -> None:
     """Run the command."""
-    with TemporaryDirectory(prefix="amask-") as word:
-        command("export", partial(_run, Path(word)))
+    with table_at_the_end() as word:
+        command("export", partial(_run, word))
 
 
 def _run(word: Path, cfg: DictConfig) -> None:
@@ -75,9 +74,8 @@ def _check_replaces(path: Path, checkpoint: Path) -> None:
 
 
 def _describes_tensors(file: Path) -> bool:
-    with suppress(OSError, ValueError):
-        said = json.loads(file.read_text())
-        return isinstance(said, dict) and said.keys() >= {"arch", "format"}
+    with suppress(UserError):
+        return read_object(file, then="").keys() >= {"arch", "format"}
     return False
 
 

@@ -14,12 +14,12 @@ from omegaconf import OmegaConf
 
 from amask_solo.cli.overrides import read_flags
 from amask_solo.errors import UserError
-from amask_solo.runs.run_folder import RANKS
+from amask_solo.runs.run_folder import PLACE, RANKS
 
 SWEEPING = ("hydra.mode", "hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweeper", "hydra.sweep")
 """What a job in a process of its own is not asked again."""
 
-STARTED = (*RANKS, "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+STARTED = (*RANKS, *PLACE, "WORLD_SIZE")
 """The variables that Lightning leaves when it has started the other processes of a run."""
 
 

@@ -13,7 +13,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from amask_solo.callbacks.progress import tell
-from amask_solo.errors import UserError
+from amask_solo.errors import UserError, some
+from amask_solo.runs.run_folder import PLACE
 
 LOST = re.compile(r"Connection (closed|reset) by peer|Broken pipe|remote process exited")
 """The messages of gloo and NCCL after a process has ended."""
@@ -21,10 +22,6 @@ LOST = re.compile(r"Connection (closed|reset) by peer|Broken pipe|remote process
 LOOK = 0.5  # seconds between two looks at the process that started this one
 
 DIED = "Another process of the run has died: killed, or out of memory. resume=true goes on from the last checkpoint."
-
-
-PLACE = ("MASTER_ADDR", "MASTER_PORT")
-"""The variables with the place where the processes of several nodes meet."""
 
 
 def meet(trainer: Trainer) -> None:
@@ -65,7 +62,7 @@ class SameSettings(Callback):
         """Compare them, once the processes know each other."""
         first = trainer.strategy.broadcast(self.settings)
         if other := sorted(key for key in first.keys() | self.settings if first.get(key) != self.settings.get(key)):
-            said = ", ".join(f"{key}={self.settings.get(key)} instead of {first.get(key)}" for key in other[:5])
+            said = some([f"{key}={self.settings.get(key)} instead of {first.get(key)}" for key in other])
             raise UserError(
                 f"Process {trainer.global_rank} of the run has other settings than the first one: {said}. Start all of "
                 "them with the same."

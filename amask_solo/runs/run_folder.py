@@ -45,6 +45,9 @@ MEASURED = ("image_size", "mean", "std", "value_range")
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
 """The variables in which launchers set the number of a process or of its machine."""
 
+PLACE = ("MASTER_ADDR", "MASTER_PORT")
+"""The variables with the place where the processes of several nodes meet."""
+
 
 def is_first() -> bool:
     """Return whether this is the first or only process of a run; only a trainer knows this for certain."""

@@ -22,6 +22,7 @@ from amask_solo.layout import PARTS
 from amask_solo.masked.settings import build_settings, described
 from amask_solo.runs.host_config import host_config, method_class
 from amask_solo.runs.run_folder import settle
+from tests.daily import one_in
 
 CONFIGS = config_folder()
 
@@ -154,10 +155,13 @@ def test_masked_methods_differ_in_their_name_alone(name: str) -> None:
 
 @pytest.mark.parametrize(
     "chosen",
-    [
-        dict(zip(ALWAYS, options, strict=True))
-        for options in zip(names("masker"), *(cycle(names(g)) for g in ALWAYS[1:]), strict=False)
-    ],
+    one_in(
+        3,
+        (
+            dict(zip(ALWAYS, options, strict=True))
+            for options in zip(names("masker"), *(cycle(names(g)) for g in ALWAYS[1:]), strict=False)
+        ),
+    ),
 )
 def test_all_parts_can_be_exchanged_at_once(chosen: dict[str, str]) -> None:
     cfg = composed(*(f"{group}={option}" for group, option in chosen.items()))
@@ -255,7 +259,7 @@ def test_a_protocol_builds_below_its_package(name: str) -> None:
     assert isinstance(instantiate(cfg.protocol[name], f"protocol.{name}"), Protocol)
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("experiment", one_in(4, EXPERIMENTS))
 def test_an_experiment_is_masked_unless_the_stock_method_is_asked_for(experiment: str) -> None:
     base = experiment.rpartition("_")[2]
     masked, stock = (

@@ -9,15 +9,14 @@ sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 
 from count_ops import ARMS, LIMITS, count
 
-from tests.daily import one_in
-
 
 @pytest.fixture(scope="module")
 def stock() -> int:
     return count("simclr").total()
 
 
+@pytest.mark.nightly
 @pytest.mark.host
-@pytest.mark.parametrize("arm", one_in(3, LIMITS))
+@pytest.mark.parametrize("arm", LIMITS)
 def test_a_masked_step_starts_few_operations_more(arm, stock):
     assert count("amask_simclr", ARMS[arm]).total() <= LIMITS[arm] * stock

@@ -22,7 +22,7 @@ WAYS = {
 }
 
 
-@pytest.fixture(scope="module", params=one_in(2, WAYS))
+@pytest.fixture(scope="module", params=one_in(4, WAYS))
 def run(request, tmp_path_factory):
     """A finished run on one set; its folder has a name that looks like markup."""
     shape, ways = WAYS[request.param]

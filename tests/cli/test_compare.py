@@ -124,8 +124,8 @@ def test_a_run_that_fails_is_named_and_the_others_are_reported(tmp_path, monkeyp
 def test_the_log_has_the_command_also_where_a_name_is_no_text(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", PATH)
     with pytest.raises(UserError, match="amask-evaluate failed"):
-        carry_out.call("evaluate", ["ckpt=caf\udce9"], log=tmp_path / "log.txt")
-    assert (tmp_path / "log.txt").read_bytes().startswith(b"$ amask-evaluate 'ckpt=caf\xe9'\n")
+        carry_out.call("evaluate", ["kcpt=caf\udce9"], log=tmp_path / "log.txt")
+    assert (tmp_path / "log.txt").read_bytes().startswith(b"$ amask-evaluate 'kcpt=caf\xe9'\n")
 
 
 @pytest.mark.nightly

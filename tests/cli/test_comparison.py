@@ -41,6 +41,7 @@ def mine(tmp_path, monkeypatch) -> Path:
 # ---------------------------------------------------------------------- base methods
 
 
+@pytest.mark.nightly
 def test_a_key_of_the_base_alone_may_be_set():
     cfg = asked("base=[mocov2plus]", "method_kwargs.queue_size=64")
     assert all("++method_kwargs.queue_size=64" in run.settings for run in make_runs(cfg))
@@ -132,6 +133,7 @@ def test_a_protocol_that_all_runs_can_have_is_none_of_these():
 # ---------------------------------------------------------------------- equal time
 
 
+@pytest.mark.nightly
 def test_an_arm_that_time_makes_too_short_for_its_warm_up_is_refused_before_the_training(tmp_path, monkeypatch):
     def call(_, arguments, **__):
         folder = Path(arguments[-1].removeprefix("run_folder="))
@@ -150,7 +152,11 @@ def test_an_arm_that_time_makes_too_short_for_its_warm_up_is_refused_before_the_
     ("typed", "message"),
     [
         (["base=[deepclusterv2]"], "deepclusterv2 has no"),
-        (["arms=[stock,mine]", "+definitions.mine={masker: saliency, localiser: handover}"], "arm mine: .*handover"),
+        pytest.param(
+            ["arms=[stock,mine]", "+definitions.mine={masker: saliency, localiser: handover}"],
+            "arm mine: .*handover",
+            marks=pytest.mark.nightly,
+        ),
     ],
 )
 def test_a_run_whose_first_steps_cost_less_than_later_ones_is_not_timed(typed, message):

@@ -19,6 +19,7 @@ from amask_solo.hosts.installed import load_host
 from amask_solo.runs.page import write_run_page
 from tests.checkpoints.test_adios import published
 from tests.cli.command import BARE, HEADS, TINY, Said, call, pretrain
+from tests.daily import one_in
 
 IMAGES = [setting for setting in TINY if setting.startswith("data")]
 OWN = {"mean": "Mean", "hidden": "Hidden", "statistics": "Statistics"}
@@ -107,7 +108,7 @@ def test_the_projects_own_protocols_run_by_default(run, evaluate):
     assert 0 <= knn["scores"]["acc1"] <= 100
 
 
-@pytest.mark.parametrize("prefix", ["encoder.", "backbone."])
+@pytest.mark.parametrize("prefix", one_in(2, ["encoder.", "backbone."]))
 def test_checkpoints_of_the_host_score_as_the_run_does(prefix, stock, evaluate, tmp_path):
     state = torch.load(stock / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     own = f"{load_host().backbone}."

@@ -15,6 +15,7 @@ from torchvision.transforms.functional import to_pil_image
 from amask_solo.augment.views import evaluation_view
 from amask_solo.checkpoints.networks import load_backbone
 from tests.cli.command import call
+from tests.daily import one_in
 
 
 def test_a_run_folder_becomes_a_torchvision_model(finished):
@@ -30,29 +31,27 @@ def test_a_run_folder_becomes_a_torchvision_model(finished):
     assert code.replace(path.name, str(path)) in said.out
 
 
-def test_the_printed_code_runs_without_this_package_and_prepares_images_as_in_training(finished, tmp_path):
+@pytest.mark.parametrize("target", one_in(3, ["torchvision", "timm", "safetensors"]))
+def test_the_printed_code_runs_without_this_package_and_prepares_images_as_in_training(finished, target, tmp_path):
     image = torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8)
     to_pil_image(image[0]).save(tmp_path / "image.png")
     code = "import sys\nsys.modules['amask_solo'] = sys.modules['solo'] = None\nfrom PIL import Image\n"
-    targets = ("torchvision", "timm", "safetensors")
-    for target in targets:
-        path = tmp_path / f"{target}.bin"
-        said = call("export", f"ckpt={finished.folder}", f"format={target}", f"path={path}", cwd=tmp_path)
-        code += said.out.partition("Load it:")[2]
-        code += "shrunk = transform(Image.open('image.png').resize((50, 40)))\n"
-        code += "image = transform(Image.open('image.png'))[None]\n"
-        code += f"torch.save([shrunk, image, model(image).detach()], '{target}.pt')\n"
+    path = tmp_path / f"{target}.bin"
+    said = call("export", f"ckpt={finished.folder}", f"format={target}", f"path={path}", cwd=tmp_path)
+    code += said.out.partition("Load it:")[2]
+    code += "shrunk = transform(Image.open('image.png').resize((50, 40)))\n"
+    code += "image = transform(Image.open('image.png'))[None]\n"
+    code += "torch.save([shrunk, image, model(image).detach()], 'loaded.pt')\n"
     subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True)
     stored = OmegaConf.load(finished.folder / "summary.json")
     wanted = evaluation_view(image, mean=stored["mean"], std=stored["std"], size=32)
     backbone, _ = load_backbone(finished.folder / "checkpoints" / "last.ckpt")
     with torch.no_grad():
         features = backbone(wanted)
-    for target in targets:
-        shrunk, prepared, found = torch.load(tmp_path / f"{target}.pt", weights_only=True)
-        assert shrunk.shape == (3, 32, 32)
-        torch.testing.assert_close(prepared, wanted)
-        torch.testing.assert_close(found, features)
+    shrunk, prepared, found = torch.load(tmp_path / "loaded.pt", weights_only=True)
+    assert shrunk.shape == (3, 32, 32)
+    torch.testing.assert_close(prepared, wanted)
+    torch.testing.assert_close(found, features)
 
 
 def test_the_teacher_is_exported_if_it_is_asked_for(finished, tmp_path):

@@ -85,6 +85,7 @@ def test_a_run_that_is_interrupted_after_its_last_step_ends_as_if_nothing_had_be
     assert rows(tmp_path / "run") == rows(narrow.folder)
 
 
+@pytest.mark.nightly
 def test_a_run_that_was_killed_before_its_summary_gets_it_when_it_goes_on(narrow, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(narrow.folder, folder)

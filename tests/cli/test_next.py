@@ -54,7 +54,7 @@ class Trained(NamedTuple):
         return {name: shlex.split(words, comments=True) for name, words in found}
 
 
-@pytest.fixture(scope="module", params=one_in(3, KINDS))
+@pytest.fixture(scope="module", params=one_in(4, KINDS))
 def kind(request):
     if request.param == "wandb":
         pytest.importorskip("wandb")
@@ -103,6 +103,7 @@ def test_each_line_runs_as_it_is(kind, trained, name):
         assert re.search(r"^(\d+) runs, \1 of them finished before", again.out)
 
 
+@pytest.mark.nightly
 def test_an_own_method_without_labels_is_offered_no_scores(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     write(tmp_path / "ownmethod.py", OWN)

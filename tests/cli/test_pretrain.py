@@ -13,6 +13,7 @@ from amask_solo.cli.comparison import make_runs, sort_arguments
 from amask_solo.cli.composed import composed
 from amask_solo.settings.pretraining import OBSERVERS
 from tests.cli.command import BARE, HEADS, NARROW, SMALL, call, pretrain
+from tests.daily import one_in
 
 MINE = '''
 import torch
@@ -116,7 +117,7 @@ def test_the_command_tells_what_one_may_do_next_in_words_that_work(finished):
         assert said.code == 0, said.err
 
 
-@pytest.mark.parametrize("named", [["--config-dir", "mine"], ["hydra.searchpath=[file://mine]"]])
+@pytest.mark.parametrize("named", one_in(2, [["--config-dir", "mine"], ["hydra.searchpath=[file://mine]"]]))
 def test_what_one_may_do_next_finds_the_users_own_configuration_files(named, tmp_path):
     (tmp_path / "mine" / "masker").mkdir(parents=True)
     (tmp_path / "mine" / "masker" / "none_of_theirs.yaml").write_text(
@@ -145,6 +146,7 @@ def test_another_optimizer_leaves_out_what_it_does_not_know(tmp_path):
     assert said.code == 0, said.err
 
 
+@pytest.mark.nightly
 def test_wandb_runs_offline_and_each_run_of_a_sweep_is_one_there(tmp_path):
     pytest.importorskip("wandb")
     argv = [*SMALL, "online_knn=0", "logger=wandb", "logger.mode=offline", "-m", "seed=0,1"]
@@ -173,6 +175,7 @@ def test_a_sweep_gives_each_run_a_folder_of_its_own(tmp_path):
     }
 
 
+@pytest.mark.nightly
 def test_two_runs_of_a_sweep_do_not_take_the_same_folder(tmp_path):
     rates = ["overwrite=true", "optimizer.lr=0.1,0.2"]
     said = pretrain("-m", "method=simclr", *NARROW, HEADS[0], *BARE, *rates, cwd=tmp_path)
@@ -229,7 +232,7 @@ def test_what_only_watches_a_run_may_change_when_it_is_resumed(finished):
     assert (finished.folder / "metrics.csv").read_bytes() == before
 
 
-@pytest.mark.parametrize("how", ["base_class", "--config-dir"])
+@pytest.mark.parametrize("how", one_in(2, ["base_class", "--config-dir"]))
 def test_a_base_objective_of_ones_own_is_pretrained(how, tmp_path):
     (tmp_path / "my_objective.py").write_text(MINE)
     (tmp_path / "mine" / "method").mkdir(parents=True)

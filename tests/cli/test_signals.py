@@ -94,11 +94,11 @@ def interrupted(
         pytest.param("reversal", "on_train_batch_end", signal.SIGHUP, marks=pytest.mark.nightly),
         pytest.param("alternating", "on_train_batch_end", signal.SIGINT, marks=pytest.mark.nightly),
         pytest.param("several moves", "training_step", signal.SIGINT, marks=pytest.mark.nightly),
-        ("accumulated", "training_step", signal.SIGTERM),
+        pytest.param("accumulated", "training_step", signal.SIGTERM, marks=pytest.mark.nightly),
         pytest.param("accumulated", "training_step", signal.SIGINT, marks=pytest.mark.nightly),
         pytest.param("workers", "training_step", signal.SIGINT, marks=pytest.mark.nightly),
         # These prepare something when an epoch starts, which it does not when a run goes on within it.
-        ("deepclusterv2", "training_step", signal.SIGINT),
+        pytest.param("deepclusterv2", "training_step", signal.SIGINT, marks=pytest.mark.nightly),
         pytest.param("dino", "training_step", signal.SIGINT, marks=pytest.mark.nightly),
         *(pytest.param(name, "training_step", signal.SIGINT, marks=pytest.mark.nightly) for name in OTHERS),
     ],

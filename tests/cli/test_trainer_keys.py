@@ -3,6 +3,7 @@
 import pytest
 
 from tests.cli.command import BARE, HEADS, NARROW, pretrain
+from tests.daily import one_in
 
 QUICK = [*HEADS, *BARE, "advantage=0", "run_folder=run"]
 
@@ -37,7 +38,7 @@ def test_a_run_without_a_bar_says_nothing_of_its_epochs(tmp_path):
     assert "epoch 1/1" not in said.out
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vit_tiny", "timm/resnet18.a1_in1k"])
+@pytest.mark.parametrize("name", one_in(3, ["resnet18", "vit_tiny", "timm/resnet18.a1_in1k"]))
 def test_weights_that_cannot_be_downloaded_are_one_line(name, tmp_path, monkeypatch):
     for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")

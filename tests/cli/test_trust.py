@@ -41,8 +41,11 @@ PLACES = {
 }
 
 
+SHAPES = ["data=shapes", "data.num_train=8", "data.num_val=8", "data.image_size=32"]
+
+
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("data", [[], ["data=shapes", "data.num_train=8", "data.num_val=8", "data.image_size=32"]])
+@pytest.mark.parametrize("data", one_in(2, [[], SHAPES]))
 def test_amask_evaluate_runs_nothing_that_a_run_folder_brings(theirs, narrow, place, data):
     store(theirs, narrow, **PLACES[place])
     said = call("evaluate", "ckpt=theirs", "protocol=knn", *data, cwd=theirs.parent)
@@ -66,7 +69,7 @@ def test_a_class_of_a_stored_run_is_neither_imported_nor_needed_to_evaluate_it(t
     assert not list(theirs.glob("imported"))
 
 
-@pytest.mark.parametrize("place", [*PLACES, "base_class"])
+@pytest.mark.parametrize("place", one_in(3, [*PLACES, "base_class"]))
 def test_nothing_is_built_from_the_file_of_a_run_that_is_resumed(theirs, narrow, place):
     """It is compared with the command line, which alone is built; so resuming needs no trust."""
     store(theirs, narrow, **PLACES.get(place, {"base_class": "theirs.evil.run"}))

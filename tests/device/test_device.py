@@ -16,7 +16,7 @@ ALLOWED = {
 
 
 PARTS = ["views", "masker", "constraint", "hard_views", "fill", "projection", "patches"]
-DAILY = [*PARTS, "fit byol", "fit mocov2plus"]
+DAILY = [*PARTS, "fit byol"]
 
 
 @pytest.fixture(scope="module", params=[DAILY, pytest.param(["fit"], marks=pytest.mark.nightly)], ids=["daily", "fits"])

@@ -47,6 +47,7 @@ def test_code_fits_on_the_page(page):
     assert max(map(len, lines), default=0) <= WIDEST
 
 
+@pytest.mark.nightly
 def test_no_two_runs_of_the_readme_share_a_folder(folder):
     runs = [line for block in blocks(PAGES[0]) for line in block.commands if line[0] == "amask-pretrain"]
     again = ("resume=", "overwrite=")

@@ -61,6 +61,7 @@ def last_step(folder: Path) -> int:
 # ---------------------------------------------------------------------- several nodes
 
 
+@pytest.mark.nightly
 def test_two_nodes_write_one_run_and_agree(undisturbed):
     first, second = (torch.load(undisturbed / f"weights{rank}.pt", weights_only=True) for rank in (0, 1))
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -159,6 +160,7 @@ def alone(tmp_path_factory) -> Callable[..., tuple[list[str], Path]]:
     return run
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "more",
     [

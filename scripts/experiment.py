@@ -31,11 +31,14 @@ from statistics import fmean
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from amask_solo.comparison.plan import key_of
 from amask_solo.runs.run_folder import LEARNS, MAY_CHANGE
 
 PLAN = Path(__file__).resolve().parents[1] / "results" / "experiment" / "plan.yaml"
+CHOSEN = "chosen.json"
 OF_RUN = ("summary.json", "comparison.json", "config.yaml", "metrics.csv")
 EVERY = 20  # seconds between two checks for finished runs
 
@@ -179,10 +182,15 @@ def _shown(value: Any) -> str:
 
 
 def carry_out(settings: Settings, more: Sequence[str], work: Path, kept: Path) -> int:
-    """Make or continue a comparison from its kept files, keep the files of finished runs, and return the exit code."""
+    """Make or continue a comparison from its kept files, keep the files of finished runs, and return the exit code.
+
+    Ctrl-C, of which ``amask-compare`` is told as well, is raised when that has ended.
+    """
     for run in (kept / "runs").glob("*"):
-        if not (work / "runs" / run.name).exists():  # else it is made again there
-            shutil.copytree(run, work / "runs" / run.name)
+        if not (place := work / "runs" / run.name).exists():  # else it is made again there
+            place.mkdir(parents=True)
+            for file in (run / name for name in OF_RUN if (run / name).exists()):
+                shutil.copy(file, place)
     if (kept / "split.txt").exists():
         work.mkdir(parents=True, exist_ok=True)
         shutil.copy(kept / "split.txt", work)
@@ -196,7 +204,8 @@ def carry_out(settings: Settings, more: Sequence[str], work: Path, kept: Path) -
                 process.wait(EVERY)
             keep(work, kept, settings["protocol"])
     except KeyboardInterrupt:
-        process.wait()  # it gets the signal as well
+        process.wait()
+        raise
     finally:
         keep(work, kept, settings["protocol"])
     return process.returncode
@@ -216,6 +225,37 @@ def keep(work: Path, kept: Path, protocols: Sequence[str]) -> None:
             shutil.copy(scores.parent / name, place)
 
 
+def read_plan(file: Path) -> dict[str, Any]:
+    """Return a plan, or end with a line that says why it is none."""
+    try:
+        plan = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+    except (OSError, YAMLError, OmegaConfBaseException) as error:
+        raise SystemExit(f"Cannot read the plan {file}: {error}") from error
+    if not isinstance(plan, dict) or not {"all", "confirm", "work"} <= {*plan}:
+        raise SystemExit(f"{file} is no plan: it has no `all`, `confirm` and `work`, as {PLAN} has.")
+    return plan
+
+
+def write_choice(plan: Mapping[str, Any], results: Path, *, lost: bool) -> None:
+    """Choose the best trial of each family by the report on the tuning, and write it beside the plan."""
+    if not (report := results / "tune" / "report.md").exists():
+        raise SystemExit(f"{report} is missing: `tune` writes it.")
+    check_tuned(plan, report.read_text())
+    with report.with_suffix(".csv").open(newline="") as table:
+        chosen = choose(plan, list(csv.DictReader(table)), lost=lost)
+    (results / CHOSEN).write_text(json.dumps(chosen, indent=2) + "\n")
+    print(json.dumps({name: found["settings"] for name, found in chosen["families"].items()}, indent=2))
+
+
+def read_choice(plan: Mapping[str, Any], results: Path) -> dict[str, Any] | None:
+    """Return the best trial of each family that the arms of a plan name; None if they name none."""
+    if not any("family" in arm for arm in plan["confirm"]["arms"].values()):
+        return None
+    if not (file := results / CHOSEN).exists():
+        raise SystemExit(f"{file} is missing: `choose` writes it.")
+    return json.loads(file.read_text())
+
+
 def main() -> None:
     """Run a step."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -227,32 +267,24 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
     if arguments.only and arguments.step != "confirm":
         parser.error(f"--only names one of the confirming comparisons; leave it out of `{arguments.step}`.")
-    plan = OmegaConf.to_container(OmegaConf.load(arguments.plan), resolve=True)
+    plan = read_plan(arguments.plan)
     results = arguments.plan.parent
-    file = results / "chosen.json"
-    if arguments.step == "choose":
-        check_tuned(plan, (results / "tune" / "report.md").read_text())
-        with (results / "tune" / "report.csv").open(newline="") as table:
-            chosen = choose(plan, list(csv.DictReader(table)), lost=arguments.lost)
-        file.write_text(json.dumps(chosen, indent=2) + "\n")
-        print(json.dumps({name: found["settings"] for name, found in chosen["families"].items()}, indent=2))
-        return
-    if arguments.step == "tune" and "tune" not in plan:
+    if arguments.step != "confirm" and "tune" not in plan:
         raise SystemExit(f"{arguments.plan} tunes nothing: all its arms come as they are. `confirm` makes the runs.")
-    needed = arguments.step == "confirm" and any("family" in arm for arm in plan["confirm"]["arms"].values())
-    if needed and not file.exists():
-        raise SystemExit(f"{file} is missing: `choose` writes it.")
-    chosen = json.loads(file.read_text()) if needed else None
-    asked = dict(comparisons(plan, arguments.step, chosen))
+    if arguments.step == "choose":
+        write_choice(plan, results, lost=arguments.lost)
+        return
+    asked = dict(comparisons(plan, arguments.step, read_choice(plan, results) if arguments.step == "confirm" else None))
     if arguments.only:
         if (only := f"confirm_{arguments.only}") not in asked:
             names = ", ".join(name.removeprefix("confirm_") for name in asked)
             raise SystemExit(f"The plan has no comparison {arguments.only!r}. It has: {names}.")
         asked = {only: asked[only]}
-    codes = [
-        carry_out(settings, arguments.more, Path(plan["work"]) / name, results / name)
-        for name, settings in asked.items()
-    ]
+    codes = []
+    for name, settings in asked.items():
+        codes.append(carry_out(settings, arguments.more, Path(plan["work"]) / name, results / name))
+        if codes[-1] > 128:  # it was told to end
+            break
     sys.exit(max(map(abs, codes), default=0))  # the code of a killed process is negative
 
 

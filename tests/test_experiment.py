@@ -192,12 +192,15 @@ def test_a_plan_without_families_has_nothing_to_tune_and_asks_for_its_arms_as_th
         experiment.main()
 
 
-@pytest.mark.parametrize("comparison", ["confirm_simclr", "confirm_others"])
-def test_what_a_plan_has_finished_is_not_made_again_by_a_later_version(tmp_path, comparison):
-    results = experiment.PLAN.parents[1] / "convergence"
+KEPT = [(name, comparison) for name in ("convergence", "experiment") for comparison in ("simclr", "others")]
+
+
+@pytest.mark.parametrize(("name", "comparison"), one_in(3, KEPT))
+def test_what_a_plan_has_finished_is_not_made_again_by_a_later_version(tmp_path, name, comparison):
+    results, comparison = experiment.PLAN.parents[1] / name, f"confirm_{comparison}"
     plan = OmegaConf.to_container(OmegaConf.load(results / "plan.yaml"), resolve=True)
     here = {"data.train_path": str(tmp_path), "data.val_path": str(tmp_path), "folder": str(tmp_path / "made")}
-    settings = dict(experiment.comparisons(plan, "confirm", None))[comparison]
+    settings = dict(experiment.comparisons(plan, "confirm", experiment.read_choice(plan, results)))[comparison]
     words = [experiment.word(*pair) for pair in (settings | here).items()]
     cfg = composed("compare", sort_arguments(words))
     kept = {path.name: path for path in (results / comparison / "runs").iterdir()}
@@ -210,6 +213,10 @@ def test_what_a_plan_has_finished_is_not_made_again_by_a_later_version(tmp_path,
         check_same_run(run.folder, composed("pretrain", checked("pretrain", [*run.settings, *images])))
 
 
+def test_what_is_kept_lies_here_and_is_no_link():
+    assert [path for path in experiment.PLAN.parents[1].rglob("*") if path.is_symlink()] == []
+
+
 def test_a_comparison_that_was_killed_is_no_success(tmp_path, monkeypatch, plan, rows):
     OmegaConf.save(OmegaConf.create(plan), tmp_path / "plan.yaml")
     (tmp_path / "chosen.json").write_text(json.dumps(experiment.choose(plan, rows, lost=False)))
@@ -219,6 +226,41 @@ def test_a_comparison_that_was_killed_is_no_success(tmp_path, monkeypatch, plan,
     with pytest.raises(SystemExit) as end:
         experiment.main()
     assert end.value.code == 9
+
+
+def test_after_ctrl_c_no_other_comparison_is_begun(tmp_path, monkeypatch, plan, rows):
+    (tmp_path / "chosen.json").write_text(json.dumps(experiment.choose(plan, rows, lost=False)))
+    plan["work"] = str(tmp_path / "work")
+    OmegaConf.save(OmegaConf.create(plan), tmp_path / "plan.yaml")
+    begun = []
+
+    class Told:
+        returncode = 130
+
+        def __init__(self, command):
+            begun.append(command)
+
+        def poll(self):
+            return self.returncode
+
+    monkeypatch.setattr(experiment.subprocess, "Popen", Told)
+    monkeypatch.setattr(sys, "argv", ["experiment.py", "confirm", "--plan", str(tmp_path / "plan.yaml")])
+    with pytest.raises(SystemExit) as end:
+        experiment.main()
+    assert (end.value.code, len(begun)) == (130, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "Cannot read the plan"), ("- 1", "is no plan"), ("a: [", "Cannot read the plan"), ("a: 1", "is no plan")],
+)
+def test_what_is_no_plan_is_one_line(tmp_path, monkeypatch, text, said):
+    file = tmp_path / "plan.yaml"
+    if text:
+        file.write_text(text)
+    monkeypatch.setattr(sys, "argv", ["experiment.py", "confirm", "--plan", str(file)])
+    with pytest.raises(SystemExit, match=said):
+        experiment.main()
 
 
 def test_what_is_kept_takes_no_place_of_a_run_that_is_being_made_again(tmp_path, monkeypatch):

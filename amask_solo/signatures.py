@@ -73,6 +73,16 @@ def read_declared(path: str, name: str) -> Any:
     return None
 
 
+def path_keys(path: str) -> tuple[str, ...]:
+    """Return the arguments of a loader of images that say where these lie.
+
+    Example:
+        >>> path_keys("amask_solo.data.load_image_masks")
+        ('images_path', 'masks_path', 'root', 'list', 'val_list')
+    """
+    return (*dict.fromkeys([*(read_declared(path, "FOLDERS") or ()), "root", "list", "val_list"]),)
+
+
 def defining_module(path: str) -> str | None:
     """Return the module that defines a class or function of this package, wherever else its name is imported."""
     found = _find(path)

@@ -48,7 +48,7 @@ class ImageSet(Dataset[tuple[int, UInt8[Tensor, "c s s"], int]], ABC):
         void: Where nobody can tell, such as at the borders of objects; no score counts these pixels. None if nowhere.
         segments: The class of each pixel, or None if nobody knows.
         names: What the images are called, in the order of the indexes; None if they have no names.
-        files: The files that they are read from, in the same order; None if they are in memory.
+        files: The files that they are, or were, read from, in the same order; None if these are no files of images.
     """
 
     labels: Labels
@@ -101,9 +101,10 @@ class ArrayImages(ImageSet):
         names: Sequence[str] | None = None,
         *,
         segments: Segments | None = None,
+        files: Sequence[Path] | None = None,
     ) -> None:
         self.images, self.labels, self.masks, self.void, self.names = images, labels, masks, void, names
-        self.segments = segments
+        self.segments, self.files = segments, files
         self.channels, self.size = images.shape[1], images.shape[-1]
 
     def image(self, index: int) -> UInt8[Tensor, "c s s"]:
@@ -118,8 +119,10 @@ class ArrayImages(ImageSet):
         """Return some of the images, in the order of the picks."""
         kept = (self.masks, self.void, self.segments)
         masks, void, segments = (None if where is None else where[picks] for where in kept)
-        names = None if self.names is None else [self.names[pick] for pick in picks.tolist()]
-        return ArrayImages(self.images[picks], self.labels[picks], masks, void, names, segments=segments)
+        names, files = (
+            None if every is None else [every[pick] for pick in picks.tolist()] for every in (self.names, self.files)
+        )
+        return ArrayImages(self.images[picks], self.labels[picks], masks, void, names, segments=segments, files=files)
 
 
 @dataclass(frozen=True)

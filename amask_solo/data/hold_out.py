@@ -36,14 +36,14 @@ def hold_out(labels: Labels, fraction: float, *, seed: int, files: Sequence[Path
         ([0, 0, 0, -1, -1, -1, -1], [0])
     """
     labeled = labeled_places(labels)
-    places = [*_places(files)] if files and fraction else range(len(labels))
+    where = [*places(files)] if files and fraction else range(len(labels))
     first: dict[str | int, int] = {}
     for pick in (labeled if len(labeled) else torch.arange(len(labels))).tolist():
-        first.setdefault(places[pick], pick)
+        first.setdefault(where[pick], pick)
     choice = torch.tensor([*first.values()])
     held_out = choice[stratified_split(labels[choice], fraction, seed=seed)[1]]
-    known = {places[pick] for pick in held_out.tolist()}
-    rest = [pick for pick, place in enumerate(places) if place not in known]
+    known = {where[pick] for pick in held_out.tolist()}
+    rest = [pick for pick, place in enumerate(where) if place not in known]
     if again := len(labels) - len(rest) - len(held_out):
         warnings.warn(
             f"{again} of {len(labels)} images are not trained on, since the same files are held out to score on: they "
@@ -55,8 +55,8 @@ def hold_out(labels: Labels, fraction: float, *, seed: int, files: Sequence[Path
 
 def refuse_shared(train: Sequence[Path], val: Sequence[Path], root: Path) -> None:
     """Refuse to validate, below ``root``, on training images alone; one warning counts them if they are a part."""
-    known = set(_places(train))
-    shared = sum(place in known for place in _places(val))
+    known = set(places(train))
+    shared = sum(place in known for place in places(val))
     if shared and shared == len(val):
         raise UserError(
             f"Expected images to validate on that are not trained on, but all {shared} below '{root}' are; give other "
@@ -70,7 +70,7 @@ def refuse_shared(train: Sequence[Path], val: Sequence[Path], root: Path) -> Non
         )
 
 
-def _places(files: Sequence[Path]) -> Iterator[str]:
+def places(files: Sequence[Path]) -> Iterator[str]:
     """Yield where files lie, with links resolved; each folder is looked up once."""
     real = cache(os.path.realpath)
     for file in files:

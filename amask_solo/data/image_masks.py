@@ -86,7 +86,8 @@ def load_image_masks(
     objects, void = read_masks(partners, size=image_size, values=mask_values)
     with ignored_warnings():
         _check_masks(partners, files, objects)
-    every = ArrayImages(images, all_labels, objects, void, [str(file.relative_to(root)) for file in files])
+    names = [str(file.relative_to(root)) for file in files]
+    every = ArrayImages(images, all_labels, objects, void, names, files=files)
     warn_if_flat(every, files, reading)
     train, val = (every.select(torch.searchsorted(picks, part)) for part in kept)
     given = (train, val if len(val) else None, classes, reading)

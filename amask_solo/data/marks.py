@@ -33,7 +33,7 @@ class MarkedImages(ImageSet):
 
     def __init__(self, images: ImageSet, *, mark: float, name: str, seed: int, places: Picks | None = None) -> None:
         self.images, self.labels, self.size = images, images.labels, images.size
-        self.names = images.names
+        self.names, self.files = images.names, images.files
         self._mark, self._name, self._seed = mark, name, seed
         self._places = torch.arange(len(images)) if places is None else places
 

@@ -87,4 +87,5 @@ def _arrays(split: VOCSegmentation, folder: Path, size: int, max_images: int | N
     void = segments == VOID
     names = [str(image.relative_to(folder)) for image in images]
     pixels = decode_all(images, size=size)
-    return ArrayImages(pixels, labels[picks], (segments > 0) & ~void, void, names, segments=segments)
+    objects = (segments > 0) & ~void
+    return ArrayImages(pixels, labels[picks], objects, void, names, segments=segments, files=images)

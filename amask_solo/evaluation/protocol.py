@@ -45,6 +45,8 @@ class Subject:
         seed: Of everything that a protocol draws.
         reading: How images from elsewhere are to be read, as those of the training: ``value_range``, ``bands`` and
             ``channels`` for :func:`~amask_solo.data.load_image_folder`; by default as ``data``.
+        chosen_by: What a user sets to have other images.
+        refuse_trained: Raises a ``UserError`` if the run was trained on images from elsewhere that are to be scored.
         view_filter: What the views of the run passed, which those of its evaluation pass too; ``None`` if nothing.
         make_head: Builds the projection head of the run, in evaluation mode, if it had one; see ``head``.
         tell: Is told in a few words how far a slow protocol is.
@@ -63,6 +65,8 @@ class Subject:
     batch_size: int = 256
     seed: int = 0
     reading: Mapping[str, Any] = field(default_factory=dict)
+    chosen_by: str = "data=NAME"
+    refuse_trained: Callable[[ImageData], None] = field(default=lambda _: None, repr=False)
     view_filter: Filter | None = None
     make_head: Callable[[], nn.Module | None] = field(default=lambda: None, repr=False)
     tell: Callable[[str], Any] = field(default=lambda _: None, repr=False)
@@ -130,12 +134,12 @@ class Subject:
         if not self.data.labeled or not len(picks):
             raise UserError(
                 f"The {split} images of '{self.data.name}' have no labels, which this protocol needs; choose others by "
-                "data=NAME."
+                f"{self.chosen_by}."
             )
         if self.data.num_classes < 2:
             raise UserError(
                 f"The images of '{self.data.name}' have one class alone, and this protocol tells classes apart; choose "
-                "others by data=NAME."
+                f"others by {self.chosen_by}."
             )
         return images if len(picks) == len(images) else images.select(picks)
 

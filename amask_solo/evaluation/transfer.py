@@ -77,14 +77,19 @@ class Transfer(Protocol):
         classifier on images with a hidden part.
 
         Raises:
-            UserError: If a folder or set is missing or has no classes, or the backbone takes no images of this size.
+            UserError: If a folder or set is missing, has no classes or images that the run was trained on to score, or
+                the backbone takes no images of this size.
         """
         folders = [check_image_folder(folder, "protocol.transfer.folders").resolve() for folder in self.folders]
         places: list[Path | tuple[str, str]] = [*folders, *self.sets.items()]
         names = _unique([*(folder.name for folder in folders), *self.sets])
+        others = [self.subject_on(subject, place, name=name) for name, place in zip(names, places, strict=True)]
+        for other in others:  # before hours of scoring
+            subject.refuse_trained(other.data)
+            for split in ("train", "val"):
+                other.labeled(split)
         scores: dict[str, float] = {}
-        for name, place in zip(names, places, strict=True):
-            other = self.subject_on(subject, place, name=name)
+        for name, other in zip(names, others, strict=True):
             nearest = KNN()(other)
             scores |= {f"{name}/knn_{metric}": nearest[metric] for metric in METRICS if metric in nearest}
             subject.right[f"{name}/knn_acc1"] = other.right["acc1"]
@@ -116,6 +121,7 @@ class Transfer(Protocol):
             batch_size=subject.batch_size,
             seed=subject.seed,
             view_filter=subject.view_filter,
+            chosen_by="protocol.transfer.folders" if isinstance(place, Path) else "protocol.transfer.sets",
         )
 
     def _take(self, subject: Subject, name: str, root: str) -> ImageData:

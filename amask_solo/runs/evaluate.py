@@ -34,7 +34,7 @@ from amask_solo.layout import CONFIG, SUMMARY
 from amask_solo.localisers.backbone import lend_backbone
 from amask_solo.maskers.base import Masker, masks_anything
 from amask_solo.runs.as_trained import load_as_trained, trained_size
-from amask_solo.runs.held_out import check_held_out
+from amask_solo.runs.held_out import TrainedOn
 from amask_solo.runs.page import write_run_page
 from amask_solo.versions import versions
 
@@ -177,13 +177,15 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
     backbone, arch = load_backbone(scored, cfg.arch, image_size=size)
     tell("reading the images")
     found = load_as_trained(images, cfg.get("data"), run, checkpoint)
-    check_held_out(found.data, images, run, checkpoint)
+    trained_on = TrainedOn(run, checkpoint)
+    trained_on.check(found.data, images)
     before = fit_size(backbone, found.data.image_size, len(found.data.mean))
     masker = _masker(file, checkpoint, run, partial(_teacher, checkpoint, arch, found.data.image_size))
     subject = Subject(
         backbone=backbone.to(device),
         data=found.data,
         reading=found.reading,
+        refuse_trained=trained_on.check_other,
         masker=masker.to(device) if masker else None,
         device=device,
         batch_size=cfg.batch_size,

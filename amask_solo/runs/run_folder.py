@@ -23,7 +23,7 @@ from amask_solo.layout import CHECKPOINTS, CONFIG, LAST, METRICS, PREVIOUS, SUMM
 from amask_solo.runs.lock import check_free
 from amask_solo.runs.replaced import clear, forget, holds, is_replaced, put_back, recover, set_aside
 from amask_solo.settings.pretraining import OBSERVERS
-from amask_solo.signatures import read_declared
+from amask_solo.signatures import path_keys
 
 NAMED = ("report.html", "evaluation", "comparison.json", "masks", "wandb")
 WRITTEN = (CONFIG, METRICS, SUMMARY, EVALUATION, CHECKPOINTS, *NAMED)
@@ -191,7 +191,7 @@ def _decides(key: str) -> bool:
 def learned_by(cfg: DictConfig) -> dict[str, Any]:
     """Return the settings that decide what a run learns; where its images are, machines may know by other paths."""
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    paths = {f"data.{key}" for key in (*(read_declared(cfg.data._target_, "FOLDERS") or ()), "root", "list")}
+    paths = {f"data.{key}" for key in path_keys(cfg.data._target_)}
     return {key: value for key, value in flat(settings).items() if _decides(key) and key not in paths}
 
 

@@ -131,11 +131,21 @@ def test_a_missing_folder_is_named_before_any_work(tmp_path, subject):
         Transfer(folders)(subject)
 
 
-def test_a_folder_without_classes_is_refused(tmp_path, subject):
+def test_a_folder_without_classes_is_refused_before_any_work(tmp_path, subject, monkeypatch):
+    monkeypatch.setattr(Subject, "features", lambda *_: pytest.fail("scored another folder first"))
     (tmp_path / "flat").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "flat/one.png")
-    with pytest.raises(UserError, match="'flat' have no labels"):
-        Transfer([str(tmp_path / "flat")])(subject)
+    folders = [str(paint(tmp_path / "paints")), str(tmp_path / "flat")]
+    with pytest.raises(UserError, match=r"'flat' have no labels.*choose others by protocol\.transfer\.folders"):
+        Transfer(folders)(subject)
+
+
+def test_a_folder_that_the_run_was_trained_on_is_refused(tmp_path, subject):
+    def refuse(data):
+        raise UserError(f"trained on {data.name}")
+
+    with pytest.raises(UserError, match="trained on paints"):
+        Transfer(str(paint(tmp_path / "paints")))(replace(subject, refuse_trained=refuse))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """An evaluation never scores on images that its run was trained on, whatever it changes of their settings."""
 
 import os
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
@@ -8,7 +9,7 @@ from omegaconf import OmegaConf
 from amask_solo.configuration import instantiate
 from amask_solo.errors import UserError
 from amask_solo.hosts.repairs import STATE
-from amask_solo.runs.held_out import check_held_out
+from amask_solo.runs.held_out import TrainedOn
 from tests.data.pictures import labeled_tree
 from tests.data.test_image_masks import pairs
 
@@ -21,8 +22,13 @@ def folder(tmp_path):
 
 def check(own: dict, given: dict, checkpoint: dict | None = None) -> None:
     """Check an evaluation with settings that differ from those of the run."""
-    run, node = OmegaConf.create({"data": own}), OmegaConf.create({**own, **given})
-    check_held_out(instantiate(node, "data"), node, run, checkpoint or {})
+    check_other(own, {**own, **given}, checkpoint)
+
+
+def check_other(own: dict, given: dict, checkpoint: dict | None = None) -> None:
+    """Check an evaluation on images that have settings of their own."""
+    run, node = OmegaConf.create({"data": own}), OmegaConf.create(given)
+    TrainedOn(run, checkpoint or {}).check(instantiate(node, "data"), node)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +67,49 @@ def test_so_are_those_held_out_in_place_of_a_folder_that_is_left_out(folder, tmp
     check(own, {"seed": 1})
     check(folder, {"val_path": str(val), "seed": 1})
     with pytest.raises(UserError, match=r"data\.val_path=None instead of .*val it was trained on 10 of 10"):
+        check(own, {"val_path": None})
+
+
+def lists(folder: Path, **parts: range) -> dict[str, str]:
+    """Write lists of the images that have these numbers in each class."""
+    for name, numbers in parts.items():
+        rows = [f"set/{kind}/{n:03}.png {kind}" for kind in "ab" for n in numbers]
+        (folder / f"{name}.txt").write_text("\n".join(rows))
+    return {name: str(folder / f"{name}.txt") for name in parts}
+
+
+def test_so_are_those_that_another_kind_of_settings_finds(folder, tmp_path):
+    some = lists(tmp_path, list=range(40), val_list=range(40, 50), third=range(45, 55))
+    listed = {"_target_": "amask_solo.data.load_file_list", "image_size": 16, "list": some["list"]}
+    own = listed | {"val_list": some["val_list"]}
+    check_other(own, {**own, "max_images": 4})
+    for given in (listed, folder, {**folder, "train_path": f"{tmp_path}/set/../set"}):
+        with pytest.raises(UserError, match=r"was trained on \d+ of \d+ images; leave this out"):
+            check_other(own, given)
+    with pytest.raises(UserError, match=r"with these settings of data it was trained on \d+ of 20 images"):
+        check_other(folder, own)
+
+
+def test_what_is_no_more_on_this_machine_is_not_asked_for(folder, tmp_path):
+    own = {**folder, "train_path": str(tmp_path / "gone")}
+    check_other(own, folder)
+
+
+def test_no_other_folder_with_images_that_were_trained_on_is_scored(folder, tmp_path):
+    run = OmegaConf.create({"data": folder})
+    other = instantiate(OmegaConf.create({**folder, "seed": 1, "name": "again"}), "data")
+    with pytest.raises(UserError, match=r"trained on \d of the 10 to validate on of 'again'"):
+        TrainedOn(run, {}).check_other(other)
+    tree = labeled_tree(tmp_path / "others", classes={"a": 20, "b": 20})
+    TrainedOn(run, {}).check_other(instantiate(OmegaConf.create({**folder, "train_path": str(tree)}), "data"))
+
+
+def test_marked_images_are_known_by_their_files(tmp_path):
+    paths = {part: str(labeled_tree(tmp_path / part, classes={"a": 20, "b": 20})) for part in ("train", "val")}
+    own = {"_target_": "amask_solo.data.load_marked_folder", "train_path": paths["train"], "val_path": paths["val"]}
+    own |= {"image_size": 16, "seed": 0}
+    check(own, {"max_images": 10})
+    with pytest.raises(UserError, match=r"with data\.val_path=None instead of .* it was trained on 4 of 4"):
         check(own, {"val_path": None})
 
 

@@ -1,9 +1,10 @@
 """Write files so that each exists whole or not at all, even if the process dies meanwhile; read and check them."""
 
+import fcntl
 import json
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,18 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
     except OSError as error:
         raise cannot_write(path, error) from error
     _sync_folder(path.parent)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep a folder to oneself, among all who ask for it, where its file system has locks; nothing is written."""
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
 
 
 def read_text(path: Path) -> str:

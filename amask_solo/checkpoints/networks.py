@@ -9,7 +9,15 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from amask_solo._types import Images, Masks
-from amask_solo.checkpoints.read import Checkpoint, backbone_state, read, saved_blueprint, teacher_state, with_teacher
+from amask_solo.checkpoints.read import (
+    Checkpoint,
+    backbone_state,
+    history,
+    read,
+    saved_blueprint,
+    teacher_state,
+    with_teacher,
+)
 from amask_solo.checkpoints.stored import read_stored, trusted
 from amask_solo.configuration import check_keys
 from amask_solo.errors import UserError
@@ -128,9 +136,11 @@ def load_head(checkpoint: Checkpoint, cfg: DictConfig | None) -> nn.Sequential |
 
     In both generations of the host, the projector is a sequence of linear layers, batch norms and activations; an
     activation has no tensors, so it shows as a gap in the numbering. ``None`` is returned if the checkpoint has no
-    projector of this form, or if its method is unknown or a user's own class.
+    projector of this form, or if its method is unknown or a user's own class. The method is that of the configuration,
+    or else the one that the checkpoint says.
     """
-    if cfg is None or cfg.get("base_class"):
+    saved = history(read(checkpoint)) if cfg is None else cfg
+    if saved.get("base_class") or not saved.get("method"):
         return None
     state = read(checkpoint)["state_dict"]
     own = {key.removeprefix(PROJECTOR): value for key, value in state.items() if key.startswith(PROJECTOR)}
@@ -140,7 +150,7 @@ def load_head(checkpoint: Checkpoint, cfg: DictConfig | None) -> nn.Sequential |
         if not place.isdecimal():
             return None
         tensors.setdefault(int(place), {})[name] = value
-    activation = nn.GELU if by_name(str(cfg.method)).gelu else nn.ReLU
+    activation = nn.GELU if by_name(str(saved["method"])).gelu else nn.ReLU
     places = range(max(tensors, default=-1) + 1)
     layers = [_layer(tensors[place]) if place in tensors else activation() for place in places]
     known = [layer for layer in layers if layer is not None]

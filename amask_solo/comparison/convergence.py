@@ -32,6 +32,7 @@ class Convergence:
         epochs: Half of the epochs, as near as accuracy was measured, and all of them.
         half: The mean accuracy over seeds at the former, in percent.
         end: The same at the end.
+        seeds: How many seeds these are of: those that all arms of the base have, or its own if that is none.
         overtook: The arms that it changed places with.
     """
 
@@ -40,6 +41,7 @@ class Convergence:
     epochs: tuple[int, int]
     half: float
     end: float
+    seeds: int
     overtook: tuple[str, ...] = ()
 
     @property
@@ -66,7 +68,7 @@ def _of_base(records: Sequence[Record]) -> list[Convergence]:
         points = [_half_and_end(run.curve) for run in runs if run.seed in common or not common]
         halves, ends = zip(*points, strict=True)
         half, end = (fmean(value for _, value in part) for part in (halves, ends))
-        rows.append(Convergence(base, arm, (halves[0][0], ends[0][0]), half, end))
+        rows.append(Convergence(base, arm, (halves[0][0], ends[0][0]), half, end, len(points)))
     others = rows if common else []
     return [replace(row, overtook=tuple(other.arm for other in others if _changed(row, other))) for row in rows]
 
@@ -111,13 +113,14 @@ def unfinished(rows: Sequence[Convergence], records: Sequence[Record]) -> str:
 
 def convergence_table(rows: Sequence[Convergence]) -> Table:
     """Return the table of the report."""
-    header = ["base", "arm", "at half", "at the end", "moved by", "changed places with", "converged"]
+    header = ["base", "arm", "seeds", "at half", "at the end", "moved by", "changed places with", "converged"]
     return Table(
         header,
         [
             [
                 row.base,
                 row.arm,
+                str(row.seeds),
                 f"{number(row.half)} (epoch {row.epochs[0]})",
                 f"{number(row.end)} (epoch {row.epochs[1]})",
                 number(row.end - row.half, sign=True),

@@ -141,9 +141,21 @@ def answer(rows: Sequence[Row], metric: str) -> str:
         # Pooled rows come last and say most; a single base has said it all.
         base, answers = said.popitem()
         questions = (f"**{QUESTIONS[reference]}** {text}" for reference, text in answers.items())
-        text = f"By {name}, {base}. {' '.join(questions)}"
+        text = f"By {name}, {base}. {' '.join(questions)}{_weights(rows)}"
     by_base = [f"- {base}: {' '.join(texts.values()) or 'nothing to compare.'}" for base, texts in said.items()]
     return "\n\n".join([text, *(["\n".join(by_base)] if by_base else [])])
+
+
+def _weights(rows: Sequence[Row]) -> str:
+    """Say by how many pairs each base counts, if they are not the same ones; nothing if they are."""
+    pairs: dict[str, int] = {}
+    for row in (row for row in rows if row.base != POOLED):
+        most = max((difference.count for difference in row.differences.values()), default=0)
+        pairs[row.base] = max(pairs.get(row.base, 0), most)
+    if len({*pairs.values()}) < 2:
+        return ""
+    said = ", ".join(f"{base} {count}" for base, count in pairs.items())
+    return f" The bases count by their pairs, up to so many an arm: {said}."
 
 
 def caution(tables: Iterable[Sequence[Row]]) -> str:

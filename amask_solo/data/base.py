@@ -194,6 +194,14 @@ class ImageData:
         return bool(self.class_names)
 
 
+def random_sample(count: int, most: int) -> Int64[Tensor, " _"]:
+    """Return the places of a sample of so many items, random but always the same.
+
+    Items at equal distances would be those of one kind where kinds take turns.
+    """
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:most].sort().values
+
+
 def channel_statistics(images: ImageSet, *, max_images: int = 2048) -> tuple[Stat, Stat]:
     """Return channel means and standard deviations over all pixels.
 
@@ -201,8 +209,7 @@ def channel_statistics(images: ImageSet, *, max_images: int = 2048) -> tuple[Sta
         images: The training set.
         max_images: The most images to look at, random ones, but always the same.
     """
-    # Images at equal distances would be those of one class where the classes take turns.
-    picks = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:max_images].sort().values
+    picks = random_sample(len(images), max_images)
     total, squares = torch.zeros(2, images.channels, dtype=torch.float64)
     for index in picks.tolist():
         pixels = images.image(index).flatten(1).float() / 255

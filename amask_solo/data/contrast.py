@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from amask_solo.data.base import ImageSet
+from amask_solo.data.base import ImageSet, random_sample
 from amask_solo.data.opening import ignored_warnings, opened
 from amask_solo.data.reading import Reading
 from amask_solo.data.values import read_values
 from amask_solo.errors import UserError
 
 LOOKED_AT = 32
-"""How many images, evenly spread, are looked at."""
+"""How many images, random ones, are looked at."""
 
 FLAT = 5
 """Nothing is to be seen where 99 % of the pixels lie within so many levels of 255."""
@@ -36,7 +36,7 @@ PIXELS = 2**16  # of an image, at most
 def warn_if_flat(images: ImageSet, files: Sequence[Path], reading: Reading) -> None:
     """Say once, with the likely cause, if most images, a channel of them all, or some of many show little."""
     sample = []
-    for index in range(0, len(images), -(-len(images) // LOOKED_AT)):
+    for index in random_sample(len(images), LOOKED_AT).tolist():
         try:
             pixels = images.image(index).flatten(1).float()
             sample.append(pixels[:, :: -(-pixels.shape[1] // PIXELS)])

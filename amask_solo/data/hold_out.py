@@ -50,6 +50,12 @@ def hold_out(labels: Labels, fraction: float, *, seed: int, files: Sequence[Path
             "are listed more than once, or links lead to them.",
             stacklevel=3,
         )
+    if lost := {*labels[held_out].tolist()} - {*labels[rest].tolist()}:
+        warnings.warn(
+            f"{len(lost)} of the classes to score on have no other image that is trained on, so no image of theirs can "
+            "be classified; add images, or hold out none of them.",
+            stacklevel=3,
+        )
     return torch.tensor(rest), held_out
 
 

@@ -1,5 +1,6 @@
 """Files of object masks: gray ones by brightness, indexed ones by class."""
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,12 @@ def read_masks(paths: Sequence[Path], *, size: int, values: MaskValues) -> tuple
         raise UserError(
             f"The gray masks in '{paths[0].parent}' hold the values 0 to {max(dim)}, and {VOID}, which look like "
             "numbers of classes and void; give data.mask_values=index for that, or brightness if 255 is the object."
+        )
+    if values == "auto" and (lost := sum(max(mask.levels, default=0) in range(1, HALF + 1) for mask in read)):
+        warnings.warn(
+            f"{lost} of {len(read)} gray masks in '{paths[0].parent}' hold no value above {HALF}, and so no object; "
+            "give data.mask_values=index if these are numbers of classes.",
+            stacklevel=3,
         )
     objects, void, _ = zip(*read, strict=True)
     objects, void = (torch.from_numpy(np.stack(where))[:, None] for where in (objects, void))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from amask_solo.data.base import random_sample
 from amask_solo.data.opening import UnsupportedImageError, ignored_warnings, opened
 from amask_solo.data.values import Values, has_pages, is_gray, is_plain, read_values
 from amask_solo.errors import UserError
@@ -26,7 +27,7 @@ EIGHT, WHOLE, POINT = "8 bits", "whole numbers", "numbers with a point"
 """The kinds of numbers that files hold; those of the second are deeper than 8 bits."""
 
 MEASURED = 64
-"""How many files, evenly spread, are measured."""
+"""How many files, random ones, are measured."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Reading:
         for_all: Whether the range was given and lies within 0 and 255, so that it is for files of 8 bits too.
         bands: The bands to take, counted from 1; ``None`` takes those that there are.
         channels: How many there have to be; ``None`` makes RGB of one or three.
+        measured: Whether some files of a set have been measured, of which a deeper one without a range is none.
     """
 
     value_range: Range | None = None
@@ -46,6 +48,7 @@ class Reading:
     numbers: str = EIGHT
     bands: tuple[int, ...] | None = None
     channels: int | None = None
+    measured: bool = False
 
     @property
     def is_usual(self) -> bool:
@@ -82,17 +85,17 @@ class Reading:
         If they are ``inverted``, the lowest value of the range is white, and the highest black.
 
         Raises:
-            UserError: If values with a point have no range.
+            UserError: If values with a point have no range, or deep ones in a set of others.
         """
         if values.dtype == np.bool_:
             values = values * np.uint8(255)
         if values.dtype == np.uint8 and not self.for_all:
             return 255 - values if inverted else values
         whole = np.issubdtype(values.dtype, np.integer)
-        if self.value_range is None and not whole:
+        if self.value_range is None and (self.measured or not whole):
             raise UserError(
-                f"'{path}' holds {POINT}, which have no range as yet: others hold none, or none that is finite; give "
-                "data.value_range=[BLACK,WHITE], or leave it out."
+                f"'{path}' holds {WHOLE if whole else POINT}, which have no range as yet: others hold none, or none "
+                "that is finite; give data.value_range=[BLACK,WHITE], or leave it out."
             )
         black, white = self.value_range or _full(values)
         if inverted:
@@ -152,9 +155,10 @@ def make_reading(
     """
     given: Any = _check(value_range, bands, channels)
     keeps = channels == "keep"
-    reading = Reading(bands=tuple(bands) if bands else None, channels=0 if keeps else None)
+    reading = Reading(bands=tuple(bands) if bands else None, channels=0 if keeps else None, measured=True)
     with ignored_warnings():
-        found = [one for file in files[:: -(-len(files) // MEASURED)] if (one := _survey(file, reading))]
+        sample = [files[place] for place in random_sample(len(files), MEASURED).tolist()]
+        found = [one for file in sample if (one := _survey(file, reading))]
     if paged := [one.path for one in found if one.paged]:
         warnings.warn(
             f"{len(paged)} of {len(found)} files have further pages or frames, which are left out, such as "

@@ -23,7 +23,7 @@ from amask_solo.evaluation.attackers import (
     survivors,
     train_attacker,
 )
-from amask_solo.evaluation.linear import Linear
+from amask_solo.evaluation.linear import linear_probe
 from amask_solo.evaluation.masks import cut
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import mean_height
@@ -119,7 +119,7 @@ class Attack(Protocol):
             subject = replace(subject, masker=None)
         # A failed masker may hide everything or nothing, and an attack needs an area in between.
         first, *others = listed(self.area or min(max(own or self.shared["area"], 0.01), 0.99))
-        probe = Linear().fit(subject) if subject.classifiable else None
+        probe = linear_probe(subject) if subject.classifiable else None
         found = self._against(subject, pool, probe, first)
         found |= {"area": first, "advantage": _over(found["lift"], found["lift_random"])}
         if "lift_own" in found:

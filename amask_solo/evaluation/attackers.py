@@ -1,5 +1,6 @@
 """Attackers: networks of several kinds, trained by gradient, and what survives them."""
 
+import warnings
 from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
@@ -43,6 +44,12 @@ class Pool(NamedTuple):
 @torch.no_grad()
 def draw_pool(subject: Subject) -> Pool:
     """Draw the images, and embed them once, since they are not augmented."""
+    if subject.head is None:
+        warnings.warn(
+            "The run has no projector that can be built again, so lifts and exploitability are those of the backbone's "
+            "features: do not compare them with those of embeddings.",
+            stacklevel=3,
+        )
     images = subject.images("train")
     draw = stream("attack/pool", seed=subject.seed, rank=0, step=0, device="cpu")
     pixels = images.select(torch.randperm(len(images), generator=draw)[:POOL]).stack()

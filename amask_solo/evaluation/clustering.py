@@ -14,7 +14,7 @@ class Clustering(Protocol):
     methods are built. Labels choose nothing: the run with the tightest clusters is scored.
 
     Args:
-        clusters: How many; by default as many as classes.
+        clusters: How many; by default as many as there are classes among these images.
         runs: How often k-means starts, each time from other k-means++ centers.
     """
 
@@ -33,7 +33,7 @@ class Clustering(Protocol):
         0 for ``ari`` only.
         """
         features, labels = subject.features("val")
-        clusters = self.clusters or subject.data.num_classes
+        clusters = self.clusters or len(labels.unique())
         if len(labels) < clusters:
             raise UserError(
                 f"Expected at least as many labeled validation images in '{subject.data.name}' as clusters "

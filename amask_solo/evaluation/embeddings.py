@@ -67,21 +67,22 @@ class Embeddings(Protocol):
         stem = f"embeddings_{subject.data.name}"
         # A folder of images without labels is all to learn from.
         shown: Split = "val" if subject.data.val or self.splits == ["val"] else "train"
-        for split in self.splits:
-            if split in ("train", shown):
-                _write(subject, split, f"{stem}_{split}.npz")
+        written = [split for split in self.splits if split in ("train", shown)]
+        features = {split: _features(subject, split).numpy() for split in dict.fromkeys([*written, shown])}
+        for split in written:
+            _write(subject, split, features[split], f"{stem}_{split}.npz")
         images = subject.images(shown)
         picks = balanced_subset(images.labels, self.most, seed=subject.seed)
         if len(picks) < 3:
             raise UserError(f"Expected at least 3 images for a map, but got {len(picks)}.")
-        features = _features(subject, shown)[picks].numpy()
+        mapped = features[shown][picks.numpy()]
         name, draw = MAPS[self.method]
-        points = draw(features, subject.seed)
+        points = draw(mapped, subject.seed)
         title = f"{name} of the features of {subject.data.name}"
         figure = embedding_map(points, images.labels[picks].numpy(), subject.data.class_names, title=title)
         save_panel(figure, subject.place(f"{stem}.png"))
-        kept = trustworthiness(features, points, n_neighbors=min(NEIGHBORS, (len(points) - 1) // 2))
-        return {"trustworthiness": 100 * float(kept), "images": len(points), "dimensions": features.shape[1]}
+        kept = trustworthiness(mapped, points, n_neighbors=min(NEIGHBORS, (len(points) - 1) // 2))
+        return {"trustworthiness": 100 * float(kept), "images": len(points), "dimensions": mapped.shape[1]}
 
 
 @torch.no_grad()
@@ -91,9 +92,8 @@ def _features(subject: Subject, split: Split) -> Float[Tensor, "n d"]:
     return torch.cat([subject.encode(subject.view(pixels)).cpu() for pixels, _ in batches])
 
 
-def _write(subject: Subject, split: Split, name: str) -> None:
+def _write(subject: Subject, split: Split, features: Float[np.ndarray, "n d"], name: str) -> None:
     images = subject.images(split)
-    features = _features(subject, split).numpy()
     texts = {"class_names": subject.data.class_names} | ({} if images.names is None else {"names": images.names})
     columns: Any = {name: np.array(words, dtype=str) for name, words in texts.items()}
     content = io.BytesIO()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from amask_solo._types import Images, OneMask
 from amask_solo.errors import UserError
 from amask_solo.evaluation.attackers import encode, hide
-from amask_solo.evaluation.linear import Linear
+from amask_solo.evaluation.linear import linear_probe
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import mean_height
 from amask_solo.rules import BETWEEN, several, table, whole
@@ -60,7 +60,7 @@ class Greedy(Protocol):
             raise UserError(
                 f"Expected grid to be at most {subject.data.image_size}, the pixels along a side of a view."
             )
-        probe = Linear().fit(subject)
+        probe = linear_probe(subject)
         batches = subject.batches(subject.labeled("val"))
         survived = torch.cat(
             [self._survived(subject, probe, subject.view(pixels), labels) for pixels, labels in batches]

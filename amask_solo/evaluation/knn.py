@@ -10,7 +10,7 @@ from torch import Tensor
 
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Features, Protocol, Split, Subject
-from amask_solo.evaluation.scores import accuracy, hold_out, per_class
+from amask_solo.evaluation.scores import accuracy, choosing_split, per_class
 from amask_solo.neighbors import cosine_weights, distance_weights, nearest, votes
 from amask_solo.rules import POSITIVE, check_values, listed, one_of, one_or_several, table, whole
 
@@ -163,7 +163,7 @@ class KNN(Protocol):
         if len(self.settings) == 1:
             return self.settings[0]
         _, labels = subject.features("train")
-        parts = hold_out(labels, 0.1, seed=subject.seed)
+        parts = choosing_split(labels, 0.1, seed=subject.seed)
         found = self._predict(subject, parts)
         return max(self.settings, key=lambda setting: int((found[setting] == labels[parts[1]]).sum()))
 

@@ -15,7 +15,7 @@ from amask_solo.data.subsets import Picks, balanced_subset
 from amask_solo.errors import UserError
 from amask_solo.evaluation.protocol import Features, Protocol, Split, Subject
 from amask_solo.evaluation.regression import Axes, Settings, fit_linear, solve
-from amask_solo.evaluation.scores import accuracy, hold_out, val_accuracy
+from amask_solo.evaluation.scores import accuracy, choosing_split, unique_names, val_accuracy
 from amask_solo.files import expanded, read_text
 from amask_solo.rules import AT_LEAST_0, BETWEEN, PART, TEXT, either, listed, one_of, one_or_several, table, whole
 
@@ -83,13 +83,13 @@ class Linear(Protocol):
         difference between two of them, in points.
         """
         named: dict[str, float] = {}
-        for share in self.fraction:
+        said = [Path(share).stem if isinstance(share, str) else f"{share:g}" for share in self.fraction]
+        for name, share in zip(unique_names(said), self.fraction, strict=True):
             classifier = self.fit(subject, share)
             features, labels = subject.features("val")
             scores = val_accuracy(subject, classifier(features), labels)
             if share != 1:
-                said = Path(share).stem if isinstance(share, str) else f"{share:g}"
-                named |= {f"{name}_fraction{said}": value for name, value in scores.items()}
+                named |= {f"{score}_fraction{name}": value for score, value in scores.items()}
         scores |= named
         for name, data in subject.data.variants.items():
             scores[f"acc1_{name}"] = self._on_variant(subject, data, name, classifier)
@@ -129,13 +129,20 @@ class Linear(Protocol):
     def _choose(self, given: Features, settings: Settings, *, seed: int) -> float:
         """Return the best weight decay; each fit starts where a stronger one ended, and the strongest is fastest."""
         features, labels = given
-        train, held = hold_out(labels, self.held_out, seed=seed)
+        train, held = choosing_split(labels, self.held_out, seed=seed)
         axes, found, scores = Axes.of(features[train]), None, {}
         for strength in self.weight_decay:
             found = solve(axes, labels[train], settings, weight_decay=strength, start=found)
             logits = axes.classifier(*found)(features[held]).detach()
             scores[strength] = accuracy(logits, labels[held], num_classes=settings.num_classes)["acc1"]
         return max(scores, key=scores.__getitem__)
+
+
+def linear_probe(subject: Subject) -> nn.Linear:
+    """Return the linear probe by which other protocols score: that of the default settings, fitted once a subject."""
+    if "probe" not in subject.fitted:
+        subject.fitted["probe"] = Linear().fit(subject)
+    return subject.fitted["probe"]
 
 
 def coarsen(logits: Float[Tensor, "n c"], data: ImageData) -> Float[Tensor, "n k"]:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from amask_solo.errors import UserError
-from amask_solo.files import read_object, write_whole
+from amask_solo.files import alone_in, make_folder, read_object, write_whole
 
 EVALUATION = "evaluation.json"
 
@@ -70,8 +70,10 @@ def add_result(path: Path, facts: Mapping[str, Any], result: Mapping[str, Any]) 
     Raises:
         UserError: If the file cannot be read or written.
     """
-    # Read anew each time: another process may have added to it.
-    write_whole(path, json.dumps(merged(read_results(path), facts, result), indent=2, allow_nan=False) + "\n")
+    make_folder(path.parent)
+    with alone_in(path.parent):
+        # Read anew each time: another process may have added to it.
+        write_whole(path, json.dumps(merged(read_results(path), facts, result), indent=2, allow_nan=False) + "\n")
 
 
 def pack(right: Right) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from amask_solo.evaluation.disturbances import (
     remove_backgrounds,
     swap_backgrounds,
 )
-from amask_solo.evaluation.linear import Linear
+from amask_solo.evaluation.linear import linear_probe
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.scores import acc1_on, mean_height, val_accuracy
 from amask_solo.rules import BETWEEN, SWITCH, TEXT, or_null, several, table
@@ -106,7 +106,7 @@ class Robustness(Protocol):
                 "protocol.robustness.occluders and protocol.robustness.corruptions out."
             )
         images = subject.labeled("val")
-        classifier = Linear().fit(subject)
+        classifier = linear_probe(subject)
         score = partial(acc1_on, subject, classifier)
         features, labels = subject.features("val")
         scores = {"acc1": val_accuracy(subject, classifier(features), labels)["acc1"]}

@@ -1,6 +1,6 @@
 """What all classifying protocols share: the scores, and how settings are chosen without the validation set."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -82,7 +82,9 @@ def mean_height(curve: Mapping[float, float | Tensor]) -> Float[Tensor, "*any"]:
     return torch.trapezoid(height, place, dim=0) / (place[-1] - place[0])
 
 
-def hold_out(labels: Int[Tensor, " n"], fraction: float, *, seed: int) -> tuple[Int[Tensor, " a"], Int[Tensor, " b"]]:
+def choosing_split(
+    labels: Int[Tensor, " n"], fraction: float, *, seed: int
+) -> tuple[Int[Tensor, " a"], Int[Tensor, " b"]]:
     """Return the indexes of training images to fit, and of those to choose settings on, each class alike.
 
     Args:
@@ -100,3 +102,20 @@ def hold_out(labels: Int[Tensor, " n"], fraction: float, *, seed: int) -> tuple[
     parts = stratified_split(labels.cpu(), max(fraction, 1.5 / count), seed=seed)
     first, second = (part.to(labels.device) for part in parts)
     return first, second
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Append numbers to repeated names.
+
+    Example:
+        >>> unique_names(["birds", "cars", "birds"])
+        ['birds', 'cars', 'birds_2']
+    """
+    unique: list[str] = []
+    for name in names:
+        number, candidate = 1, name
+        while candidate in unique:
+            number += 1
+            candidate = f"{name}_{number}"
+        unique.append(candidate)
+    return unique

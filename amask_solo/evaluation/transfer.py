@@ -16,9 +16,9 @@ from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone, fit_size
 from amask_solo.evaluation.disturbances import occluded
 from amask_solo.evaluation.knn import KNN
-from amask_solo.evaluation.linear import Linear
+from amask_solo.evaluation.linear import linear_probe
 from amask_solo.evaluation.protocol import Protocol, Subject
-from amask_solo.evaluation.scores import acc1_on, val_accuracy
+from amask_solo.evaluation.scores import acc1_on, unique_names, val_accuracy
 from amask_solo.files import check_image_folder
 from amask_solo.rules import BETWEEN, TEXT, listed, one_or_several, or_null, table, whole
 
@@ -82,7 +82,7 @@ class Transfer(Protocol):
         """
         folders = [check_image_folder(folder, "protocol.transfer.folders").resolve() for folder in self.folders]
         places: list[Path | tuple[str, str]] = [*folders, *self.sets.items()]
-        names = _unique([*(folder.name for folder in folders), *self.sets])
+        names = unique_names([*(folder.name for folder in folders), *self.sets])
         others = [self.subject_on(subject, place, name=name) for name, place in zip(names, places, strict=True)]
         for other in others:  # before hours of scoring
             subject.refuse_trained(other.data)
@@ -102,7 +102,7 @@ class Transfer(Protocol):
         return scores
 
     def _linear(self, subject: Subject) -> dict[str, float]:
-        classifier, images = Linear().fit(subject), subject.labeled("val")
+        classifier, images = linear_probe(subject), subject.labeled("val")
         features, labels = subject.features("val")
         found = val_accuracy(subject, classifier(features), labels)
         scores = {f"linear_{metric}": found[metric] for metric in METRICS if metric in found}
@@ -173,20 +173,3 @@ def _weighted(rights: Sequence[Tensor]) -> Tensor:
     """Return which images of several sets are right, with weights by which the mean over all is that over sets."""
     total = sum(map(len, rights))
     return torch.cat([right.cpu().double() * (total / (len(rights) * len(right))) for right in rights])
-
-
-def _unique(names: Sequence[str]) -> list[str]:
-    """Append numbers to repeated names.
-
-    Example:
-        >>> _unique(["birds", "cars", "birds"])
-        ['birds', 'cars', 'birds_2']
-    """
-    unique: list[str] = []
-    for name in names:
-        number, candidate = 1, name
-        while candidate in unique:
-            number += 1
-            candidate = f"{name}_{number}"
-        unique.append(candidate)
-    return unique

@@ -12,6 +12,10 @@ from amask_solo.data import ImageData
 from amask_solo.data.reading import describe_range
 from amask_solo.errors import UserError
 
+STATISTICS = ("mean", "std")
+PUBLISHED = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+"""ImageNet's, which the files of its sets say: nobody has given them for an evaluation."""
+
 
 class AsTrained(NamedTuple):
     """Images for a backbone.
@@ -59,6 +63,8 @@ def load_as_trained(
     found = {"image_size": data.image_size} | ({"value_range": list(data.value_range)} if data.value_range else {})
     settings = {**plain, **{key: value for key, value in taken.items() if key != "value_range"}, **found}
     data, normalized_by = _normalized(data, node, given, run, checkpoint)
+    # What a set's file says of itself gives way to the training.
+    settings |= {key: list(getattr(data, key)) for key in STATISTICS if _numbers(settings.get(key))}
     if data.train.channels != len(data.mean):
         raise UserError(
             f"The backbone was trained on images of {len(data.mean)} channel(s), but those of '{data.name}' have "
@@ -98,11 +104,16 @@ def trained_statistics(run: DictConfig | None, checkpoint: Checkpoint) -> dict[s
     return {}
 
 
+def _numbers(given: Any) -> list[float]:
+    return [] if given is None or isinstance(given, str) else [*given]
+
+
 def _normalized(
     data: ImageData, node: DictConfig, given: DictConfig | None, run: DictConfig | None, checkpoint: Checkpoint
 ) -> tuple[ImageData, str]:
     """Return images with the mean and standard deviation of the training, and whose these are, in words."""
-    if given and "_target_" not in given and {"mean", "std"} & set(given):
+    said_by_file = PUBLISHED if given and "_target_" in given else {}
+    if given and any(_numbers(given.get(key)) not in ([], said_by_file.get(key)) for key in STATISTICS):
         return data, "data.mean and data.std as given"
     known = trained_statistics(run, checkpoint)
     if not known and run is not None and node == run.data:

@@ -1,9 +1,11 @@
 """An evaluation, from its configuration to ``evaluation.json``."""
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache, partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,9 +118,17 @@ def evaluate(cfg: DictConfig, places: tuple[Path, Path], tell: Tell) -> Outcome:
 def _refuse_others(path: Path, facts: Mapping[str, Any]) -> None:
     """Raise a ``UserError`` if a file has the results of another checkpoint, which a new one would replace."""
     kept = read_results(path)
-    place = kept.get("checkpoint", facts["checkpoint"])
-    if kept.get("state") != facts["state"] and Path(place).resolve() != Path(facts["checkpoint"]).resolve():
-        raise UserError(f"{path} has the scores of another checkpoint, {place}. Give output=... another name.")
+    if not kept or kept.get("state") == facts["state"]:
+        return
+    name = kept.get("checkpoint", facts["checkpoint"])
+    # Results of versions before this one have no place, but a path from the working directory of then.
+    if kept.get("place", _place(Path(name))) != facts["place"]:
+        raise UserError(f"{path} has the scores of another checkpoint, {name}. Give output=... another name.")
+
+
+def _place(file: Path) -> str:
+    """Return what tells the place of a file from any other one, and not the names of its folders."""
+    return sha256(os.fsencode(file.resolve())).hexdigest()[:16]
 
 
 def _add_to_page(folder: Path) -> None:
@@ -196,6 +206,7 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
     )
     facts = {
         "checkpoint": str(file),  # as it was given: results are shared, and folders are private
+        "place": _place(file),
         "state": fingerprint(checkpoint),
         "method": None,
         "epochs": None,

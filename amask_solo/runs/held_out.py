@@ -77,9 +77,10 @@ class TrainedOn:
             return None
         known: Mapping[str, Any] = trained_statistics(self._run, self._checkpoint)
         measured = {key: list(value) for key, value in known.items() if key in self._run.data}
+        node: Any = OmegaConf.merge(self._run.data, measured)
         with warnings.catch_warnings(action="ignore"):  # the training has said it all
             try:
-                return instantiate(OmegaConf.merge(self._run.data, measured), "data")
+                return instantiate(node, "data")
             except UserError:
                 return None
 

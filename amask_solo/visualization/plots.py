@@ -171,7 +171,7 @@ def _grid(
     for axis in grid[len(titles) :]:
         axis.remove()
     for title, axis in zip(titles, grid, strict=False):
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title, fontsize=9, parse_math=False)
         axis.tick_params(labelsize=7)
         axis.grid(visible=True, color="#DDDDDD", linewidth=0.5)
         axis.set_axisbelow(True)
@@ -180,15 +180,17 @@ def _grid(
 
 
 def _with_legend(figure: Figure, names: Sequence[str]) -> Figure:
-    """Add a legend of what any panel has of these names."""
+    """Add a legend of what any panel has of these names, which are no markup."""
     found: dict[str, Any] = {}
-    for axis in figure.axes:
-        for handle, name in zip(*axis.get_legend_handles_labels(), strict=True):
-            found.setdefault(name, handle)
+    for line in (line for axis in figure.axes for line in axis.lines):
+        found.setdefault(str(line.get_label()), line)
     shown = [name for name in names if name in found]
     if shown:
         handles = [found[name] for name in shown]
-        figure.legend(handles, shown, loc="outside upper center", ncols=min(len(shown), 6), fontsize=8, frameon=False)
+        look: Any = {"loc": "outside upper center", "ncols": min(len(shown), 6), "fontsize": 8, "frameon": False}
+        for text, name in zip(figure.legend(handles, range(len(shown)), **look).get_texts(), shown, strict=True):
+            text.set_parse_math(False)
+            text.set_text(name)
     return figure
 
 

@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from amask_solo.checkpoints.networks import load_head
+from amask_solo.hosts.repairs import STATE
 from tests.players import METHODS, OneConvolution, build, masker_node
 
 WITHOUT = {"dino"}
@@ -44,6 +45,10 @@ def row() -> dict:
 def test_where_the_activations_are_not_known_there_is_no_head(cfg):
     assert load_head(row(), config("simclr")) is not None
     assert load_head(row(), cfg) is None
+
+
+def test_a_checkpoint_in_no_run_folder_says_itself_whose_projector_it_has():
+    assert load_head({**row(), STATE: {"method": "amask_simclr"}}, None) is not None
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,8 @@ def test_another_file_may_be_named(run, evaluate, tmp_path):
     kept = record(tmp_path / "new" / "mine.json")
     assert evaluate(f"ckpt={run}", "protocol=mean", f"output={tmp_path}/new/mine.json").code == 0
     # The scores of another checkpoint are not lost.
-    (tmp_path / "new" / "mine.json").write_text(json.dumps(kept | {"state": "b", "checkpoint": "runs/other"}))
+    other = kept | {"state": "b", "checkpoint": "runs/other", "place": "elsewhere"}
+    (tmp_path / "new" / "mine.json").write_text(json.dumps(other))
     said = evaluate(f"ckpt={run}", "protocol=mean", f"output={tmp_path}/new/mine.json")
     assert (said.code, record(tmp_path / "new" / "mine.json")["state"]) == (2, "b")
     assert "mine.json has the scores of another checkpoint, runs/other. Give output=..." in said.err

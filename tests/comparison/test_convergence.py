@@ -61,7 +61,7 @@ def test_the_words_name_who_was_not_finished_and_the_table_has_everyone(record):
     assert "`random` (byol)" in unfinished(rows, records)
     assert "stock" not in unfinished(rows, records).partition(".")[0]
     table = convergence_table(rows).markdown()
-    assert "| byol | stock | 40.0 (epoch 10) | 41.0 (epoch 20) | +1.0 | - | yes |" in table
+    assert "| byol | stock | 1 | 40.0 (epoch 10) | 41.0 (epoch 20) | +1.0 | - | yes |" in table
     assert "| no |" in table
 
 
@@ -80,6 +80,11 @@ def test_places_are_those_on_the_seeds_that_all_arms_have(record):
     assert [(row.half, row.end, row.overtook) for row in rows] == [(40, 40, ()), (38, 38, ())]
     alone = [replace(r, seed=9) if r.arm == "random" else r for r in arms(record, **curves)]
     assert [(row.half, row.overtook) for row in convergence(alone)] == [(35, ()), (38, ())]
+
+
+def test_the_table_says_how_many_seeds_it_is_of(record):
+    rows = convergence(arms(record, stock=[(40, 41)] * 3, learned=[(40, 41)] * 2))
+    assert [cells[1:3] for cells in convergence_table(rows).rows] == [["stock", "2"], ["learned", "2"]]
 
 
 def test_all_are_said_to_be_unfinished_only_if_all_were_followed(record):

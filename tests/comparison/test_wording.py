@@ -123,6 +123,14 @@ def test_several_bases_are_answered_together_and_one_by_one():
     ]
 
 
+def test_bases_of_different_numbers_of_pairs_are_said_to_weigh_as_these():
+    runs = [("byol", arm, seed, 60 + seed) for arm in ("stock", "x") for seed in range(3)]
+    even = [("simclr", arm, seed, 70) for arm in ("stock", "x") for seed in range(3)]
+    assert "count by" not in answer(rows_of(*runs, *even), "linear/acc1")
+    text = answer(rows_of(*runs, *even[:1], even[3]), "linear/acc1")
+    assert "The bases count by their pairs, up to so many an arm: byol 3, simclr 1." in text
+
+
 BYOL = [("byol", "stock", 0, 60), ("byol", "random", 0, 61), ("byol", "learned", 0, 63)]
 
 

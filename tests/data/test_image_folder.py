@@ -105,6 +105,12 @@ def test_without_a_validation_folder_a_part_of_each_class_is_held_out(tmp_path):
     assert again.val.files == data.val.files
 
 
+def test_classes_that_are_held_out_as_a_whole_are_counted(tmp_path):
+    tree = labeled_tree(tmp_path, classes={f"class{number:02}": 1 for number in range(20)})
+    with pytest.warns(UserWarning, match="2 of the classes to score on have no other image"):
+        load_image_folder(train_path=str(tree), image_size=8)
+
+
 @pytest.mark.parametrize("split", [{"val_fraction": 0.25}, {"val_fraction": 0.0, "tune_fraction": 0.25}])
 def test_a_file_that_links_lead_to_is_not_in_both_parts(tmp_path, split):
     root = labeled_tree(tmp_path, classes={"a": 8, "b": 8})

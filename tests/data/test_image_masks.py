@@ -181,6 +181,14 @@ def test_masks_of_ones_are_not_taken_for_black(tmp_path):
         load_image_masks(**folders, image_size=24)
 
 
+def test_masks_of_classes_without_any_bright_value_are_counted(tmp_path):
+    folders = pairs(tmp_path, ["a", "b", "c"])
+    for name in "ab":
+        save(spot(value=20), tmp_path / "masks" / f"{name}.png")
+    with pytest.warns(UserWarning, match=r"2 of 3 gray masks .* no value above 127.*data\.mask_values=index"):
+        load_image_masks(**folders, image_size=24, val_fraction=0)
+
+
 @pytest.mark.parametrize("wrong", [{"image_size": 0}, {"labels": "yes"}, {"val_fraction": 1.0}, {"max_images": 0}])
 def test_wrong_settings_are_refused(tmp_path, wrong):
     with pytest.raises(Exception, match=r"Expected|violates|type"):

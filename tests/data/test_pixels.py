@@ -11,6 +11,8 @@ from PIL import Image
 
 from amask_solo.augment.schema import read_recipes
 from amask_solo.data import load_file_list, load_image_folder, load_image_masks, load_marked_folder
+from amask_solo.data.base import random_sample
+from amask_solo.data.reading import MEASURED
 from amask_solo.data.values import shown_size
 from amask_solo.errors import UserError
 from amask_solo.same_images import describe_change
@@ -500,3 +502,25 @@ def test_marked_images_have_their_names_and_runs_that_said_their_labels_alone_go
     (tmp_path / "a" / "000.png").rename(tmp_path / "a" / "new.png")
     now = load_marked_folder(train_path=str(tmp_path), image_size=SIZE).fingerprint
     assert describe_change(marked.fingerprint, now) == OTHERS
+
+
+def mixed(root, deep):
+    """Write a hundred gray files of 8 bits, but for those of 12 bits in 16."""
+    root.mkdir()
+    for number in range(100):
+        top, kind = (4095, np.uint16) if number in deep else (255, np.uint8)
+        Image.fromarray(values(SIZE, SIZE, top=top, seed=number, kind=kind)).save(root / f"{number:03}.png")
+    return str(root)
+
+
+def test_deep_files_are_measured_where_they_take_turns_with_others(tmp_path):
+    data = load(mixed(tmp_path / "set", range(1, 100, 2)))
+    assert data.value_range == (0, 4095)
+    assert int(data.train.image(1).max()) == 255
+
+
+def test_a_deep_file_that_no_sample_has_is_not_black(tmp_path):
+    sampled = {*random_sample(100, MEASURED).tolist()}
+    odd = next(number for number in range(100) if number not in sampled)
+    with pytest.raises(UserError, match=rf"{odd:03}\.png' holds whole numbers, which have no range.*data\.value_range"):
+        load(mixed(tmp_path / "set", [odd]))

@@ -18,6 +18,12 @@ def test_two_classes_are_enough():
     assert Clustering()(subject_of(val, val))["ari"] == pytest.approx(100)
 
 
+def test_classes_without_an_image_to_score_need_no_cluster():
+    train, val = clouds(40), clouds(40, classes=4, noise=0.01)
+    some = val[1] < 2
+    assert Clustering()(subject_of(train, (val[0][some], val[1][some])))["ari"] == pytest.approx(100)
+
+
 def test_labels_that_mean_nothing_are_not_found():
     features, labels = clouds(600)
     mixed = labels[torch.randperm(600, generator=torch.Generator().manual_seed(0))]

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -200,6 +201,11 @@ def test_a_published_list_says_which_images_have_a_label(scattered, tmp_path):
     protocol = Linear(fraction=str(tmp_path / "1percent.txt"), weight_decay=0.1)
     assert pick_share(scattered.labeled("train"), protocol.fraction[0], seed=0).tolist() == [0, 1, 2, 3]
     assert set(protocol(scattered)) == {"acc1", "acc1_fraction1percent"}
+    (tmp_path / "again").mkdir()
+    shutil.copy(tmp_path / "1percent.txt", tmp_path / "again")
+    lists = [str(tmp_path / "1percent.txt"), str(tmp_path / "again" / "1percent.txt")]
+    scores = Linear(fraction=lists, weight_decay=0.1)(scattered)
+    assert set(scores) == {"acc1", "acc1_fraction1percent", "acc1_fraction1percent_2"}
     (tmp_path / "other.txt").write_text("cat.jpg\n")
     for wrong, said in (("other.txt", "None of the 1 files"), ("gone.txt", "or a list of files, but got")):
         with pytest.raises(UserError, match=said):

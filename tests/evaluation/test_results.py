@@ -2,6 +2,7 @@
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -77,6 +78,18 @@ def test_settings_are_kept_to_the_last_digit(tmp_path):
     settings = {"lr": 0.123456789012, "k": [5, 20], "name": None}
     add_result(tmp_path / "e.json", FACTS, result(settings=settings))
     assert read_results(tmp_path / "e.json")["results"][0]["settings"] == settings
+
+
+def test_evaluations_that_end_at_once_keep_all_results(tmp_path):
+    path = tmp_path / "new" / "evaluation.json"
+
+    def add(name):
+        for number in range(8):
+            add_result(path, FACTS, result(f"{name}{number}"))
+
+    with ThreadPoolExecutor() as several:
+        list(several.map(add, "abc"))
+    assert len(scores(path)) == 24
 
 
 def test_nothing_but_the_file_is_left(tmp_path):

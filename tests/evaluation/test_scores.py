@@ -7,7 +7,7 @@ from sklearn.metrics import top_k_accuracy_score
 from amask_solo.errors import UserError
 from amask_solo.evaluation.knn import KNN
 from amask_solo.evaluation.linear import Linear
-from amask_solo.evaluation.scores import accuracy, hold_out
+from amask_solo.evaluation.scores import accuracy, choosing_split
 from tests.evaluation.features import clouds, subject_of
 
 
@@ -43,7 +43,7 @@ def test_predictions_have_one_score_that_counts_images_not_classes():
     seed=st.integers(0, 9),
 )
 def test_every_image_is_either_fitted_or_held_out(labels, fraction, seed):
-    first, second = hold_out(torch.tensor(labels), fraction, seed=seed)
+    first, second = choosing_split(torch.tensor(labels), fraction, seed=seed)
     assert sorted([*first.tolist(), *second.tolist()]) == list(range(len(labels)))
     assert len(first) >= 1
     assert len(second) == max(1, int(len(labels) * fraction))
@@ -51,13 +51,13 @@ def test_every_image_is_either_fitted_or_held_out(labels, fraction, seed):
 
 def test_each_class_is_held_out_alike():
     labels = torch.tensor([0] * 80 + [1] * 20)
-    _, held = hold_out(labels, 0.1, seed=0)
+    _, held = choosing_split(labels, 0.1, seed=0)
     assert labels[held].bincount().tolist() == [8, 2]
 
 
 def test_one_image_cannot_be_split():
     with pytest.raises(UserError, match="add images"):
-        hold_out(torch.tensor([0]), 0.1, seed=0)
+        choosing_split(torch.tensor([0]), 0.1, seed=0)
 
 
 @pytest.mark.parametrize("protocol", [KNN(), Linear()])

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from amask_solo.errors import UserError
 from amask_solo.hosts.repairs import STATE
-from amask_solo.runs.as_trained import load_as_trained
+from amask_solo.runs.as_trained import PUBLISHED, load_as_trained
 from tests.data.test_pixels import SIZE, tiffs, values
 
 FOLDER = "amask_solo.data.load_image_folder"
@@ -76,6 +76,15 @@ def test_what_the_user_gives_takes_precedence(tmp_path):
     root = images(tmp_path, 900, shape=(4, SIZE, SIZE), photometric="minisblack")
     found = load(root, checkpoint, value_range=[0, 900], bands=[1, 2, 3])
     assert (found.data.value_range, found.data.bands, found.said) == ((0, 900), (1, 2, 3), "")
+
+
+def test_statistics_that_are_given_count_and_the_file_says_those_that_were_used(tmp_path):
+    root = images(tmp_path, 255, np.uint8)
+    found = load(root, trained(), mean=[0.5] * 3, std=[0.25] * 3)
+    assert (found.data.mean, found.normalized_by) == ((0.5,) * 3, "data.mean and data.std as given")
+    found = load(root, trained(), **PUBLISHED)  # as the file of a set says of itself
+    assert (found.data.mean, found.normalized_by) == (LIKE["mean"], "the run's images")
+    assert found.settings["mean"] == [*LIKE["mean"]]
 
 
 def test_bands_are_those_of_the_training(tmp_path):

@@ -1,10 +1,13 @@
+from io import BytesIO
+
+import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from PIL import Image
 
 from amask_solo.visualization.panels import save_panel
-from amask_solo.visualization.plots import accuracy_against_time, arm_curves
+from amask_solo.visualization.plots import accuracy_against_time, arm_curves, embedding_map
 
 POINTS = {
     "byol": {"stock": [(60.0, 61.0), (66.0, 62.0)], "random": [(90.0, 63.0)]},
@@ -73,6 +76,13 @@ def test_an_arm_keeps_its_color_in_a_picture_that_lacks_others_and_these_are_not
 def test_the_legend_has_what_any_panel_has():
     figure = arm_curves({"byol": {"random": CURVES["byol"]["random"]}, "simclr": CURVES["byol"]}, arms=ARMS, label="x")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["stock", "random"]
+
+
+def test_names_of_classes_are_no_markup():
+    names = ["_hidden", "a$\\x$"]
+    figure = embedding_map(np.zeros((2, 2)), np.arange(2), names, title="$\\y$")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == names
+    figure.savefig(BytesIO())
 
 
 def test_points_are_marked_where_they_were_measured_unless_they_are_many():

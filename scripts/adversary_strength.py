@@ -4,9 +4,9 @@
 Usage::
 
     python scripts/adversary_strength.py data/cifar10                         # all settings, into results/adversary
-    python scripts/adversary_strength.py data/cifar10 --only disjoint single --bases simclr byol --seeds 0 1
+    python scripts/adversary_strength.py data/cifar10 --only disjoint random --bases simclr byol --seeds 0 1
     python scripts/adversary_strength.py data/cifar10 --trainer gpu --jobs 12 # runs side by side on one GPU
-    python scripts/adversary_strength.py data/cifar10 --show                  # train nothing, print what there is
+    python scripts/adversary_strength.py --show                               # train nothing, print what there is
     python scripts/adversary_strength.py data/cifar10 --out results/adversary/half_width \
         --more backbone.name=timm/resnet18 backbone.kwargs.channels=[32,64,128,256]
 
@@ -33,6 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 from amask_solo.game.advantage import ratio
+from amask_solo.hosts.installed import load_host
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "adversary"
 FIRST = 5  # the first epoch, from 0, that counts; the game takes some epochs to start
@@ -55,7 +56,6 @@ SHARED = [
     "mask_panels=16",
     "trainer.check_val_every_n_epoch=16",
 ]
-QUARTER = "{_target_:amask_solo.projections.AreaBudget,area:0.25}"
 GROWING = "masker=sequential_three adversary.apply=cumulative"
 SOFT_EIGHTHS = f"{GROWING} adversary.masker.projection.inner.area=0.125"
 THIRDS = "masker=sequential_three adversary.masker.num_masks=3"
@@ -73,26 +73,16 @@ SETTINGS = {
     "disjoint": THIRDS,
     "disjoint_steps": f"{THIRDS} {STEPS}",
     "disjoint_alive": f"{THIRDS} adversary.masker.projection={QUARTERS}",
-    "single": SINGLE,
     "single_fast": f"{SINGLE} {FAST}",
     "single_steps": f"{SINGLE} {STEPS}",
     "single_binary": f"{SINGLE} {FAST} adversary.masker.projection._target_={BINARY}",
-    "single_soft": f"{SINGLE} adversary.masker.projection={STANDARD}",
     "single_alive": f"{SINGLE} {ALIVE}",
     "single_alive_fast": f"{SINGLE} {ALIVE} adversary.optimizer.lr=0.003",
-    "single_alive_steps": f"{SINGLE} {ALIVE} adversary.steps=3",
-    "half_alive_steps": f"{SINGLE} {ALIVE} adversary.steps=3 adversary.share=0.5",
-    "growing": SOFT_EIGHTHS,
     "growing_fast": f"{SOFT_EIGHTHS} {FAST}",
     "growing_steps": f"{SOFT_EIGHTHS} {STEPS}",
     "growing_alive": f"{GROWING} adversary.masker.projection={EIGHTHS}",
     "growing_two": f"{SOFT_EIGHTHS} adversary.masker.num_masks=2 {FAST}",
-    "overlapping": f"masker=sequential_per_step adversary.masker.projection=[{','.join([QUARTER] * 3)}] "
-    f"constraint=overlap {FAST}",
-    "mixture_single": f"masker=mixture adversary.masker.masker.num_masks=1 {FAST}",
-    "half_single": f"adversary.share=0.5 {SINGLE} {FAST}",
     "adios": "masker=simultaneous constraint=inverse_sine",
-    "adios_budget": f"masker=simultaneous adversary.masker.projection={QUARTER}",
     "adios_binary": "masker=simultaneous constraint=inverse_sine "
     f"adversary.masker.projection={{_target_:{BINARY},inner:{{_target_:amask_solo.projections.Softmax}}}}",
 }
@@ -102,10 +92,10 @@ SETTINGS = {
 def main() -> None:
     """Make the missing runs, write a JSON file for each, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="the folder that holds train and test")
-    parser.add_argument("--only", nargs="+", choices=sorted(SETTINGS), default=list(SETTINGS))
-    parser.add_argument("--bases", nargs="+", default=["simclr"])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("data", type=Path, nargs="?", help="the folder that holds train and test")
+    parser.add_argument("--only", nargs="+", choices=sorted(SETTINGS), help="settings; default: all")
+    parser.add_argument("--bases", nargs="+", choices=load_host().methods(), help="default: simclr; to show, all")
+    parser.add_argument("--seeds", nargs="+", type=int, help="default: 0; to show, all")
     parser.add_argument("--trainer", default="cpu", choices=["cpu", "gpu"])
     parser.add_argument("--jobs", type=int, default=1, help="how many run at a time")
     parser.add_argument("--runs", type=Path, default=Path("runs/adversary"), help="where the runs go")
@@ -114,12 +104,21 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="train nothing")
     args = parser.parse_args()
     if not args.show:
-        left = [run for run in product(args.only, args.bases, args.seeds) if not is_there(*run, args)]
+        if not args.data or not all((args.data / part).is_dir() for part in ("train", "test")):
+            parser.error(f"expected a folder that holds train and test, but got {args.data}")
+        every = product(args.only or SETTINGS, args.bases or ["simclr"], args.seeds or [0])
+        left = [run for run in every if not is_there(*run, args)]
         with ThreadPoolExecutor(args.jobs) as pool:
             started = [pool.submit(measure, *run, args) for run in left]
         for run in started:
             run.result()
-    show(sorted(args.out.glob("*.json")))
+    show([file for file in sorted(args.out.glob("*.json")) if is_asked_for(json.loads(file.read_text()), args)])
+
+
+def is_asked_for(record: dict[str, Any], args: argparse.Namespace) -> bool:
+    """Return whether a record is of the settings, bases and seeds that the command names; all that it does not name."""
+    asked = {"setting": args.only, "base": args.bases, "seed": args.seeds}
+    return all(record[key] in named for key, named in asked.items() if named)
 
 
 def is_there(name: str, base: str, seed: int, args: argparse.Namespace) -> bool:
@@ -172,8 +171,10 @@ def measure(name: str, base: str, seed: int, args: argparse.Namespace) -> None:
 
 
 def call(command: str, *arguments: str) -> None:
-    """Run a command of this package."""
-    subprocess.run([sys.executable, "-m", f"amask_solo.cli.{command}", *arguments], check=True)  # noqa: S603
+    """Run a command of this package; end as it does, if it says why it cannot."""
+    words = [sys.executable, "-m", f"amask_solo.cli.{command}", *arguments]
+    if code := subprocess.run(words, check=False).returncode:  # noqa: S603 - our own command
+        raise SystemExit(code)
 
 
 def lifts(metrics: Path) -> list[dict[str, float]]:

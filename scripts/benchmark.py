@@ -70,13 +70,16 @@ def main() -> None:
         return
     _be_quiet()
     device = torch.device(args.device)
-    out = args.out or FOLDER / f"{device.type}.json"
+    # A part of the measurements takes no place of the whole, from which docs/costs.md is made.
+    partly = args.quick or args.size or args.batch or args.methods != list(METHODS)
+    out = args.out or (None if partly else FOLDER / f"{device.type}.json")
     for part in args.parts:
         facts = environment(device, args.seed)
         rows = PARTS[part](args, _settings(args, device))
-        write(out, part, rows, facts)
+        if out:
+            write(out, part, rows, facts)
         show(part, rows, facts)
-    print(f"Written to {out}.")
+    print(f"Written to {out}." if out else "Not written, since it is a part of the measurements; --out FILE keeps it.")
 
 
 def _arguments() -> argparse.Namespace:
@@ -92,7 +95,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="the main arms alone, few rounds")
     parser.add_argument("--page", action="store_true", help="write the tables of docs/costs.md, and measure nothing")
-    parser.add_argument("--out", type=Path, help="the JSON file; benchmarks/DEVICE.json by default")
+    parser.add_argument("--out", type=Path, help="the JSON file; benchmarks/DEVICE.json by default, if all is measured")
     args = parser.parse_args()
     if args.rounds < 2:
         parser.error("--rounds must be at least 2")

@@ -7,6 +7,7 @@ default. The batch and the size of the images change nothing. `tests/test_count_
     python scripts/count_ops.py
 """
 
+import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -93,6 +94,7 @@ def count(method: str, overrides: Sequence[str] = ()) -> Counter[str]:
 
 def main() -> None:
     """Print the table."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print("| | " + " | ".join(METHODS) + " |\n| --- |" + " --- |" * len(METHODS))
     stock = {method: count(method) for method in METHODS}
     print(f"| the stock method, operations | {' | '.join(str(stock[m].total()) for m in METHODS)} |")

@@ -8,6 +8,7 @@ plain loop of docs/tutorials/loop.md. The seeds are fixed, and the images are th
     python -m docs._site.keys                       # puts the pictures on docs/gallery.md
 """
 
+import argparse
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -209,13 +210,16 @@ def as_png(rows: Sequence[Images]) -> bytes:
 
 def main() -> None:
     """Draw and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=OUT, help=f"the folder; default: {OUT}")
+    out = parser.parse_args().out
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
-    OUT.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     bytes_of = {}
     for name, rows in Gallery().pictures():
         written = as_png(rows)
-        (OUT / f"{name}.png").write_bytes(written)
+        (out / f"{name}.png").write_bytes(written)
         bytes_of[name] = len(written)
         print(f"{name}: {len(written) / 1000:.0f} kB", flush=True)
     report = {
@@ -224,7 +228,7 @@ def main() -> None:
         "batch": BATCH,
         "environment": environment(torch.device("cpu"), SEED),
     }
-    (OUT / "gallery.json").write_text(json.dumps(report, indent=1) + "\n")
+    (out / "gallery.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -42,21 +42,33 @@ keep() {  # all but checkpoints and images, so that the folder stays small
 }
 trap keep EXIT
 
+for name in cifar10 tinyin100; do images "$name"; done
+if ! ls -d "$work"/images/* >/dev/null 2>&1; then
+    echo "Error: $data holds neither cifar10 nor tinyin100, nor their archives." >&2
+    exit 2
+fi
+
 # Seed by seed, so that whatever is finished when the time is up can be compared.
+seeds="" worst=0
 for seed in ${SEEDS:-0 1 2}; do
+    seeds=${seeds:+$seeds,}$seed
     for name in cifar10 tinyin100; do
-        images "$name"
         folder=$work/images/$name
         left=$((end - SECONDS))
         if [ ! -d "$folder" ] || [ "$left" -le 30 ]; then continue; fi
         timeout --signal=INT --kill-after=60 "$left" amask-compare \
             base="[${BASES:-byol,simclr,simsiam}]" arms="[stock,random,adios,sequential]" \
-            seed="[$(seq -s, 0 "$seed")]" folder="$work/$name" \
+            seed="[$seeds]" folder="$work/$name" \
             data=image_folder data.name="$name" data.train_path="$folder/train" \
             data.val_path="$folder/${held_out[$name]}" data.image_size="${size[$name]}" \
             augmentations=cifar_symmetric stem=cifar optimizer.batch_size=256 max_epochs=60 online_knn=10 mask_panels=20 \
             trainer="${TRAINER:-gpu}" trainer.check_val_every_n_epoch=10 loader.device_cache=on \
-            hydra/launcher=joblib hydra.launcher.n_jobs="$jobs" "$@" || echo "$name, seed $seed: not finished" >&2
+            hydra/launcher=joblib hydra.launcher.n_jobs="$jobs" "$@" || {
+                code=$?
+                if [ "$code" -ne 124 ]; then worst=$code; fi  # 124: its time is up
+                echo "$name, seed $seed: not finished (exit code $code)" >&2
+            }
         keep
     done
 done
+exit "$worst"

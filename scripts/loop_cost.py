@@ -7,6 +7,7 @@ turns in one process, on equal networks and the same batch; the numbers are medi
     python scripts/loop_cost.py                     # writes results/loop/cost.json
 """
 
+import argparse
 import json
 import time
 from collections.abc import Callable
@@ -85,6 +86,9 @@ def played(encoder: nn.Module, masker: SequentialMasker) -> Step:
 
 def main() -> None:
     """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=OUT, help=f"the JSON file; default: {OUT}")
+    out = parser.parse_args().out
     torch.manual_seed(0)
     torch.set_num_threads(1)
     encoder, masker = resnet18(num_classes=128), SequentialMasker(num_masks=1)
@@ -108,8 +112,8 @@ def main() -> None:
         "setting": {"backbone": "resnet18", "size": SIZE, "batch": BATCH, "rounds": ROUNDS},
         "environment": environment(torch.device("cpu"), 0),
     }
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps(report, indent=1) + "\n")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report, indent=1))
 
 

@@ -225,7 +225,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--by", choices=SIGNALS, default="KILL", help="the signal")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
-    parser.add_argument("--name", default="simultaneous", help="of the report")
+    parser.add_argument("--name", default="sequential", help="of the report")
     parser.add_argument("--out", type=Path, default=FOLDER, help="the folder of the report")
     parser.add_argument("settings", nargs="*", help="further arguments of amask-pretrain")
     args = parser.parse_intermixed_args()
@@ -238,7 +238,10 @@ def main() -> None:
             Run(arguments, Path(folder, "run"), processes=args.processes, by=args.by),
             Path(folder, "unbroken"),
         )
-        kills = soak(run, unbroken, kills=args.kills)
+        try:
+            kills = soak(run, unbroken, kills=args.kills)
+        except RuntimeError as error:
+            sys.exit(f"Error: {error}")
         found = compare(run.folder, unbroken)
     report = {
         **environment(torch.device("cpu"), args.seed),

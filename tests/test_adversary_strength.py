@@ -51,3 +51,11 @@ def test_the_files_of_the_results_are_of_the_settings_by_their_names():
     for file in (SCRIPT.parents[1] / "results" / "adversary").rglob("*.json"):
         record = json.loads(file.read_text())
         assert record["changes"].startswith(strength.SETTINGS[record["setting"]])
+
+
+def test_a_table_is_of_what_the_command_names():
+    record = {"setting": "random", "base": "simclr", "seed": 0}
+    named = Namespace(only=["random"], bases=None, seeds=[0, 1])
+    assert strength.is_asked_for(record, named)
+    assert not strength.is_asked_for(record | {"seed": 2}, named)
+    assert not strength.is_asked_for(record | {"setting": "adios"}, named)

@@ -188,7 +188,7 @@ def _with_legend(figure: Figure, names: Sequence[str]) -> Figure:
     if shown:
         handles = [found[name] for name in shown]
         look: Any = {"loc": "outside upper center", "ncols": min(len(shown), 6), "fontsize": 8, "frameon": False}
-        for text, name in zip(figure.legend(handles, range(len(shown)), **look).get_texts(), shown, strict=True):
+        for text, name in zip(figure.legend(handles, ["-"] * len(shown), **look).get_texts(), shown, strict=True):
             text.set_parse_math(False)
             text.set_text(name)
     return figure

@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
@@ -18,6 +18,7 @@ from amask_solo._types import Images
 from amask_solo.augment.views import Filter, evaluation_view
 from amask_solo.data import ImageData, ImageSet, make_loader
 from amask_solo.data.base import Pixels
+from amask_solo.data.loaders import ResidentLoader
 from amask_solo.data.subsets import labeled_places
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
@@ -77,6 +78,7 @@ class Subject:
     written: list[Path] = field(default_factory=list, repr=False)
     taken: Collection[Path] = field(default=(), repr=False)
     _features: dict[Split, Features] = field(default_factory=dict, repr=False)
+    _loader: ResidentLoader | None = field(default=None, repr=False)
 
     @cached_property
     def head(self) -> nn.Module | None:
@@ -154,10 +156,22 @@ class Subject:
         )
 
     def batches(self, images: ImageSet) -> Iterator[tuple[Pixels, Int[Tensor, " n"]]]:
-        """Yield pixels and labels on the device, in the order of the set."""
-        loader = make_loader(images, batch_size=self.batch_size, shuffle=False, drop_last=False, device=self.device)
-        for _, pixels, labels in loader:
+        """Yield pixels and labels on the device, in the order of the set.
+
+        Images that stay there do so until others are asked for: protocols pass the same ones again and again.
+        """
+        for _, pixels, labels in self._loader_of(images):
             yield pixels.to(self.device), labels.to(self.device)
+
+    def _loader_of(self, images: ImageSet) -> Iterable[list[Tensor]]:
+        kept = self._loader
+        if kept is not None and kept.dataset is images and kept.batch_size == self.batch_size:
+            return kept
+        self._loader = kept = None  # before others are read: there may be no room for both
+        loader = make_loader(images, batch_size=self.batch_size, shuffle=False, drop_last=False, device=self.device)
+        if isinstance(loader, ResidentLoader):
+            self._loader = loader
+        return loader
 
     def features(self, split: Split) -> Features:
         """Return the features of all labeled images of a split; computed once.

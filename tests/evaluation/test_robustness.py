@@ -295,3 +295,10 @@ def test_color_disturbances_of_other_images_are_a_mistake_of_the_user(setting):
     data = replace(squares(background=True), mean=(0.5,), std=(0.25,))
     with pytest.raises(UserError, match="have 1 channels; leave"):
         Robustness([], **setting)(Subject(Backbone(MIDDLE), data))
+
+
+def test_images_are_read_once_for_all_that_is_done_to_them(monkeypatch):
+    subject, read = Subject(Backbone(MIDDLE), squares(background=False)), []
+    monkeypatch.setattr(ArrayImages, "stack", lambda images: read.append(images) or images.images)
+    assert set(Robustness([0.1, 0.25], corruptions=True)(subject)) > {"acc1_area0.1", "acc1_corrupted"}
+    assert [images for images in read if images in (subject.data.train, subject.data.val)] == read[:2]

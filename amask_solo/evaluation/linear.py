@@ -139,10 +139,11 @@ class Linear(Protocol):
 
 
 def linear_probe(subject: Subject) -> nn.Linear:
-    """Return the linear probe by which other protocols score: that of the default settings, fitted once a subject."""
-    if "probe" not in subject.fitted:
-        subject.fitted["probe"] = Linear().fit(subject)
-    return subject.fitted["probe"]
+    """Return the linear probe by which other protocols score: that of the default settings, fitted once to features."""
+    features = subject.features("train")
+    if subject.probe is None or subject.probe[0] is not features:
+        subject.probe = (features, Linear().fit(subject))
+    return subject.probe[1]
 
 
 def coarsen(logits: Float[Tensor, "n c"], data: ImageData) -> Float[Tensor, "n k"]:

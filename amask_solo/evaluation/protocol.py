@@ -54,7 +54,7 @@ class Subject:
         right: Is told by protocols, for each of their accuracies that can say so, which of the labeled validation
             images are classified correctly, in their order. Where an accuracy is a mean of several, a number for each
             image of which the mean is the accuracy.
-        fitted: What protocols have fitted to the features and share, by name.
+        probe: The linear probe that protocols share, and the features that it was fitted to.
         folder: Where protocols leave files, beside the scores; ``None`` if nowhere.
         written: The files that a protocol has left; pictures among them go into the report of the run.
         taken: Files of other results, which stay as they are: a file of the same name gets a number.
@@ -73,7 +73,7 @@ class Subject:
     make_head: Callable[[], nn.Module | None] = field(default=lambda: None, repr=False)
     tell: Callable[[str], Any] = field(default=lambda _: None, repr=False)
     right: dict[str, Bool[Tensor, " n"] | Float[Tensor, " n"]] = field(default_factory=dict, repr=False)
-    fitted: dict[str, Any] = field(default_factory=dict, repr=False)
+    probe: tuple[Features, nn.Linear] | None = field(default=None, repr=False)
     folder: Path | None = None
     written: list[Path] = field(default_factory=list, repr=False)
     taken: Collection[Path] = field(default=(), repr=False)

@@ -42,7 +42,9 @@ def test_the_front_page_is_the_readme_with_its_formula(site):
     assert "README:" not in text
 
 
-@pytest.mark.parametrize(("page", "part"), [("use", "compare"), ("help", "trained attacker"), ("limits", "drop_tokens")])
+@pytest.mark.parametrize(
+    ("page", "part"), [("use", "compare"), ("help", "trained attacker"), ("limits", "drop_tokens")]
+)
 def test_sections_of_the_readme_are_pages(site, page, part):
     text = (site / f"{page}.html").read_text()
     assert part in text

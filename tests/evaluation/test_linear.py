@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from amask_solo.data import ArrayImages, make_shapes
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone
-from amask_solo.evaluation.linear import Linear, coarsen, pick_share
+from amask_solo.evaluation.linear import Linear, coarsen, linear_probe, pick_share
 from amask_solo.evaluation.protocol import Subject
 from amask_solo.evaluation.regression import Settings, fit_linear
 from amask_solo.evaluation.scores import accuracy
@@ -261,3 +261,13 @@ def test_the_mean_over_classes_is_that_of_scikit_learn(scattered):
     scores = Linear(weight_decay=0.1)(uneven)
     assert scores["mean_per_class"] == pytest.approx(100 * balanced_accuracy_score(labels[few], guess))
     assert scores["mean_per_class"] != pytest.approx(scores["acc1"])
+
+
+def test_protocols_share_a_probe_of_the_same_features_alone(scattered):
+    probe = linear_probe(scattered)
+    assert linear_probe(scattered) is probe
+    again = Linear().fit(scattered)
+    torch.testing.assert_close(probe.weight, again.weight, rtol=0, atol=0)
+    other = replace(scattered, _features={"train": clouds(40, seed=7)})
+    assert linear_probe(other) is not probe
+    assert linear_probe(scattered) is probe

@@ -73,7 +73,7 @@ class Subject:
     make_head: Callable[[], nn.Module | None] = field(default=lambda: None, repr=False)
     tell: Callable[[str], Any] = field(default=lambda _: None, repr=False)
     right: dict[str, Bool[Tensor, " n"] | Float[Tensor, " n"]] = field(default_factory=dict, repr=False)
-    probe: tuple[Features, nn.Linear] | None = field(default=None, repr=False)
+    probe: tuple[Any, nn.Linear] | None = field(default=None, repr=False)
     folder: Path | None = None
     written: list[Path] = field(default_factory=list, repr=False)
     taken: Collection[Path] = field(default=(), repr=False)

@@ -19,6 +19,7 @@ from amask_solo.same_images import describe_change
 from amask_solo.signatures import path_keys
 
 SEEN_OTHERWISE = {"name", "image_size", "load_size", "mean", "std", "value_range", "bands", "channels"}
+SEEN_OTHERWISE |= {"source", "download", "holds", "metric"}
 """The keys of ``data`` that choose no images."""
 
 

@@ -77,8 +77,7 @@ class ViewsData(LightningDataModule):
         if not self.trainer.training:
             return self.prepare(images), labels
         step = self.trainer.fit_loop.total_batch_idx
-        with torch.autocast(images.device.type, enabled=False):
-            views = self.views(images, generator=self._numbers(step, images.device))
+        views = self.views(images, generator=self._numbers(step, images.device))
         if self.finds_objects:
             self._latest = index, views, step
         return [index, views, labels]

@@ -67,6 +67,12 @@ class AdvantageMonitor(Callback):
         self._window: deque[Lifts] = deque(maxlen=EPOCHS)
         self._report = Report()
 
+    measures = ("adversary/advantage*", "adversary/attention*", "adversary/lift*")
+
+    def is_due(self, trainer: Trainer) -> bool:
+        """Return whether the present epoch is measured."""
+        return is_due(trainer, every=self.every)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the lifts of the last epochs and of this one, for a resumed run."""
         return {"window": list(self._window), "seen": self._seen}
@@ -79,7 +85,7 @@ class AdvantageMonitor(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Measure the batch, if it is due."""
         adversary = getattr(pl_module, "adversary", None)
-        if adversary is None or not is_due(trainer, every=self.every):
+        if adversary is None or not self.is_due(trainer):
             return
         stride = STRIDE * (2 + 3 * adversary.game.masker.num_masks)
         due = is_measured(batch_idx, batches_of_epoch(trainer), stride=stride)

@@ -50,6 +50,8 @@ class OnlineKNN(Callback):
         if trainer.is_global_zero:
             self._loaders = [self.load(spread(part)) for part in (self.train, self.val)]
 
+    measures = ("val_knn_acc1",)
+
     def is_due(self, trainer: Trainer) -> bool:
         """Return whether the present epoch is measured."""
         return is_due(trainer, every=self.every_n_epochs)

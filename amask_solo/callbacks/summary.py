@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class Summary(Callback):
         self._before = 0.0  # seconds of a run until it was interrupted
         self._measured: dict[str, Any] = {}  # in the last epoch that was done
         self._validated = 0  # epochs until the last validation
+        self._stale: list[str] = []  # what was not measured in the last epoch, but in an earlier one, as patterns
         self._batches = 0
         self._running = False
 
@@ -82,6 +84,8 @@ class Summary(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Keep the measurements in the checkpoint, for a run that is killed after its last epoch."""
+        rare = [callback for callback in trainer.callbacks if hasattr(callback, "measures")]
+        self._stale = [name for callback in rare if not callback.is_due(trainer) for name in callback.measures]
         self._measured = self._measure(trainer, trainer.current_epoch + 1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
@@ -105,8 +109,9 @@ class Summary(Callback):
 
     def _measure(self, trainer: Trainer, epochs: int) -> dict[str, Any]:
         found = trainer.callback_metrics.items()
-        old = {f"{who}{name}" for who in ("", "momentum_") for name in VALIDATED if self._validated < epochs}
-        numbers = {name: _plain(value) for name, value in found if name not in old}
+        old = [f"{who}{name}" for who in ("", "momentum_") for name in VALIDATED if self._validated < epochs]
+        old += self._stale
+        numbers = {name: _plain(value) for name, value in found if not any(fnmatch(name, gone) for gone in old)}
         masks = {name: numbers.pop(name) for name in list(numbers) if name.startswith("masks/")}
         in_step = batches_of_step(trainer)
         return {

@@ -1,5 +1,6 @@
 """The object is where a given backbone is active."""
 
+import json
 from collections.abc import Mapping
 from copy import deepcopy
 from functools import partial
@@ -23,8 +24,9 @@ class Weights(Localiser):
 
     Args:
         path: The exported file, of any format. It sees the views that this run makes.
-        arch: The name of the backbone: the host's, or ``timm/NAME``. By default it is found by its tensors, if it is
-            one of the host's ResNets, ViTs, Swins or ConvNeXts.
+        arch: The name of the backbone: the host's, or ``timm/NAME``. By default it is the one that the export says,
+            with the arguments that built it, or, if that is gone, found by the tensors of the host's ResNets, ViTs,
+            Swins and ConvNeXts.
         kwargs: Further arguments that build the backbone (``channels``).
 
     Raises:
@@ -78,13 +80,32 @@ def _load(file: Path, arch: str | None, kwargs: Mapping[str, Any]) -> nn.Module:
         raise UserError(f"There is no file {file} for localiser=weights; amask-export writes one.")
     state = _read(file)
     tensors = bool(state) and all(isinstance(value, Tensor) for value in state.values())
-    name = (arch or nearest_arch(state)) if tensors else None
+    said = _said(file) if arch is None else {}
+    name = (arch or said.get("arch") or nearest_arch(state)) if tensors else None
     if name is None:
         raise UserError(
             f"{file} holds no exported backbone of the host's; amask-export makes one of any run or checkpoint, and "
             "arch=timm/NAME says what another one is."
         )
-    return rebuild(state, Blueprint(name, kwargs, has_cifar_stem(state)))
+    return rebuild(
+        state, Blueprint(name, {**said.get("kwargs", {}), **kwargs}, "stem" in said or has_cifar_stem(state))
+    )
+
+
+def _said(file: Path) -> dict[str, Any]:
+    """Return ``arch``, ``kwargs`` and ``stem`` of a backbone, as its export says them in the file or beside it."""
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors import safe_open
+
+            with safe_open(file, "pt") as content:
+                said: Any = content.metadata() or {}
+        else:
+            said = json.loads(file.with_suffix(".json").read_text())
+        known = isinstance(said, dict) and {"arch", "format"} <= said.keys() and said["arch"] != "unknown"
+        return {**said, "kwargs": json.loads(said.get("kwargs", "{}"))} if known else {}
+    except (OSError, ValueError):  # none, or of another program
+        return {}
 
 
 def _read(file: Path) -> dict[str, Tensor]:

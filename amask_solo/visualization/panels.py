@@ -171,7 +171,7 @@ def _grid(rows: int, columns: int, *, size: Sequence[int], title: str | None) ->
     for axis in figure.axes:
         axis.set_axis_off()
     if title:
-        figure.text(0.5, 1 - TITLE / 2 / height, title, ha="center", va="center", fontsize=8)
+        figure.text(0.5, 1 - TITLE / 2 / height, title, ha="center", va="center", fontsize=8, parse_math=False)
     return figure, axes
 
 

@@ -257,6 +257,17 @@ def test_the_summary_has_no_accuracy_of_an_earlier_epoch(tmp_path, epochs):
     assert ("val_acc1" in summary["metrics"]) == ("val_loss" in summary["metrics"]) == (epochs == 2)
 
 
+def test_the_summary_of_a_run_that_stopped_has_no_rarer_numbers_of_an_earlier_epoch(tmp_path):
+    measured = [AdvantageMonitor(every=2), knn(every_n_epochs=2), Summary(tmp_path, {})]
+    for stop in (2, 3):
+        with pytest.raises(RuntimeError, match="a bug"):
+            fit(masked(), batches=1, epochs=4, callbacks=[*measured, At(stop, stumble)])
+        summary = json.loads((tmp_path / "summary.json").read_text())
+        assert (summary["status"], summary["epochs_done"]) == ("failed", stop)
+        assert (summary["knn_acc1"] is not None) == (stop == 2)
+        assert ("adversary/lift" in summary["metrics"]) == ("adversary/advantage" in summary["metrics"]) == (stop == 2)
+
+
 def test_with_accumulated_gradients_a_step_is_one_of_the_optimizer(tmp_path, capsys):
     facts = {"train_images": 40, "val_images": 8, "classes": 2, "image_size": 32, "backbone": "resnet18"}
     timed = Summary(tmp_path, {})

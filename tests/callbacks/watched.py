@@ -61,10 +61,10 @@ def sixes(images: ImageSet) -> DataLoader:
     return DataLoader(images, batch_size=6)
 
 
-def knn(load: Callable[[ImageSet], Iterable] = sixes) -> OnlineKNN:
+def knn(load: Callable[[ImageSet], Iterable] = sixes, **arguments) -> OnlineKNN:
     data = ArrayImages(images(), torch.arange(16) % 4)
     backbone = load_host().backbone
-    return OnlineKNN(data, data, load=load, prepare=lambda x: x.float() / 255, backbone=backbone, k=1)
+    return OnlineKNN(data, data, load=load, prepare=lambda x: x.float() / 255, backbone=backbone, k=1, **arguments)
 
 
 def panels(folder: Path, **arguments) -> MaskPanels:

@@ -6,8 +6,10 @@ import torch
 from scipy.ndimage import uniform_filter
 from torch import nn
 
+from amask_solo.checkpoints.export import export_backbone
 from amask_solo.errors import UserError
 from amask_solo.hosts.blueprint import Blueprint
+from amask_solo.hosts.repairs import STATE
 from amask_solo.hosts.timm_backbones import build_backbone
 from amask_solo.localisers import (
     BackboneMap,
@@ -92,6 +94,18 @@ def test_a_backbone_of_timm_is_found_by_its_name_and_what_it_was_built_with(tmp_
         maps = Weights(str(tmp_path / f"{number}.pth"), arch=plan.arch, kwargs=plan.kwargs)(blob(4))
         assert maps.shape[:2] == (len(blob(4)), 1)
         assert maps.std(dim=(2, 3)).min() > 0
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_what_no_tensor_tells_is_taken_from_the_export(tmp_path, suffix):
+    plan = Blueprint("timm/resnet18", {"channels": [16, 16, 16, 16], "act_layer": "silu"})
+    network = build_backbone(plan).eval()
+    state = {f"backbone.{name}": value for name, value in network.state_dict().items()}
+    said = {"method": "byol", "backbone": plan.arch, "backbone_kwargs": dict(plan.kwargs), "small_stem": False}
+    file = tmp_path / f"silu.{suffix}"
+    export_backbone({"state_dict": state, STATE: said}, file, format="safetensors" if suffix != "pth" else "timm")
+    given = Weights(str(file), arch=plan.arch, kwargs=plan.kwargs)(blob(4))
+    assert Weights(str(file))(blob(4)).equal(given)
 
 
 def test_what_is_no_export_is_refused(tmp_path):

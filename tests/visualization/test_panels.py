@@ -22,6 +22,10 @@ def test_a_row_shows_view_masks_union_and_occluded_view(masks, columns):
     assert len(figure.axes) == 2 * columns
 
 
+def test_a_title_is_no_markup(tmp_path):
+    save_panel(mask_panel(*batch(n=1, masks=1), title="masks on photos_$5_$10"), tmp_path / "panel.png")
+
+
 def test_at_most_eight_images_are_drawn():
     assert len(mask_panel(*batch(n=11, masks=1)).axes) == 8 * 3
 

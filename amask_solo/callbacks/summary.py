@@ -84,7 +84,7 @@ class Summary(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Keep the measurements in the checkpoint, for a run that is killed after its last epoch."""
-        rare = [callback for callback in trainer.callbacks if hasattr(callback, "measures")]
+        rare = [callback for callback in trainer.callbacks if hasattr(callback, "measures")]  # type: ignore[attr-defined]
         self._stale = [name for callback in rare if not callback.is_due(trainer) for name in callback.measures]
         self._measured = self._measure(trainer, trainer.current_epoch + 1)
 

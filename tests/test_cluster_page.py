@@ -22,6 +22,7 @@ def test_every_key_of_the_page_is_known():
         assert checked("pretrain", words)
 
 
+@pytest.mark.nightly
 def test_the_page_has_the_hours_that_follow_from_recipes_and_benchmark():
     assert PAGE.read_text().partition(BEGIN)[2].partition(END)[0].strip() == table()
     by_name = {recipe.name: recipe for recipe in recipes()}

@@ -15,6 +15,7 @@ from amask_solo.game import advantage
 from amask_solo.masked.clean_view import in_memory_format
 from amask_solo.maskers import RandomMasker
 from tests.callbacks.watched import masked, rows
+from tests.daily import one_in
 from tests.players import (
     KINDS,
     QUIET,
@@ -61,13 +62,16 @@ def test_measuring_leaves_no_trace_in_any_method(name):
 
 @pytest.mark.parametrize(
     "setting",
-    [
-        {"adversary.update": "alternating"},
-        {"adversary.draw": "all", "adversary.apply": "cumulative"},
-        {"adversary.draw": "all", "adversary.memory_efficient": True},
-        {"adversary.loud": "clean", "adversary.side": 0},
-        {"adversary.fill": "noise", "adversary.share": 0.5},
-    ],
+    one_in(
+        2,
+        [
+            {"adversary.update": "alternating"},
+            {"adversary.draw": "all", "adversary.apply": "cumulative"},
+            {"adversary.draw": "all", "adversary.memory_efficient": True},
+            {"adversary.loud": "clean", "adversary.side": 0},
+            {"adversary.fill": "noise", "adversary.share": 0.5},
+        ],
+    ),
     ids=str,
 )
 def test_measuring_leaves_no_trace_in_any_game(setting):

@@ -155,6 +155,7 @@ def test_a_method_says_that_it_resized_the_positions(tmp_path, vit, host):
 NET = [*SMALL, *BARE, "advantage=0", "stem=auto"]
 
 
+@pytest.mark.nightly
 def test_a_run_goes_on_for_longer_as_a_new_one_with_its_heads_teacher_and_masker(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     assert pretrain(*NET, f"run_folder={first}", cwd=tmp_path).code == 0

@@ -15,7 +15,6 @@ from torchvision.transforms.functional import to_pil_image
 from amask_solo.augment.views import evaluation_view
 from amask_solo.checkpoints.networks import load_backbone
 from tests.cli.command import call
-from tests.daily import one_in
 
 
 def test_a_run_folder_becomes_a_torchvision_model(finished):
@@ -31,7 +30,8 @@ def test_a_run_folder_becomes_a_torchvision_model(finished):
     assert code.replace(path.name, str(path)) in said.out
 
 
-@pytest.mark.parametrize("target", one_in(3, ["torchvision", "timm", "safetensors"]))
+@pytest.mark.nightly
+@pytest.mark.parametrize("target", ["torchvision", "timm", "safetensors"])
 def test_the_printed_code_runs_without_this_package_and_prepares_images_as_in_training(finished, target, tmp_path):
     image = torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8)
     to_pil_image(image[0]).save(tmp_path / "image.png")

@@ -183,10 +183,10 @@ def test_masks_of_ones_are_not_taken_for_black(tmp_path):
 
 def test_masks_of_classes_without_any_bright_value_are_counted(tmp_path):
     folders = pairs(tmp_path, ["a", "b", "c"])
-    for name in "ab":
-        save(spot(value=20), tmp_path / "masks" / f"{name}.png")
+    for name, value in {"a": 20, "b": 20, "c": 150}.items():
+        save(spot(value=value), tmp_path / "masks" / f"{name}.png")
     with pytest.warns(UserWarning, match=r"2 of 3 gray masks .* no value above 127.*data\.mask_values=index"):
-        load_image_masks(**folders, image_size=24, val_fraction=0)
+        load_image_masks(**folders, image_size=24, val_fraction=0.0)
 
 
 @pytest.mark.parametrize("wrong", [{"image_size": 0}, {"labels": "yes"}, {"val_fraction": 1.0}, {"max_images": 0}])

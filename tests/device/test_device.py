@@ -15,11 +15,14 @@ ALLOWED = {
 """What waits in a step, and why it may: nothing of this package."""
 
 
-PARTS = ["views", "masker", "constraint", "hard_views", "fill", "projection", "patches"]
+MASKERS = [f"masker {kind}" for kind in ("sequential", "saliency", "simultaneous", "mixture", "random_any")]
+PARTS = ["views", *MASKERS, "constraint", "hard_views", "fill", "projection", "patches"]
 DAILY = [*PARTS, "fit byol"]
 
 
-@pytest.fixture(scope="module", params=[DAILY, pytest.param(["fit"], marks=pytest.mark.nightly)], ids=["daily", "fits"])
+@pytest.fixture(
+    scope="module", params=[DAILY, pytest.param(["masker", "fit"], marks=pytest.mark.nightly)], ids=["daily", "others"]
+)
 def found(request) -> dict[str, dict]:
     """What each case reports, from a process of its own, since the pretended device changes torch."""
     command = [sys.executable, "-m", "tests.device.cases", *request.param]

@@ -183,6 +183,7 @@ def test_a_run_that_is_told_to_end_goes_on_with_the_images_that_are_left(alone, 
     assert differences(undisturbed, folder) == []
 
 
+@pytest.mark.nightly
 def test_auto_starts_goes_on_and_is_done(alone):
     argv, folder = alone()
     before = (folder / "metrics.csv").read_text()

@@ -209,16 +209,15 @@ def _check_schedule(cfg: DictConfig) -> None:
             f"Expected scheduler.warmup_epochs of at most max_epochs={cfg.max_epochs}, but got {warmup}; the learning "
             "rate would never reach optimizer.lr. Shorten the warm-up, or train longer."
         )
-    if cfg.scheduler.name != "step":
-        return
-    steps = cfg.scheduler.lr_decay_steps
-    if not rules.several(rules.whole(1)).holds(steps):
-        raise UserError("scheduler.name=step needs scheduler.lr_decay_steps=[EPOCH,...].")
-    if min(steps) >= cfg.max_epochs:
-        raise UserError(
-            f"Expected scheduler.lr_decay_steps below max_epochs={cfg.max_epochs}, but got {[*steps]}; the learning "
-            "rate would never fall. Lower them, or train longer."
-        )
+    if cfg.scheduler.name == "step":
+        steps = cfg.scheduler.lr_decay_steps
+        if not rules.several(rules.whole(1)).holds(steps):
+            raise UserError("scheduler.name=step needs scheduler.lr_decay_steps=[EPOCH,...].")
+        if min(steps) >= cfg.max_epochs:
+            raise UserError(
+                f"Expected scheduler.lr_decay_steps below max_epochs={cfg.max_epochs}, but got {[*steps]}; the "
+                "learning rate would never fall. Lower them, or train longer."
+            )
     start = OmegaConf.select(cfg, "adversary.start_epoch")
     if rules.is_whole(start) and start >= cfg.max_epochs:
         raise UserError(

@@ -59,6 +59,8 @@ class AdvantageMonitor(Callback):
         ValueError: If ``every`` is not positive.
     """
 
+    measures = ("adversary/advantage*", "adversary/attention*", "adversary/lift*")
+
     def __init__(self, *, every: int = 1) -> None:
         if every < 1:
             raise ValueError(f"Expected every to be at least 1, but got {every}.")
@@ -66,8 +68,6 @@ class AdvantageMonitor(Callback):
         self._seen: list[Tensor] = []
         self._window: deque[Lifts] = deque(maxlen=EPOCHS)
         self._report = Report()
-
-    measures = ("adversary/advantage*", "adversary/attention*", "adversary/lift*")
 
     def is_due(self, trainer: Trainer) -> bool:
         """Return whether the present epoch is measured."""

@@ -30,6 +30,8 @@ class OnlineKNN(Callback):
         every_n_epochs: The number of epochs between two measurements; the last epoch is always measured.
     """
 
+    measures = ("val_knn_acc1",)
+
     def __init__(
         self,
         train: ImageSet,
@@ -49,8 +51,6 @@ class OnlineKNN(Callback):
         """Choose the images now, so that a broken file is found before the first epoch."""
         if trainer.is_global_zero:
             self._loaders = [self.load(spread(part)) for part in (self.train, self.val)]
-
-    measures = ("val_knn_acc1",)
 
     def is_due(self, trainer: Trainer) -> bool:
         """Return whether the present epoch is measured."""

@@ -34,7 +34,7 @@ ROOMS = {
     "blur": {"_types"},
     # The parts of the game.
     "projections": {"_types", "errors"},
-    "localisers": {"_types", "errors", "hosts.architectures", "hosts.blueprint"},
+    "localisers": {"_types", "errors", "hosts.architectures", "hosts.blueprint", "hosts.exported"},
     "maskers": {"_types", "errors", "occlusion", "projections", "localisers.base"},
     "constraints": {"_types", "errors"},
     "fills": {"_types", "blur"},
@@ -120,7 +120,7 @@ LIBRARIES = {
     "wandb": {"callbacks"},
     # timm groups the layers of its networks, which evaluated backbones are.
     "timm": {"hosts", "evaluation"},
-    "safetensors": {"localisers", "checkpoints"},
+    "safetensors": {"hosts", "localisers", "checkpoints"},
     "hydra": {"configuration", "cli", "settings", "checkpoints"},
     "omegaconf": {"configuration", "cli", "hosts", "masked", "settings", "checkpoints", "runs"},
     "kornia": {"augment", "constraints", "data"},

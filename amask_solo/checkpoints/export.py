@@ -8,10 +8,8 @@ from amask_solo.checkpoints.formats import content, onnx_graph
 from amask_solo.checkpoints.loading import loading_code
 from amask_solo.checkpoints.networks import load_backbone
 from amask_solo.checkpoints.read import (
-    FINGERPRINT,
     Checkpoint,
     backbone_state,
-    fingerprint,
     history,
     images_of,
     read,
@@ -32,6 +30,7 @@ from amask_solo.hosts.architectures import (
     stem_code,
 )
 from amask_solo.hosts.blueprint import Blueprint
+from amask_solo.hosts.exported import FINGERPRINT, UNKNOWN, fingerprint
 from amask_solo.hosts.repairs import VIEW_FILTER
 from amask_solo.settings.evaluation import Format, check_counterpart, check_format, fitting_format
 
@@ -87,7 +86,7 @@ def export_backbone(
     checkpoint = with_teacher(found) if which == "teacher" else found
     view_filter = recorded_filter(checkpoint)
     state: State = {k: v.detach().cpu().clone().contiguous() for k, v in backbone_state(checkpoint).items()}
-    plan = saved_blueprint(checkpoint, arch) or Blueprint(find_arch(state) or "unknown")
+    plan = saved_blueprint(checkpoint, arch) or Blueprint(find_arch(state) or UNKNOWN)
     if format not in ("safetensors", "onnx"):
         check_counterpart(plan.arch, format)
         target = build_timm(state, plan) if format == "timm" else build_torchvision(state, plan.arch)
@@ -101,7 +100,7 @@ def export_backbone(
         metadata["stem"] = f"CIFAR (3x3, no pooling); before loading: {stem_code(state)}"
     kept = {VIEW_FILTER: view_filter, "kwargs": dict(plan.untrained.kwargs) or None, "images": images or None}
     metadata |= {key: json.dumps(value) for key, value in kept.items() if value is not None}
-    metadata[FINGERPRINT] = fingerprint({"state_dict": state})
+    metadata[FINGERPRINT] = fingerprint(state)
     metadata["load"], code = (
         loading_code(state, plan, format, file, images=images, view_filter=view_filter)
         for file in (path.name, str(path))

@@ -25,6 +25,7 @@ from amask_solo.evaluation.backbone import Backbone
 from amask_solo.game.game import Game
 from amask_solo.hosts.architectures import nearest_arch, rebuild
 from amask_solo.hosts.blueprint import Blueprint
+from amask_solo.hosts.exported import UNKNOWN
 from amask_solo.hosts.methods import by_name
 from amask_solo.hosts.names import TIMM_NAMES
 from amask_solo.layout import CHECKPOINTS, CONFIG, PREFIX
@@ -59,7 +60,7 @@ def load_backbone(
     state = backbone_state(checkpoint)
     if arch is not None:
         check_arch(arch)
-    plan = saved_blueprint(checkpoint, arch) or Blueprint(nearest_arch(state, image_size=image_size) or "unknown")
+    plan = saved_blueprint(checkpoint, arch) or Blueprint(nearest_arch(state, image_size=image_size) or UNKNOWN)
     if plan.arch not in TIMM_NAMES and not plan.timm:
         raise UserError(
             f"Cannot build the backbone '{plan.arch}' of the checkpoint, only {', '.join(TIMM_NAMES)} and timm/NAME. "

@@ -1,7 +1,5 @@
 """Read checkpoints of both generations of the host, stock or masked."""
 
-import hashlib
-import json
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -11,22 +9,16 @@ from typing import IO, Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from amask_solo.checkpoints.foreign import below, by_children, find_prefix, flat
 from amask_solo.errors import UserError
 from amask_solo.hosts.architectures import FAMILIES, has_cifar_stem
 from amask_solo.hosts.blueprint import Blueprint
-from amask_solo.hosts.repairs import STATE, VIEW_FILTER
+from amask_solo.hosts.exported import ALONE, read_metadata
+from amask_solo.hosts.repairs import STATE
 
 Checkpoint = Mapping[str, Any]
-
-ALONE = "alone"
-"""The key that marks a checkpoint whose tensors are those of a backbone, without a prefix."""
-
-FINGERPRINT = "fingerprint"
-"""The key of what tells, in the metadata of an export, which tensors they describe; older versions have none."""
 
 PLAIN_CLASSES = {("collections", "OrderedDict"), ("collections", "defaultdict"), ("torch", "Size")} | {
     ("torch._utils", name) for name in ("_rebuild_parameter", "_rebuild_tensor_v2")
@@ -66,9 +58,9 @@ def read(source: str | Path | Checkpoint) -> dict[str, Any]:
     """
     checkpoint = source if isinstance(source, Mapping) else _load(Path(source))
     if isinstance(checkpoint, Mapping) and "state_dict" not in checkpoint:
-        checkpoint = {"state_dict": dict(flat(checkpoint))}
-        if not isinstance(source, Mapping) and (known := _metadata_of(Path(source), checkpoint)):
-            checkpoint[STATE] = known
+        tensors = dict(flat(checkpoint))
+        known = {} if isinstance(source, Mapping) else read_metadata(Path(source), tensors)
+        checkpoint = {"state_dict": tensors, **({STATE: known} if known else {})}
     state = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
     if (
         not isinstance(state, Mapping)
@@ -78,49 +70,6 @@ def read(source: str | Path | Checkpoint) -> dict[str, Any]:
         where = "the mapping" if isinstance(source, Mapping) else f"'{source}'"
         raise UserError(f"Found no tensors in {where}; expected a checkpoint or a state_dict.")
     return dict(checkpoint)
-
-
-def _metadata_of(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
-    known = read_metadata(path)
-    if (mark := known.pop(FINGERPRINT, None)) is not None and mark != fingerprint(checkpoint):
-        raise UserError(
-            f"{path.with_suffix('.json')} describes other tensors than those in '{path}', perhaps those of a later "
-            "export of the same name. Export this one again, under a name of its own, or move the .json elsewhere."
-        )
-    return known
-
-
-def read_metadata(path: Path) -> dict[str, Any]:
-    """Return the metadata of an exported backbone, from the file or the ``.json`` beside it, as a checkpoint's entries.
-
-    They are ``backbone``, ``backbone_kwargs``, ``small_stem``, :data:`ALONE`, and if known ``images`` and the filter of
-    the views; of a ``.json``, which may be that of another file, also :data:`FINGERPRINT`. Empty without metadata.
-    """
-    inside = path.suffix == ".safetensors"
-    place = path if inside else path.with_suffix(".json")
-    if not place.is_file():
-        return {}
-    try:
-        said = _inside(path) if inside else json.loads(place.read_text())
-        if not isinstance(said, dict) or not (said.keys() >= {"arch", "format"} or VIEW_FILTER in said):
-            return {}  # the metadata are of another program
-        kwargs, view_filter = json.loads(said.get("kwargs", "{}")), json.loads(said.get(VIEW_FILTER, "null"))
-        images = json.loads(said.get("images", "null"))
-    except (OSError, ValueError, TypeError, SafetensorError) as error:
-        what = f"which says what {path.name} is and how its views are made"
-        raise UserError(f"Cannot read {place}, {what}: {error}") from error
-    mark = None if inside else said.get(FINGERPRINT)
-    kept = {VIEW_FILTER: view_filter, "images": images, FINGERPRINT: mark}
-    known = {key: value for key, value in kept.items() if value is not None}
-    arch = said.get("arch")
-    if isinstance(arch, str) and isinstance(kwargs, dict) and arch != "unknown":
-        known |= {"backbone": arch, "backbone_kwargs": kwargs, "small_stem": "stem" in said, ALONE: True}
-    return known
-
-
-def _inside(path: Path) -> dict[str, str]:
-    with safe_open(path, "pt") as file:
-        return file.metadata() or {}
 
 
 def _load(path: Path) -> Any:
@@ -213,13 +162,3 @@ def saved_blueprint(checkpoint: Checkpoint, arch: str | None = None) -> Blueprin
     name, kwargs = saved.get("backbone"), saved.get("backbone_kwargs", {})
     known = isinstance(name, str) and isinstance(kwargs, Mapping)
     return Blueprint(name, kwargs, bool(saved.get("small_stem"))) if known else None
-
-
-def fingerprint(checkpoint: Checkpoint) -> str:
-    """Return a hash of 16 digits of all tensors."""
-    digest = hashlib.blake2b(digest_size=8)
-    for name, value in sorted(checkpoint["state_dict"].items()):
-        if isinstance(value, Tensor):
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()

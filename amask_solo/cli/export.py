@@ -74,8 +74,10 @@ def _check_replaces(path: Path, checkpoint: Path) -> None:
 
 
 def _describes_tensors(file: Path) -> bool:
+    from amask_solo.hosts.exported import describes_export
+
     with suppress(UserError):
-        return read_object(file, then="").keys() >= {"arch", "format"}
+        return describes_export(read_object(file, then=""))
     return False
 
 

@@ -1,6 +1,5 @@
 """The object is where a given backbone is active."""
 
-import json
 from collections.abc import Mapping
 from copy import deepcopy
 from functools import partial
@@ -30,7 +29,8 @@ class Weights(Localiser):
         kwargs: Further arguments that build the backbone (``channels``).
 
     Raises:
-        UserError: If the file is missing, or is no backbone that was exported.
+        UserError: If the file is missing, or is no backbone that was exported, or if the ``.json`` beside it describes
+            another one.
     """
 
     def __init__(self, path: str, arch: str | None = None, kwargs: Mapping[str, Any] | None = None) -> None:
@@ -75,37 +75,21 @@ def _load(file: Path, arch: str | None, kwargs: Mapping[str, Any]) -> nn.Module:
     # Imported here, since the other localisers need no such library.
     from amask_solo.hosts.architectures import has_cifar_stem, nearest_arch, rebuild
     from amask_solo.hosts.blueprint import Blueprint
+    from amask_solo.hosts.exported import read_metadata
 
     if not file.is_file():
         raise UserError(f"There is no file {file} for localiser=weights; amask-export writes one.")
     state = _read(file)
     tensors = bool(state) and all(isinstance(value, Tensor) for value in state.values())
-    said = _said(file) if arch is None else {}
-    name = (arch or said.get("arch") or nearest_arch(state)) if tensors else None
+    said = read_metadata(file, state) if tensors and arch is None else {}
+    name = (arch or said.get("backbone") or nearest_arch(state)) if tensors else None
     if name is None:
         raise UserError(
             f"{file} holds no exported backbone of the host's; amask-export makes one of any run or checkpoint, and "
             "arch=timm/NAME says what another one is."
         )
-    return rebuild(
-        state, Blueprint(name, {**said.get("kwargs", {}), **kwargs}, "stem" in said or has_cifar_stem(state))
-    )
-
-
-def _said(file: Path) -> dict[str, Any]:
-    """Return ``arch``, ``kwargs`` and ``stem`` of a backbone, as its export says them in the file or beside it."""
-    try:
-        if file.suffix == ".safetensors":
-            from safetensors import safe_open
-
-            with safe_open(file, "pt") as content:
-                said: Any = content.metadata() or {}
-        else:
-            said = json.loads(file.with_suffix(".json").read_text())
-        known = isinstance(said, dict) and {"arch", "format"} <= said.keys() and said["arch"] != "unknown"
-        return {**said, "kwargs": json.loads(said.get("kwargs", "{}"))} if known else {}
-    except (OSError, ValueError):  # none, or of another program
-        return {}
+    known, small = said.get("backbone_kwargs", {}), said.get("small_stem", False)
+    return rebuild(state, Blueprint(name, {**known, **kwargs}, small or has_cifar_stem(state)))
 
 
 def _read(file: Path) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ from amask_solo.checkpoints.networks import (
     load_teacher,
     pick_device,
 )
-from amask_solo.checkpoints.read import Checkpoint, fingerprint, history, read, with_teacher
+from amask_solo.checkpoints.read import Checkpoint, history, read, with_teacher
 from amask_solo.checkpoints.view_filter import recorded_filter, spelled, trusted_filter
 from amask_solo.configuration import instantiate
 from amask_solo.errors import UserError
@@ -31,6 +31,7 @@ from amask_solo.evaluation.backbone import Backbone, fit_size
 from amask_solo.evaluation.protocol import Protocol, Subject
 from amask_solo.evaluation.results import EVALUATION, add_result, beside, pack, read_results
 from amask_solo.hosts.architectures import resample_positions
+from amask_solo.hosts.exported import fingerprint
 from amask_solo.hosts.repairs import VIEW_FILTER
 from amask_solo.layout import CONFIG, SUMMARY
 from amask_solo.localisers.backbone import lend_backbone
@@ -207,7 +208,7 @@ def _subject(cfg: DictConfig, file: Path, tell: Tell) -> tuple[Subject, dict[str
     facts = {
         "checkpoint": str(file),  # as it was given: results are shared, and folders are private
         "place": _place(file),
-        "state": fingerprint(checkpoint),
+        "state": fingerprint(checkpoint["state_dict"]),
         "method": None,
         "epochs": None,
         **history(checkpoint),

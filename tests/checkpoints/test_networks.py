@@ -18,9 +18,10 @@ from amask_solo.checkpoints.networks import (
     load_teacher,
     pick_device,
 )
-from amask_solo.checkpoints.read import fingerprint, read
+from amask_solo.checkpoints.read import read
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import Backbone, fit_size
+from amask_solo.hosts.exported import fingerprint
 from amask_solo.hosts.installed import load_host
 from amask_solo.masked.method import wrap
 from tests.tiny import tiny_cfg
@@ -327,11 +328,11 @@ def test_the_images_are_those_of_the_run_unless_others_are_given():
 
 def test_a_fingerprint_tells_states_apart(tmp_path):
     state = {"a": torch.ones(2, 3), "b": torch.tensor(4, dtype=torch.int64), "c": torch.ones(2, dtype=torch.bfloat16)}
-    mark = fingerprint({"state_dict": state})
+    mark = fingerprint(state)
     safetensors.torch.save_file(state, tmp_path / "same.safetensors")
-    assert fingerprint(read(tmp_path / "same.safetensors")) == mark
+    assert fingerprint(read(tmp_path / "same.safetensors")["state_dict"]) == mark
     for name, value in state.items():
-        assert fingerprint({"state_dict": {**state, name: value + 1}}) != mark
+        assert fingerprint({**state, name: value + 1}) != mark
 
 
 def test_a_device_that_is_not_there_is_an_error():

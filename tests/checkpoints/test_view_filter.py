@@ -7,11 +7,12 @@ import torch
 from omegaconf import OmegaConf
 
 from amask_solo.augment.views import Views, evaluation_view
-from amask_solo.checkpoints.read import read, read_metadata
+from amask_solo.checkpoints.read import read
 from amask_solo.checkpoints.view_filter import build_filter, recorded_filter, trusted_filter
 from amask_solo.data import make_shapes
 from amask_solo.errors import UserError
 from amask_solo.fills import HighPass
+from amask_solo.hosts.exported import read_metadata
 from amask_solo.runs.datamodule import ViewsData
 from tests.cli.command import BARE, HEADS, TINY, call
 
@@ -108,14 +109,14 @@ def test_what_is_no_filter_is_refused(wrong):
 @pytest.mark.parametrize("text", ["[1]", "{}", '{"arch": "resnet18"}'])
 def test_a_file_beside_that_is_about_something_else_is_left_alone(text, tmp_path):
     (tmp_path / "b.json").write_text(text)
-    assert read_metadata(tmp_path / "b.pth") == {}
+    assert read_metadata(tmp_path / "b.pth", {}) == {}
 
 
 @pytest.mark.parametrize("text", ["{", '{"view_filter": 5}', '{"view_filter": "{"}'])
 def test_broken_metadata_are_refused(text, tmp_path):
     (tmp_path / "b.json").write_text(text)
     with pytest.raises(UserError, match=r"b\.json"):
-        read_metadata(tmp_path / "b.pth")
+        read_metadata(tmp_path / "b.pth", {})
 
 
 def test_a_checkpoint_of_the_host_has_no_filter():

@@ -108,6 +108,13 @@ def test_what_no_tensor_tells_is_taken_from_the_export(tmp_path, suffix):
     assert Weights(str(file))(blob(4)).equal(given)
 
 
+def test_a_description_of_another_backbone_is_refused(tmp_path):
+    export(tmp_path, target="timm", seed=1).rename(tmp_path / "moved.pth")
+    export(tmp_path, seed=2).with_suffix(".json").rename(tmp_path / "moved.json")
+    with pytest.raises(UserError, match=r"moved\.json describes other tensors"):
+        Weights(str(tmp_path / "moved.pth"))
+
+
 def test_what_is_no_export_is_refused(tmp_path):
     with pytest.raises(UserError, match="no file"):
         Weights(str(tmp_path / "none.pth"))

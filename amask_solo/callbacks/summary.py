@@ -28,8 +28,8 @@ WARM_UP = 5  # batches that are not timed because of compilation, caches and the
 WINDOW = 24
 """Batches whose mean time is one measurement: so many that work of every second, third, fourth, ... has its share."""
 
-VALIDATED = ("val_loss", "val_acc1", "val_acc5")
-"""What the host's validation measures, also with its prefix for the teacher's classifier."""
+VALIDATED = ("*val_loss", "*val_acc1", "*val_acc5")
+"""What the host's validation measures, as patterns; the numbers of the teacher's classifier have a prefix."""
 
 
 class Summary(Callback):
@@ -86,7 +86,9 @@ class Summary(Callback):
         """Keep the measurements in the checkpoint, for a run that is killed after its last epoch."""
         rare = [callback for callback in trainer.callbacks if hasattr(callback, "measures")]  # type: ignore[attr-defined]
         self._stale = [name for callback in rare if not callback.is_due(trainer) for name in callback.measures]
-        self._measured = self._measure(trainer, trainer.current_epoch + 1)
+        if self._validated <= trainer.current_epoch:
+            self._stale += VALIDATED
+        self._measured = self._measure(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Write the file."""
@@ -107,11 +109,9 @@ class Summary(Callback):
             with suppress(UserError):
                 self._write(trainer, status="interrupted" if interrupted else "failed")
 
-    def _measure(self, trainer: Trainer, epochs: int) -> dict[str, Any]:
+    def _measure(self, trainer: Trainer) -> dict[str, Any]:
         found = trainer.callback_metrics.items()
-        old = [f"{who}{name}" for who in ("", "momentum_") for name in VALIDATED if self._validated < epochs]
-        old += self._stale
-        numbers = {name: _plain(value) for name, value in found if not any(fnmatch(name, gone) for gone in old)}
+        numbers = {name: _plain(value) for name, value in found if not any(fnmatch(name, old) for old in self._stale)}
         masks = {name: numbers.pop(name) for name in list(numbers) if name.startswith("masks/")}
         in_step = batches_of_step(trainer)
         return {
@@ -135,7 +135,7 @@ class Summary(Callback):
             **self.facts,
             "epochs_done": trainer.current_epoch,
             "steps": trainer.global_step,
-            **(measured or self._measure(trainer, trainer.current_epoch)),
+            **(measured or self._measure(trainer)),
             "seconds": round(self._before, 1),
             "device": device_name(trainer.strategy.root_device),
             "processes": trainer.world_size,

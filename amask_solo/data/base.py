@@ -202,6 +202,11 @@ def random_sample(count: int, most: int) -> Int64[Tensor, " _"]:
     return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:most].sort().values
 
 
+def sampled(files: Sequence[Path], most: int) -> list[Path]:
+    """Return so many of the files, random ones but always the same, in their order."""
+    return [files[place] for place in random_sample(len(files), most).tolist()]
+
+
 def channel_statistics(images: ImageSet, *, max_images: int = 2048) -> tuple[Stat, Stat]:
     """Return channel means and standard deviations over all pixels.
 

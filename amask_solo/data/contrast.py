@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from amask_solo.data.base import ImageSet, random_sample
+from amask_solo.data.base import ImageSet, random_sample, sampled
 from amask_solo.data.opening import ignored_warnings, opened
 from amask_solo.data.reading import Reading
 from amask_solo.data.values import read_values
@@ -28,7 +28,7 @@ NARROW, MANY = 32, 64
 """Values are lost where so many of a file lie, but for the lowest and the highest, within so few levels of 255."""
 
 READ_AGAIN = 8
-"""How many files are read again, to compare their values with the levels."""
+"""How many files, random ones, are read again, to compare their values with the levels."""
 
 PIXELS = 2**16  # of an image, at most
 
@@ -81,7 +81,7 @@ def _what_is_flat(
 
 def _lost(files: Sequence[Path], reading: Reading) -> bool:
     """Tell whether most files have many values, of which few levels are left."""
-    lost, some = 0, files[:: -(-len(files) // READ_AGAIN)]
+    lost, some = 0, sampled(files, READ_AGAIN)
     with ignored_warnings():
         for file in some:
             try:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from amask_solo.data.base import random_sample
+from amask_solo.data.base import sampled
 from amask_solo.data.opening import UnsupportedImageError, ignored_warnings, opened
 from amask_solo.data.values import Values, has_pages, is_gray, is_plain, read_values
 from amask_solo.errors import UserError
@@ -157,8 +157,7 @@ def make_reading(
     keeps = channels == "keep"
     reading = Reading(bands=tuple(bands) if bands else None, channels=0 if keeps else None, measured=True)
     with ignored_warnings():
-        sample = [files[place] for place in random_sample(len(files), MEASURED).tolist()]
-        found = [one for file in sample if (one := _survey(file, reading))]
+        found = [one for file in sampled(files, MEASURED) if (one := _survey(file, reading))]
     if paged := [one.path for one in found if one.paged]:
         warnings.warn(
             f"{len(paged)} of {len(found)} files have further pages or frames, which are left out, such as "

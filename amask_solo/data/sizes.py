@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from amask_solo.data.base import random_sample
+from amask_solo.data.base import sampled
 from amask_solo.data.opening import ignored_warnings
 from amask_solo.data.values import shown_size
 from amask_solo.errors import UserError
@@ -51,7 +51,7 @@ def resolve_image_size(image_size: int | Literal["auto"], files: Sequence[Path])
 def sampled_sizes(files: Sequence[Path]) -> list[tuple[int, int] | None]:
     """Return width and height of some files, random ones; ``None`` for one that cannot be read."""
     with ignored_warnings():
-        return [_file_size(files[place]) for place in random_sample(len(files), _SAMPLE).tolist()]
+        return [_file_size(file) for file in sampled(files, _SAMPLE)]
 
 
 def _file_size(file: Path) -> tuple[int, int] | None:

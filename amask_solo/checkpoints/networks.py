@@ -12,7 +12,6 @@ from amask_solo._types import Images, Masks
 from amask_solo.checkpoints.read import (
     Checkpoint,
     backbone_state,
-    history,
     read,
     saved_blueprint,
     teacher_state,
@@ -28,6 +27,7 @@ from amask_solo.hosts.blueprint import Blueprint
 from amask_solo.hosts.exported import UNKNOWN
 from amask_solo.hosts.methods import by_name
 from amask_solo.hosts.names import TIMM_NAMES
+from amask_solo.hosts.repairs import STATE
 from amask_solo.layout import CHECKPOINTS, CONFIG, PREFIX
 from amask_solo.masked.settings import build_settings
 from amask_solo.maskers.base import Masker
@@ -140,7 +140,7 @@ def load_head(checkpoint: Checkpoint, cfg: DictConfig | None) -> nn.Sequential |
     projector of this form, or if its method is unknown or a user's own class. The method is that of the configuration,
     or else the one that the checkpoint says.
     """
-    saved = history(read(checkpoint)) if cfg is None else cfg
+    saved = read(checkpoint).get(STATE, {}) if cfg is None else cfg
     if saved.get("base_class") or not saved.get("method"):
         return None
     state = read(checkpoint)["state_dict"]

@@ -187,6 +187,7 @@ class Repairs(LightningModule):
         plan = self.blueprint.untrained
         state: dict[str, Any] = {
             "method": str(self.cfg.get("method")),
+            "base_class": self.cfg.get("base_class"),
             "backbone": plan.arch,
             "backbone_kwargs": dict(plan.kwargs),
             "small_stem": plan.small_stem,

@@ -19,8 +19,8 @@ from amask_solo.masked.method import wrap
 from amask_solo.settings.method import check_method, optimizer_kwargs
 
 HOST_KEYS = (
-    "accumulate_grad_batches adversary backbone knn_eval max_epochs method method_kwargs momentum optimizer performance"
-    " scheduler view_filter"
+    "accumulate_grad_batches adversary backbone base_class knn_eval max_epochs method method_kwargs momentum optimizer"
+    " performance scheduler view_filter"
 )
 IMAGES = ("image_size", "mean", "std", "value_range", "numbers", "bands", "fingerprint")
 """What a checkpoint says of the images that its backbone was trained on, beside ``stored_size``."""

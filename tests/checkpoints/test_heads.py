@@ -41,10 +41,14 @@ def row() -> dict:
     return {"state_dict": {f"projector.{key}": value for key, value in layers.state_dict().items()}}
 
 
-@pytest.mark.parametrize("cfg", [None, config("simclr", base_class="mine.Method")], ids=["no run", "own class"])
+OWN = {"method": "simclr", "base_class": "mine.Method"}
+
+
+@pytest.mark.parametrize("cfg", [None, config(**OWN)], ids=["no run", "own class"])
 def test_where_the_activations_are_not_known_there_is_no_head(cfg):
     assert load_head(row(), config("simclr")) is not None
     assert load_head(row(), cfg) is None
+    assert load_head({**row(), STATE: OWN}, None) is None
 
 
 def test_a_checkpoint_in_no_run_folder_says_itself_whose_projector_it_has():

@@ -11,6 +11,7 @@ from PIL import Image
 
 from amask_solo.cli.comparison import make_runs, sort_arguments
 from amask_solo.cli.composed import composed
+from amask_solo.hosts.repairs import STATE
 from amask_solo.settings.pretraining import OBSERVERS
 from tests.cli.command import BARE, HEADS, NARROW, SMALL, call, pretrain
 from tests.daily import one_in
@@ -250,7 +251,9 @@ def test_a_base_objective_of_ones_own_is_pretrained(how, tmp_path):
     said = pretrain(*argv, *BARE, cwd=tmp_path)
     assert said.code == 0, said.err
     folder = tmp_path / "runs" / "amask_mine_shapes_seed0"
-    state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint[STATE]["base_class"] == "my_objective.Mine"
+    state = checkpoint["state_dict"]
     assert "head.weight" in state
     assert any(key.startswith("adversary.") for key in state)
 

@@ -1,7 +1,8 @@
 """Random streams that hold no state, so that they resume exactly and differ between ranks; and the global state."""
 
 import hashlib
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor
@@ -25,6 +26,14 @@ def stream(name: str, *, seed: int, rank: int, step: int, device: torch.device |
 def untouched(device: torch.device) -> AbstractContextManager[None]:
     """Restore the global random state of the CPU and of a device when the context ends."""
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the global random state of all devices, and restore it when the context ends."""
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
 
 
 def random_state() -> dict[str, Tensor]:

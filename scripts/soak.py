@@ -34,6 +34,8 @@ import torch
 from benchmarking.report import environment
 from torch import Tensor
 
+from amask_solo.cli.following import lives
+
 FOLDER = Path(__file__).resolve().parents[1] / "results" / "soak"
 PATIENCE = 60.0  # seconds in which the other processes of a run must end after one was killed
 SETTINGS = (
@@ -118,7 +120,7 @@ class Run:
             time.sleep(0.01)
         start = time.monotonic()
         self._process.join(PATIENCE)
-        while any(_lives(pid) for pid in pids):
+        while any(lives(pid) for pid in pids):
             if time.monotonic() > start + PATIENCE:
                 raise RuntimeError(f"Still there {PATIENCE:.0f} s after another was killed: {pids}.")
             time.sleep(0.05)
@@ -157,13 +159,6 @@ def children(pid: int) -> list[int]:
 
 def _command(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:

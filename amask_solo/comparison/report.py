@@ -22,7 +22,7 @@ from amask_solo.comparison.pictures import (
 from amask_solo.comparison.records import Record
 from amask_solo.comparison.scores import metric_name, scale
 from amask_solo.comparison.settings import settings_parts, values
-from amask_solo.comparison.split import CONFIRM, MEANING, TITLES, scored_kind
+from amask_solo.comparison.split import MEANING, TITLES, scored_kind
 from amask_solo.comparison.statistics import CONFIDENCE, Row, compare, in_order
 from amask_solo.comparison.tables import Table, csv_text, difference_table, mask_table, mean_table
 from amask_solo.comparison.wording import answer, caution, over_images
@@ -76,12 +76,12 @@ def write_report(
     command: str,
     settings: Sequence[str],
     commit: str | None,
-    split: str = CONFIRM,
-    arms: Mapping[str, Sequence[str]] | None = None,
-    protocols: Mapping[str, Any] | None = None,
-    unfinished: Mapping[str, str] | None = None,
-    not_shown: Sequence[str] = (),
-    budget: str = "epochs",
+    split: str,
+    arms: Mapping[str, Sequence[str]],
+    protocols: Mapping[str, Any],
+    unfinished: Mapping[str, str],
+    not_shown: Sequence[str],
+    budget: str,
 ) -> Path:
     """Write the report into the folder of a comparison, over an earlier one.
 
@@ -108,7 +108,7 @@ def write_report(
     panels = _panels(drawn, folder)
     shown = _shown_tables(records, tables, moved)
     write_whole(folder / "report.tex", _latex(shown))
-    left = [f"- `{run}`: {why}" for run, why in (unfinished or {}).items()]
+    left = [f"- `{run}`: {why}" for run, why in unfinished.items()]
     parts = [
         f"# {TITLES[split]}",
         _warning(len(left), len(records)),
@@ -122,7 +122,7 @@ def write_report(
         *_picture_sections(records, tables, folder),
         *_convergence(shown, records, folder),
         panels,
-        _section("Settings", *settings_parts(records, settings, arms or {}, protocols or {}, budget)),
+        _section("Settings", *settings_parts(records, settings, arms, protocols, budget)),
         _section("Reproduce", f"```bash\n{command}\n```", f"Commit: {commit or 'not known'}."),
         *([_section("Missing runs", "\n".join(left))] if left else []),
     ]

@@ -177,8 +177,7 @@ class ImageData:
     @property
     def reading(self) -> dict[str, Any]:
         """How to read other images alike, as arguments of :func:`~amask_solo.data.load_image_folder`."""
-        ranges = {} if self.value_range is None else {self.numbers: tuple(self.value_range)}
-        return {"value_range": ranges, "bands": self.bands, "channels": "keep" if len(self.mean) != 3 else None}
+        return reading_of(len(self.mean), self.value_range, self.numbers, self.bands)
 
     @property
     def object_share(self) -> float | None:
@@ -192,6 +191,14 @@ class ImageData:
     def labeled(self) -> bool:
         """Whether there are any classes."""
         return bool(self.class_names)
+
+
+def reading_of(
+    channels: int, value_range: Sequence[float | int] | None, numbers: str | None, bands: Sequence[int] | None
+) -> dict[str, Any]:
+    """Return how to read other images alike, as arguments of :func:`~amask_solo.data.load_image_folder`."""
+    ranges = {} if value_range is None else {numbers: tuple(value_range)}
+    return {"value_range": ranges, "bands": bands, "channels": "keep" if channels != 3 else None}
 
 
 def random_sample(count: int, most: int) -> Int64[Tensor, " _"]:

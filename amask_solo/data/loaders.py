@@ -82,10 +82,6 @@ class ResidentLoader:
                 return
             yield [index, self._images.index_select(0, index), self._labels.index_select(0, index)]
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of an epoch."""
-        self.sampler.set_epoch(epoch)
-
 
 def make_loader(
     images: ImageSet,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from amask_solo._random import stream
+from amask_solo._random import seeded, stream
 from amask_solo._types import Images, Masks
 from amask_solo.evaluation.attackers import (
     Pool,
@@ -147,8 +147,7 @@ class Attack(Protocol):
         for restart in range(self.restarts):
             subject.tell(f"{100 * area:.0f} % hidden, {network} {restart + 1} of {self.restarts}")
             # The initial weights are drawn from the global stream.
-            with torch.random.fork_rng(range(torch.cuda.device_count())):
-                torch.manual_seed(subject.seed * self.restarts + restart)
+            with seeded(subject.seed * self.restarts + restart):
                 shape = {"channels": len(subject.data.mean), "size": subject.data.image_size}
                 attacker = make_attacker(network, area=area, resolution=self.resolution, **shape)
             yield train_attacker(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from amask_solo._types import Images
 from amask_solo.errors import UserError
-from amask_solo.hosts.architectures import resample_positions
+from amask_solo.hosts.architectures import last_map, resample_positions
 
 
 class Backbone(nn.Module):
@@ -33,8 +33,7 @@ class Backbone(nn.Module):
 
     def maps(self, images: Images) -> Float[Tensor, "b d i j"]:
         """Return the last map of features, before pooling; a ViT's patch tokens on their grid."""
-        (last,) = self.model.forward_intermediates(images, indices=1, output_fmt="NCHW", intermediates_only=True)
-        return last
+        return last_map(self.model, images)
 
     def dilated(self) -> "Backbone":
         """Return a copy of a ResNet whose last stage keeps the size of its map, with the same weights.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from amask_solo._random import stream
+from amask_solo._random import seeded, stream
 from amask_solo._types import Images, Scalar
 from amask_solo.augment.views import Views
 from amask_solo.data import ImageSet, make_loader
@@ -132,8 +132,7 @@ def train_head(kind: type[Trained], subject: Subject, images: ImageSet, recipe: 
         images, batch_size=batch_size, shuffle=True, drop_last=True, seed=subject.seed, device=device
     )
     # The first weights of the head, and the backbone's dropout if it has any, come from the global stream.
-    with torch.random.fork_rng(range(torch.cuda.device_count())), torch.enable_grad():
-        torch.manual_seed(subject.seed)
+    with seeded(subject.seed), torch.enable_grad():
         learner = kind(subject, recipe, **settings).to(device)
         optimizer = recipe.make_optimizer(learner, batch_size=batch_size)
         schedule = recipe.schedule(optimizer)

@@ -1,6 +1,5 @@
 """Whether masks find the objects, which the masker has never been told of."""
 
-import math
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -8,6 +7,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
+from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
 from amask_solo._random import stream
@@ -181,19 +181,9 @@ def adjusted_rand_index(parts: Parts, others: Parts, known: Bool[Tensor, "b h w"
     References:
         Hubert and Arabie, `Comparing partitions <https://doi.org/10.1007/BF01908075>`_, 1985.
     """
-    shape = (len(parts), int(parts.max()) + 1, int(others.max()) + 1)
-    image = torch.arange(shape[0], device=parts.device)[:, None, None]
-    cells = (image * shape[1] + parts) * shape[2] + others
-    # How many pixels each part shares with each of the others, image by image.
-    counted = torch.ones_like(cells) if known is None else known.long()
-    # Single precision counts exactly up to 2**24 pixels; some devices have no other.
-    counts = cells.flatten().bincount(counted.flatten().float(), minlength=math.prod(shape))
-    table = counts.cpu().double().view(shape)
-    both = _pairs(table).sum(dim=(1, 2))
-    first, second = _pairs(table.sum(dim=2)).sum(dim=1), _pairs(table.sum(dim=1)).sum(dim=1)
-    chance = first * second / _pairs(table.sum(dim=(1, 2)))
-    # Two ways that leave the image in one piece are the same, but give 0 / 0 here.
-    return ((both - chance) / ((first + second) / 2 - chance)).nan_to_num(nan=1.0).float()
+    seen = torch.ones_like(parts, dtype=torch.bool) if known is None else known
+    images = zip(parts.cpu(), others.cpu(), seen.cpu(), strict=True)
+    return torch.tensor([adjusted_rand_score(other[look], part[look]) for part, other, look in images])
 
 
 def heart(masks: HardMasks) -> HardMasks:
@@ -227,7 +217,3 @@ def _rivals(masks: Masks, *, generator: torch.Generator) -> dict[str, Masks]:
         "_center": center_masks(masks),
         "_shuffled": masks.roll(1, dims=0),
     }
-
-
-def _pairs(count: Tensor) -> Tensor:
-    return count * (count - 1) / 2

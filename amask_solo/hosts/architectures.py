@@ -180,6 +180,12 @@ def _vit_options(state: State, arch: str) -> dict[str, Any]:
     return options
 
 
+def last_map(network: Any, images: Images) -> Float[Tensor, "b d i j"]:
+    """Return the last feature map of a network of timm before pooling; a ViT's patch tokens on their grid."""
+    (last,) = network.forward_intermediates(images, indices=1, output_fmt="NCHW", intermediates_only=True)
+    return last
+
+
 @torch.no_grad()
 def feature_map(backbone: Any, images: Images) -> Float[Tensor, "b d i j"]:
     """Return the last feature map before pooling; for a ViT, the patch tokens on their grid.
@@ -197,8 +203,7 @@ def feature_map(backbone: Any, images: Images) -> Float[Tensor, "b d i j"]:
                 images = layer(images)
             return images
         if hasattr(backbone, "forward_intermediates"):
-            (last,) = backbone.forward_intermediates(images, indices=1, output_fmt="NCHW", intermediates_only=True)
-            return last
+            return last_map(backbone, images)
     raise UserError(
         f"The backbone {type(backbone).__name__} shows no map of features, only ResNets, ViTs, Swins and ConvNeXts do; "
         "choose one of them, or localiser=spectral_residual."

@@ -55,7 +55,7 @@ def _look(network: Any, sized: dict[int, Any], file: Path, images: Images) -> Fe
     If a ViT's positions were resampled in place, back and forth between the sizes of views and of pictures, they would
     wear off.
     """
-    from amask_solo.hosts.architectures import resample_positions
+    from amask_solo.hosts.architectures import last_map, resample_positions
 
     channels, side = next(weight for weight in network.parameters() if weight.ndim == 4).shape[1], images.shape[-1]
     if channels != images.shape[1]:
@@ -65,9 +65,7 @@ def _look(network: Any, sized: dict[int, Any], file: Path, images: Images) -> Fe
     if side not in sized:
         other = deepcopy(network)
         sized[side] = network if resample_positions(other, side) is None else other
-    look = sized[side].to(images.device).forward_intermediates
-    (last,) = look(images.float(), indices=1, output_fmt="NCHW", intermediates_only=True)
-    return last
+    return last_map(sized[side].to(images.device), images.float())
 
 
 def _load(file: Path, arch: str | None, kwargs: Mapping[str, Any]) -> nn.Module:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from amask_solo.checkpoints.read import Checkpoint, images_of
 from amask_solo.configuration import instantiate, node_arguments
 from amask_solo.data import ImageData
+from amask_solo.data.base import reading_of
 from amask_solo.data.reading import describe_range
 from amask_solo.errors import UserError
 
@@ -81,12 +82,7 @@ def trained_reading(checkpoint: Checkpoint) -> dict[str, Any]:
     said = images_of(checkpoint)
     if not said:
         return {}
-    span = said.get("value_range")
-    return {
-        "value_range": {said["numbers"]: tuple(span)} if span else {},
-        "bands": said.get("bands"),
-        "channels": "keep" if len(said["mean"]) != 3 else None,
-    }
+    return reading_of(len(said["mean"]), said.get("value_range"), said.get("numbers"), said.get("bands"))
 
 
 def trained_size(run: DictConfig | None, checkpoint: Checkpoint) -> int | None:

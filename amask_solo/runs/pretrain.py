@@ -32,6 +32,7 @@ from amask_solo.checkpoints.view_filter import build_filter
 from amask_solo.checkpoints.write import WholeCheckpoints, check_space
 from amask_solo.configuration import instantiate
 from amask_solo.data import ImageData
+from amask_solo.data.base import random_sample
 from amask_solo.data.subsets import labeled_places
 from amask_solo.errors import UserError
 from amask_solo.files import WriteError
@@ -204,8 +205,7 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
         chosen.append(OnlineKNN(*parts, **use, every_n_epochs=cfg.online_knn))
     if cfg.mask_panels:
         shown = images.val or images.train
-        # The picks are random, since data sets are often sorted by class, or go through the classes in turn.
-        picks = torch.randperm(len(shown), generator=torch.Generator().manual_seed(0))[:8].tolist()
+        picks = random_sample(len(shown), 8).tolist()
         sample = evaluation_crop(torch.stack([shown.image(place) for place in picks]), images.image_size)
         drawn = {"mean": images.mean, "std": images.std, "folder": folder / "masks", "every": cfg.mask_panels}
         chosen += [MaskPanels(sample, view_filter=data.views.view_filter, **drawn), HardViewPanels(**drawn)]

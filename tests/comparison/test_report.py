@@ -10,6 +10,7 @@ from rich.console import Console
 from amask_solo.comparison.cost import cost_table
 from amask_solo.comparison.records import read_record
 from amask_solo.comparison.report import chosen_metrics, compared, write_report
+from amask_solo.comparison.split import CONFIRM
 from amask_solo.comparison.statistics import Difference, Row, compare
 from amask_solo.comparison.tables import difference_table
 from amask_solo.comparison.wording import answer
@@ -22,11 +23,15 @@ ASKED = {
     "commit": "0123abc",
     "arms": {"stock": [], "sequential": ["masker=sequential"], "random": ["masker=random_block"], "adios": []},
     "protocols": {"linear": {"epochs": 100}},
+    "split": CONFIRM,
+    "unfinished": {},
+    "not_shown": [],
+    "budget": "epochs",
 }
 
 
 def write(records, folder, **more):
-    return write_report(records, compared(records), folder, **ASKED, **more).read_text()
+    return write_report(records, compared(records), folder, **(ASKED | more)).read_text()
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +235,7 @@ def test_with_equal_time_the_epochs_of_each_arm_are_stated_and_masks_are_setting
     shorter = [replace(run, summary=run.summary | {"epochs": 6}) if run.arm == "adios" else run for run in records]
     settings = {"settings": ["data=cifar10", "max_epochs=10", "adversary.share=0.25"]}
     tables = compared(shorter)
-    text = write_report(shorter, tables, tmp_path, **(ASKED | settings), budget="time").read_text()
+    text = write_report(shorter, tables, tmp_path, **(ASKED | settings | {"budget": "time"})).read_text()
     said = section(text, "Settings")
     assert "All runs share `data=cifar10`. All masked runs share `adversary.share=0.25`" in said
     assert "Epochs: byol `stock` 10, byol `adios` 6." in said
@@ -332,7 +337,7 @@ def test_the_table_for_the_terminal_has_the_same_numbers():
 def test_accuracy_over_the_hidden_area_is_drawn_where_it_was_measured(folder, tmp_path):
     scores = {"curve/acc1": 60.0, "curve/acc1_worst_area0.1": 20.0, "curve/acc1_worst_area0.4": 1.0}
     records = [replace(r, scores=r.scores | scores) for r in read_all(folder)]
-    path = write_report(records, compared(records), tmp_path / "report", command="", settings=[], commit=None)
+    path = write_report(records, compared(records), tmp_path / "report", **ASKED)
     assert "![Accuracy by hidden area](hidden_area.png)" in path.read_text()
     Image.open(tmp_path / "report" / "hidden_area.png").verify()
 

@@ -55,7 +55,7 @@ def test_both_loaders_have_the_same_order_on_every_rank(count, batch_size, shuff
             )
             for cache in ("on", "off")
         )  # fmt: skip
-        resident.set_epoch(epoch)
+        resident.sampler.set_epoch(epoch)
         stream.sampler.set_epoch(epoch)
         assert order(resident) == order(stream)
         assert len(resident) == len(stream) == len(order(resident))
@@ -72,9 +72,9 @@ def test_the_order_is_a_function_of_seed_and_epoch_alone():
     first, resumed = (make_loader(numbered(30), **OPTIONS) for _ in range(2))
     epochs = []
     for epoch in range(3):
-        first.set_epoch(epoch)
+        first.sampler.set_epoch(epoch)
         epochs.append(order(first))
-    resumed.set_epoch(2)
+    resumed.sampler.set_epoch(2)
     assert order(resumed) == epochs[2]
     assert len({str(epoch) for epoch in epochs}) == 3
     other = make_loader(numbered(30), **(OPTIONS | {"seed": 6}))
@@ -172,5 +172,5 @@ def test_lightning_takes_the_resident_loader_and_sets_its_epoch():
     loader = make_loader(numbered(10), **OPTIONS)
     trainer.fit(Recorder(), loader)
     for epoch in (0, 1):
-        loader.set_epoch(epoch)
+        loader.sampler.set_epoch(epoch)
         assert seen[epoch] == [index for batch in order(loader) for index in batch]

@@ -78,7 +78,7 @@ class ShapePrior(Constraint):
 
     def forward(self, masks: Masks) -> Scalar:
         """Return the masker's penalty, whose gradient also trains the discriminator."""
-        made = F.interpolate(masks.flatten(0, 1)[:, None].float(), size=(SIDE, SIDE), mode="area")
+        made = F.interpolate(masks.flatten(0, 1)[:, None].to(self.rectangles.dtype), size=(SIDE, SIDE), mode="area")
         fixed = {name: weight.detach() for name, weight in self.discriminator.named_parameters()}
         judged = functional_call(self.discriminator, fixed, made).float()
         learned = self._mistakes(made.detach())

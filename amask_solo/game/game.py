@@ -154,8 +154,14 @@ class Game(nn.Module):
         return 1 - (1 - masks).cumprod(dim=1) if self.apply_ == "cumulative" else masks
 
     def penalty(self, masks: StackedMasks, sides: Sequence[int]) -> Scalar:
-        """Return the constraint on all proposed masks, with pairs as 2 N masks of an image if both views are masked."""
-        return self.constraint(torch.cat(masks.chunk(len(sides)), dim=1) if self.pairs else masks)
+        """Return the constraint on all proposed masks, with pairs as 2 N masks of an image if both views are masked.
+
+        Those of the first view come first, in whichever order the views are masked.
+        """
+        if not self.pairs:
+            return self.constraint(masks)
+        of_view = dict(zip(sides, masks.chunk(len(sides)), strict=True))
+        return self.constraint(torch.cat([of_view[side] for side in sorted(sides)], dim=1))
 
     def show(
         self, masks: Masks, sides: Sequence[int] = (0,), *, generator: torch.Generator | None = None

@@ -59,7 +59,7 @@ FAILURES = {
     "identical": (
         "Two masks of an image are nearly identical (intersection over union {}).",
         "nothing makes the masks differ from one another",
-        "the overlap constraint, or the softmax or disjoint projection",
+        "the overlap constraint; at once, the softmax projection, and one after another, the disjoint one",
     ),
 }
 """Kind of failure -> its description, its likely cause, and the remedy to try."""

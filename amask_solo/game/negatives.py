@@ -35,7 +35,7 @@ class HardNegatives(nn.Module):
         super().__init__()
         if any(p.requires_grad for p in masker.parameters()):
             raise ValueError(f"Expected negatives of a masker without parameters, but nobody trains {masker}.")
-        if weight <= 0:
+        if not weight > 0:
             raise ValueError(f"Expected the weight of negatives to be positive, but got {weight}.")
         self.masker, self.weight, self.fill = masker, weight, fill
 

@@ -185,7 +185,8 @@ class SimultaneousMasker(Masker):
         channels: Of the images. A run fills in those of its data.
 
     Raises:
-        ValueError: If there is no mask, or a single one that shares the image out, or the resolution is not in (0, 1].
+        ValueError: If there is no mask, or a single one that shares the image out, or if masks should be disjoint from
+            earlier ones, or the resolution is not in (0, 1].
 
     Example:
         >>> SimultaneousMasker()(torch.randn(2, 3, 32, 32)).sum(dim=1).allclose(torch.ones(()))
@@ -208,6 +209,11 @@ class SimultaneousMasker(Masker):
         super().__init__()
         if num_masks < 1:
             raise ValueError(f"Expected num_masks of 1 or more, but got {num_masks}.")
+        if projection.disjoint and not projection.shares_out and num_masks > 1:
+            raise ValueError(
+                "projection: Disjoint leaves what earlier masks hide, but these are made at once and would overlap; "
+                "take Softmax, which shares pixels out, constraint=overlap, or masker=sequential."
+            )
         if projection.shares_out:
             # It refuses a single mask.
             projection(torch.zeros(1, num_masks, 1, 1), generator=torch.Generator())

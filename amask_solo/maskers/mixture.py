@@ -22,7 +22,7 @@ class MixtureMasker(Masker):
         share: The probability that an image gets masks of the first, in (0, 1).
 
     Raises:
-        ValueError: If the share is not in (0, 1).
+        ValueError: If the share is not in (0, 1), or the other masker hides channels by themselves.
 
     Example:
         >>> from amask_solo.maskers import RandomMasker
@@ -38,6 +38,8 @@ class MixtureMasker(Masker):
         super().__init__()
         if not 0 < share < 1:
             raise ValueError(f"Expected share to be in (0, 1), but got {share}; leave the mixture out for 0 or 1.")
+        if other.channelwise:
+            raise ValueError("Expected the other masker to hide all channels alike; make it the first one.")
         self.masker, self.other = masker, other
         self.share = share
         self.num_masks, self.channelwise = masker.num_masks, masker.channelwise

@@ -1,6 +1,6 @@
 """Masks that show where the data say that objects are: the upper bound of ADIOS's paper."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -11,8 +11,8 @@ from amask_solo._types import Images, Masks, OneMask
 from amask_solo.errors import UserError
 from amask_solo.maskers.base import Masker
 
-Find = Callable[[Images], OneMask]
-"""Returns where the objects of some views of the present batch are: 1 inside."""
+Find = Callable[[Images], Sequence[OneMask]]
+"""Returns, for views of the present batch one after another, where the objects of each view are: 1 inside."""
 
 
 class ObjectMasker(Masker):
@@ -26,7 +26,7 @@ class ObjectMasker(Masker):
             ``box``, the smallest upright one around it.
         reach: By how much, as a share of the shorter side of a view, in (0, 1); at the edge of a view nothing is
             eroded. Theirs is a square of 10 of 64 pixels, about 5 on each side.
-        shuffled: Whether each image hides the object of another one, some places on, drawn anew for each view.
+        shuffled: Whether each image hides the object of another one, some places on, drawn anew in each call.
 
     Raises:
         ValueError: If the shape is unknown or the reach is not in (0, 1).
@@ -67,13 +67,21 @@ class ObjectMasker(Masker):
                 "masker=objects hides what the data mark, and only the training of amask-pretrain tells it where that "
                 "is; it has no masks of other images."
             )
-        objects = SHAPES[self.shape](self.find(images).to(images.dtype), round(self.reach * min(images.shape[-2:])))
+        found = self.find(images)
         if self.shuffled:
-            if len(objects) == 1:
-                raise ValueError("Expected two images or more, so that shuffled objects are those of others.")
-            by = torch.randint(1, len(objects), (1,), generator=generator, device=objects.device)
-            objects = objects[(torch.arange(len(objects), device=objects.device) + by) % len(objects)]
+            found = _shuffled(found, generator=generator)
+        objects = SHAPES[self.shape](torch.cat([*found]).to(images.dtype), round(self.reach * min(images.shape[-2:])))
         return torch.cat([objects, 1 - objects], dim=1)[:, : self.num_masks]
+
+
+def _shuffled(found: Sequence[OneMask], *, generator: torch.Generator | None) -> list[OneMask]:
+    """Return the objects of other images, the same other one in each view."""
+    count, device = len(found[0]), found[0].device
+    if count == 1:
+        raise ValueError("Expected two images or more, so that shuffled objects are those of others.")
+    by = torch.randint(1, count, (1,), generator=generator, device=device)
+    others = (torch.arange(count, device=device) + by) % count
+    return [objects[others] for objects in found]
 
 
 def dilated(objects: OneMask, pixels: int) -> OneMask:

@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from torch import Tensor
 
 from amask_solo._random import random_state, set_random_state, stream
-from amask_solo._types import Images, OneMask
+from amask_solo._types import Images
 from amask_solo.augment.views import Pixels, Views, evaluation_view
 from amask_solo.data import ImageData, ImageSet, make_loader
 from amask_solo.data.loaders import stays
@@ -85,11 +85,12 @@ class ViewsData(LightningDataModule):
     def _numbers(self, step: int, device: torch.device) -> torch.Generator:
         return stream("views", seed=self.seed, rank=self.trainer.global_rank, step=step, device=device)
 
-    def objects(self, images: Images) -> OneMask:
-        """Return where the objects are in one or more views of the present batch, one view after another.
+    def objects(self, images: Images) -> list[Tensor]:
+        """Return the masks ``(b, 1, h, w)`` of the objects in each of one or more views of the present batch.
 
         Args:
-            images: Whole views, or equally many first images of each, which are what a further move of the masker sees.
+            images: Whole views, one after another, or equally many first images of each, which are what a further move
+                of the masker sees.
 
         Raises:
             UserError: If the images are none of these views.
@@ -100,7 +101,7 @@ class ViewsData(LightningDataModule):
             raise UserError("masker=objects knows the objects in the views of the present batch, but got other images.")
         masks = self.images.train.objects()[index.cpu()].to(images.device, torch.float32)
         followed = self.views.follow(masks, generator=self._numbers(step, images.device))
-        return torch.cat([followed[place][: len(images) // len(shown)] for place in shown])
+        return [followed[place][: len(images) // len(shown)] for place in shown]
 
 
 def which_views(images: Tensor, views: Sequence[Tensor]) -> list[int]:

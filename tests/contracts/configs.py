@@ -25,5 +25,5 @@ def build(group, name, **more):
     part = instantiate(OmegaConf.create({**described(group, name), **more}))
     if isinstance(part, nn.Module):
         lend_backbone(part, lambda images: F.adaptive_avg_pool2d(images, 7))
-        lend_objects(part, lambda images: (images[:, :1] > 0).float())
+        lend_objects(part, lambda images: [(images[:, :1] > 0).float()])
     return part

@@ -35,6 +35,10 @@ def test_it_is_chosen_by_name(name):
     assert settings.adversary.game.negatives.weight == 2.5
 
 
+def test_the_control_weighs_as_much_as_saliency_does():
+    assert build("negatives", "random_block").weight == build("negatives", "saliency").weight
+
+
 def test_none_takes_those_of_an_experiment_away():
     words = ["run_folder=none", "experiment=saliency_mocov2plus"]
     assert composed("pretrain", words).adversary.negatives is not None

@@ -34,6 +34,15 @@ def test_masks_that_add_up_are_refused_where_there_is_a_single_one():
         game(RandomMasker(num_masks=1), apply="cumulative")
 
 
+@pytest.mark.parametrize("sides", [[0, 1], [1, 0]])
+def test_with_pairs_the_masks_of_the_first_view_come_first_to_the_constraint(sides):
+    pairs = {"first": 1.0, "second": 1.0}
+    of_view = PerMask([AreaTarget(0.9), AreaTarget(0.1)])
+    played = Game(RandomMasker(num_masks=1), Zero(), of_view, pairs=pairs)
+    shown = {0: torch.full((2, 1, 4, 4), 0.9), 1: torch.full((2, 1, 4, 4), 0.1)}
+    assert played.penalty(torch.cat([shown[side] for side in sides]), sides) == pytest.approx(0, abs=1e-12)
+
+
 def no_loss(views):
     raise AssertionError("nothing attacks it")
 

@@ -210,3 +210,8 @@ def test_one_mask_after_another_cannot_share_the_image_out(around, shares):
 def test_one_mask_cannot_share_the_image_out():
     with pytest.raises(ValueError, match="two masks or more"):
         SimultaneousMasker(1, projection=Softmax())(images())
+
+
+def test_masks_made_at_once_cannot_leave_out_what_earlier_ones_hide():
+    with pytest.raises(ValueError, match="made at once and would overlap"):
+        SimultaneousMasker(projection=Binary(Disjoint(AreaBudget(0.25))))

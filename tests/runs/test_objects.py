@@ -33,15 +33,15 @@ def test_masks_follow_crops_and_flips_into_all_views():
 def test_the_object_and_the_rest_share_the_image_out():
     masker = MixtureMasker(ObjectMasker(), RandomMasker(), share=0.9)
     objects = torch.rand(4, 1, 8, 8).round()
-    assert lend_objects(masker, lambda images: objects)
+    assert lend_objects(masker, lambda images: [objects])
     masks = masker.masker(torch.zeros(4, 3, 8, 8))
     assert torch.equal(masks, torch.cat([objects, 1 - objects], dim=1))
-    assert not lend_objects(RandomMasker(), lambda images: objects)
+    assert not lend_objects(RandomMasker(), lambda images: [objects])
 
 
-def shown(objects, **settings):
+def shown(objects, *, views=1, **settings):
     masker = ObjectMasker(**settings)
-    lend_objects(masker, lambda images: objects)
+    lend_objects(masker, lambda images: objects.chunk(views))
     return masker(torch.zeros(len(objects), 3, *objects.shape[-2:]), generator=seeded(0))
 
 
@@ -68,8 +68,11 @@ def test_shuffled_images_hide_the_objects_of_others():
     assert not (masks[:, :1] == objects).flatten(1).all(dim=1).any(), "one hides its own"
     assert torch.equal(masks[:, 0].sum(dim=0), torch.ones(8, 8))
     assert torch.equal(masks[:, 1], 1 - masks[:, 0])
+    # Two images of two masked views: each hides the object of the other, as it lies in the same view.
+    two = shown(objects[:4], views=2, shuffled=True)
+    assert torch.equal(two[:, :1], objects[[1, 0, 3, 2]])
     with pytest.raises(ValueError, match="two images"):
-        shown(objects[:1], shuffled=True)
+        shown(objects[:2], views=2, shuffled=True)
 
 
 @pytest.mark.parametrize("settings", [{"shape": "round"}, {"reach": 0.0}, {"reach": float("nan")}])

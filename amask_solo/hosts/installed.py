@@ -78,7 +78,7 @@ def _adapted(base: type, host: Host) -> type:
 
 @cache
 def _renamed(method: type, name: str) -> type:
-    return type(name, (method,), {"__module__": __name__})
+    return type(name, (method,), {"__module__": method.__module__})
 
 
 @cache

@@ -156,5 +156,9 @@ def by_class(method: type) -> Method:
 
 
 def ancestors(method: type) -> Iterator[tuple[type, Method]]:
-    """Yield the host's methods among the ancestors of a class, the nearest first, with their rows of the table."""
-    return ((ancestor, _ROWS[ancestor.__name__]) for ancestor in method.__mro__ if ancestor.__name__ in _ROWS)
+    """Yield the host's methods among the ancestors of a class, the nearest first, with their rows of the table.
+
+    A user's own class is none of them, even if it has such a name.
+    """
+    hosts = (one for one in method.__mro__ if one.__name__ in _ROWS and one.__module__.startswith(f"{REGISTRY}."))
+    return ((ancestor, _ROWS[ancestor.__name__]) for ancestor in hosts)

@@ -1,6 +1,6 @@
 """The host's objective as a function of its views, on one batch; the game sees nothing else of a method."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from amask_solo._random import untouched
 from amask_solo._types import Scalar, Views
+from amask_solo.errors import UserError
 from amask_solo.game.adversary import part_size
 from amask_solo.game.memory import Cut
 from amask_solo.game.updates import Turn
@@ -134,9 +135,18 @@ class HostLoss:
     def _play(self, views: Views) -> tuple[Scalar, Scalar | float]:
         with class_losses(self.model) as heard, self.with_negatives(), self._directed(views):
             batch = [self.indexes, list(views), self.targets]
-            loss = self.model.stock.training_step(self.model, batch, self.batch_idx)
-        class_loss = sum(heard, start=0.0)
+            loss = _value(self.model.stock, self.model.stock.training_step(self.model, batch, self.batch_idx))
+        class_loss = sum(heard, start=0.0) if self._adds_class_loss(loss) else 0.0
         return loss - class_loss, class_loss
+
+    def _adds_class_loss(self, loss: Scalar) -> bool:
+        """Return whether the host adds the loss of its online classifier to its own; a user's may leave it out."""
+        weights = [p for p in self.model.classifier.parameters() if p.requires_grad]
+        if self.model.adds_class_loss is None and loss.requires_grad and weights:
+            # The graph has no way from the classifier to the backbone, so this costs nothing.
+            gradients = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
+            self.model.adds_class_loss = any(gradient is not None for gradient in gradients)
+        return self.model.adds_class_loss is not False
 
     def _directed(self, views: Views) -> AbstractContextManager[None]:
         """Return a context that leaves out terms in which a clean view predicts a masked one, unless they count."""
@@ -144,3 +154,14 @@ class HostLoss:
         if self.model.symmetric or not masked:
             return nullcontext()
         return without_queries(self.model.stock, set(range(len(views))) - masked)
+
+
+def _value(method: type, returned: Any) -> Scalar:
+    """Return the loss that a step has returned, alone or in a mapping; raise a ``UserError`` if there is none."""
+    loss = returned.get("loss") if isinstance(returned, Mapping) else returned
+    if not isinstance(loss, Tensor):
+        raise UserError(
+            f"{method.__name__}.training_step returns no loss, which the masker is to raise. Return it, and leave the "
+            "optimizer's steps to Lightning (automatic_optimization)."
+        )
+    return loss

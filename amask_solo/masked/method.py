@@ -58,11 +58,13 @@ class Masked(LightningModule):
         sides: The indexes of all masked views.
         never_clean: The indexes of those that are masked in all calls of the host.
         step: The present batch; ``None`` between batches, and while nothing is hidden.
+        adds_class_loss: Whether the host's loss includes that of its online classifier; ``None`` until a call shows it.
     """
 
     stock: type[LightningModule]
     adversary: Adversary
     step: Step | None = None
+    adds_class_loss: bool | None = None
     _seed = 0
 
     def __init__(self, cfg: DictConfig) -> None:

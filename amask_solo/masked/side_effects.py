@@ -35,8 +35,13 @@ def quiet(model: LightningModule, before: Mapping | None = None) -> Iterator[Non
     """Discard all side effects of the host's calls while the context lasts.
 
     The buffers are *swapped* for scratch copies, because writing old values back in place would invalidate the graph.
-    The calls see the values ``before`` instead of the present ones, where there are some.
+    The calls see the values ``before`` instead of the present ones, where there are some. Numbers and tensors that the
+    method or a part of it keeps as plain attributes are put back likewise.
     """
+    plain = [(module, name, value) for module in (model, *model.children()) for name, value in _plain(module)]
+    for module, name, value in plain:
+        if isinstance(value, Tensor):
+            vars(module)[name] = value.clone()
     # Buffers that are still None are included, since a call may fill them.
     originals = {(module, name): buffer for module in model.modules() for name, buffer in module._buffers.items()}
     for (module, name), buffer in (originals | dict(before or {})).items():
@@ -47,6 +52,12 @@ def quiet(model: LightningModule, before: Mapping | None = None) -> Iterator[Non
     finally:
         for (module, name), buffer in originals.items():
             module._buffers[name] = buffer
+        for module, name, value in plain:
+            vars(module)[name] = value
+
+
+def _plain(module: nn.Module) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in vars(module).items() if isinstance(value, int | float | Tensor)]
 
 
 @contextmanager

@@ -10,7 +10,8 @@ def schedule_factor(progress: float, *, schedule: Schedule, warmup: float) -> fl
     """Return the factor that multiplies a learning rate.
 
     Args:
-        progress: The share of its optimizer steps taken so far, in [0, 1]; NaN if training has no set end.
+        progress: The share of its optimizer steps taken so far; above 1, the factor is that of the end. NaN if training
+            has no set end.
         schedule: ``"constant"``, or ``"cosine"`` down to 0.
         warmup: The share of these steps over which the factor rises linearly from 0.
 
@@ -18,8 +19,8 @@ def schedule_factor(progress: float, *, schedule: Schedule, warmup: float) -> fl
         ValueError: If training has no set end and the factor is not constant.
 
     Example:
-        >>> [schedule_factor(p, schedule="cosine", warmup=0.1) for p in (0.05, 0.1, 1.0)]
-        [0.5, 1.0, 0.0]
+        >>> [schedule_factor(p, schedule="cosine", warmup=0.1) for p in (0.05, 0.1, 1.0, 1.5)]
+        [0.5, 1.0, 0.0, 0.0]
     """
     if schedule == "constant" and not warmup:
         return 1.0
@@ -32,4 +33,4 @@ def schedule_factor(progress: float, *, schedule: Schedule, warmup: float) -> fl
         return progress / warmup
     if schedule == "constant":
         return 1.0
-    return (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
+    return (1 + math.cos(math.pi * min((progress - warmup) / (1 - warmup), 1.0))) / 2

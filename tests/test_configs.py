@@ -215,8 +215,25 @@ def test_a_method_is_built_from_its_file(name: str, images: ImageData) -> None:
 def test_a_method_knows_how_large_its_images_are_stored_and_seen(images: ImageData) -> None:
     cfg = composed("method=byol", "optimizer.batch_size=8")
     views = Views(cfg.augmentations, mean=images.mean, std=images.std)
-    known = host_config(cfg, replace(images, image_size=28), views, devices=1).images
+    with pytest.warns(UserWarning, match=r"training have 64 px.*evaluation 28 px"):
+        known = host_config(cfg, replace(images, image_size=28), views, devices=1).images
     assert (known.stored_size, known.image_size) == (images.train.size, 28)
+
+
+def test_the_size_of_the_views_decides_on_the_stem(images: ImageData) -> None:
+    cfg = composed("method=byol", "optimizer.batch_size=8", "data.image_size=32")
+    views = Views(cfg.augmentations, mean=images.mean, std=images.std)
+    with pytest.warns(UserWarning, match="96 px"):
+        made = host_config(cfg, replace(images, image_size=96), views, devices=1)
+    assert made.data.dataset == "cifar10"
+
+
+def test_the_bounds_of_the_learning_rate_are_those_that_were_given_whatever_the_batch(images: ImageData) -> None:
+    cfg = composed("method=simclr", "optimizer.batch_size=8", "accumulate_grad_batches=4", "scheduler.min_lr=1e-5")
+    views = Views(cfg.augmentations, mean=images.mean, std=images.std)
+    model = method_class("simclr")(host_config(cfg, images, views, devices=1))
+    assert (model.min_lr, model.warmup_start_lr) == pytest.approx((1e-5, cfg.scheduler.warmup_start_lr))
+    assert model.lr == pytest.approx(cfg.optimizer.lr * 32 / 256)
 
 
 @pytest.mark.host

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from typing import Any
+from unittest.mock import patch
 
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from amask_solo.hosts.blueprint import blueprint
+from amask_solo.hosts.optimizers import LinearWarmupCosineAnnealingLR
 from amask_solo.hosts.refusals import check
 from amask_solo.hosts.repairs import Repairs, construction
 
@@ -15,8 +17,6 @@ class CurrentRepairs(Repairs):
     """The repairs that only the current host needs."""
 
     _BACKBONES: Mapping[str, Any]
-    scheduler: str
-    warmup_epochs: int | float
     num_crops: int
     head: nn.Module
     dino_loss_func: Any
@@ -44,14 +44,10 @@ class CurrentRepairs(Repairs):
         return out | {"z": self.head(out["feats"])} if hasattr(self, "dino_loss_func") else out
 
     def configure_optimizers(self) -> Any:
-        """Start each group at its own learning rate if there is no warm-up.
+        """Take the schedule in closed form.
 
-        The host starts all groups at ``optimizer.lr``, so that ``classifier_lr`` would be ignored for the whole run.
+        The host's is wrong where a warm-up is no whole number of steps, and, where there is none, starts all groups at
+        ``optimizer.lr``, so that ``classifier_lr`` would be ignored for the whole run.
         """
-        configured = super().configure_optimizers()
-        if self.scheduler == "warmup_cosine" and self.warmup_epochs == 0 and isinstance(configured, tuple):
-            (optimizer,), (scheduler,) = configured
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"]
-            scheduler["scheduler"]._last_lr = [group["lr"] for group in optimizer.param_groups]
-        return configured
+        with patch("solo.methods.base.LinearWarmupCosineAnnealingLR", LinearWarmupCosineAnnealingLR):
+            return super().configure_optimizers()

@@ -29,9 +29,11 @@ class LinearWarmupCosineAnnealingLR(LRScheduler):
             e + \frac{b - e}{2} \left(1 + \cos \pi \frac{t - w}{T - w}\right) & t \ge w.
         \end{cases}
 
-    The last warm-up step already runs at the base rate. Beyond the horizon the rate stays at the last one. The class
-    replaces the scheduler of lightning-bolts, which the release of the host imports, and has its name and arguments;
-    "epochs" are calls of ``step``.
+    The last warm-up step already runs at the base rate, unless it is the only one. Beyond the horizon the rate stays at
+    the last one. The class replaces the scheduler of lightning-bolts, which both generations of the host have, and has
+    its name and arguments; "epochs" are calls of ``step``. A warm-up is rounded to whole ones: theirs goes step by step
+    from rate to rate, by a slope that is right for whole ones alone, and ends a longer one at a multiple of the base
+    rate, for the rest of the run.
 
     References:
         Loshchilov and Hutter, `SGDR <https://arxiv.org/abs/1608.03983>`_, ICLR 2017, for the cosine.
@@ -46,7 +48,7 @@ class LinearWarmupCosineAnnealingLR(LRScheduler):
         eta_min: int | float = 0.0,
         last_epoch: int = -1,
     ) -> None:
-        self.warmup_epochs = warmup_epochs
+        self.warmup_epochs = round(warmup_epochs)
         self.max_epochs = max_epochs
         self.warmup_start_lr = warmup_start_lr
         self.eta_min = eta_min
@@ -58,7 +60,7 @@ class LinearWarmupCosineAnnealingLR(LRScheduler):
         if step < warmup:
             low, factor = self.warmup_start_lr, step / max(warmup - 1, 1)
         else:
-            progress = min((step - warmup) / left, 1.0) if left > 0 else 1.0
+            progress = (step - warmup) / left if left > 0 else 1.0
             low, factor = self.eta_min, schedule_factor(progress, schedule="cosine", warmup=0.0)
         return [low + factor * (base - low) for base in self.base_lrs]
 
@@ -113,7 +115,7 @@ def end_early(configured: Any, share: float) -> Any:
 
 
 def _ended(cosine: Any, get_lr: Callable[[], list[Rate]]) -> list[Rate]:
-    """Return the rates of a schedule, and its lowest one after its end, where the current host's would rise again."""
+    """Return the rates of a schedule, and its lowest one after its end, also for groups that it leaves alone."""
     return get_lr() if cosine.last_epoch < cosine.max_epochs else [cosine.eta_min] * len(cosine.base_lrs)
 
 

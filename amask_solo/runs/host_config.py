@@ -1,5 +1,6 @@
 """Convert the configuration of a run to that of a host's method."""
 
+import warnings
 from pkgutil import resolve_name
 from typing import Any
 
@@ -64,6 +65,12 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
         OmegaConf.update(made, node, OmegaConf.select(made, node) or {}, merge=False)
     made.optimizer.kwargs = optimizer_kwargs(made.optimizer)
     sizes = {recipe.crop_size for recipe in views.recipes}
+    if max(sizes) != images.image_size:
+        warnings.warn(
+            f"The views of training have {max(sizes)} px (augmentations.*.crop_size), but those of the evaluation "
+            f"{images.image_size} px (data.image_size). Give both the same, unless that is what you want.",
+            stacklevel=2,
+        )
     name = made.backbone.name
     for_one_size = has_fixed_size(name) if is_timm(name) else name.startswith(TRANSFORMERS)
     if for_one_size and "img_size" not in made.backbone.kwargs:
@@ -72,10 +79,12 @@ def host_config(cfg: DictConfig, images: ImageData, views: Views, *, devices: in
     scale = made.optimizer.batch_size * devices / 256
     made.optimizer.lr *= scale
     made.optimizer.classifier_lr *= scale
+    for bound in ("min_lr", "warmup_start_lr"):  # of the rate as it is, but the host multiplies them, too
+        made.scheduler[bound] /= made.accumulate_grad_batches
     if made.scheduler.warmup_epochs is None:
         made.scheduler.warmup_epochs = min(10, made.max_epochs / 10)
     large, small = _crops(views)
-    small_stem = cfg.stem == "cifar" or (cfg.stem == "auto" and images.image_size <= SMALL)
+    small_stem = cfg.stem == "cifar" or (cfg.stem == "auto" and max(sizes) <= SMALL)
     made.data = {
         "dataset": "cifar10" if small_stem else "imagenet100",  # by which the host chooses the 3x3 stem
         "num_classes": images.num_classes,

@@ -144,6 +144,20 @@ def test_the_interval_of_the_schedule_is_the_cfgs(build, interval):
     assert seen == pytest.approx(by_step if interval == "step" else [0.001, 0.001, 0.01, 0.01])
 
 
+@pytest.mark.parametrize(
+    ("interval", "epochs", "expected"),
+    [
+        ("step", 0.6, [0.001, 0.01, 0.0075, 0.0025]),
+        ("step", 1.2, [0.001, 0.01, 0.01, 0.005]),
+        ("epoch", 0.2, [0.01, 0.01, 0.005, 0.005]),
+        ("epoch", 1.1, [0.001, 0.001, 0.01, 0.01]),
+    ],
+)
+def test_a_warmup_of_a_part_of_a_step_is_rounded_and_never_exceeds_the_rate(build, interval, epochs, expected):
+    seen = rates(build("simclr", **{"scheduler.interval": interval, "scheduler.warmup_epochs": epochs}))
+    assert [lrs[0] for lrs in seen] == pytest.approx(expected)
+
+
 def test_a_static_learning_rate_stays_after_a_resume(build, tmp_path):
     model, trainer = build("simsiam"), tiny_trainer(max_epochs=1)
     trainer.fit(model, tiny_loaders()[0])

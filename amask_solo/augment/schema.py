@@ -24,6 +24,10 @@ _RANGES = {
 }
 
 
+KEYS = (*_OPERATIONS, "crop_size", "num_crops", "mean", "std")
+"""What a node of the schema may have."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How one node of the schema makes its views.
@@ -102,7 +106,7 @@ def _of_colors(recipe: Recipe, number: int) -> list[str]:
 
 
 def _recipe(node: Mapping, where: str, channels: int) -> Recipe:
-    _check_keys(node, [*_OPERATIONS, "crop_size", "num_crops", "mean", "std"], where)
+    _check_keys(node, KEYS, where)
     operations = {name: _operation(node, name, where) for name in _OPERATIONS}
     jitter = operations["color_jitter"]
     return Recipe(

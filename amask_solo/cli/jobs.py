@@ -19,8 +19,11 @@ from amask_solo.runs.run_folder import PLACE, RANKS
 SWEEPING = ("hydra.mode", "hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweeper", "hydra.sweep")
 """What a job in a process of its own is not asked again."""
 
-STARTED = (*RANKS, *PLACE, "WORLD_SIZE")
+STARTED = ({*RANKS} - {"SLURM_PROCID"}) | {*PLACE, "WORLD_SIZE"}
 """The variables that Lightning leaves when it has started the other processes of a run."""
+
+TASKS = "SLURM_NTASKS"
+"""The variable with the number of processes that SLURM has started; there is one in a shell by ``srun --pty`` too."""
 
 
 def job_number() -> int:
@@ -61,7 +64,8 @@ def own_processes() -> Iterator[None]:
     process too, all of them make all jobs.
     """
     hydra: Any = HydraConfig.get()
-    if hydra.mode != RunMode.MULTIRUN or any(name in os.environ for name in STARTED):
+    launched = any(name in os.environ for name in STARTED) or os.environ.get(TASKS, "1") != "1"
+    if hydra.mode != RunMode.MULTIRUN or launched:
         yield
         return
     arguments = sys.argv[1:]

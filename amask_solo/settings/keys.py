@@ -1,11 +1,13 @@
 """Checks whether a key may be added to a configuration."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from amask_solo.augment.schema import KEYS
 from amask_solo.configuration import node_arguments
 from amask_solo.errors import UserError, unknown_key
 
@@ -45,6 +47,7 @@ def _refuse_unless_known(part: str, node: dict[str, Any], where: str) -> None:
     if (where, part) == ("", "adversary"):
         raise UserError(f"method={node.get('method')} is not masked, so it has no adversary; choose one of amask_*.")
     takes = node_arguments(node, where)
-    known = {name for name in (*node, *(takes.names if takes else ())) if not name.startswith("_")}
+    recipe = KEYS if re.fullmatch(r"augmentations\.\d+", where) else ()
+    known = {name for name in (*node, *recipe, *(takes.names if takes else ())) if not name.startswith("_")}
     if part not in known:
         raise unknown_key(part, known, where or "the configuration")

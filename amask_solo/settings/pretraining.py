@@ -162,6 +162,8 @@ def _view_sizes(cfg: DictConfig) -> set[int]:
     # Any size will do to check the rest; `pretrain` comes back when the files have been measured.
     tried: Any = OmegaConf.merge(cfg, {"data": {"image_size": 224}}) if is_open else cfg
     augmentations: Any = OmegaConf.to_container(tried.augmentations, resolve=True)
+    if OmegaConf.select(cfg, "data.channels") == "keep":  # the number is not known before the files are read
+        augmentations = [{key: node[key] for key in node if key not in ("mean", "std")} for node in augmentations]
     recipes = read_recipes(augmentations)
     return set() if is_open else {recipe.crop_size for recipe in recipes}
 

@@ -35,6 +35,7 @@ def composed(*argv: str) -> DictConfig:
         ("adversary.masker.projection.inner.area=[0.1,0.2]", "adversary.masker.projection.inner.area", [0.1, 0.2]),
         ("adversary.optimizer.lr=1e-4", "adversary.optimizer.lr", 1e-4),
         ("augmentations.1.crop_size=24", "augmentations.1.crop_size", 24),
+        ("+augmentations.0.std=[0.5]", "augmentations.0.std", [0.5]),
         ("backbone.kwargs.patch_size=8", "backbone.kwargs.patch_size", 8),
         ("trainer.gradient_clip_val=0.5", "trainer.gradient_clip_val", 0.5),
         ("data.mean=[0.5,0.5,0.5]", "data.mean", [0.5, 0.5, 0.5]),

@@ -82,10 +82,16 @@ def test_nodes_with_other_settings_do_not_train_one_run(tmp_path):
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
+INTERACTIVE = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "bash", "SLURM_NTASKS": "1", "SLURM_PROCID": "0"}
+
+
 @pytest.mark.nightly
-def test_a_sweep_on_two_devices_trains_each_run_with_its_own_settings(tmp_path):
+@pytest.mark.parametrize("shell", [{}, INTERACTIVE], ids=["", "srun --pty"])
+def test_a_sweep_on_two_devices_trains_each_run_with_its_own_settings(tmp_path, shell):
     few = [*ALONE, "trainer.devices=2", "trainer.strategy=ddp", "optimizer.batch_size=4"]
-    start_sweep = partial(subprocess.run, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    start_sweep = partial(
+        subprocess.run, cwd=tmp_path, env={**os.environ, **shell, "PYTHONPATH": str(ROOT)}, check=False
+    )
     words = [sys.executable, "-m", "amask_solo.cli.pretrain", *few]
     assert start_sweep([*words, "seed=0"]).returncode == 0
     done = start_sweep([*words, "-m", "seed=0,1,2"], capture_output=True, text=True)

@@ -92,6 +92,7 @@ OF_TIMM = ("backbone.name=timm/vit_tiny_patch16_224", "data.image_size=32")
         (*OF_TIMM, "masker=sequential_patches"),
         (*OF_TIMM, "masker=sequential_patches", *EIGHT),
         ("backbone.name=timm/resnet18", "++backbone.kwargs.channels=[32,64,128,256]", "stem=cifar"),
+        ("data=image_folder", "data.train_path=.", "data.channels=keep", "+augmentations.0.mean=[0.5]"),
         (*VIT, "augmentations.0.crop_size=48", "++backbone.kwargs={img_size: 32, dynamic_img_size: true}"),
         (*VIT, *DROP),
         (*OF_TIMM, *DROP, "++backbone.kwargs.patch_size=8"),

@@ -30,6 +30,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else "."
 
 
+def one_line(error: Exception) -> str:
+    r"""Return the text of an error in one line.
+
+    Example:
+        >>> one_line(ValueError("first\n    second"))
+        'first second'
+    """
+    return " ".join(str(error).split())
+
+
 def some(names: Sequence[str], most: int = 5) -> str:
     """Return the first of several names, which may be too many to read.
 

@@ -49,6 +49,11 @@ def write_whole(path: str | Path, content: bytes | memoryview | str, *, keep: Pa
     _sync_folder(path.parent)
 
 
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a value as JSON, as :func:`write_whole` does; raise a ``ValueError`` if a number in it is not finite."""
+    write_whole(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Keep a folder to oneself, among all who ask for it, where its file system has locks; nothing is written."""

@@ -14,7 +14,7 @@ from warnings import warn
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from amask_solo.errors import UserError
+from amask_solo.errors import UserError, one_line
 from amask_solo.files import cannot_write, write_whole
 from amask_solo.layout import METRICS
 
@@ -135,7 +135,7 @@ def wandb(
     except ModuleNotFoundError as error:
         raise UserError("logger=wandb needs wandb: pip install 'amask-solo[wandb]'.") from error
     except Exception as error:  # wandb's own kinds of errors change
-        said = " ".join(str(error).split())
+        said = one_line(error)
         raise UserError(
             f"logger=wandb: {said} Log in by 'wandb login', or give logger.mode=offline, which needs no account."
         ) from error

@@ -20,7 +20,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from amask_solo.callbacks.epochs import batches_of_step
 from amask_solo.errors import UserError
-from amask_solo.files import write_whole
+from amask_solo.files import write_json
 from amask_solo.layout import SUMMARY
 from amask_solo.versions import versions
 
@@ -142,7 +142,7 @@ class Summary(Callback):
             "precision": trainer.precision,
             "versions": versions(),
         }
-        write_whole(self.path, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+        write_json(self.path, summary)
 
 
 def typical(times: Sequence[float]) -> float:

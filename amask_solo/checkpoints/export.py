@@ -19,7 +19,7 @@ from amask_solo.checkpoints.read import (
 from amask_solo.checkpoints.view_filter import recorded_filter
 from amask_solo.errors import UserError
 from amask_solo.evaluation.backbone import fit_size
-from amask_solo.files import write_whole
+from amask_solo.files import write_json, write_whole
 from amask_solo.hosts.architectures import (
     State,
     build_timm,
@@ -106,7 +106,7 @@ def export_backbone(
         for file in (path.name, str(path))
     )
     write_whole(path, content(format, state, metadata, lambda: _graph(checkpoint, arch, images, image_size)))
-    write_whole(path.with_suffix(".json"), json.dumps(metadata, indent=2) + "\n")
+    write_json(path.with_suffix(".json"), metadata)
     return Export(path, len(state), metadata, code)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from amask_solo.errors import UserError
+from amask_solo.errors import UserError, one_line
 
 MOVED = ("amask_solo.runs.callbacks.", "amask_solo.callbacks.")
 """The beginning of dotted paths in run folders of version 0.8, and its present form."""
@@ -37,7 +37,7 @@ def read_stored(path: Path) -> DictConfig:
     try:
         stored = OmegaConf.load(StringIO(path.read_text(encoding="utf-8").replace(*MOVED)))
     except Exception as error:  # a broken file may make the readers of YAML raise anything
-        raise UserError(f"Cannot read {path}: {' '.join(str(error).split())}") from error
+        raise UserError(f"Cannot read {path}: {one_line(error)}") from error
     if not isinstance(stored, DictConfig):
         raise UserError(f"{path} is not the configuration of a run: it has no keys.")
     return stored
@@ -82,7 +82,7 @@ def _check(target: Any, where: str, *, run: Path, trust: Sequence[str]) -> None:
         try:
             found = hydra.utils.get_object(target)
         except (ImportError, ValueError) as error:
-            raise UserError(f"{where}: cannot find {target}: {' '.join(str(error).split())}") from error
+            raise UserError(f"{where}: cannot find {target}: {one_line(error)}") from error
         # A path through a trusted module may lead to something that this module has imported.
         origin = getattr(found, "__module__", None)
         covered = isinstance(origin, str) and _covered(origin, run=run, trust=trust)

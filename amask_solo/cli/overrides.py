@@ -25,7 +25,7 @@ from amask_solo.cli.composed import composed
 from amask_solo.cli.lazy_help import lazy_help
 from amask_solo.cli.literal import literal, quoted
 from amask_solo.configuration import config_folder
-from amask_solo.errors import UserError, unknown_key
+from amask_solo.errors import UserError, one_line, unknown_key
 from amask_solo.layout import PARTS
 from amask_solo.settings.keys import check_key
 
@@ -227,7 +227,7 @@ def _compose(config_name: str, chosen: tuple[str, ...], more: tuple[Path, ...], 
     except RecursionError as error:
         raise UserError(f"A configuration file of {' '.join(chosen)} lists itself among its defaults.") from error
     except yaml.YAMLError as error:
-        raise UserError(f"A configuration file is no valid YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"A configuration file is no valid YAML: {one_line(error)}") from error
     OmegaConf.set_readonly(cfg, True)
     return cfg
 

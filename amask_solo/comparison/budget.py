@@ -8,7 +8,7 @@ from typing import Any
 from amask_solo.comparison.carry_out import call
 from amask_solo.comparison.plan import STOCK, Run
 from amask_solo.errors import UserError
-from amask_solo.files import read_object, write_whole
+from amask_solo.files import read_object, write_json
 from amask_solo.hosts.methods import by_name
 from amask_solo.layout import CONFIG, SUMMARY
 
@@ -77,7 +77,7 @@ def equal_time(runs: Sequence[Run], *, epochs: int, folder: Path) -> dict[tuple[
             speed[name] = min(seconds, speed.get(name, seconds))
     if new:
         kept |= {name: {"seconds": speed[name], "settings": asked[name]} for name in new}
-        write_whole(file, json.dumps(kept, indent=2) + "\n")
+        write_json(file, kept)
     return {
         (base, arm): max(1, round(epochs * speed[f"{base}_{STOCK}"] / speed[f"{base}_{arm}"])) for base, arm in first
     }

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from amask_solo._types import Images
-from amask_solo.errors import UserError
+from amask_solo.errors import UserError, one_line
 from amask_solo.hosts.architectures import last_map, resample_positions
 
 
@@ -80,7 +80,7 @@ def fit_size(backbone: Backbone, image_size: int, channels: int = 3, *, key: str
             backbone(torch.zeros(1, channels, image_size, image_size, device=device))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(
-            f"The backbone does not take images of {image_size} px ({' '.join(str(error).split())}); set "
+            f"The backbone does not take images of {image_size} px ({one_line(error)}); set "
             f"{key} to the size of the views that it was trained on."
         ) from error
     return before

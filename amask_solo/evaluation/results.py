@@ -1,6 +1,5 @@
 """``evaluation.json``: what the protocols found about one state of a checkpoint."""
 
-import json
 import math
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from amask_solo.errors import UserError
-from amask_solo.files import alone_in, make_folder, read_object, write_whole
+from amask_solo.files import alone_in, make_folder, read_object, write_json
 
 EVALUATION = "evaluation.json"
 
@@ -73,7 +72,7 @@ def add_result(path: Path, facts: Mapping[str, Any], result: Mapping[str, Any]) 
     make_folder(path.parent)
     with alone_in(path.parent):
         # Read anew each time: another process may have added to it.
-        write_whole(path, json.dumps(merged(read_results(path), facts, result), indent=2, allow_nan=False) + "\n")
+        write_json(path, merged(read_results(path), facts, result))
 
 
 def pack(right: Right) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from amask_solo.errors import UserError
+from amask_solo.errors import UserError, one_line
 from amask_solo.hosts.blueprint import PRETRAINED, Blueprint
 from amask_solo.hosts.names import TIMM, bare, check_timm, is_resnet
 
@@ -46,7 +46,7 @@ def no_weights(arch: str, error: Exception) -> UserError:
 
 def _said(error: Exception) -> str:
     # Some of timm's assertions have no message.
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+    return f"{type(error).__name__}: {one_line(error)}".rstrip(": ")
 
 
 def with_small_stem(model: Any) -> nn.Module:

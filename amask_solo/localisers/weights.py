@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from amask_solo._types import Images
-from amask_solo.errors import UserError
+from amask_solo.errors import UserError, one_line
 from amask_solo.localisers.backbone import activation
 from amask_solo.localisers.base import FeatureMaps, Localiser, Maps
 
@@ -98,5 +98,5 @@ def _read(file: Path) -> dict[str, Tensor]:
             return safetensors.torch.load_file(file)
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the readers make of a file of another kind
-        raise UserError(f"{file} is no file of tensors: {' '.join(str(error).split())[:200]}") from error
+        raise UserError(f"{file} is no file of tensors: {one_line(error)[:200]}") from error
     return state if isinstance(state, dict) else {}

@@ -37,7 +37,7 @@ from amask_solo.data.subsets import labeled_places
 from amask_solo.errors import UserError
 from amask_solo.files import WriteError
 from amask_solo.hosts.installed import load_host
-from amask_solo.hosts.methods import by_name
+from amask_solo.hosts.methods import by_class
 from amask_solo.layout import CHECKPOINTS, LAST, SUMMARY
 from amask_solo.maskers.objects import lend_objects
 from amask_solo.runs.datamodule import ResumeWithinEpoch, ViewsData, check_same_images
@@ -77,7 +77,7 @@ def pretrain(cfg: DictConfig, folder: Path, checkpoint: Path | None = None) -> d
     given: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
     with lightning_errors(TypeError):
         end = EndAtSignal(folder / CHECKPOINTS / LAST, given.pop("max_time", None))
-    trainer = _trainer(cfg, folder, [same, *_callbacks(cfg, folder, data), end], given)
+    trainer = _trainer(cfg, folder, [same, *_callbacks(cfg, folder, data, by_class(method).first_epoch), end], given)
     model = _build(method, host_config(cfg, images, views, devices=trainer.world_size))
     _lend_objects(model, data)
     first = trainer.is_global_zero
@@ -188,7 +188,7 @@ def _lend_objects(model: LightningModule, data: ViewsData) -> None:
         )
 
 
-def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]:
+def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData, first_epoch: int) -> list[Callback]:
     images = data.images
     parts = [part for part in (images.train, images.val) if part is not None and len(labeled_places(part.labels))]
     measured = cfg.online_knn and images.labeled and len(parts) == 2
@@ -211,7 +211,6 @@ def _callbacks(cfg: DictConfig, folder: Path, data: ViewsData) -> list[Callback]
         chosen += [MaskPanels(sample, view_filter=data.views.view_filter, **drawn), HardViewPanels(**drawn)]
     # The bar shows the numbers of the other callbacks, so it comes after them.
     facts = _facts(cfg, images)
-    first_epoch = by_name(cfg.method).first_epoch
     bar = [] if cfg.trainer.get("enable_progress_bar") is False else [progress_bar(first_epoch=first_epoch)]
     chosen += [Summary(folder, facts), Beginning(facts), *bar]
     monitor = "val_knn_acc1" if measured else None

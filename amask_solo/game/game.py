@@ -69,7 +69,8 @@ class Game(nn.Module):
         share: The share of the images that is occluded, in (0, 1], drawn anew in each step; the others are shown
             whole (ours).
         negatives: Hard negatives, which become a part of :math:`L`; ``None`` leaves the host's loss as it is.
-        hard_views: Makes the occluded views harder, with ``pairs`` before these: an attack sees all masked views occluded.
+        hard_views: Makes the occluded views harder; with ``pairs``, before these, so that an attack sees all masked
+            views.
         drop_tokens: Whether a masked view carries its mask along (:func:`~amask_solo.occlusion.carry`), for a vision
             transformer that leaves out hidden patches; see :mod:`amask_solo.masked.tokens`.
 

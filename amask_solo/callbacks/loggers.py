@@ -135,9 +135,9 @@ def wandb(
     except ModuleNotFoundError as error:
         raise UserError("logger=wandb needs wandb: pip install 'amask-solo[wandb]'.") from error
     except Exception as error:  # wandb's own kinds of errors change
-        said = one_line(error)
         raise UserError(
-            f"logger=wandb: {said} Log in by 'wandb login', or give logger.mode=offline, which needs no account."
+            f"logger=wandb: {one_line(error)} Log in by 'wandb login', or give logger.mode=offline, which needs no "
+            "account."
         ) from error
     return [MetricsFile(save_dir), logger]
 

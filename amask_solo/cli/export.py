@@ -13,6 +13,7 @@ from amask_solo.cli.main import command
 from amask_solo.cli.sweep_table import table_at_the_end
 from amask_solo.errors import UserError
 from amask_solo.files import check_place, expanded, read_object
+from amask_solo.hosts.blueprint import describes_export
 from amask_solo.hosts.names import check_timm, is_timm
 from amask_solo.layout import CHECKPOINTS, CONFIG
 from amask_solo.runs.run_folder import WRITTEN
@@ -74,8 +75,6 @@ def _check_replaces(path: Path, checkpoint: Path) -> None:
 
 
 def _describes_tensors(file: Path) -> bool:
-    from amask_solo.hosts.exported import describes_export
-
     with suppress(UserError):
         return describes_export(read_object(file, then=""))
     return False

@@ -45,3 +45,8 @@ def blueprint(cfg: DictConfig) -> Blueprint:
     plain: Any = OmegaConf.to_container(kwargs, resolve=True) if kwargs else {}
     small = OmegaConf.select(cfg, "data.dataset") in CIFAR and is_resnet(cfg.backbone.name)
     return Blueprint(cfg.backbone.name, plain, small)
+
+
+def describes_export(said: Mapping[str, Any]) -> bool:
+    """Tell whether a mapping is what an exported backbone says of itself; see :mod:`amask_solo.hosts.exported`."""
+    return said.keys() >= {"arch", "format"}

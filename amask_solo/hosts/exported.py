@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from amask_solo.errors import UserError
+from amask_solo.hosts.blueprint import describes_export
 from amask_solo.hosts.repairs import VIEW_FILTER
 
 ALONE = "alone"
@@ -54,11 +55,6 @@ def read_metadata(path: Path, state: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(arch, str) and isinstance(kwargs, dict) and arch != UNKNOWN:
         entries |= {"backbone": arch, "backbone_kwargs": kwargs, "small_stem": "stem" in said, ALONE: True}
     return entries
-
-
-def describes_export(said: Mapping[str, Any]) -> bool:
-    """Tell whether a mapping is the metadata of an export."""
-    return said.keys() >= {"arch", "format"}
 
 
 def fingerprint(state: Mapping[str, Any]) -> str:
